@@ -1,0 +1,1 @@
+"""Datasets as Arrow shards, and the feeds of batches that read them."""

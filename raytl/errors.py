@@ -1,0 +1,37 @@
+"""The errors that raytl raises on purpose.
+
+Each message gives the law, the values and the remedy in one to three lines; the command line
+prints it without a traceback and exits with the class's `exit_code`.
+"""
+
+
+class RaytlError(Exception):
+    """A failure that is not the user's mistake, such as a broken file or a full disk."""
+
+    exit_code = 1
+
+
+class UserError(RaytlError):
+    """The user's mistake: something to change in a file, an option or a folder."""
+
+    exit_code = 2
+
+
+class ConfigError(UserError):
+    """A study or an option that does not hold; the message starts with the place in the file."""
+
+
+class DataError(UserError):
+    """Input data that cannot be used as it is."""
+
+
+class ModelError(UserError):
+    """A source model, or a composition of parts, that cannot be built."""
+
+
+class CorruptError(RaytlError):
+    """Stored bytes that are not what was written: a missing, truncated or altered file."""
+
+
+class TrainingError(RaytlError):
+    """Training that cannot go on, such as a loss that is not finite."""

@@ -1,0 +1,1 @@
+"""Backbones as ordered blocks, source models, mappers, heads and the transfer model."""
