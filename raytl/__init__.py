@@ -1,0 +1,9 @@
+"""raytl finds out how to transfer: deep-transfer-learning sweeps on Ray.
+
+The verbs of the command line are functions here: `raytl.sweep("study.yaml")`. Importing the
+package loads neither torch nor Ray.
+"""
+
+from raytl.verbs import inspect, predict, pretrain, report, shard, sweep
+
+__all__ = ["inspect", "predict", "pretrain", "report", "shard", "sweep"]

@@ -1,0 +1,213 @@
+"""The command line: parses, calls the verbs, prints."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from raytl import verbs
+from raytl.config import load_study
+from raytl.errors import ConfigError, RaytlError
+
+app = typer.Typer(
+    help="Find out how to transfer: deep-transfer-learning sweeps on Ray.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out_console = Console()
+log_console = Console(stderr=True)
+
+Force = Annotated[bool, typer.Option(help="Replace what stands at OUT.")]
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 failure, 2 the user's mistake, 130 Ctrl-C."""
+    try:
+        app(standalone_mode=True)
+    except RaytlError as error:
+        log_console.print(f"raytl: {error}", style="red", markup=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        log_console.print("raytl: interrupted")
+        sys.exit(130)
+
+
+def _print_json(data: Any) -> None:
+    out_console.print_json(json.dumps(data, default=str))
+
+
+@app.command()
+def shard(
+    kind: Annotated[str, typer.Argument(help="mnist, arrays, image-folder, torchvision, digits …")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="[SOURCE] OUT", help="digits and rendered-digits need no SOURCE."),
+    ],
+    size: Annotated[int | None, typer.Option(help="Side of the stored images, pixels.")] = None,
+    fit: Annotated[
+        str | None, typer.Option(help="How another shape is fitted: stretch, pad or crop.")
+    ] = None,
+    box: Annotated[
+        int | None, typer.Option(help="Scale into a centred box of this side, as MNIST does.")
+    ] = None,
+    split: Annotated[
+        list[str] | None, typer.Option(help="arrays: NAME=IMAGES,LABELS; repeat for each split.")
+    ] = None,
+    image_shape: Annotated[
+        str | None, typer.Option(help="arrays: shape of flattened images, such as 16x16.")
+    ] = None,
+    classes: Annotated[str | None, typer.Option(help="arrays: class names, or their key.")] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="image-folder: leave out images that do not decode.")
+    ] = False,
+    rows: Annotated[int | None, typer.Option(help="rendered-digits: number of images.")] = None,
+    seed: Annotated[int | None, typer.Option(help="digits, rendered-digits: seed.")] = None,
+    root: Annotated[
+        str | None, typer.Option(help="torchvision: folder of the downloaded files.")
+    ] = None,
+    force: Force = False,
+) -> None:
+    """Write a dataset as Arrow shards: raytl shard KIND [SOURCE] OUT."""
+    if len(paths) > 2:
+        raise ConfigError(f"shard takes KIND [SOURCE] OUT, got {len(paths)} paths: {paths}")
+    source = paths[0] if len(paths) == 2 else None
+    given = {
+        "size": size, "fit": fit, "box": box, "splits": _splits(split), "image_shape": image_shape,
+        "classes": classes, "skip_bad": skip_bad or None, "rows": rows, "seed": seed, "root": root,
+    }  # fmt: skip
+    options = {name: value for name, value in given.items() if value is not None}
+    result = verbs.shard(kind, source, paths[-1], force=force, **options)
+    for name in result.skipped[:5]:
+        log_console.print(f"skipped {name}", markup=False, highlight=False)
+    if len(result.skipped) > 5:
+        log_console.print(f"… and {len(result.skipped) - 5} more skipped")
+    counts = ", ".join(f"{name} {part.rows}" for name, part in result.info.splits.items())
+    out_console.print(f"{paths[-1]}: {counts} rows in {result.seconds:.1f} s", highlight=False)
+
+
+def _splits(pairs: list[str] | None) -> dict[str, tuple[str, str]] | None:
+    if not pairs:
+        return None
+    splits = {}
+    for pair in pairs:
+        name, equals, keys = pair.partition("=")
+        images, comma, labels = keys.partition(",")
+        if not (equals and comma):
+            raise ConfigError(f"--split {pair}: expected NAME=IMAGES,LABELS, e.g. train=X,y")
+        splits[name] = (images, labels)
+    return splits
+
+
+@app.command("inspect")
+def inspect_(path: Path) -> None:
+    """Print what a dataset, source model or run holds, as JSON, and verify its checksums."""
+    _print_json(verbs.inspect(path))
+
+
+@app.command()
+def pretrain(
+    dataset: Annotated[Path, typer.Option(help="Folder of a dataset with labels.")],
+    backbone: Annotated[str, typer.Option(help="lenet, small_cnn, resnet18, …")],
+    out: Annotated[Path, typer.Option(help="Folder of the new source model.")],
+    epochs: int = 5,
+    batch_size: int = 128,
+    lr: float = 0.05,
+    seed: int = 0,
+    force: Force = False,
+) -> None:
+    """Train a source model from scratch on a labelled dataset."""
+    from raytl.config import OptimizerConfig
+
+    def show(metrics: dict[str, Any]) -> None:
+        log_console.print(
+            f"epoch {metrics['epoch']}/{epochs}: loss {metrics['train/loss/total']:.4f}, "
+            f"validation accuracy {metrics['target/validation_accuracy']:.4f}",
+            highlight=False,
+        )
+
+    spec = verbs.pretrain(
+        dataset, backbone, out, epochs=epochs, batch_size=batch_size,
+        optimizer=OptimizerConfig(lr=lr), seed=seed, force=force, progress=show,
+    )  # fmt: skip
+    out_console.print(f"{out}: {backbone}, {spec.blocks} blocks, {spec.score}", highlight=False)
+
+
+@app.command()
+def sweep(
+    study: Annotated[Path, typer.Argument(help="The study file.")],
+    out: Annotated[Path | None, typer.Option(help="Run folder; runs/<study> by default.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    trials: Annotated[int | None, typer.Option(help="Short for --set search.trials=N.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="key.path=value, overrides the study.")
+    ] = None,
+) -> None:
+    """Run a study: controls, search, confirmation, report."""
+    overrides = [*(set_ or []), *([f"search.trials={trials}"] if trials is not None else [])]
+    checked = load_study(study, overrides)
+    folder = out or Path("runs") / checked.study
+    again = " ".join(["raytl sweep", str(study), "--out", str(folder), "--resume"])
+    again += "".join(f" --set '{assignment}'" for assignment in overrides)
+    try:
+        result = verbs.sweep(checked, folder, resume=resume)
+    except KeyboardInterrupt:
+        log_console.print(f"stopped; go on with: {again}", soft_wrap=True, highlight=False)
+        raise typer.Exit(130) from None
+    _finish(result, again)
+
+
+def _finish(result: Any, again: str) -> None:
+    from raytl.reporting.terminal import leaderboard_table
+
+    out_console.print(leaderboard_table(result.leaderboard.model_dump(mode="json")))
+    if result.confirmation is None:
+        log_console.print(f"stopped; go on with: {again}", soft_wrap=True, highlight=False)
+        raise typer.Exit(130)
+    out_console.print(
+        f"\n{result.confirmation.verdict.sentence}\n", style="bold", highlight=False, soft_wrap=True
+    )
+    out_console.print(f"report:      {result.run / 'report.html'}", soft_wrap=True, highlight=False)
+    out_console.print(f"tensorboard --logdir {result.run}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def report(run: Path) -> None:
+    """Write a run's report.html again."""
+    out_console.print(str(verbs.report(run)), soft_wrap=True, highlight=False)
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="A source model with a head, as a run's best/.")],
+    dataset: Path,
+    split: str = "test",
+    out: Annotated[Path | None, typer.Option(help="CSV file of the predictions.")] = None,
+) -> None:
+    """Predict a split of a dataset and print the accuracy."""
+    _print_json(verbs.predict(model, dataset, split=split, out=out))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for data, sources and run.")] = Path(
+        "raytl-demo"
+    ),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after a stop.")] = False,
+) -> None:
+    """Rendered digits to handwritten digits, end to end, offline, in minutes."""
+    from raytl.demo import run_demo
+
+    def say(text: str) -> None:
+        log_console.print(text, highlight=False, soft_wrap=True)
+
+    _finish(run_demo(out, resume=resume, say=say), f"raytl demo --out {out} --resume")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""Feeds: endless seeded training batches and one ordered pass for evaluation.
+
+Legend: B batch, H height, W width, C channels.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import psutil
+from torch import Tensor
+
+from raytl.data.dataset import Dataset
+
+FeedKind = Literal["auto", "resident", "streaming"]
+
+# Mapped shards beyond this share of free memory would be read from disk again and again.
+RESIDENT_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows as the shards hold them. `y` is None where the feed is unlabelled."""
+
+    x: Tensor  # (B, H, W, C), uint8 or float32
+    y: Tensor | None  # (B,), int64
+    id: Tensor  # (B,), int64
+
+
+class Feed(Protocol):
+    """Batches of some rows of one split."""
+
+    rows: int
+    batch_size: int
+
+    def train_batches(self, start_step: int = 0) -> Iterator[Batch]:
+        """Yield batches of exactly `batch_size` rows without end, in a seeded order.
+
+        Batch k is a function of the seed and k alone: `start_step` goes on where a run stopped.
+        """
+        ...
+
+    def eval_batches(self, batch_size: int = 512) -> Iterator[Batch]:
+        """Yield every row once in stored order; the last batch may be shorter."""
+        ...
+
+
+def chosen_kind(kind: FeedKind, num_bytes: int) -> Literal["resident", "streaming"]:
+    """Resolve `auto`: resident where `num_bytes` take less than half of the free memory."""
+    if kind != "auto":
+        return kind
+    fits = num_bytes < RESIDENT_SHARE * psutil.virtual_memory().available
+    return "resident" if fits else "streaming"
+
+
+def make_feed(
+    dataset: Dataset,
+    split: str,
+    *,
+    indices: np.ndarray | None,
+    labelled: bool,
+    batch_size: int,
+    seed: int,
+    kind: FeedKind = "auto",
+) -> Feed:
+    """Return a feed over the rows `indices` of a split, or over all of them.
+
+    With `labelled=False` the label column is never read.
+    """
+    from raytl.data.resident import ResidentFeed
+    from raytl.data.streaming import StreamingFeed
+
+    part = dataset.split(split)
+    feeds = {"resident": ResidentFeed, "streaming": StreamingFeed}
+    build = feeds[chosen_kind(kind, part.bytes)]
+    rows = np.arange(part.rows) if indices is None else indices
+    return build(part, rows, labelled=labelled, batch_size=batch_size, seed=seed)

@@ -1,0 +1,60 @@
+"""Fitting images into a square frame.
+
+Legend: N rows, H height, W width, C channels.
+"""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from raytl.errors import DataError
+
+Fit = Literal["stretch", "pad", "crop"]
+
+
+def fit_images(
+    images_NHWC: np.ndarray, size: int, how: Fit = "stretch", box: int | None = None
+) -> np.ndarray:
+    """Return the images as size × size, of the same dtype.
+
+    - stretch: both sides are scaled to `size`;
+    - pad: scaled to fit inside, the rest zero;
+    - crop: scaled to cover, the middle cut out.
+
+    With `box` they are fitted into box × box first and that is centred in a zero frame, as MNIST
+    places its digits (20 in 28). Bilinear, antialiased.
+    """
+    inner = box or size
+    if inner > size:
+        raise DataError(f"box <= size must hold, got box={inner}, size={size}")
+    height, width = images_NHWC.shape[1:3]
+    scale = {"pad": min, "crop": max, "stretch": min}[how](inner / height, inner / width)
+    shape = (inner, inner) if how == "stretch" else (round(height * scale), round(width * scale))
+    scaled = _resize(images_NHWC, max(1, shape[0]), max(1, shape[1]))
+    if how == "crop":
+        top, left = (scaled.shape[1] - inner) // 2, (scaled.shape[2] - inner) // 2
+        scaled = scaled[:, top : top + inner, left : left + inner]
+    return _centre(scaled, size)
+
+
+def _centre(images_NHWC: np.ndarray, size: int) -> np.ndarray:
+    count, height, width, channels = images_NHWC.shape
+    if (height, width) == (size, size):
+        return np.ascontiguousarray(images_NHWC)
+    out = np.zeros((count, size, size, channels), images_NHWC.dtype)
+    top, left = (size - height) // 2, (size - width) // 2
+    out[:, top : top + height, left : left + width] = images_NHWC
+    return out
+
+
+def _resize(images_NHWC: np.ndarray, height: int, width: int) -> np.ndarray:
+    if images_NHWC.shape[1:3] == (height, width):
+        return images_NHWC
+    x = torch.from_numpy(images_NHWC.astype(np.float32)).permute(0, 3, 1, 2)
+    x = F.interpolate(x, (height, width), mode="bilinear", antialias=True, align_corners=False)
+    y = x.permute(0, 2, 3, 1).contiguous().numpy()
+    if images_NHWC.dtype == np.uint8:
+        return y.round().clip(0, 255).astype(np.uint8)
+    return y

@@ -1,0 +1,46 @@
+"""The resident feed: memory-mapped shards, batched index reads, a global shuffle."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from raytl.data.dataset import Split
+from raytl.data.feed import Batch
+from raytl.seeds import seed_for
+
+
+class ResidentFeed:
+    """Reads rows by index. Each epoch is a new seeded permutation; batches run across epochs, so
+    that all have `batch_size` rows even where the split has fewer."""
+
+    def __init__(
+        self, split: Split, indices: np.ndarray, *, labelled: bool, batch_size: int, seed: int
+    ) -> None:
+        self.rows, self.batch_size = len(indices), batch_size
+        self._split, self._indices = split, indices
+        self._labelled, self._seed = labelled, seed
+
+    def train_batches(self, start_step: int = 0) -> Iterator[Batch]:
+        position = start_step * self.batch_size
+        epoch, offset = divmod(position, self.rows)
+        order = self._permutation(epoch)[offset:]
+        while True:
+            while len(order) < self.batch_size:
+                epoch += 1
+                order = np.concatenate([order, self._permutation(epoch)])
+            yield self._batch(order[: self.batch_size])
+            order = order[self.batch_size :]
+
+    def eval_batches(self, batch_size: int = 512) -> Iterator[Batch]:
+        for start in range(0, self.rows, batch_size):
+            yield self._batch(self._indices[start : start + batch_size])
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        generator = np.random.default_rng(seed_for(self._seed, "epoch", epoch))
+        return self._indices[generator.permutation(self.rows)]
+
+    def _batch(self, rows: np.ndarray) -> Batch:
+        x = torch.from_numpy(self._split.images(rows))
+        y = torch.from_numpy(self._split.labels()[rows]) if self._labelled else None
+        return Batch(x, y, torch.from_numpy(self._split.ids()[rows]))

@@ -1,0 +1,76 @@
+"""The demo: `search_spaces/digits.yaml` with the data and source models that it names made on the
+spot. Source domain: digits rendered from fonts. Target domain: handwritten digits, few labels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raytl import verbs
+from raytl.config import DomainConfig, Study, load_study
+from raytl.errors import UserError
+
+if TYPE_CHECKING:
+    from raytl.sweeping.study_run import StudyResult
+
+# Source model → backbone and epochs of its pretraining on the rendered digits.
+PRETRAINED = {"rendered_lenet": ("lenet", 4), "rendered_cnn": ("small_cnn", 3)}
+
+
+def study_file() -> Path:
+    """Return digits.yaml, from the installed package or from the checkout."""
+    here = Path(__file__).parent
+    for folder in (here / "search_spaces", here.parent / "search_spaces"):
+        if (folder / "digits.yaml").exists():
+            return folder / "digits.yaml"
+    raise UserError("search_spaces/digits.yaml is missing; install raytl again")
+
+
+def run_demo(out: Path, *, resume: bool, say: Callable[[str], None]) -> StudyResult:
+    """Make what is missing under `out`, then run the study in `out`/run."""
+    if (out / "run").exists() and not resume:
+        raise UserError(f"{out / 'run'}: the run folder exists; use --resume or another --out")
+    start = time.perf_counter()
+
+    def stamp(text: str) -> None:
+        say(f"[{time.perf_counter() - start:5.1f} s] {text}")
+
+    rendered, handwritten = out / "data/rendered_digits", out / "data/digits"
+    if not rendered.exists():
+        stamp("rendering the source domain from fonts")
+        verbs.shard("rendered-digits", None, rendered)
+    if not handwritten.exists():
+        stamp("sharding the target domain, scikit-learn's handwritten digits")
+        verbs.shard("digits", None, handwritten, size=28)
+    for name, (backbone, epochs) in PRETRAINED.items():
+        if not (out / "sources" / name).exists():
+            stamp(f"pretraining {name} ({backbone}) on the rendered digits")
+            spec = verbs.pretrain(rendered, backbone, out / "sources" / name, epochs=epochs)
+            stamp(f"{name}: {spec.score}")
+    stamp("searching; the first results take some seconds")
+    result = verbs.sweep(_study_in(out), out / "run", resume=resume)
+    stamp("done")
+    return result
+
+
+def _study_in(out: Path) -> Study:
+    """Return digits.yaml with its relative paths taken under `out`."""
+    study = load_study(study_file())
+    assert study.source_domain is not None
+
+    def moved(domain: DomainConfig) -> dict[str, Path]:
+        return {"dataset": out / domain.dataset}
+
+    models = {
+        name: config.model_copy(update={"path": out / config.path}) if config.path else config
+        for name, config in study.source_models.items()
+    }
+    return study.model_copy(
+        update={
+            "source_domain": study.source_domain.model_copy(update=moved(study.source_domain)),
+            "target_domain": study.target_domain.model_copy(update=moved(study.target_domain)),
+            "source_models": models,
+        }
+    )

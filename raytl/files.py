@@ -1,0 +1,17 @@
+"""Writing files whole or not at all."""
+
+import os
+from pathlib import Path
+
+from raytl.errors import RaytlError
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write `text` to a temporary neighbour and rename it. Raises RaytlError on a full disk."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise RaytlError(f"{path}: cannot write: {error.strerror}") from None

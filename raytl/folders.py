@@ -1,0 +1,40 @@
+"""Folders written whole or not at all."""
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from raytl.errors import RaytlError, UserError
+
+
+def refuse_existing(out: Path, force: bool) -> None:
+    """Raise UserError where `out` stands already and is not to be replaced."""
+    if out.exists() and not force:
+        raise UserError(f"{out}: exists already; remove it, give another folder or use --force")
+
+
+@contextlib.contextmanager
+def new_folder(out: Path, force: bool = False) -> Iterator[Path]:
+    """Yield a temporary neighbour of `out` that becomes `out` when the block ends well.
+
+    What a killed run left behind is cleared first. Raises UserError where `out` exists without
+    `force`, and RaytlError where the disk is full; nothing half-written stays.
+    """
+    refuse_existing(out, force)
+    temporary = out.with_name(f".{out.name}.partial")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        yield temporary
+        if out.exists():
+            shutil.rmtree(out)
+        os.replace(temporary, out)
+    except OSError as error:
+        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or error
+        raise RaytlError(f"{out}: cannot write: {reason}; nothing was kept") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,258 @@
+"""The search space: what Optuna is asked to suggest, and what a grid enumerates.
+
+A space maps dotted keys of `TrialConfig` to distributions; a key with `when` is active only where
+its parents have the named values. What is not searched comes from the study's `defaults`.
+"""
+
+import importlib
+import itertools
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from raytl.config import TRIAL_KEYS, Distribution, Study, TrialConfig, nearest
+from raytl.errors import ConfigError
+
+Params = dict[str, Any]
+
+
+class SearchSpace:
+    """The checked space of a study. Calling it with Optuna's trial suggests the active keys.
+
+    Picklable, as Tune's snapshots of the search need. Raises ConfigError where a key is unknown,
+    a value does not fit its key, or a `when` names a parent or a value that does not exist.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self.base = _base_params(study)
+        self.function = study.space if isinstance(study.space, str) else None
+        distributions = {} if isinstance(study.space, str) else study.space
+        if self.function is not None:
+            _load_function(self.function)
+        elif not distributions:
+            raise ConfigError("space: it is empty; give at least one key, such as optimizer.lr")
+        for key, distribution in distributions.items():
+            _check_key(key, distribution, study, self.base)
+        self.distributions = {key: distributions[key] for key in _order(distributions)}
+
+    def __call__(self, trial: Any) -> Params:
+        """Suggest every active key. With a callable space, returns what the callable returns."""
+        if self.function is not None:
+            returned = _load_function(self.function)(trial) or {}
+            return dict(trial.params) | returned
+        params: Params = {}
+        for key, distribution in self.distributions.items():
+            if _is_active(distribution, params):
+                params[key] = _suggest(trial, key, distribution)
+        return params
+
+    def resolve(self, params: Params) -> TrialConfig:
+        """Return the complete trial: the defaults with the searched `params` put in."""
+        try:
+            return TrialConfig.from_flat(self.base | params)
+        except ValidationError as error:
+            place = ".".join(str(part) for part in error.errors()[0]["loc"])
+            raise ConfigError(
+                f"space: {place}: {error.errors()[0]['msg']}, got {params!r}"
+            ) from None
+
+    def default_params(self) -> Params | None:
+        """Return trial 0: the default where the space contains it, else the middle of the space.
+
+        None for a callable space, whose keys are known only once it is called.
+        """
+        if self.function is not None:
+            return None
+        defaults = TrialConfig.from_flat(self.base).flat()
+        params: Params = {}
+        for key, distribution in self.distributions.items():
+            if _is_active(distribution, params):
+                inside = distribution.contains(defaults[key])
+                params[key] = defaults[key] if inside else quantiles(distribution, 1)[0]
+        return params
+
+    def grid(self) -> Iterator[Params]:
+        """Yield every combination of the active keys. Ranges need a step."""
+        if self.function is not None:
+            raise ConfigError("space: a callable space has no grid; use sampler tpe or random")
+        values = {key: _grid_values(key, d) for key, d in self.distributions.items()}
+        yield from self._grid({}, list(self.distributions), values)
+
+    def _grid(self, params: Params, keys: list[str], values: dict[str, list[Any]]) -> Iterator:
+        if not keys:
+            yield params
+            return
+        key, rest = keys[0], keys[1:]
+        if not _is_active(self.distributions[key], params):
+            yield from self._grid(params, rest, values)
+            return
+        for value in values[key]:
+            yield from self._grid(params | {key: value}, rest, values)
+
+    def choices(self, key: str) -> tuple[Any, ...]:
+        """Return the values that `key` can take where they can be listed, else its default."""
+        distribution = self.distributions.get(key)
+        if distribution is not None and distribution.choice is not None:
+            return distribution.choice
+        return (TrialConfig.from_flat(self.base).flat()[key],)
+
+
+def quantiles(distribution: Distribution, count: int) -> list[Any]:
+    """Return `count` values spread evenly over the distribution, on its own scale."""
+    if distribution.choice is not None:
+        return list(distribution.choice[:count])
+    low, high = distribution.bounds
+    fractions = [(i + 0.5) / count for i in range(count)]
+    if distribution.log:
+        values = [low * (high / low) ** f for f in fractions]
+    else:
+        values = [low + (high - low) * f for f in fractions]
+    if distribution.step:
+        values = [low + distribution.step * round((v - low) / distribution.step) for v in values]
+    return [round(v) for v in values] if distribution.is_int else values
+
+
+def _base_params(study: Study) -> Params:
+    unknown = [key for key in study.defaults if key not in TRIAL_KEYS]
+    if unknown:
+        raise ConfigError(
+            f"defaults: unknown key '{unknown[0]}'; {nearest(unknown[0], list(TRIAL_KEYS))}"
+        )
+    both = [key for key in study.defaults if key in study.space and key != "source_model"]
+    if both and not isinstance(study.space, str):
+        # A default inside the space is trial 0's value; one outside it would never be used.
+        for key in both:
+            if not study.space[key].contains(study.defaults[key]):
+                raise ConfigError(
+                    f"defaults.{key}: {study.defaults[key]!r} lies outside space.{key}; "
+                    "put it inside or remove one of the two"
+                )
+    base = {"source_model": next(iter(study.source_models))} | study.defaults
+    _check_source_model(base["source_model"], study, "defaults.source_model")
+    try:
+        TrialConfig.from_flat(base)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"defaults.{place}: {first['msg']}, got {first['input']!r}") from None
+    return base
+
+
+def _check_source_model(name: Any, study: Study, place: str) -> None:
+    if name not in study.source_models:
+        raise ConfigError(
+            f"{place}: unknown source model '{name}'; "
+            f"{nearest(str(name), list(study.source_models))}"
+        )
+
+
+def _check_key(key: str, distribution: Distribution, study: Study, base: Params) -> None:
+    if key not in TRIAL_KEYS:
+        raise ConfigError(f"space: unknown key '{key}'; {nearest(key, list(TRIAL_KEYS))}")
+    values = distribution.choice if distribution.choice is not None else distribution.bounds
+    for value in values:
+        if not isinstance(value, str | int | float | bool):
+            raise ConfigError(f"space.{key}: {value!r} is not a plain value (text or number)")
+        if key == "source_model":
+            _check_source_model(value, study, "space.source_model")
+        try:
+            TrialConfig.from_flat(base | {key: value})
+        except ValidationError as error:
+            message = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise ConfigError(f"space.{key}: {message}, got {value!r}") from None
+    _check_parents(key, distribution, cast("dict[str, Distribution]", study.space))
+
+
+def _check_parents(key: str, distribution: Distribution, space: dict[str, Distribution]) -> None:
+    for parent, wanted in distribution.when.items():
+        known = space.get(parent)
+        if known is None or known.choice is None:
+            raise ConfigError(
+                f"space.{key}.when: '{parent}' must be a choice of this space; "
+                f"{nearest(parent, [k for k, d in space.items() if d.choice is not None])}"
+            )
+        for value in _as_list(wanted):
+            if value not in known.choice:
+                raise ConfigError(
+                    f"space.{key}.when.{parent}: {value!r} is never chosen; "
+                    f"{parent} is one of {list(known.choice)}"
+                )
+
+
+def _order(space: dict[str, Distribution]) -> list[str]:
+    graph = {key: list(distribution.when) for key, distribution in space.items()}
+    try:
+        return list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        raise ConfigError(f"space: when goes in a circle: {' → '.join(error.args[1])}") from None
+
+
+def _is_active(distribution: Distribution, params: Params) -> bool:
+    return all(params.get(k, _ABSENT) in _as_list(v) for k, v in distribution.when.items())
+
+
+_ABSENT = object()
+
+
+def _as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _suggest(trial: Any, key: str, distribution: Distribution) -> Any:
+    if distribution.choice is not None:
+        return trial.suggest_categorical(key, list(distribution.choice))
+    low, high = distribution.bounds
+    if distribution.is_int:
+        step = int(distribution.step or 1)
+        return trial.suggest_int(key, low, high, step=step, log=distribution.log)
+    return trial.suggest_float(key, low, high, step=distribution.step, log=distribution.log)
+
+
+def _grid_values(key: str, distribution: Distribution) -> list[Any]:
+    if distribution.choice is not None:
+        return list(distribution.choice)
+    low, high = distribution.bounds
+    step = distribution.step or (1 if distribution.is_int and not distribution.log else None)
+    if step is None:
+        raise ConfigError(
+            f"space.{key}: the grid sampler needs a choice or a step, got the range [{low}, {high}]"
+        )
+    count = math.floor((high - low) / step + 1e-9) + 1
+    values = [low + i * step for i in range(count)]
+    return [round(v) for v in values] if distribution.is_int else values
+
+
+def _load_function(name: str) -> Callable[[Any], Params | None]:
+    """Import `module:function`; modules beside the working directory are found as well."""
+    module, _, function = name.partition(":")
+    with _working_directory_on_path():
+        try:
+            loaded = getattr(importlib.import_module(module), function)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ConfigError(
+                f"space: cannot load '{name}' as module:function: {error}; a module is looked up "
+                "in the working directory and on PYTHONPATH"
+            ) from None
+    return cast("Callable[[Any], Params | None]", loaded)
+
+
+class _working_directory_on_path:  # noqa: N801 (a context manager, used like a function)
+    def __enter__(self) -> None:
+        sys.path.insert(0, os.getcwd())
+
+    def __exit__(self, *_: object) -> None:
+        sys.path.remove(os.getcwd())
+
+
+def check_callable_space(space: SearchSpace, samples: int = 3) -> None:
+    """Draw a few trials from a callable space and check them, before anything long starts."""
+    import optuna
+
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in itertools.repeat(None, samples):
+        space.resolve(space(study.ask()))

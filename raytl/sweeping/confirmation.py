@@ -1,0 +1,253 @@
+"""Confirmation: the best trials and the controls, retrained with several seeds.
+
+Only here is the test split read: once by each retrained model, after its last epoch. Which
+candidate is selected depends on the validation objective alone.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from ray.tune.experiment import Trial
+
+from raytl.config import CONTROLS, Study
+from raytl.files import write_atomically
+from raytl.seeds import seed_for
+from raytl.sweeping.leaderboard import Leaderboard, Row, error_text
+from raytl.sweeping.objective import objective_metric
+from raytl.sweeping.statistics import (
+    mean_and_standard_error,
+    paired_difference,
+    verdict_sentence,
+)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Run(_Part):
+    """One retraining."""
+
+    seed: int
+    accuracy: float | None
+    objective: float | None
+    seconds: float
+    folder: str
+    error: str | None
+
+
+class Candidate(_Part):
+    """One configuration over its seeds. `confusion` counts test rows, true by predicted class,
+    summed over seeds."""
+
+    name: str
+    trial: str
+    control: str | None
+    selected: bool = False
+    config: dict[str, Any]
+    runs: list[Run]
+    n: int
+    mean: float | None
+    standard_error: float | None
+    objective: float | None
+    confusion: list[list[int]] | None
+
+
+class Comparison(_Part):
+    """A candidate against a control, paired by seed."""
+
+    candidate: str
+    control: str
+    difference: float
+    interval: tuple[float, float]
+    n: int
+    verdict: str
+    sentence: str
+
+
+class Verdict(_Part):
+    """The answer to: does it help?"""
+
+    kind: str
+    sentence: str
+
+
+class Confirmation(_Part):
+    """The content of confirmation.json."""
+
+    split: str
+    test_rows: int
+    classes: list[str]
+    seeds: list[int]
+    level: float
+    candidates: list[Candidate]
+    comparisons: list[Comparison]
+    verdict: Verdict
+
+    @property
+    def selected(self) -> Candidate | None:
+        """The candidate that the validation objective prefers."""
+        return next((c for c in self.candidates if c.selected), None)
+
+
+def confirmation_trials(study: Study, leaderboard: Leaderboard) -> list[dict[str, Any]]:
+    """Return what is retrained: the top trials and the best of each control, for every seed."""
+    rows = leaderboard.best(study.confirm.top)
+    controls = [leaderboard.best_control(control) for control in CONTROLS]
+    return [
+        {
+            "name": f"{_slug(row)}-seed{index}",
+            "candidate": _name(row),
+            "of_trial": row.trial,
+            "control": row.control,
+            "seed_index": index,
+            "seed": seed_for(study.search.seed, "confirm", index),
+            "trial": {k: v for k, v in row.config.items() if k != "frozen_blocks"},
+        }
+        for row in [*rows, *(c for c in controls if c is not None)]
+        for index in range(study.confirm.seeds)
+    ]
+
+
+def _name(row: Row) -> str:
+    return f"{row.control} control" if row.control else f"trial {row.trial}"
+
+
+def _slug(row: Row) -> str:
+    return row.control or f"trial-{row.trial}"
+
+
+def build_confirmation(
+    study: Study, trials: Sequence[Trial], classes: Sequence[str], run: Path
+) -> Confirmation:
+    """Gather the retrained trials into means, paired differences and the verdict."""
+    names = list(dict.fromkeys(trial.config["candidate"] for trial in trials))
+    candidates = [
+        _candidate([t for t in trials if t.config["candidate"] == name], study, run)
+        for name in names
+    ]
+    candidates = _select(candidates, study)
+    comparisons = _compare(candidates, study)
+    rows = next((t.last_result["test/rows"] for t in trials if "test/rows" in t.last_result), 0)
+    return Confirmation(
+        split=study.target_domain.splits.test,
+        test_rows=rows,
+        classes=list(classes),
+        seeds=sorted({trial.config["seed_index"] for trial in trials}),
+        level=study.confirm.level,
+        candidates=candidates,
+        comparisons=comparisons,
+        verdict=_verdict(candidates, comparisons),
+    )
+
+
+def _candidate(trials: list[Trial], study: Study, run: Path) -> Candidate:
+    metric = objective_metric(study).name
+    runs, confusions = [], []
+    for trial in sorted(trials, key=lambda t: t.config["seed_index"]):
+        result = trial.last_result or {}
+        accuracy = result.get("test/accuracy")
+        if accuracy is not None:
+            confusions.append(result["test/confusion"])
+        folder = Path("confirm") / Path(trial.path).name
+        runs.append(
+            Run(
+                seed=trial.config["seed_index"],
+                accuracy=accuracy,
+                objective=result.get(metric) if accuracy is not None else None,
+                seconds=float(result.get("time_total_s", 0.0)),
+                folder=str(folder),
+                error=error_text(run / folder / "error.txt") if accuracy is None else None,
+            )
+        )
+    accuracies = [r.accuracy for r in runs if r.accuracy is not None]
+    objectives = [r.objective for r in runs if r.objective is not None]
+    mean, error = mean_and_standard_error(accuracies) if accuracies else (None, None)
+    config = trials[0].config
+    return Candidate(
+        name=config["candidate"],
+        trial=config["of_trial"],
+        control=config["control"],
+        config=config["trial"],
+        runs=runs,
+        n=len(accuracies),
+        mean=mean,
+        standard_error=error if len(accuracies) > 1 else None,
+        objective=sum(objectives) / len(objectives) if objectives else None,
+        confusion=_sum(confusions) if confusions else None,
+    )
+
+
+def _sum(matrices: list[list[list[int]]]) -> list[list[int]]:
+    return [[sum(cells) for cells in zip(*rows, strict=True)] for rows in zip(*matrices, strict=True)]
+
+
+def _select(candidates: list[Candidate], study: Study) -> list[Candidate]:
+    searched = [c for c in candidates if c.control is None and c.objective is not None]
+    if not searched:
+        return candidates
+    sign = 1 if objective_metric(study).mode == "max" else -1
+    best = max(searched, key=lambda c: sign * (c.objective or 0.0))
+    return [c.model_copy(update={"selected": c is best}) for c in candidates]
+
+
+def _compare(candidates: list[Candidate], study: Study) -> list[Comparison]:
+    controls = [c for c in candidates if c.control is not None]
+    comparisons = []
+    for candidate in (c for c in candidates if c.control is None):
+        for control in controls:
+            comparison = _comparison(candidate, control, study)
+            if comparison is not None:
+                comparisons.append(comparison)
+    return comparisons
+
+
+def _comparison(candidate: Candidate, control: Candidate, study: Study) -> Comparison | None:
+    theirs = {run.seed: run.accuracy for run in control.runs if run.accuracy is not None}
+    pairs = [
+        (run.accuracy, theirs[run.seed])
+        for run in candidate.runs
+        if run.accuracy is not None and run.seed in theirs
+    ]
+    if len(pairs) < 2:
+        return None
+    difference = paired_difference(*zip(*pairs, strict=True), level=study.confirm.level)
+    assert control.control is not None
+    return Comparison(
+        candidate=candidate.name,
+        control=control.control,
+        difference=difference.difference,
+        interval=difference.interval,
+        n=difference.n,
+        verdict=difference.kind,
+        sentence=verdict_sentence(_what(candidate), control.control, difference),
+    )
+
+
+def _what(candidate: Candidate) -> str:
+    source_model, recipe = candidate.config["source_model"], candidate.config["recipe"]
+    return f"transfer from {source_model} by {recipe}"
+
+
+def _verdict(candidates: list[Candidate], comparisons: list[Comparison]) -> Verdict:
+    """The selected candidate against the strongest control: the one with the best mean test
+    accuracy, which is the choice that flatters transfer least."""
+    selected = next((c for c in candidates if c.selected), None)
+    controls = {c.control: c.mean for c in candidates if c.control is not None}
+    ours = [c for c in comparisons if selected is not None and c.candidate == selected.name]
+    if not ours:
+        return Verdict(
+            kind="unknown",
+            sentence="no verdict: too few of the confirmed trials or controls ended well",
+        )
+    strongest = max(ours, key=lambda c: controls[c.control] or 0.0)
+    return Verdict(kind=strongest.verdict, sentence=strongest.sentence)
+
+
+def save_confirmation(confirmation: Confirmation, run: Path) -> None:
+    """Write confirmation.json."""
+    data = confirmation.model_dump(mode="json")
+    write_atomically(run / "confirmation.json", json.dumps(data, indent=1))

@@ -1,0 +1,158 @@
+"""The leaderboard: every trial of the search, ranked by the study's objective."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+from ray.tune.experiment import Trial
+
+from raytl.config import Study
+from raytl.files import write_atomically
+from raytl.sweeping.objective import ObjectiveMetric, objective_metric
+
+Status = Literal["completed", "stopped early", "failed", "unfinished"]
+
+
+class Row(BaseModel):
+    """One trial. `objective` is the last epoch's value: nobody picks the luckiest epoch."""
+
+    model_config = ConfigDict(frozen=True)
+
+    trial: str
+    rank: int | None = None
+    control: str | None
+    status: Status
+    objective: float | None
+    epochs: int
+    seconds: float
+    config: dict[str, Any]
+    searched: list[str]
+    metrics: dict[str, Any]
+    trainable_parameters: int | None
+    error: str | None
+    log: str | None
+    folder: str
+
+
+class Leaderboard(BaseModel):
+    """The content of leaderboard.json."""
+
+    model_config = ConfigDict(frozen=True)
+
+    study: str
+    objective: dict[str, str]
+    labels: str | int
+    state: Literal["complete", "stopped"]
+    seconds: float
+    trials: list[Row]
+
+    def best(self, count: int) -> list[Row]:
+        """Return the `count` best searched trials that ran their whole budget."""
+        done = [r for r in self.trials if r.control is None and r.status == "completed"]
+        return done[:count]
+
+    def best_control(self, control: str) -> Row | None:
+        """Return the best trial of one control."""
+        rows = [r for r in self.trials if r.control == control and r.status == "completed"]
+        return rows[0] if rows else None
+
+
+def build_leaderboard(
+    study: Study, trials: Sequence[Trial], run: Path, expected: int
+) -> Leaderboard:
+    """Rank `trials`; `expected` is how many a finished search has."""
+    objective = objective_metric(study)
+    rows = _rank([_row(trial, study, objective, run) for trial in trials], objective)
+    finished = len(rows) >= expected and all(row.status != "unfinished" for row in rows)
+    return Leaderboard(
+        study=study.study,
+        objective={"name": objective.name, "mode": objective.mode, "label": objective.label},
+        labels=study.target_domain.labels,
+        state="complete" if finished else "stopped",
+        seconds=sum(row.seconds for row in rows),
+        trials=rows,
+    )
+
+
+def _rank(rows: list[Row], objective: ObjectiveMetric) -> list[Row]:
+    order = {"completed": 0, "stopped early": 1, "unfinished": 2, "failed": 3}
+    sign = -1 if objective.mode == "max" else 1
+
+    def key(row: Row) -> tuple[int, float, str]:
+        value = float("inf") if row.objective is None else sign * row.objective
+        return order[row.status], value, row.trial
+
+    ranked = [row for row in rows if row.status in ("completed", "stopped early")]
+    rest = [row for row in rows if row.status not in ("completed", "stopped early")]
+    numbered = [
+        row.model_copy(update={"rank": rank}) for rank, row in enumerate(sorted(ranked, key=key), 1)
+    ]
+    return numbered + sorted(rest, key=key)
+
+
+def _row(trial: Trial, study: Study, objective: ObjectiveMetric, run: Path) -> Row:
+    result = trial.last_result or {}
+    epochs = int(result.get("training_iteration", 0))
+    status: Status = "unfinished"
+    if trial.status == Trial.ERROR:
+        status = "failed"
+    elif trial.status == Trial.TERMINATED and epochs:
+        status = "completed" if epochs >= study.train.epochs else "stopped early"
+    config = dict(trial.config["trial"])
+    if "frozen_blocks" in result:
+        config["frozen_blocks"] = result["frozen_blocks"]
+    folder = Path(trial.path).name
+    error_file = run / folder / "error.txt"
+    return Row(
+        trial=f"{trial.config['number']:05d}",
+        control=trial.config["control"],
+        status=status,
+        objective=result.get(objective.name),
+        epochs=epochs,
+        seconds=float(result.get("time_total_s", 0.0)),
+        config=config,
+        searched=trial.config["searched"],
+        metrics={k: v for k, v in result.items() if k.startswith(METRIC_PREFIXES)},
+        trainable_parameters=result.get("trainable_parameters"),
+        error=error_text(error_file) if status == "failed" else None,
+        log=str(error_file) if error_file.exists() else None,
+        folder=folder,
+    )
+
+
+METRIC_PREFIXES = ("train/", "target/", "source/", "oracle/")
+
+
+def error_text(file: Path) -> str:
+    """Return what a trial failed of: the last exception's message in Tune's error file."""
+    if not file.exists():
+        return "the trial's process ended without a message (out of memory, or killed)"
+    lines = file.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    starts = [i for i, line in enumerate(lines) if line.startswith("raytl.errors.")]
+    text = " ".join(lines[starts[-1] :]) if starts else lines[-1]
+    return text.split(": ", 1)[-1] if starts else text
+
+
+def save_leaderboard(leaderboard: Leaderboard, run: Path) -> None:
+    """Write leaderboard.json and leaderboard.csv."""
+    data = leaderboard.model_dump(mode="json")
+    write_atomically(run / "leaderboard.json", json.dumps(data, indent=1))
+    keys = list(dict.fromkeys(key for row in leaderboard.trials for key in row.config))
+    metrics = sorted({key for row in leaderboard.trials for key in row.metrics})
+    plain = ["rank", "trial", "control", "status", "objective", "epochs", "seconds"]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow([*plain, *keys, *metrics, "error", "log"])
+    for row in leaderboard.trials:
+        cells = row.model_dump()
+        writer.writerow(
+            [cells[name] for name in plain]
+            + [row.config.get(key) for key in keys]
+            + [row.metrics.get(key) for key in metrics]
+            + [row.error, row.log]
+        )
+    write_atomically(run / "leaderboard.csv", buffer.getvalue())

@@ -1,0 +1,34 @@
+"""What trials are selected by."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from raytl.config import Study
+
+
+@dataclass(frozen=True)
+class ObjectiveMetric:
+    """A metric's name, its direction and how a person calls it."""
+
+    name: str
+    mode: Literal["max", "min"]
+    label: str
+
+    def better(self, a: float, b: float) -> bool:
+        """Whether `a` is better than `b`."""
+        return a > b if self.mode == "max" else a < b
+
+
+OBJECTIVES = {
+    "target_accuracy": ObjectiveMetric(
+        "target/validation_accuracy", "max", "target validation accuracy"
+    ),
+    "target_entropy": ObjectiveMetric(
+        "target/validation_entropy", "min", "prediction entropy on the target, no labels (nats)"
+    ),
+}
+
+
+def objective_metric(study: Study) -> ObjectiveMetric:
+    """Return the study's objective as a metric."""
+    return OBJECTIVES[study.objective]

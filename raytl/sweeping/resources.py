@@ -1,0 +1,41 @@
+"""How many trials run at once, as arithmetic over what the cluster has."""
+
+from dataclasses import dataclass
+
+from raytl.config import Study
+from raytl.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What each trial gets and how many run at once."""
+
+    cpus_per_trial: int
+    gpus_per_trial: float
+    concurrent: int
+    text: str
+
+
+def plan(study: Study, cpus: float, gpus: float, *, streaming: bool) -> Plan:
+    """Plan the trials on a cluster of `cpus` and `gpus`.
+
+    One CPU stays free for Ray Data where the feed streams: workers that hold every CPU would
+    leave its tasks waiting for ever. Raises ConfigError where not even one trial fits.
+    """
+    wanted = study.resources
+    usable = int(cpus) - (1 if streaming else 0)
+    by_cpu = usable // wanted.cpus_per_worker
+    by_gpu = int(gpus / wanted.gpus_per_worker) if wanted.gpus_per_worker else by_cpu
+    concurrent = min(by_cpu, by_gpu)
+    left = ", 1 CPU left for Ray Data" if streaming else ""
+    have = f"{int(cpus)} CPUs{left} and {gpus:g} GPUs"
+    if concurrent < 1:
+        raise ConfigError(
+            f"resources: a trial needs {wanted.cpus_per_worker} CPUs and "
+            f"{wanted.gpus_per_worker:g} GPUs, but Ray has {have}; lower "
+            "resources.cpus_per_worker or gpus_per_worker, or set train.feed: resident"
+        )
+    if wanted.max_concurrent is not None:
+        concurrent = min(concurrent, wanted.max_concurrent)
+    text = f"{concurrent} trials at once, {wanted.cpus_per_worker} CPU each, of {have}"
+    return Plan(wanted.cpus_per_worker, wanted.gpus_per_worker, concurrent, text)

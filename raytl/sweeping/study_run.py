@@ -1,0 +1,175 @@
+"""A whole study: preflight, controls and search, confirmation, export."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ray.tune import Callback
+
+from raytl.config import Study, TrialConfig, dump_study, load_study
+from raytl.errors import RaytlError, UserError
+from raytl.files import write_atomically
+from raytl.models.source_model import save_source_model
+from raytl.seeds import seed_for
+from raytl.sweeping.confirmation import (
+    Candidate,
+    Confirmation,
+    build_confirmation,
+    confirmation_trials,
+    save_confirmation,
+)
+from raytl.sweeping.environment import environment, save_environment
+from raytl.sweeping.leaderboard import Leaderboard, build_leaderboard, save_leaderboard
+from raytl.sweeping.objective import objective_metric
+from raytl.sweeping.preflight import Checked, preflight
+from raytl.sweeping.progress import ProgressCallback
+from raytl.sweeping.resources import Plan, plan
+from raytl.sweeping.schedulers import build_scheduler
+from raytl.sweeping.searcher import ListSearch, StudySearch
+from raytl.sweeping.trainable import build_trainable
+from raytl.sweeping.tuning import ray_session, run_trials
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What a study came to. `confirmation` is None where it stopped before."""
+
+    run: Path
+    leaderboard: Leaderboard
+    confirmation: Confirmation | None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the study was interrupted and can be resumed."""
+        return self.leaderboard.state == "stopped"
+
+
+def run_study(
+    study: Study, run: Path, *, resume: bool = False, callbacks: Sequence[Callback] = ()
+) -> StudyResult:
+    """Run `study` in the folder `run`, or go on there with `resume`.
+
+    `callbacks` see the search's trials (TensorBoard, say). Raises UserError where the folder
+    exists and `resume` is not given, or the other way round; what `preflight` raises; RaytlError
+    where every trial failed.
+    """
+    check_run_folder(study, run, resume)
+    checked = preflight(study)
+    run.mkdir(parents=True, exist_ok=True)
+    write_atomically(run / "study.yaml", dump_study(study))
+    facts = environment(checked)
+    save_environment(facts, run)
+    with ray_session() as cluster:
+        size = checked.target.bytes + (checked.source.bytes if checked.source else 0)
+        budget = plan(
+            study, cluster.get("CPU", 0), cluster.get("GPU", 0), streaming=_streams(study, size)
+        )
+        leaderboard = _search(checked, run, budget, resume, callbacks)
+        confirmation = None
+        if leaderboard.state == "complete":
+            confirmation = _confirm(checked, run, budget, leaderboard, resume)
+    save_environment(
+        facts | {"finished": datetime.now(UTC).isoformat(timespec="seconds")}, run
+    )
+    if confirmation is not None and confirmation.selected is not None:
+        export_best(study, run, confirmation.selected)
+    return StudyResult(run, leaderboard, confirmation)
+
+
+def check_run_folder(study: Study, run: Path, resume: bool) -> None:
+    """Refuse to overwrite a run, and to resume one that is not there or is another study's."""
+    if not resume:
+        if run.exists() and any(run.iterdir()):
+            raise UserError(
+                f"{run}: the run folder exists; go on with --resume, or give another --out"
+            )
+        return
+    if not (run / "study.yaml").exists():
+        raise UserError(f"{run}: nothing to resume here; leave out --resume to start the study")
+    if load_study(run / "study.yaml") != study:
+        raise UserError(
+            f"{run}: this run was started with another study ({run / 'study.yaml'} differs); "
+            "resume with the same file and --set, or give another --out"
+        )
+
+
+def _streams(study: Study, num_bytes: int) -> bool:
+    from raytl.data.feed import chosen_kind
+
+    return chosen_kind(study.train.feed, num_bytes) == "streaming"
+
+
+def _search(
+    checked: Checked, run: Path, budget: Plan, resume: bool, callbacks: Sequence[Callback]
+) -> Leaderboard:
+    study, objective = checked.study, objective_metric(checked.study)
+    search = StudySearch(study, checked.space, objective.name, objective.mode)
+    progress = ProgressCallback("search", search.num_trials, objective)
+    trials = run_trials(
+        run,
+        build_trainable(study, test=False),
+        search,
+        budget,
+        scheduler=build_scheduler(study, objective.name, objective.mode),
+        callbacks=[progress, *callbacks],
+        resume=resume,
+    )
+    leaderboard = build_leaderboard(study, trials, run, search.num_trials)
+    save_leaderboard(leaderboard, run)
+    if leaderboard.state == "complete" and not leaderboard.best(1):
+        failed = next((row for row in leaderboard.trials if row.error), None)
+        cause = f"; the first said: {failed.error} (log: {failed.log})" if failed else ""
+        raise RaytlError(f"{run}: no searched trial ran to its end{cause}")
+    return leaderboard
+
+
+def _confirm(
+    checked: Checked, run: Path, budget: Plan, leaderboard: Leaderboard, resume: bool
+) -> Confirmation | None:
+    """Retrain and test. None where it was interrupted."""
+    study, objective = checked.study, objective_metric(checked.study)
+    search = ListSearch(confirmation_trials(study, leaderboard), objective.name, objective.mode)
+    trials = run_trials(
+        run / "confirm",
+        build_trainable(study, test=True),
+        search,
+        budget,
+        callbacks=[ProgressCallback("confirm", search.num_trials, objective)],
+        resume=resume,
+    )
+    if len(trials) < search.num_trials or any(not trial.is_finished() for trial in trials):
+        return None
+    confirmation = build_confirmation(study, trials, checked.target.classes, run)
+    save_confirmation(confirmation, run)
+    return confirmation
+
+
+def export_best(study: Study, run: Path, candidate: Candidate) -> None:
+    """Write the selected candidate's first seed that ended well as a source model in RUN/best."""
+    from raytl.training.checkpoint import load_checkpoint
+    from raytl.training.trial import build_trial, target_classes
+
+    good = next(r for r in candidate.runs if r.accuracy is not None)
+    checkpoints = sorted((run / good.folder).glob("checkpoint_*"))
+    trial = TrialConfig.from_flat(candidate.config)
+    parts = build_trial(study, trial, seed_for(study.search.seed, "confirm", good.seed))
+    load_checkpoint(checkpoints[-1], parts.model)
+    spec = parts.source_model.spec.model_copy(
+        update={
+            "classes": target_classes(study),
+            "trained_on": {
+                "study": study.study,
+                "source_model": trial.source_model,
+                "recipe": trial.recipe,
+                "dataset": study.target_domain.dataset.name,
+            },
+            "score": {"test_accuracy": candidate.mean, "standard_error": candidate.standard_error},
+        }
+    )
+    shutil.rmtree(run / "best", ignore_errors=True)
+    model = parts.model
+    save_source_model(
+        run / "best", backbone=model.backbone, spec=spec, mapper=model.mapper, head=model.head
+    )

@@ -1,0 +1,41 @@
+"""The adapter between one trial and Tune. Tune reuses the actor that runs it, so that the next
+trial finds torch imported, datasets mapped and source models in memory."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from raytl.config import Study, TrialConfig
+
+
+def build_trainable(study: Study, *, test: bool) -> Callable[[dict[str, Any]], None]:
+    """Return Tune's function trainable for `study`; `test`: read the test split at the end."""
+
+    def raytl_trial(config: dict[str, Any]) -> None:
+        # Imported here: the driver pickles this function and needs none of it.
+        import torch
+        from ray import tune
+
+        from raytl.training.trial import run_trial
+
+        torch.set_num_threads(study.resources.cpus_per_worker)
+
+        def report(metrics: dict[str, Any], save: Callable[[Path], None]) -> None:
+            with tempfile.TemporaryDirectory(prefix="raytl-") as folder:
+                save(Path(folder))
+                tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
+
+        trial = TrialConfig.from_flat(config["trial"])
+        checkpoint = tune.get_checkpoint()
+        device = "cuda" if study.resources.gpus_per_worker else "cpu"
+        seed = int(config["seed"])
+        if checkpoint is None:
+            run_trial(study, trial, seed, report, device=device, test=test)
+            return
+        with checkpoint.as_directory() as folder:
+            run_trial(
+                study, trial, seed, report, device=device, test=test, resume_from=Path(folder)
+            )
+
+    return raytl_trial

@@ -1,0 +1,106 @@
+"""Ray and Tune, started, restored and read back."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import TrialScheduler
+
+from raytl.errors import RaytlError
+from raytl.sweeping.resources import Plan
+from raytl.sweeping.searcher import ListSearch
+
+# Seconds between Tune's snapshots of the experiment: what a hard kill can cost.
+SNAPSHOT_S = "5"
+
+
+@contextlib.contextmanager
+def ray_session() -> Iterator[dict[str, float]]:
+    """Yield the cluster's resources. Joins the cluster that is there (initialised in this process,
+    or named by RAY_ADDRESS as `ray job submit` does); else starts a local one and stops it."""
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", SNAPSHOT_S)
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    if ray.is_initialized():
+        yield ray.cluster_resources()
+        return
+    address = os.environ.get("RAY_ADDRESS", "local")
+    dashboard = {"include_dashboard": False} if address == "local" else {}
+    ray.init(address=address, logging_level="ERROR", log_to_driver=False, **dashboard)
+    try:
+        yield ray.cluster_resources()
+    finally:
+        ray.shutdown()
+
+
+def _folder_name(trial: Trial) -> str:
+    return str(trial.config.get("name") or f"trial-{trial.config['number']:05d}")
+
+
+def run_trials(
+    folder: Path,
+    trainable: Callable[[dict[str, Any]], None],
+    search: ListSearch,
+    plan: Plan,
+    *,
+    scheduler: TrialScheduler | None = None,
+    callbacks: Sequence[Callback] = (),
+    resume: bool = False,
+) -> list[Trial]:
+    """Run (or with `resume` go on with) one Tune experiment in `folder`; return all its trials.
+
+    A failed trial does not end the experiment. Raises RaytlError where Tune itself fails.
+    """
+    resources = {"cpu": plan.cpus_per_trial, "gpu": plan.gpus_per_trial}
+    sized = tune.with_resources(trainable, resources)
+    try:
+        if resume and tune.Tuner.can_restore(str(folder)):
+            tuner = tune.Tuner.restore(str(folder), trainable=sized, resume_unfinished=True)
+        else:
+            tuner = _new_tuner(folder, sized, search, plan, scheduler, callbacks)
+        tuner.fit()
+        return read_trials(folder)
+    except OSError as error:
+        raise RaytlError(f"{folder}: cannot write the run: {error.strerror or error}") from error
+
+
+def _new_tuner(
+    folder: Path,
+    trainable: Any,
+    search: ListSearch,
+    plan: Plan,
+    scheduler: TrialScheduler | None,
+    callbacks: Sequence[Callback],
+) -> tune.Tuner:
+    loggers = [tune.logger.JsonLoggerCallback(), tune.logger.CSVLoggerCallback()]
+    return tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=search,
+            scheduler=scheduler,
+            num_samples=search.num_trials,
+            max_concurrent_trials=plan.concurrent,
+            reuse_actors=True,
+            trial_dirname_creator=_folder_name,
+        ),
+        run_config=tune.RunConfig(
+            name=folder.name,
+            storage_path=str(folder.parent.resolve()),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+            failure_config=tune.FailureConfig(max_failures=0),
+            callbacks=[*loggers, *callbacks],
+            verbose=0,
+        ),
+    )
+
+
+def read_trials(folder: Path) -> list[Trial]:
+    """Return the trials of a Tune experiment from its last snapshot, by running number."""
+    trials = tune.ExperimentAnalysis(str(folder.resolve())).trials or []
+    return sorted(trials, key=lambda trial: trial.config["number"])

@@ -1,0 +1,1 @@
+"""One trial in a plain Python process: the loop, evaluation, checkpoints."""

@@ -1,0 +1,82 @@
+"""The training loop. Everything that trains goes through `train_epoch`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+
+from raytl.config import OptimizerConfig
+from raytl.data.domains import TrainBatch
+from raytl.data.feed import Batch
+from raytl.data.transforms import InputTransform
+from raytl.errors import TrainingError
+from raytl.models.transfer_model import TransferModel
+from raytl.recipes import Recipe
+from raytl.training.optimization import learning_rate_factor, set_learning_rate
+
+
+@dataclass
+class Trainer:
+    """All that a training step touches."""
+
+    model: TransferModel
+    recipe: Recipe
+    optimizer: torch.optim.Optimizer
+    config: OptimizerConfig
+    transform: InputTransform
+    device: torch.device
+    steps: int  # of the whole training
+    step: int = 0  # steps done
+
+
+def train_epoch(trainer: Trainer, batches: Iterator[TrainBatch], steps: int) -> dict[str, float]:
+    """Take `steps` steps and return the mean of every loss, and the schedules' last values.
+
+    Raises TrainingError before the update where a loss is not finite.
+    """
+    trainer.model.train()
+    trainer.recipe.train()
+    sums: dict[str, torch.Tensor] = {}
+    scalars: dict[str, float] = {}
+    for _ in range(steps):
+        progress = trainer.step / trainer.steps
+        lr = trainer.config.lr * learning_rate_factor(trainer.config, progress)
+        set_learning_rate(trainer.optimizer, lr)
+
+        batch = _prepare(next(batches), trainer)
+        losses = trainer.recipe.losses(trainer.model, batch, progress)
+        total = trainer.recipe.total(losses)
+        _check_finite(losses, total, trainer)
+
+        trainer.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        trainer.optimizer.step()
+        trainer.step += 1
+
+        for name, loss in (losses | {"total": total}).items():
+            sums[name] = sums.get(name, 0.0) + loss.detach()
+        scalars = {"lr": lr} | trainer.recipe.scalars(progress)
+    means = {f"train/loss/{name}": float(value) / steps for name, value in sums.items()}
+    return means | {f"train/{name}": value for name, value in scalars.items()}
+
+
+def _prepare(batch: TrainBatch, trainer: Trainer) -> TrainBatch:
+    def ready(part: Batch | None) -> Batch | None:
+        if part is None:
+            return None
+        y = None if part.y is None else part.y.to(trainer.device)
+        return replace(part, x=trainer.transform(part.x.to(trainer.device)), y=y)
+
+    return TrainBatch(ready(batch.source), ready(batch.target), ready(batch.labelled))
+
+
+def _check_finite(losses: dict[str, torch.Tensor], total: torch.Tensor, trainer: Trainer) -> None:
+    # One sync a step, paid on purpose: an update with a NaN cannot be taken back.
+    if torch.isfinite(total):
+        return
+    values = ", ".join(f"{name}={float(loss):g}" for name, loss in losses.items())
+    raise TrainingError(
+        f"loss must be finite, but at step {trainer.step} of {trainer.steps} got {values}; "
+        f"stopped before the update. Lower optimizer.lr (it peaks at {trainer.config.lr:g}) "
+        "or look for bad values in the data"
+    )

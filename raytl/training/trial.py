@@ -1,0 +1,226 @@
+"""One trial from its configuration to its metrics, in a plain Python process."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from raytl.config import SourceModelConfig, Study, TrialConfig, frozen_blocks
+from raytl.data.dataset import Dataset
+from raytl.data.domains import joint_batches, steps_per_epoch
+from raytl.data.feed import Feed, make_feed
+from raytl.data.transforms import InputTransform
+from raytl.models.heads import build_head
+from raytl.models.mappers import build_mapper
+from raytl.models.source_model import SourceModel, cached_source_model
+from raytl.models.transfer_model import TransferModel
+from raytl.recipes import RECIPES, Recipe
+from raytl.seeds import seed_for
+from raytl.training.checkpoint import load_checkpoint, save_checkpoint
+from raytl.training.evaluation import Evaluation, evaluate
+from raytl.training.loop import Trainer, train_epoch
+from raytl.training.optimization import build_optimizer
+from raytl.training.splits import source_rows, target_rows
+
+Metrics = dict[str, Any]
+Save = Callable[[Path], None]
+Report = Callable[[Metrics, Save], None]
+
+
+@lru_cache(maxsize=8)
+def _open(path: Path) -> Dataset:
+    return Dataset.open(path)
+
+
+@dataclass(frozen=True)
+class TrialParts:
+    """What a trial trains and reads."""
+
+    model: TransferModel
+    recipe: Recipe
+    source_model: SourceModel
+    transform: InputTransform
+    frozen_depth: int
+
+
+def image_shape(study: Study) -> tuple[int, int, int]:
+    """Return (C, H, W) of the target domain's images."""
+    height, width, channels = _open(study.target_domain.dataset).image_shape
+    return channels, height, width
+
+
+def build_trial(study: Study, trial: TrialConfig, seed: int) -> TrialParts:
+    """Compose source model, mapper, head and recipe, with initial weights seeded by `seed`."""
+    recipe_type = RECIPES[trial.recipe]
+    source_model = _source_model(study, trial.source_model, recipe_type.fresh_backbone, seed)
+    backbone = source_model.backbone
+    depth = {
+        "all": len(backbone.blocks),
+        "nothing": 0,
+        "as configured": frozen_blocks(trial.frozen_depth, len(backbone.blocks), backbone.name),
+    }[recipe_type.freezes]
+    num_classes = len(_open(study.target_domain.dataset).classes)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_for(seed, "init"))
+        mapper = build_mapper(trial.mapper, backbone.feature_dim)
+        head = build_head(trial.head, mapper.out_dim, num_classes)
+        recipe = recipe_type(trial, mapper.out_dim)
+    model = TransferModel(backbone, mapper, head, depth, source_model.transferred)
+    spec = source_model.spec
+    transform = InputTransform(
+        spec.input_shape, spec.normalization.mean, spec.normalization.std
+    )
+    return TrialParts(model, recipe, source_model, transform, depth)
+
+
+def _source_model(study: Study, name: str, fresh: bool, seed: int) -> SourceModel:
+    """Return a source model of the trial's own. `fresh`: the same architecture, random weights."""
+    shape = image_shape(study)
+    init_seed = seed_for(seed, "backbone")
+    source_model = cached_source_model(name, study.source_models[name], shape, init_seed)
+    if fresh and source_model.transferred:
+        spec = source_model.spec
+        config = SourceModelConfig(
+            backbone=spec.backbone, args=spec.args, input_size=spec.input_shape[-1]
+        )
+        source_model = cached_source_model(f"{name} (fresh)", config, shape, init_seed)
+    return source_model.clone()
+
+
+def training_feeds(
+    study: Study, trial: TrialConfig, seed: int
+) -> tuple[dict[str, Feed], Feed, Feed | None]:
+    """Return the training streams by name, the target's validation feed and the source's."""
+    target = _open(study.target_domain.dataset)
+    rows = target_rows(study.target_domain, target, study.search.seed)
+    kind, size = study.train.feed, study.train.batch_size
+
+    def feed(dataset: Dataset, split: str, indices: np.ndarray, labelled: bool, name: str) -> Feed:
+        return make_feed(
+            dataset, split, indices=indices, labelled=labelled, batch_size=size,
+            seed=seed_for(seed, "shuffle", name), kind=kind,
+        )  # fmt: skip
+
+    train_split = study.target_domain.splits.train
+    validation = feed(target, rows.validation_split, rows.validation, True, "validation")
+    streams = RECIPES[trial.recipe].streams(study.labelled, study.source_domain is not None)
+    feeds: dict[str, Feed] = {}
+    source_validation = None
+    if study.source_domain is not None:
+        source = _open(study.source_domain.dataset)
+        of_source = source_rows(study.source_domain, source, study.search.seed)
+        if "source" in streams:
+            source_split = study.source_domain.splits.train
+            feeds["source"] = feed(source, source_split, of_source.train, True, "source")
+            source_validation = feed(
+                source, of_source.validation_split, of_source.validation, True, "validation"
+            )
+    if "target" in streams:
+        feeds["target"] = feed(target, train_split, rows.unlabelled, False, "target")
+    if "labelled" in streams:
+        feeds["labelled"] = feed(target, train_split, rows.labelled, True, "labelled")
+    return feeds, validation, source_validation
+
+
+def run_trial(
+    study: Study,
+    trial: TrialConfig,
+    seed: int,
+    report: Report,
+    *,
+    device: str = "cpu",
+    resume_from: Path | None = None,
+    test: bool = False,
+) -> TrialParts:
+    """Train `trial` for the study's epochs and report metrics after each.
+
+    Args:
+        seed: of everything random in this trial; which rows are held out depends on the study's
+            seed alone, so that all trials are judged on the same rows.
+        report: called once an epoch with the metrics and a function that saves a checkpoint.
+        resume_from: a checkpoint's folder; training goes on at the next epoch's first batch.
+        test: read the test split after the last epoch (confirmation only).
+
+    Raises TrainingError where a loss is not finite.
+    """
+    on = torch.device(device)
+    parts = build_trial(study, trial, seed)
+    parts.model.to(on)
+    parts.recipe.to(on)
+    optimizer = build_optimizer(trial.optimizer, parts.model, parts.recipe)
+    done = 0
+    if resume_from is not None:
+        done = load_checkpoint(resume_from, parts.model, parts.recipe, optimizer)
+    feeds, validation, source_validation = training_feeds(study, trial, seed)
+    steps = study.train.steps_per_epoch or steps_per_epoch(feeds)
+    trainer = Trainer(
+        parts.model, parts.recipe, optimizer, trial.optimizer, parts.transform, on,
+        steps=steps * study.train.epochs, step=steps * done,
+    )  # fmt: skip
+    batches = joint_batches(feeds, start_step=trainer.step)
+    for epoch in range(done, study.train.epochs):
+        # Dropout draws from the global generator: seeded by epoch, a resumed trial draws the same.
+        torch.manual_seed(seed_for(seed, "epoch", epoch))
+        start = time.perf_counter()
+        metrics: Metrics = train_epoch(trainer, batches, steps)
+        metrics["train/seconds"] = time.perf_counter() - start
+        metrics |= _validate(study, parts, validation, source_validation, on)
+        metrics |= {"epoch": epoch + 1, "step": trainer.step, "frozen_blocks": parts.frozen_depth}
+        metrics["trainable_parameters"] = parts.model.num_trainable()
+        if test and epoch + 1 == study.train.epochs:
+            metrics |= _test(study, parts, on)
+        report(metrics, lambda folder, e=epoch: save_checkpoint(  # type: ignore[misc]
+            folder, parts.model, parts.recipe, optimizer, e + 1
+        ))  # fmt: skip
+    return parts
+
+
+def _validate(
+    study: Study,
+    parts: TrialParts,
+    validation: Feed,
+    source_validation: Feed | None,
+    device: torch.device,
+) -> Metrics:
+    target = evaluate(parts.model, validation, parts.transform, device)
+    metrics: Metrics = {"target/validation_entropy": target.entropy}
+    if study.labelled:
+        metrics |= {"target/validation_accuracy": target.accuracy}
+        metrics |= {"target/validation_loss": target.loss}
+    else:
+        metrics |= {"oracle/target_validation_accuracy": target.accuracy}
+    if source_validation is not None:
+        source = evaluate(parts.model, source_validation, parts.transform, device)
+        metrics |= {"source/validation_accuracy": source.accuracy}
+    return metrics
+
+
+def _test(study: Study, parts: TrialParts, device: torch.device) -> Mapping[str, Any]:
+    result = evaluate_split(study, parts, study.target_domain.splits.test, device)
+    return {
+        "test/accuracy": result.accuracy,
+        "test/rows": result.rows,
+        "test/confusion": result.confusion,
+    }
+
+
+def evaluate_split(
+    study: Study, parts: TrialParts, split: str, device: torch.device
+) -> Evaluation:
+    """Evaluate on a whole split of the target domain."""
+    dataset = _open(study.target_domain.dataset)
+    feed = make_feed(
+        dataset, split, indices=None, labelled=True, batch_size=study.train.batch_size, seed=0,
+        kind=study.train.feed,
+    )  # fmt: skip
+    return evaluate(parts.model, feed, parts.transform, device)
+
+
+def target_classes(study: Study) -> tuple[str, ...]:
+    """Return the target domain's class names."""
+    return _open(study.target_domain.dataset).classes

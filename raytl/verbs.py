@@ -1,0 +1,149 @@
+"""The verbs of the command line, for Python: `raytl.sweep(...)` and the others.
+
+Importing this module loads neither torch nor Ray; each verb loads what it needs.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raytl.config import Study, load_study
+from raytl.errors import UserError
+from raytl.files import write_atomically
+
+if TYPE_CHECKING:
+    from raytl.data.shard import ShardReport
+    from raytl.models.source_model import SourceSpec
+    from raytl.sweeping.study_run import StudyResult
+
+
+def shard(kind: str, source: str | None, out: Path | str, **options: Any) -> ShardReport:
+    """Write a dataset's Arrow shards; `options` are those of `raytl shard`."""
+    from raytl.data.shard import ShardOptions
+    from raytl.data.shard import shard as write_shards
+
+    force = bool(options.pop("force", False))
+    progress = options.pop("progress", None)
+    return write_shards(
+        kind, source, Path(out), options=ShardOptions(**options), force=force, progress=progress
+    )
+
+
+def pretrain(dataset: Path | str, backbone: str, out: Path | str, **options: Any) -> SourceSpec:
+    """Pretrain a source model; `options` are those of `training.pretrain.pretrain`."""
+    from raytl.training.pretrain import pretrain as train
+
+    return train(Path(dataset), backbone, Path(out), **options)
+
+
+def sweep(
+    study: Study | Path | str,
+    out: Path | str | None = None,
+    *,
+    resume: bool = False,
+    overrides: list[str] | None = None,
+) -> StudyResult:
+    """Run a study and write its report; see `sweeping.study_run.run_study`."""
+    checked = study if isinstance(study, Study) else load_study(study, overrides)
+    run = Path(out) if out is not None else Path("runs") / checked.study
+
+    from raytl.reporting.html import write_report
+    from raytl.reporting.tensorboard import TensorBoardCallback, write_confusions, write_images
+    from raytl.sweeping.objective import objective_metric
+    from raytl.sweeping.study_run import run_study
+
+    objective = objective_metric(checked)
+    board = TensorBoardCallback(metric=objective.name, mode=objective.mode)
+    result = run_study(checked, run, resume=resume, callbacks=[board])
+    write_images(run, _sample_images(checked))
+    if result.confirmation is not None:
+        write_confusions(run, result.confirmation.model_dump(mode="json"))
+    write_report(run)
+    return result
+
+
+def _sample_images(study: Study) -> dict[str, Any]:
+    """Return the first training images of each domain, as the shards hold them."""
+    from raytl.data.dataset import Dataset
+
+    domains = {"source domain": study.source_domain, "target domain": study.target_domain}
+    images = {}
+    for name, domain in domains.items():
+        if domain is not None:
+            split = Dataset.open(domain.dataset).split(domain.splits.train)
+            images[name] = split.take(range(min(16, split.rows)))[0]
+    return images
+
+
+def report(run: Path | str) -> Path:
+    """Write `report.html` of a run folder again and return its path."""
+    from raytl.reporting.html import write_report
+
+    if not (Path(run) / "leaderboard.json").exists():
+        raise UserError(f"{run}: not a run folder with a leaderboard; run `raytl sweep` first")
+    return write_report(Path(run))
+
+
+def inspect(path: Path | str) -> dict[str, Any]:
+    """Return what a dataset, source model or run holds, its checksums verified."""
+    path = Path(path)
+    if (path / "dataset.json").exists():
+        from raytl.data.dataset import Dataset
+        from raytl.data.inspect_dataset import describe
+
+        return {"kind": "dataset"} | describe(Dataset.open(path), verify=True)
+    if (path / "source.json").exists():
+        from raytl.models.source_model import describe as describe_model
+        from raytl.models.source_model import verify_source_model
+
+        verify_source_model(path)
+        return {"kind": "source model"} | describe_model(path) | {"verified": True}
+    if (path / "leaderboard.json").exists():
+        return {"kind": "run"} | _describe_run(path)
+    if (path / "study.yaml").exists():
+        return {"kind": "run", "path": str(path), "state": "no trial has ended yet"}
+    raise UserError(
+        f"{path}: neither a dataset (dataset.json), a source model (source.json) nor a run "
+        "(leaderboard.json)"
+    )
+
+
+def _describe_run(run: Path) -> dict[str, Any]:
+    board = json.loads((run / "leaderboard.json").read_text(encoding="utf-8"))
+    statuses = [row["status"] for row in board["trials"]]
+    confirmation = run / "confirmation.json"
+    verdict = None
+    if confirmation.exists():
+        verdict = json.loads(confirmation.read_text(encoding="utf-8"))["verdict"]["sentence"]
+    return {
+        "path": str(run),
+        "study": board["study"],
+        "state": board["state"],
+        "objective": board["objective"]["label"],
+        "trials": {status: statuses.count(status) for status in sorted(set(statuses))},
+        "verdict": verdict,
+    }
+
+
+def predict(
+    model: Path | str, dataset: Path | str, *, split: str = "test", out: Path | str | None = None
+) -> dict[str, Any]:
+    """Predict a split with a source model that has a head, such as a run's `best/`.
+
+    Writes a CSV with id, predicted class and its probability where `out` is given; returns the
+    accuracy on the split's labels and the number of rows.
+    """
+    from raytl.training.predict import predict_split
+
+    prediction = predict_split(Path(model), Path(dataset), split)
+    if out is not None:
+        buffer = io.StringIO()
+        writer = csv.writer(buffer)
+        writer.writerow(["id", "predicted", "probability"])
+        writer.writerows(prediction.rows)
+        write_atomically(Path(out), buffer.getvalue())
+    return {"rows": len(prediction.rows), "accuracy": prediction.accuracy, "out": out and str(out)}

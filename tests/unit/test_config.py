@@ -1,0 +1,113 @@
+"""The study file: what is read, and what each mistake is told."""
+
+from pathlib import Path
+
+import pytest
+
+from raytl.config import TrialConfig, dump_study, frozen_blocks, load_study
+from raytl.errors import ConfigError
+
+STUDY = """
+study: s
+source_domain: {dataset: data/a}
+target_domain: {dataset: data/b, labels: none}
+source_models:
+  lenet: {path: sources/lenet}
+  scratch: {backbone: lenet}
+space:
+  frozen_depth: {choice: [0%, 50%, 100%]}
+  mapper: {choice: [identity, mlp]}
+  mapper.hidden: {int: [32, 256], log: true, when: {mapper: mlp}}
+  recipe: {choice: [finetune, dann]}
+  optimizer.lr: {float: [1e-4, 1.0e-1], log: true}
+search: {trials: 4}
+"""
+
+
+@pytest.fixture
+def study_file(tmp_path: Path) -> Path:
+    path = tmp_path / "study.yaml"
+    path.write_text(STUDY)
+    return path
+
+
+def test_reads_yaml_1_2_floats_as_numbers(study_file: Path) -> None:
+    assert load_study(study_file).space["optimizer.lr"].bounds == (1e-4, 0.1)
+
+
+def test_dump_reads_back_equal(study_file: Path, tmp_path: Path) -> None:
+    study = load_study(study_file)
+    (tmp_path / "again.yaml").write_text(dump_study(study))
+    assert load_study(tmp_path / "again.yaml") == study
+
+
+def test_objective_follows_the_labels(study_file: Path) -> None:
+    assert load_study(study_file).objective == "target_entropy"
+    labelled = load_study(study_file, ["target_domain.labels=5"])
+    assert labelled.objective == "target_accuracy"
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("serch.trials=3", "unknown key 'serch'; did you mean 'search'?"),
+        ("search.trails=3", "did you mean 'trials'?"),
+        ("search.trials=0", ":14: search.trials: Input should be greater than 0"),
+        ("target_domain.labels=-3", "target_domain.labels"),
+        ("search.objective=target_accuracy", "needs target labels"),
+        ("source_domain=null", "no labels to learn from"),
+        ("source_models={}", "source_models"),
+        ("source_models.x={path: a, backbone: lenet}", "exactly one of path, torchvision"),
+        ("source_models.x={torchvision: resnet18}", "torchvision needs weights"),
+        ("space.head={choice: []}", "space.head: choice has no values"),
+        ("space.head={choice: [linear], int: [1, 2]}", "exactly one of choice, int and float"),
+        ("space.head={chioce: [linear]}", "unknown key 'chioce'; did you mean 'choice'?"),
+        ("space.mapper.hidden={int: [9, 3]}", "low <= high must hold, got [9, 3]"),
+        ("space.optimizer.lr={float: [0, 1], log: true}", "log needs low > 0"),
+        ("resources.workers_per_trial=4", "resources.workers_per_trial: Input should be 1"),
+        ("study=../evil", "study: "),
+    ],
+)
+def test_each_mistake_names_its_place(study_file: Path, override: str, expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_study(study_file, [override])
+    message = str(caught.value)
+    assert expected in message
+    assert message.startswith(str(study_file))
+    assert len(message.splitlines()) <= 4
+
+
+@pytest.mark.parametrize("text", ["", "- 1", "a: [", "just words"])
+def test_what_is_not_a_study_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "bad.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"bad\.yaml"):
+        load_study(tmp_path / "bad.yaml")
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.yaml: cannot read"):
+        load_study(tmp_path / "none.yaml")
+
+
+def test_set_needs_key_and_value(study_file: Path) -> None:
+    with pytest.raises(ConfigError, match="expected key=value"):
+        load_study(study_file, ["search.trials"])
+
+
+def test_flat_and_nested_are_the_same_trial() -> None:
+    flat = {"source_model": "a", "mapper": "mlp", "mapper.hidden": 7, "optimizer.lr": 0.5}
+    trial = TrialConfig.from_flat(flat)
+    assert (trial.mapper.name, trial.mapper.hidden, trial.optimizer.lr) == ("mlp", 7, 0.5)
+    assert TrialConfig.from_flat(trial.flat()) == trial
+
+
+@pytest.mark.parametrize(
+    ("depth", "blocks", "frozen"), [(0, 13, 0), (13, 13, 13), ("0%", 13, 0), ("50%", 13, 6), ("100%", 5, 5)]
+)
+def test_frozen_blocks(depth: int | str, blocks: int, frozen: int) -> None:
+    assert frozen_blocks(depth, blocks, "net") == frozen
+
+
+def test_frozen_depth_beyond_the_backbone() -> None:
+    with pytest.raises(ConfigError, match="frozen_depth=9 for net with 5 blocks"):
+        frozen_blocks(9, 5, "net")
