@@ -35,6 +35,16 @@ Probability = Annotated[float, Field(ge=0, lt=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
+# Taken from the working directory once: trials run in folders of their own.
+AbsolutePath = Annotated[Path, AfterValidator(lambda path: path.absolute())]
+LOCAL_WEIGHTS = (".pth", ".pt", ".th", ".safetensors")
+
+
+def _absolute_weights(weights: str) -> str:
+    return str(Path(weights).absolute()) if weights.endswith(LOCAL_WEIGHTS) else weights
+
+
+Weights = Annotated[str, AfterValidator(_absolute_weights)]
 
 
 def nearest(word: str, known: list[str]) -> str:
@@ -241,7 +251,7 @@ class SplitNames(Frozen):
 class DomainConfig(Frozen):
     """A dataset folder and how its splits are used."""
 
-    dataset: Path
+    dataset: AbsolutePath
     splits: SplitNames = SplitNames()
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
 
@@ -264,10 +274,10 @@ class SourceModelConfig(Frozen):
     """Where a source model comes from: `path` (raytl's own folder), `torchvision` (a name and its
     weights), or `backbone` (fresh weights, or a local state dict in `weights`)."""
 
-    path: Path | None = None
+    path: AbsolutePath | None = None
     torchvision: str | None = None
     backbone: str | None = None
-    weights: str | None = None  # torchvision: DEFAULT or a member's name; both: a .pth/.pt/.th file
+    weights: Weights | None = None  # torchvision: DEFAULT or a member's name; both: a .pth/.pt/.th file
     args: dict[str, Any] = {}  # arguments of the backbone
     input_size: PositiveInt | None = None  # side in pixels; None: the data's, or the least allowed
     normalization: Normalization | None = None  # None: ImageNet's with weights, else mean=std=0.5
@@ -287,6 +297,11 @@ class SourceModelConfig(Frozen):
                 "for fresh weights write backbone: instead"
             )
         return self
+
+    @property
+    def has_local_weights(self) -> bool:
+        """Whether `weights` is a file of one's own."""
+        return self.weights is not None and self.weights.endswith(LOCAL_WEIGHTS)
 
     @property
     def is_fresh(self) -> bool:

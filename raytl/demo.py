@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raytl import verbs
-from raytl.config import DomainConfig, Study, load_study
+from raytl.config import Study, load_study
 from raytl.errors import UserError
 
 if TYPE_CHECKING:
     from raytl.sweeping.study_run import StudyResult
 
+RENDERED, HANDWRITTEN = "data/rendered_digits", "data/digits"
 # Source model → backbone and epochs of its pretraining on the rendered digits.
 PRETRAINED = {"rendered_lenet": ("lenet", 4), "rendered_cnn": ("small_cnn", 3)}
 
@@ -37,7 +38,7 @@ def run_demo(out: Path, *, resume: bool, say: Callable[[str], None]) -> StudyRes
     def stamp(text: str) -> None:
         say(f"[{time.perf_counter() - start:5.1f} s] {text}")
 
-    rendered, handwritten = out / "data/rendered_digits", out / "data/digits"
+    rendered, handwritten = out / RENDERED, out / HANDWRITTEN
     if not rendered.exists():
         stamp("rendering the source domain from fonts")
         verbs.shard("rendered-digits", None, rendered)
@@ -56,21 +57,7 @@ def run_demo(out: Path, *, resume: bool, say: Callable[[str], None]) -> StudyRes
 
 
 def _study_in(out: Path) -> Study:
-    """Return digits.yaml with its relative paths taken under `out`."""
-    study = load_study(study_file())
-    assert study.source_domain is not None
-
-    def moved(domain: DomainConfig) -> dict[str, Path]:
-        return {"dataset": out / domain.dataset}
-
-    models = {
-        name: config.model_copy(update={"path": out / config.path}) if config.path else config
-        for name, config in study.source_models.items()
-    }
-    return study.model_copy(
-        update={
-            "source_domain": study.source_domain.model_copy(update=moved(study.source_domain)),
-            "target_domain": study.target_domain.model_copy(update=moved(study.target_domain)),
-            "source_models": models,
-        }
-    )
+    """Return digits.yaml with what it names taken under `out`."""
+    paths = {"source_domain.dataset": RENDERED, "target_domain.dataset": HANDWRITTEN}
+    paths |= {f"source_models.{name}.path": f"sources/{name}" for name in PRETRAINED}
+    return load_study(study_file(), [f"{key}={out / path}" for key, path in paths.items()])

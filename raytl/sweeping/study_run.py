@@ -159,6 +159,8 @@ def export_best(study: Study, run: Path, candidate: Candidate) -> None:
     spec = parts.source_model.spec.model_copy(
         update={
             "classes": target_classes(study),
+            "mapper": trial.mapper,
+            "head": trial.head,
             "trained_on": {
                 "study": study.study,
                 "source_model": trial.source_model,

@@ -13,7 +13,8 @@ from raytl.config import (
     TrialConfig,
 )
 from raytl.data.dataset import Dataset
-from raytl.models.source_model import SourceSpec, refuse_existing, save_source_model
+from raytl.folders import refuse_existing
+from raytl.models.source_model import SourceSpec, save_source_model
 from raytl.seeds import seed_for
 from raytl.training.trial import run_trial
 
@@ -67,6 +68,8 @@ def pretrain(
     spec = parts.source_model.spec.model_copy(
         update={
             "classes": info.classes,
+            "mapper": trial.mapper,
+            "head": trial.head,
             "trained_on": {
                 "dataset": dataset.name,
                 "fingerprint": info.fingerprint,

@@ -1,0 +1,1 @@
+"""What a person reviews: TensorBoard, the leaderboard on the terminal, the report."""

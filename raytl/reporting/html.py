@@ -1,0 +1,72 @@
+"""`report.html`: one file that opens offline."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from raytl.files import write_atomically
+from raytl.reporting import plots
+from raytl.reporting.importance import importance
+
+
+def write_report(run: Path) -> Path:
+    """Write the report of a run folder, complete or not; return its path."""
+    board = _read(run / "leaderboard.json")
+    confirmation = _read(run / "confirmation.json") if (run / "confirmation.json").exists() else None
+    environment = Environment(
+        loader=PackageLoader("raytl.reporting", "."),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+    )
+    mattered = importance(board["trials"], board["objective"]["mode"])
+    selected = next((c for c in (confirmation or {}).get("candidates", []) if c["selected"]), None)
+    text = environment.get_template("report.html.j2").render(
+        board=board,
+        confirmation=confirmation,
+        selected=selected,
+        environment=_read(run / "environment.json"),
+        study_text=(run / "study.yaml").read_text(encoding="utf-8"),
+        mattered=mattered,
+        metrics=_shown_metrics(board["trials"]),
+        figures={
+            "confirmed": _svg(plots.confirmed_figure(confirmation) if confirmation else None),
+            "importance": _svg(plots.importance_figure(mattered.shares) if mattered.shares else None),
+            "heat_map": _svg(plots.heat_map_figure(board["trials"], board["objective"])),
+            "curves": _svg(plots.curves_figure(_histories(run, board), board["objective"])),
+            "confusion": _svg(
+                plots.confusion_figure(selected["confusion"], confirmation["classes"])
+                if confirmation and selected and selected["confusion"]
+                else None
+            ),
+        },
+    )
+    write_atomically(run / "report.html", text)
+    return run / "report.html"
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _svg(figure: Figure | None) -> Markup | None:
+    return None if figure is None else Markup(plots.to_svg(figure))
+
+
+def _shown_metrics(rows: list[dict[str, Any]]) -> list[str]:
+    prefixes = ("target/", "source/", "oracle/")
+    return sorted({key for row in rows for key in row["metrics"] if key.startswith(prefixes)})
+
+
+def _histories(run: Path, board: dict[str, Any]) -> list[tuple[dict[str, Any], list[float]]]:
+    name = board["objective"]["name"]
+    histories = []
+    for row in board["trials"]:
+        file = run / row["folder"] / "result.json"
+        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        results = [json.loads(line) for line in lines if line.strip()]
+        histories.append((row, [r[name] for r in results if r.get(name) is not None]))
+    return histories

@@ -1,0 +1,142 @@
+"""The report's figures, as matplotlib figures and inline SVG.
+
+Colours are Okabe and Ito's, which colour-blind readers can tell apart.
+"""
+
+import io
+import re
+from collections.abc import Callable
+from typing import Any
+
+from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#9A9A9A"
+CONTROL_COLOURS = {"scratch": ORANGE, "source_only": GREEN}
+
+
+def to_svg(figure: Figure) -> str:
+    """Return the figure as an SVG element with a transparent ground and inherited text colour."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
+    svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
+    return svg.replace("#000000", "currentColor")
+
+
+def _axes(width: float, height: float) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def confirmed_figure(confirmation: dict[str, Any]) -> Figure:
+    """Test accuracy of each candidate: mean, standard error, and every seed as a dot."""
+    candidates = [c for c in confirmation["candidates"] if c["mean"] is not None][::-1]
+    figure, axes = _axes(7, 0.5 * len(candidates) + 0.9)
+    for y, candidate in enumerate(candidates):
+        colour = CONTROL_COLOURS.get(candidate["control"], BLUE)
+        seeds = [100 * r["accuracy"] for r in candidate["runs"] if r["accuracy"] is not None]
+        axes.plot(seeds, [y] * len(seeds), "o", color=colour, alpha=0.35, markersize=5)
+        axes.errorbar(
+            100 * candidate["mean"], y, xerr=100 * (candidate["standard_error"] or 0), fmt="D",
+            color=colour, capsize=4, markersize=6,
+        )  # fmt: skip
+    names = [c["name"] + (" (selected)" if c["selected"] else "") for c in candidates]
+    axes.set_yticks(range(len(candidates)), names)
+    axes.set_ylim(-0.6, len(candidates) - 0.4)
+    axes.set_xlabel("test accuracy, %: mean ± standard error; dots are seeds")
+    return figure
+
+
+def confusion_figure(confusion: list[list[int]], classes: list[str]) -> Figure:
+    """Rows are true classes, columns predicted; shares of each row."""
+    figure, axes = _axes(*(2 * [max(3.2, min(8, 0.45 * len(classes) + 1.5))]))
+    shares = [[cell / max(1, sum(row)) for cell in row] for row in confusion]
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    if len(classes) <= 20:
+        axes.set_xticks(range(len(classes)), classes, rotation=45 if len(classes) > 10 else 0)
+        axes.set_yticks(range(len(classes)), classes)
+        for i, row in enumerate(confusion):
+            for j, cell in enumerate(row):
+                if cell:
+                    colour = "white" if shares[i][j] > 0.5 else "#333333"
+                    axes.text(j, i, str(cell), ha="center", va="center", color=colour, fontsize=7)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    return figure
+
+
+def heat_map_figure(rows: list[dict[str, Any]], objective: dict[str, str]) -> Figure | None:
+    """Best objective of each source model × frozen blocks, with the number of trials."""
+    cells: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        if row["objective"] is not None and row["control"] is None:
+            depth = row["config"].get("frozen_blocks", row["config"]["frozen_depth"])
+            cells.setdefault((row["config"]["source_model"], str(depth)), []).append(
+                row["objective"]
+            )
+    if not cells:
+        return None
+    models = sorted({model for model, _ in cells})
+    depths = sorted({depth for _, depth in cells}, key=_depth_order)
+    best: Callable[[list[float]], float] = max if objective["mode"] == "max" else min
+    grid = [[best(cells.get((m, d), [float("nan")])) for d in depths] for m in models]
+    figure, axes = _axes(1.1 * len(depths) + 2.5, 0.6 * len(models) + 1.2)
+    colours = "cividis" if objective["mode"] == "max" else "cividis_r"
+    image = axes.imshow(grid, cmap=colours, aspect="auto")
+    for i, model in enumerate(models):
+        for j, depth in enumerate(depths):
+            values = cells.get((model, depth))
+            if values:
+                axes.text(
+                    j, i, f"{best(values):.3f}\n{len(values)} trials", ha="center", va="center",
+                    fontsize=8, bbox={"facecolor": "white", "alpha": 0.75, "lw": 0, "pad": 1.5},
+                    color="#222222",
+                )  # fmt: skip
+    axes.set_xticks(range(len(depths)), depths)
+    axes.set_yticks(range(len(models)), models)
+    axes.set_xlabel("frozen blocks")
+    figure.colorbar(image, label=objective["label"])
+    return figure
+
+
+def _depth_order(depth: str) -> float:
+    return float(depth.rstrip("%"))
+
+
+def curves_figure(
+    histories: list[tuple[dict[str, Any], list[float]]], objective: dict[str, str]
+) -> Figure | None:
+    """The objective by epoch: the best five trials and controls in colour, the rest grey."""
+    if not any(values for _, values in histories):
+        return None
+    figure, axes = _axes(7, 3.4)
+    shown = 0
+    for row, values in sorted(histories, key=lambda item: item[0]["rank"] or 10**6):
+        epochs = range(1, len(values) + 1)
+        control = row["control"]
+        if control is not None:
+            axes.plot(epochs, values, "--", color=CONTROL_COLOURS.get(control, GREEN), lw=1.4)
+        elif shown < 5:
+            axes.plot(epochs, values, color=BLUE, alpha=1 - 0.15 * shown, label=f"trial {row['trial']}")
+            shown += 1
+        else:
+            axes.plot(epochs, values, color=GREY, alpha=0.4, lw=0.8, zorder=0)
+    for control in sorted({row["control"] for row, _ in histories if row["control"]}):
+        axes.plot([], [], "--", color=CONTROL_COLOURS.get(control, GREEN), label=f"{control} control")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(objective["label"])
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def importance_figure(importances: dict[str, float]) -> Figure:
+    """Bars of importance, most important on top."""
+    names = list(importances)[::-1]
+    figure, axes = _axes(7, 0.4 * len(names) + 0.8)
+    axes.barh(names, [100 * importances[name] for name in names], color=BLUE)
+    axes.set_xlabel("share of the objective's variance, %")
+    return figure
