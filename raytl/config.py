@@ -194,7 +194,9 @@ class Distribution(Frozen):
     def _name_unknown_keys(cls, data: Any) -> Any:
         known = ["choice", "int", "float", "log", "step", "when"]
         if not isinstance(data, Mapping):
-            raise ValueError(f"expected one of {{choice: …}}, {{int: …}}, {{float: …}}; got {data!r}")
+            raise ValueError(
+                f"expected one of {{choice: …}}, {{int: …}}, {{float: …}}; got {data!r}"
+            )
         for key in data:
             if key not in known:
                 raise ValueError(f"unknown key '{key}'; {nearest(str(key), known)}")
@@ -215,7 +217,9 @@ class Distribution(Frozen):
         if low > high:
             raise ValueError(f"low <= high must hold, got [{low}, {high}]")
         if self.log and (low <= 0 or self.step):
-            raise ValueError(f"log needs low > 0 and no step, got [{low}, {high}], step={self.step}")
+            raise ValueError(
+                f"log needs low > 0 and no step, got [{low}, {high}], step={self.step}"
+            )
         return self
 
     @property
@@ -277,7 +281,9 @@ class SourceModelConfig(Frozen):
     path: AbsolutePath | None = None
     torchvision: str | None = None
     backbone: str | None = None
-    weights: Weights | None = None  # torchvision: DEFAULT or a member's name; both: a .pth/.pt/.th file
+    weights: Weights | None = (
+        None  # torchvision: DEFAULT or a member's name; both: a .pth/.pt/.th file
+    )
     args: dict[str, Any] = {}  # arguments of the backbone
     input_size: PositiveInt | None = None  # side in pixels; None: the data's, or the least allowed
     normalization: Normalization | None = None  # None: ImageNet's with weights, else mean=std=0.5
@@ -404,7 +410,11 @@ _StudyLoader.add_implicit_resolver(
 )
 
 
-def _lines(node: yaml.Node, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], int]]:
+def _lines(
+    node: yaml.Node | None, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], int]]:
+    if node is None:
+        return
     yield path, node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
@@ -452,7 +462,7 @@ def check_study(
 
 def parse_yaml(text: str) -> Any:
     """Parse YAML safely, with YAML 1.2 floats. Raises yaml.YAMLError."""
-    return yaml.load(text, Loader=_StudyLoader)  # noqa: S506 (a SafeLoader)
+    return yaml.load(text, Loader=_StudyLoader)
 
 
 def set_key(data: dict[str, Any], assignment: str) -> None:

@@ -71,7 +71,7 @@ class Dataset:
         return Split(self.path, name, self.info.splits[name])
 
     def verify(self, progress: Callable[[int], None] = lambda num_bytes: None) -> None:
-        """Compare every shard with its SHA-256; raises CorruptError naming the first that differs."""
+        """Compare every shard with its SHA-256; CorruptError for the first that differs."""
         for split in self.info.splits.values():
             for shard in split.shards:
                 found = sha256_of(self.path / shard.file)
@@ -145,7 +145,7 @@ class Split:
 
 
 def read_shard(path: Path, rows: int) -> pa.RecordBatch:
-    """Return a memory-mapped shard's one record batch; raises CorruptError where it is not whole."""
+    """Return a memory-mapped shard's one record batch; CorruptError where not whole."""
     try:
         with pa.memory_map(str(path)) as file:
             batch = pa.ipc.open_file(file).get_batch(0)

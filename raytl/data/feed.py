@@ -72,7 +72,10 @@ def make_feed(
     from raytl.data.streaming import StreamingFeed
 
     part = dataset.split(split)
-    feeds = {"resident": ResidentFeed, "streaming": StreamingFeed}
+    feeds: dict[str, type[ResidentFeed] | type[StreamingFeed]] = {
+        "resident": ResidentFeed,
+        "streaming": StreamingFeed,
+    }
     build = feeds[chosen_kind(kind, part.bytes)]
     rows = np.arange(part.rows) if indices is None else indices
     return build(part, rows, labelled=labelled, batch_size=batch_size, seed=seed)

@@ -8,7 +8,7 @@ from raytl.data.dataset import Dataset
 
 
 def describe(dataset: Dataset, *, verify: bool = True) -> dict[str, Any]:
-    """Return rows, class counts, shape, bytes, origin and fingerprint; `verify` reads every byte."""
+    """Return rows, class counts, shape, bytes, origin and fingerprint; `verify` reads all."""
     if verify:
         dataset.verify()
     classes = dataset.classes

@@ -157,7 +157,7 @@ def save_source_model(
 
 
 def read_spec(path: Path) -> SourceSpec:
-    """Read `source.json`. Raises ModelError where there is none, CorruptError where it is broken."""
+    """Read `source.json`. Raises ModelError where there is none, CorruptError if broken."""
     file = path / SPEC_FILE
     try:
         return SourceSpec.model_validate_json(file.read_text(encoding="utf-8"))

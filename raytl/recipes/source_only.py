@@ -1,9 +1,9 @@
 """Control: trained on the source domain alone, with no look at the target."""
 
-from raytl.errors import ConfigError
-from raytl.recipes.base import Losses, Recipe, Stream
 from raytl.data.domains import TrainBatch
+from raytl.errors import ConfigError
 from raytl.models.transfer_model import TransferModel
+from raytl.recipes.base import Losses, Recipe, Stream
 
 
 class SourceOnly(Recipe):

@@ -16,7 +16,9 @@ from raytl.reporting.importance import importance
 def write_report(run: Path) -> Path:
     """Write the report of a run folder, complete or not; return its path."""
     board = _read(run / "leaderboard.json")
-    confirmation = _read(run / "confirmation.json") if (run / "confirmation.json").exists() else None
+    confirmation = (
+        _read(run / "confirmation.json") if (run / "confirmation.json").exists() else None
+    )
     environment = Environment(
         loader=PackageLoader("raytl.reporting", "."),
         autoescape=select_autoescape(default=True, default_for_string=True),
@@ -34,7 +36,9 @@ def write_report(run: Path) -> Path:
         metrics=_shown_metrics(board["trials"]),
         figures={
             "confirmed": _svg(plots.confirmed_figure(confirmation) if confirmation else None),
-            "importance": _svg(plots.importance_figure(mattered.shares) if mattered.shares else None),
+            "importance": _svg(
+                plots.importance_figure(mattered.shares) if mattered.shares else None
+            ),
             "heat_map": _svg(plots.heat_map_figure(board["trials"], board["objective"])),
             "curves": _svg(plots.curves_figure(_histories(run, board), board["objective"])),
             "confusion": _svg(

@@ -17,7 +17,9 @@ CONTROL_COLOURS = {"scratch": ORANGE, "source_only": GREEN}
 def to_svg(figure: Figure) -> str:
     """Return the figure as an SVG element with a transparent ground and inherited text colour."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
+    figure.savefig(
+        buffer, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None}
+    )
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
@@ -121,12 +123,16 @@ def curves_figure(
         if control is not None:
             axes.plot(epochs, values, "--", color=CONTROL_COLOURS.get(control, GREEN), lw=1.4)
         elif shown < 5:
-            axes.plot(epochs, values, color=BLUE, alpha=1 - 0.15 * shown, label=f"trial {row['trial']}")
+            axes.plot(
+                epochs, values, color=BLUE, alpha=1 - 0.15 * shown, label=f"trial {row['trial']}"
+            )
             shown += 1
         else:
             axes.plot(epochs, values, color=GREY, alpha=0.4, lw=0.8, zorder=0)
     for control in sorted({row["control"] for row, _ in histories if row["control"]}):
-        axes.plot([], [], "--", color=CONTROL_COLOURS.get(control, GREEN), label=f"{control} control")
+        axes.plot(
+            [], [], "--", color=CONTROL_COLOURS.get(control, GREEN), label=f"{control} control"
+        )
     axes.set_xlabel("epoch")
     axes.set_ylabel(objective["label"])
     axes.legend(frameon=False, fontsize=8)

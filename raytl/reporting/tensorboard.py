@@ -41,7 +41,9 @@ class TensorBoardCallback(LoggerCallback):
         value = result.get(self.metric)
         if value is not None:
             held = self._best.get(trial.trial_id, value)
-            self._best[trial.trial_id] = max(held, value) if self.mode == "max" else min(held, value)
+            self._best[trial.trial_id] = (
+                max(held, value) if self.mode == "max" else min(held, value)
+            )
 
     def log_trial_end(self, trial: Trial, failed: bool = False) -> None:
         writer = self._writer(trial)

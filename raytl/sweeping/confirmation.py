@@ -152,7 +152,7 @@ def _candidate(trials: list[Trial], study: Study, run: Path) -> Candidate:
         accuracy = result.get("test/accuracy")
         if accuracy is not None:
             confusions.append(result["test/confusion"])
-        folder = Path("confirm") / Path(trial.path).name
+        folder = Path("confirm") / Path(str(trial.path)).name
         runs.append(
             Run(
                 seed=trial.config["seed_index"],
@@ -182,7 +182,9 @@ def _candidate(trials: list[Trial], study: Study, run: Path) -> Candidate:
 
 
 def _sum(matrices: list[list[list[int]]]) -> list[list[int]]:
-    return [[sum(cells) for cells in zip(*rows, strict=True)] for rows in zip(*matrices, strict=True)]
+    return [
+        [sum(cells) for cells in zip(*rows, strict=True)] for rows in zip(*matrices, strict=True)
+    ]
 
 
 def _select(candidates: list[Candidate], study: Study) -> list[Candidate]:
@@ -214,7 +216,8 @@ def _comparison(candidate: Candidate, control: Candidate, study: Study) -> Compa
     ]
     if len(pairs) < 2:
         return None
-    difference = paired_difference(*zip(*pairs, strict=True), level=study.confirm.level)
+    ours, others = [a for a, _ in pairs], [b for _, b in pairs]
+    difference = paired_difference(ours, others, study.confirm.level)
     assert control.control is not None
     return Comparison(
         candidate=candidate.name,

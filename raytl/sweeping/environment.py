@@ -45,8 +45,7 @@ def environment(checked: Checked) -> dict[str, Any]:
             if dataset is not None
         },
         "source_models": {
-            name: spec.model_dump(mode="json", exclude_none=True)
-            for name, spec in checked.source_models.items()
+            name: spec.model_dump(mode="json") for name, spec in checked.source_models.items()
         },
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),

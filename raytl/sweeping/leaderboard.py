@@ -105,7 +105,7 @@ def _row(trial: Trial, study: Study, objective: ObjectiveMetric, run: Path) -> R
     config = dict(trial.config["trial"])
     if "frozen_blocks" in result:
         config["frozen_blocks"] = result["frozen_blocks"]
-    folder = Path(trial.path).name
+    folder = Path(str(trial.path)).name
     error_file = run / folder / "error.txt"
     return Row(
         trial=f"{trial.config['number']:05d}",

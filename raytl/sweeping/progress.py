@@ -25,7 +25,7 @@ class ProgressCallback(Callback):
         # Tune pickles its callbacks; a live display cannot be.
         return self.__dict__ | {"_progress": None, "_task": None}
 
-    def setup(self, stop: Any = None, num_samples: Any = None, **info: Any) -> None:
+    def setup(self, *args: Any, **info: Any) -> None:
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -41,12 +41,13 @@ class ProgressCallback(Callback):
             self.phase, total=self.total, completed=self.done, note="starting"
         )
 
-    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+    def on_trial_complete(
+        self, iteration: int, trials: list[Trial], trial: Trial, **_: Any
+    ) -> None:
         value = (trial.last_result or {}).get(self.objective.name)
-        controls_count = trial.config.get("control") is None
-        if value is not None and controls_count:
-            if self.best is None or self.objective.better(value, self.best):
-                self.best = value
+        if value is not None and trial.config["control"] is None:
+            better = self.best is None or self.objective.better(value, self.best)
+            self.best = value if better else self.best
         self._show(trial, "no result" if value is None else f"{value:.4f}")
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:

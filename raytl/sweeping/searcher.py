@@ -41,6 +41,7 @@ class PrunedAwareOptuna(OptunaSearch):
         stopped = bool(result) and result["training_iteration"] < self._epochs  # type: ignore[index]
         if stopped and not error and trial_id not in self._completed_trials:
             # Optuna gives a pruned trial its last reported intermediate value.
+            assert self._ot_study is not None
             self._ot_study.tell(self._ot_trials[trial_id], state=TrialState.PRUNED)
             self._completed_trials.add(trial_id)
             return
@@ -60,7 +61,9 @@ class ListSearch(Searcher):
         self._count = 0
         self.num_trials = len(configs)
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(  # type: ignore[override]  # Searcher.FINISHED is a string
+        self, trial_id: str
+    ) -> dict[str, Any] | str | None:
         suggestion = self._next(trial_id)
         if suggestion is None:
             return Searcher.FINISHED
@@ -116,7 +119,7 @@ class StudySearch(ListSearch):
         fixed = super()._next(trial_id)
         if fixed is not None or self._inner is None or self._count >= self.num_trials:
             return fixed
-        return self._searched(self._inner.suggest(trial_id))
+        return self._searched(self._inner.suggest(trial_id) or {})
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         if self._inner is not None and self._inner.knows(trial_id):

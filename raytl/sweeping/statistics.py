@@ -69,6 +69,5 @@ def verdict_sentence(what: str, control: str, difference: Difference) -> str:
     if difference.kind == "hurts":
         return f"{what} hurts (negative transfer): {points} against {against}"
     return (
-        f"{what} makes no difference that {difference.n} seeds can show: "
-        f"{points} against {against}"
+        f"{what} makes no difference that {difference.n} seeds can show: {points} against {against}"
     )

@@ -70,9 +70,7 @@ def run_study(
         confirmation = None
         if leaderboard.state == "complete":
             confirmation = _confirm(checked, run, budget, leaderboard, resume)
-    save_environment(
-        facts | {"finished": datetime.now(UTC).isoformat(timespec="seconds")}, run
-    )
+    save_environment(facts | {"finished": datetime.now(UTC).isoformat(timespec="seconds")}, run)
     if confirmation is not None and confirmation.selected is not None:
         export_best(study, run, confirmation.selected)
     return StudyResult(run, leaderboard, confirmation)

@@ -1,6 +1,7 @@
 """Ray and Tune, started, restored and read back."""
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -31,8 +32,13 @@ def ray_session() -> Iterator[dict[str, float]]:
         yield ray.cluster_resources()
         return
     address = os.environ.get("RAY_ADDRESS", "local")
-    dashboard = {"include_dashboard": False} if address == "local" else {}
-    ray.init(address=address, logging_level="ERROR", log_to_driver=False, **dashboard)
+    local = address == "local"
+    ray.init(
+        address=address,
+        include_dashboard=False if local else None,
+        logging_level=logging.ERROR,
+        log_to_driver=False,
+    )
     try:
         yield ray.cluster_resources()
     finally:

@@ -13,7 +13,11 @@ FILE_NAME = "checkpoint.pt"
 
 
 def save_checkpoint(
-    folder: Path, model: TransferModel, recipe: nn.Module, optimizer: torch.optim.Optimizer, epoch: int
+    folder: Path,
+    model: TransferModel,
+    recipe: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    epoch: int,
 ) -> None:
     """Write the trainable state after `epoch` epochs into `folder`. Frozen weights are left out:
     the source model has them."""

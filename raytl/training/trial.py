@@ -72,9 +72,7 @@ def build_trial(study: Study, trial: TrialConfig, seed: int) -> TrialParts:
         recipe = recipe_type(trial, mapper.out_dim)
     model = TransferModel(backbone, mapper, head, depth, source_model.transferred)
     spec = source_model.spec
-    transform = InputTransform(
-        spec.input_shape, spec.normalization.mean, spec.normalization.std
-    )
+    transform = InputTransform(spec.input_shape, spec.normalization.mean, spec.normalization.std)
     return TrialParts(model, recipe, source_model, transform, depth)
 
 
@@ -209,9 +207,7 @@ def _test(study: Study, parts: TrialParts, device: torch.device) -> Mapping[str,
     }
 
 
-def evaluate_split(
-    study: Study, parts: TrialParts, split: str, device: torch.device
-) -> Evaluation:
+def evaluate_split(study: Study, parts: TrialParts, split: str, device: torch.device) -> Evaluation:
     """Evaluate on a whole split of the target domain."""
     dataset = _open(study.target_domain.dataset)
     feed = make_feed(

@@ -102,7 +102,8 @@ def test_flat_and_nested_are_the_same_trial() -> None:
 
 
 @pytest.mark.parametrize(
-    ("depth", "blocks", "frozen"), [(0, 13, 0), (13, 13, 13), ("0%", 13, 0), ("50%", 13, 6), ("100%", 5, 5)]
+    ("depth", "blocks", "frozen"),
+    [(0, 13, 0), (13, 13, 13), ("0%", 13, 0), ("50%", 13, 6), ("100%", 5, 5)],
 )
 def test_frozen_blocks(depth: int | str, blocks: int, frozen: int) -> None:
     assert frozen_blocks(depth, blocks, "net") == frozen

@@ -18,5 +18,7 @@ def read_digits(source: str | None, options: ShardOptions) -> Imported:
         np.arange(len(labels)), test_size=TEST_ROWS, stratify=labels,
         random_state=seed_for(options.seed, "digits"),
     )  # fmt: skip
-    splits = {name: (pixels[rows], labels[rows]) for name, rows in [("train", train), ("test", test)]}
+    splits = {
+        name: (pixels[rows], labels[rows]) for name, rows in [("train", train), ("test", test)]
+    }
     return imported(splits, tuple(str(k) for k in range(10)), options)

@@ -18,7 +18,7 @@ from raytl.data.writer import Chunk
 from raytl.errors import DataError
 
 # What torchvision.datasets.ImageFolder reads.
-EXTENSIONS = frozenset(".jpg .jpeg .png .ppm .bmp .pgm .tif .tiff .webp".split())
+EXTENSIONS = frozenset([".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"])
 CHUNK = 256  # images decoded and written together
 RAY_FROM = 2000  # files: with fewer, starting Ray costs more than its processes gain
 
@@ -38,7 +38,9 @@ def read_image_folder(source: str | None, options: ShardOptions) -> Imported:
     """
     root = Path(need_source(source))
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder; give SOURCE/SPLIT/CLASS/image or SOURCE/CLASS/image")
+        raise DataError(
+            f"{root}: no such folder; give SOURCE/SPLIT/CLASS/image or SOURCE/CLASS/image"
+        )
     folders = _splits(root)
     classes = _classes(folders)
     size = options.size or 224

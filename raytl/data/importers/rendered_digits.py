@@ -17,7 +17,16 @@ DEFAULT_ROWS = 8000
 TEST_SHARE = 0.2
 SIDE = 28
 # matplotlib's fonts with plain digits; its others hold symbols or oversized brackets.
-BUNDLED = ("DejaVuSans", "DejaVuSerif", "DejaVuSansMono", "STIXGeneral", "cmr10", "cmss10", "cmtt10", "cmb10")
+BUNDLED = (
+    "DejaVuSans",
+    "DejaVuSerif",
+    "DejaVuSansMono",
+    "STIXGeneral",
+    "cmr10",
+    "cmss10",
+    "cmtt10",
+    "cmb10",
+)
 
 
 def read_rendered_digits(source: str | None, options: ShardOptions) -> Imported:

@@ -67,7 +67,9 @@ class _CifarBlock(nn.Module):
 
 def cifar_resnet20(name: str, input_shape: Shape) -> Backbone:
     """ResNet-20 for CIFAR (He et al. 2016, section 4.2), option A shortcuts; 10 blocks."""
-    stem = nn.Sequential(nn.Conv2d(input_shape[0], 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
+    stem = nn.Sequential(
+        nn.Conv2d(input_shape[0], 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()
+    )
     blocks: list[nn.Module] = [stem]
     inside = 16
     for outside, stride in [(16, 1), (32, 2), (64, 2)]:

@@ -25,7 +25,9 @@ def build_torchvision(name: str, input_shape: Shape, **args: Any) -> Backbone:
 
 def from_network(name: str, network: nn.Module, input_shape: Shape) -> Backbone:
     """Cut a torchvision network into blocks, keeping its weights."""
-    blocks, pool = FAMILIES[family_of(name)](network)
+    family = family_of(name)
+    assert family is not None
+    blocks, pool = FAMILIES[family](network)
     return Backbone(name, blocks, pool, input_shape)
 
 
@@ -57,9 +59,7 @@ def _densenet(net: Any) -> tuple[list[nn.Module], nn.Module]:
     """Stem, dense blocks and transitions; the last norm and its ReLU end the last dense block."""
     parts = dict(net.features.named_children())
     stem = nn.Sequential(*(parts[name] for name in ("conv0", "norm0", "relu0", "pool0")))
-    middle = [
-        parts[name] for name in parts if name.startswith(("denseblock", "transition"))
-    ]
+    middle = [parts[name] for name in parts if name.startswith(("denseblock", "transition"))]
     end = nn.Sequential(middle[-1], parts["norm5"], nn.ReLU())
     return [stem, *middle[:-1], end], GlobalPool()
 
