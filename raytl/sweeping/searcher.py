@@ -1,6 +1,7 @@
 """The order of trials: controls first, then trial 0, then what the sampler suggests."""
 
 import pickle
+import warnings
 from itertools import islice
 from typing import Any
 
@@ -21,10 +22,12 @@ def build_sampler(config: SearchConfig) -> optuna.samplers.BaseSampler:
     if config.sampler == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     startup = min(10, max(4, config.trials // 3))
-    return optuna.samplers.TPESampler(
-        seed=seed, multivariate=True, group=True, n_startup_trials=startup, constant_liar=True,
-        warn_independent_sampling=False,
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        # Grouping is called experimental; conditional spaces need it.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(
+            seed=seed, multivariate=True, group=True, n_startup_trials=startup, constant_liar=True
+        )
 
 
 class PrunedAwareOptuna(OptunaSearch):
@@ -133,6 +136,7 @@ class StudySearch(ListSearch):
 
 
 def _optuna(study: Study, space: SearchSpace, metric: str, mode: str) -> PrunedAwareOptuna:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     default = space.default_params()
     return PrunedAwareOptuna(
         space, metric=metric, mode=mode, sampler=build_sampler(study.search),
