@@ -1,0 +1,50 @@
+"""Shared fixtures. Tests with Ray share one local cluster, which the session stops."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from raytl.data.schema import ImageColumn
+from raytl.data.writer import write_dataset
+
+REAL_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("real") and not REAL_DATA.exists():
+            item.add_marker(pytest.mark.skip(reason=f"the test data {REAL_DATA} is absent"))
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    import ray
+
+    os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+def stripes(rows: int, seed: int, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return 8 × 8 images of two classes, horizontal and vertical stripes, and their labels."""
+    generator = np.random.default_rng(seed)
+    labels = np.arange(rows) % 2
+    base = np.zeros((rows, 8, 8))
+    base[labels == 0, ::2] = 200
+    base[labels == 1, :, ::2] = 200
+    images = (base + generator.normal(0, noise, base.shape)).clip(0, 255).astype(np.uint8)
+    return images[..., None], labels
+
+
+@pytest.fixture
+def domains(tmp_path: Path) -> tuple[Path, Path]:
+    """A source and a target domain, two classes, 8 × 8 pixels."""
+    for name, seed, noise in [("source", 0, 10.0), ("target", 1, 60.0)]:
+        splits = {"train": [stripes(80, seed, noise)], "test": [stripes(40, seed + 9, noise)]}
+        image = ImageColumn(shape=(8, 8, 1), dtype="uint8")
+        write_dataset(tmp_path / name, image, ("rows", "columns"), splits, {})
+    return tmp_path / "source", tmp_path / "target"

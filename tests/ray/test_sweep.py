@@ -1,0 +1,86 @@
+"""A whole study on tiny data, through Tune: controls, search, confirmation, report."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import raytl
+from raytl.config import Study
+from raytl.errors import UserError
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
+
+
+def study_of(domains: tuple[Path, Path], **more: Any) -> Study:
+    source, target = domains
+    return Study.model_validate(
+        {
+            "study": "tiny",
+            "source_domain": {"dataset": source},
+            "target_domain": {"dataset": target, "labels": 10},
+            "source_models": {"net": {"backbone": "small_cnn", "args": {"width": 4}}},
+            "space": {"recipe": {"choice": ["finetune", "dann"]}},
+            "search": {"sampler": "grid", "trials": 2, "scheduler": "none", "control_tries": 1},
+            "train": {"epochs": 2, "batch_size": 8, "steps_per_epoch": 3},
+            "confirm": {"top": 1, "seeds": 2},
+            **more,
+        }
+    )
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_from_shards_to_a_verdict(domains: tuple[Path, Path], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    study = study_of(domains)
+    result = raytl.sweep(study, run)
+
+    statuses = [(row.control, row.status) for row in result.leaderboard.trials]
+    assert sorted(statuses, key=str) == [
+        ("scratch", "completed"),
+        ("source_only", "completed"),
+        (None, "completed"),
+        (None, "completed"),
+    ]
+    confirmation = result.confirmation
+    assert confirmation is not None
+    assert confirmation.test_rows == 40
+    assert [(c.control, c.n) for c in confirmation.candidates] == [
+        (None, 2),
+        ("scratch", 2),
+        ("source_only", 2),
+    ]
+    assert {c.control for c in confirmation.comparisons} == {"scratch", "source_only"}
+    for candidate in confirmation.candidates:
+        assert candidate.confusion is not None
+        assert sum(map(sum, candidate.confusion)) == 2 * 40
+
+    html = (run / "report.html").read_text()
+    assert confirmation.verdict.sentence.split(":")[0] in html
+    assert "src=" not in html
+    assert "http" not in html.replace("http-equiv", "")
+    board = json.loads((run / "leaderboard.json").read_text())
+    assert board["state"] == "complete"
+    assert len((run / "leaderboard.csv").read_text().splitlines()) == 5
+
+    _check_tensorboard(run, board)
+    best = raytl.inspect(run / "best")
+    assert best["classes"] == ["rows", "columns"]
+    assert raytl.predict(run / "best", domains[1])["rows"] == 40
+
+    with pytest.raises(UserError, match="the run folder exists; go on with --resume"):
+        raytl.sweep(study, run)
+    again = raytl.sweep(study, run, resume=True)
+    assert again.leaderboard.trials == result.leaderboard.trials
+    assert again.confirmation == confirmation
+
+
+def _check_tensorboard(run: Path, board: dict[str, Any]) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for row in board["trials"]:
+        events = EventAccumulator(str(run / row["folder"])).Reload()
+        assert {"train/loss/task", "target/validation_accuracy"} <= set(events.Tags()["scalars"])
+        assert len(events.Scalars("train/loss/task")) == 2
+        assert "hparams" in events.SummaryMetadata("_hparams_/experiment").plugin_data.plugin_name
