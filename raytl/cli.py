@@ -20,7 +20,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out_console = Console()
+PIPED_WIDTH = 120  # columns where no terminal says how many it has
+out_console = Console() if sys.stdout.isatty() else Console(width=PIPED_WIDTH)
 log_console = Console(stderr=True)
 
 Force = Annotated[bool, typer.Option(help="Replace what stands at OUT.")]
@@ -84,7 +85,7 @@ def shard(
     options = {name: value for name, value in given.items() if value is not None}
     result = verbs.shard(kind, source, paths[-1], force=force, **options)
     for name in result.skipped[:5]:
-        log_console.print(f"skipped {name}", markup=False, highlight=False)
+        log_console.print(f"skipped {name}", markup=False, highlight=False, soft_wrap=True)
     if len(result.skipped) > 5:
         log_console.print(f"… and {len(result.skipped) - 5} more skipped")
     counts = ", ".join(f"{name} {part.rows}" for name, part in result.info.splits.items())

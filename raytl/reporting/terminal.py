@@ -6,15 +6,20 @@ from rich.table import Table
 from rich.text import Text
 
 MOST_ROWS = 15
+LONGEST_ERROR = 200
 
 
 def leaderboard_table(leaderboard: dict[str, Any]) -> Table:
     """Return the best rows, every control, and what failed and why."""
-    table = Table(title=f"{leaderboard['study']}: by {leaderboard['objective']['label']}")
-    for column in ("#", "trial", "recipe", "source model", "frozen", "mapper", "lr"):
-        table.add_column(column, overflow="fold")
-    for column in ("objective", "epochs", "seconds"):
-        table.add_column(column, justify="right")
+    table = Table(
+        title=f"{leaderboard['study']}: by {leaderboard['objective']['label']}",
+        box=None,
+        header_style="bold",
+    )
+    for column in ("trial", "recipe", "source model", "frozen", "mapper"):
+        table.add_column(column, no_wrap=True)
+    for column in ("lr", "objective"):
+        table.add_column(column, justify="right", no_wrap=True)
     table.add_column("status", overflow="fold")
     rows = leaderboard["trials"]
     shown = [r for i, r in enumerate(rows) if i < MOST_ROWS or r["control"] or r["error"]]
@@ -27,17 +32,22 @@ def leaderboard_table(leaderboard: dict[str, Any]) -> Table:
 
 def _cells(row: dict[str, Any]) -> list[str]:
     config = row["config"]
-    status = row["status"] if not row["error"] else f"failed: {row['error'][:120]} ({row['log']})"
     return [
-        str(row["rank"] or "–"),
-        row["trial"] + (" control" if row["control"] else ""),
+        row["trial"],
         config["recipe"],
         config["source_model"],
         str(config.get("frozen_blocks", config["frozen_depth"])),
         config["mapper"],
         f"{config['optimizer.lr']:.2g}",
         "–" if row["objective"] is None else f"{row['objective']:.4f}",
-        str(row["epochs"]),
-        f"{row['seconds']:.1f}",
-        status,
+        _status(row),
     ]
+
+
+def _status(row: dict[str, Any]) -> str:
+    if row["error"]:
+        log = f" ({row['log']})" if row["log"] else ""
+        return f"failed: {row['error'][:LONGEST_ERROR]}{log}"
+    if row["status"] == "completed":
+        return "control" if row["control"] else "completed"
+    return f"{row['status']} ({row['epochs']})"

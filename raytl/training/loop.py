@@ -74,7 +74,7 @@ def _check_finite(losses: dict[str, torch.Tensor], total: torch.Tensor, trainer:
     # One sync a step, paid on purpose: an update with a NaN cannot be taken back.
     if torch.isfinite(total):
         return
-    values = ", ".join(f"{name}={float(loss):g}" for name, loss in losses.items())
+    values = ", ".join(f"{name}={float(loss.detach()):g}" for name, loss in losses.items())
     raise TrainingError(
         f"loss must be finite, but at step {trainer.step} of {trainer.steps} got {values}; "
         f"stopped before the update. Lower optimizer.lr (it peaks at {trainer.config.lr:g}) "

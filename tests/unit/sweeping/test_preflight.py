@@ -1,0 +1,122 @@
+"""What is refused before Ray starts, with its place in the study."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from raytl.config import Study
+from raytl.data.schema import ImageColumn
+from raytl.data.writer import write_dataset
+from raytl.errors import RaytlError
+from raytl.sweeping.preflight import preflight
+from raytl.sweeping.resources import plan
+
+
+def base(domains: tuple[Path, Path]) -> dict[str, Any]:
+    source, target = domains
+    return {
+        "study": "s",
+        "source_domain": {"dataset": source},
+        "target_domain": {"dataset": target, "labels": 10},
+        "source_models": {"net": {"backbone": "small_cnn"}},
+        "space": {"recipe": {"choice": ["finetune", "dann"]}},
+    }
+
+
+def dataset(path: Path, classes: tuple[str, ...], channels: int = 1) -> Path:
+    labels = np.arange(30) % len(classes)
+    images = np.zeros((30, 8, 8, channels), np.uint8)
+    image = ImageColumn(shape=(8, 8, channels), dtype="uint8")
+    write_dataset(
+        path, image, classes, {"train": [(images, labels)], "test": [(images, labels)]}, {}
+    )
+    return path
+
+
+def test_a_good_study_passes(domains: tuple[Path, Path]) -> None:
+    checked = preflight(Study.model_validate(base(domains)))
+    assert checked.source_models["net"].blocks == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "message", "exit_code"),
+    [
+        ({"space": {"frozen_depth": {"choice": [9]}}}, "frozen_depth=9 for small_cnn with 4", 2),
+        ({"space": {"frozen_depth": {"int": [0, 5]}}}, "frozen_depth=5 for small_cnn with 4", 2),
+        ({"defaults": {"frozen_depth": 7}}, "frozen_depth=7 for small_cnn with 4", 2),
+        ({"space": {}}, "space: it is empty", 2),
+        ({"space": {"source_model": {"choice": ["nett"]}}}, "did you mean 'net'", 2),
+        ({"source_models": {"net": {"backbone": "small_cnnn"}}}, "did you mean 'small_cnn'", 2),
+        ({"source_models": {"net": {"path": "none"}}}, "source_models.net: .*no source model", 2),
+        (
+            {"source_models": {"net": {"backbone": "lenet", "input_size": 8}}},
+            "source_models.net: lenet takes images of 16 pixels",
+            2,
+        ),
+        (
+            {"source_models": {"net": {"backbone": "lenet", "weights": "none.pth"}}},
+            "source_models.net: .*none.pth: no such weights file",
+            2,
+        ),
+        ({"target_domain": {"dataset": "none"}}, "target_domain.dataset: .*no dataset here", 2),
+        ({"source_domain": None}, "space.recipe: recipe dann needs a source_domain", 2),
+    ],
+)
+def test_each_mistake_has_its_place(
+    domains: tuple[Path, Path], change: dict[str, Any], message: str, exit_code: int
+) -> None:
+    with pytest.raises(RaytlError, match=message) as caught:
+        preflight(Study.model_validate(base(domains) | change))
+    assert caught.value.exit_code == exit_code
+    assert len(str(caught.value).splitlines()) <= 3
+
+
+def test_splits_that_are_one(domains: tuple[Path, Path]) -> None:
+    study = base(domains)
+    study["target_domain"] = study["target_domain"] | {"splits": {"test": "train"}}
+    with pytest.raises(RaytlError, match="the test split must be no other's"):
+        preflight(Study.model_validate(study))
+    study["target_domain"] = study["target_domain"] | {"splits": {"train": "trian"}}
+    with pytest.raises(RaytlError, match="did you mean 'train'"):
+        preflight(Study.model_validate(study))
+
+
+def test_classes_that_differ(domains: tuple[Path, Path], tmp_path: Path) -> None:
+    study = base(domains)
+    other = dataset(tmp_path / "three", ("a", "b", "c"))
+    with pytest.raises(RaytlError, match="same classes .* but got 3 and 2"):
+        preflight(Study.model_validate(study | {"source_domain": {"dataset": other}}))
+    swapped = dataset(tmp_path / "swapped", ("columns", "rows"))
+    with pytest.raises(RaytlError, match="same classes in another order"):
+        preflight(Study.model_validate(study | {"source_domain": {"dataset": swapped}}))
+
+
+def test_channels_that_do_not_fit(domains: tuple[Path, Path], tmp_path: Path) -> None:
+    study = base(domains) | {"source_models": {"net": {"backbone": "resnet18"}}}
+    study["source_domain"] = None
+    study["space"] = {"recipe": {"choice": ["finetune"]}}
+    study["target_domain"] = {"dataset": dataset(tmp_path / "five", ("a", "b"), channels=5)}
+    with pytest.raises(RaytlError, match="resnet18 takes 3 channels, but the images have 5"):
+        preflight(Study.model_validate(study))
+
+
+def test_a_truncated_shard_is_a_failure(domains: tuple[Path, Path]) -> None:
+    file = next(domains[1].glob("train*.arrow"))
+    file.write_bytes(file.read_bytes()[:-8])
+    with pytest.raises(
+        RaytlError, match=r"target_domain\.dataset: .*shard of split train"
+    ) as caught:
+        preflight(Study.model_validate(base(domains)))
+    assert caught.value.exit_code == 1
+
+
+def test_the_plan_is_arithmetic(domains: tuple[Path, Path]) -> None:
+    study = Study.model_validate(base(domains) | {"resources": {"cpus_per_worker": 2}})
+    assert plan(study, 5, 0, streaming=False).concurrent == 2
+    assert plan(study, 4, 0, streaming=True).concurrent == 1
+    with pytest.raises(RaytlError, match="a trial needs 2 CPUs .* but Ray has 2 CPUs, 1 CPU left"):
+        plan(study, 2, 0, streaming=True)
+    on_gpu = Study.model_validate(base(domains) | {"resources": {"gpus_per_worker": 0.5}})
+    assert plan(on_gpu, 8, 1, streaming=False).concurrent == 2

@@ -1,0 +1,153 @@
+"""A trial in a plain process: determinism, label regimes, resuming, losses that are not finite."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from raytl.config import Study, TrialConfig
+from raytl.data.dataset import Dataset
+from raytl.data.schema import ImageColumn
+from raytl.data.writer import write_dataset
+from raytl.errors import CorruptError, DataError, TrainingError
+from raytl.training.checkpoint import FILE_NAME
+from raytl.training.splits import target_rows
+from raytl.training.trial import run_trial
+
+EPOCHS = 3
+
+
+def study_of(domains: tuple[Path, Path], **more: Any) -> Study:
+    source, target = domains
+    return Study.model_validate(
+        {
+            "study": "tiny",
+            "source_domain": {"dataset": source},
+            "target_domain": {"dataset": target, "labels": more.pop("labels", 10)},
+            "source_models": {"net": {"backbone": "small_cnn", "args": {"width": 4}}},
+            "space": {"recipe": {"choice": ["finetune", "dann"]}},
+            "train": {"epochs": EPOCHS, "batch_size": 8, "steps_per_epoch": 3},
+            **more,
+        }
+    )
+
+
+def run(
+    study: Study, trial: TrialConfig, keep: Path | None = None, resume_from: Path | None = None
+) -> tuple[list[dict[str, Any]], dict[str, torch.Tensor]]:
+    reported: list[dict[str, Any]] = []
+
+    def report(metrics: dict[str, Any], save: Any) -> None:
+        metrics = {k: v for k, v in metrics.items() if k != "train/seconds"}
+        reported.append(metrics)
+        if keep is not None:
+            folder = keep / str(metrics["epoch"])
+            folder.mkdir(parents=True)
+            save(folder)
+
+    parts = run_trial(study, trial, seed=5, report=report, resume_from=resume_from)
+    return reported, parts.model.state_dict()
+
+
+def dann(**more: Any) -> TrialConfig:
+    flat = {"source_model": "net", "recipe": "dann", "head.dropout": 0.5, "frozen_depth": 1}
+    return TrialConfig.from_flat(flat | more)
+
+
+def test_same_seed_same_result(domains: tuple[Path, Path]) -> None:
+    one, two = (run(study_of(domains), dann()) for _ in range(2))
+    assert one[0] == two[0]
+    assert all(torch.equal(value, two[1][key]) for key, value in one[1].items())
+
+
+def test_resumed_equals_uninterrupted(domains: tuple[Path, Path], tmp_path: Path) -> None:
+    study = study_of(domains)
+    whole, weights = run(study, dann(), keep=tmp_path)
+    rest, resumed = run(study, dann(), resume_from=tmp_path / "1")
+    assert rest == whole[1:]
+    assert all(torch.equal(value, resumed[key]) for key, value in weights.items())
+    (tmp_path / "2" / FILE_NAME).write_bytes(b"torn")
+    with pytest.raises(CorruptError, match="cannot read the checkpoint"):
+        run(study, dann(), resume_from=tmp_path / "2")
+
+
+def test_the_loss_falls_and_the_accuracy_rises(domains: tuple[Path, Path]) -> None:
+    study = study_of(domains, train={"epochs": 8, "batch_size": 16, "steps_per_epoch": 10})
+    trial = TrialConfig.from_flat({"source_model": "net", "recipe": "scratch", "optimizer.lr": 0.1})
+    reported, _ = run(study, trial)
+    assert reported[-1]["train/loss/task"] < 0.5 * reported[0]["train/loss/task"]
+    assert reported[-1]["target/validation_accuracy"] >= 0.9
+
+
+def poisoned(domain: Path, out: Path) -> Path:
+    """A copy of a dataset whose every label is wrong."""
+    dataset = Dataset.open(domain)
+    splits = {}
+    for name in dataset.info.splits:
+        images, labels = dataset.split(name).take(range(dataset.split(name).rows))
+        splits[name] = [(images, 1 - labels)]
+    write_dataset(out, ImageColumn(shape=(8, 8, 1), dtype="uint8"), dataset.classes, splits, {})
+    return out
+
+
+@pytest.mark.parametrize("recipe", ["finetune", "dann", "linear_probe", "source_only"])
+def test_without_labels_a_poisoned_target_changes_nothing_but_the_oracle(
+    domains: tuple[Path, Path], tmp_path: Path, recipe: str
+) -> None:
+    results = []
+    for target in (domains[1], poisoned(domains[1], tmp_path / "poisoned")):
+        study = study_of((domains[0], target), labels="none")
+        results.append(run(study, dann(recipe=recipe)))
+    (clean, clean_weights), (bad, bad_weights) = results
+    assert all(torch.equal(value, bad_weights[key]) for key, value in clean_weights.items())
+    oracle = "oracle/target_validation_accuracy"
+    for one, two in zip(clean, bad, strict=True):
+        assert one.pop(oracle) == pytest.approx(1 - two.pop(oracle))
+        assert one == two
+        assert not any("accuracy" in name for name in one if name.startswith("target/"))
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_update(
+    domains: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from raytl.recipes.finetune import Finetune
+
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def losses(self: Any, model: Any, batch: Any, progress: float) -> dict[str, torch.Tensor]:
+        seen.append({k: v.clone() for k, v in model.state_dict().items() if "num_" not in k})
+        task = model(batch.labelled.x).logits.sum()
+        models.append(model)
+        return {"task": task * float("nan") if len(seen) == 5 else task * 0.0}
+
+    models: list[Any] = []
+    monkeypatch.setattr(Finetune, "losses", losses)
+    with pytest.raises(TrainingError, match=r"at step 4 of 9 got task=nan; stopped before the"):
+        run(study_of(domains), dann(recipe="finetune"))
+    parameters = dict(models[-1].named_parameters())
+    assert all(torch.equal(value, seen[-1][key]) for key, value in parameters.items())
+
+
+def test_rows_of_the_label_regimes(domains: tuple[Path, Path]) -> None:
+    dataset = Dataset.open(domains[1])
+    labels = dataset.split("train").labels()
+
+    def rows(regime: Any) -> Any:
+        return target_rows(study_of(domains, labels=regime).target_domain, dataset, seed=0)
+
+    few = rows(10)
+    known = np.union1d(few.labelled, few.validation)
+    assert np.bincount(labels[known]).tolist() == [10, 10]
+    assert len(np.intersect1d(few.labelled, few.validation)) == 0
+    assert sorted([*few.unlabelled, *few.validation]) == list(range(80))
+    everything = rows("all")
+    assert sorted([*everything.labelled, *everything.validation]) == list(range(80))
+    none = rows("none")
+    assert len(none.labelled) == 0
+    assert sorted([*none.unlabelled, *none.validation]) == list(range(80))
+    with pytest.raises(DataError, match="41 per class are asked for, but class 0 has 40"):
+        rows(41)
+    with pytest.raises(DataError, match="cannot hold out 0.2 of 2 labelled rows"):
+        rows(1)
