@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from raytl import verbs
 from raytl.config import load_study
@@ -37,6 +42,19 @@ def main() -> None:
     except KeyboardInterrupt:
         log_console.print("raytl: interrupted")
         sys.exit(130)
+    except Exception as error:
+        log = _log_of(error)
+        text = f"raytl: {type(error).__name__}: {error}"
+        log_console.print(f"{text[:300]} (the whole story: {log})", style="red", markup=False)
+        sys.exit(1)
+
+
+def _log_of(error: Exception) -> str:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="raytl-error-", suffix=".log", delete=False, encoding="utf-8"
+    ) as file:
+        file.writelines(traceback.format_exception(error))
+    return file.name
 
 
 def _print_json(data: Any) -> None:
@@ -83,13 +101,27 @@ def shard(
         "classes": classes, "skip_bad": skip_bad or None, "rows": rows, "seed": seed, "root": root,
     }  # fmt: skip
     options = {name: value for name, value in given.items() if value is not None}
-    result = verbs.shard(kind, source, paths[-1], force=force, **options)
+    with _row_progress(f"shard {kind}") as progress:
+        result = verbs.shard(kind, source, paths[-1], force=force, progress=progress, **options)
     for name in result.skipped[:5]:
         log_console.print(f"skipped {name}", markup=False, highlight=False, soft_wrap=True)
     if len(result.skipped) > 5:
         log_console.print(f"… and {len(result.skipped) - 5} more skipped")
     counts = ", ".join(f"{name} {part.rows}" for name, part in result.info.splits.items())
     out_console.print(f"{paths[-1]}: {counts} rows in {result.seconds:.1f} s", highlight=False)
+
+
+@contextlib.contextmanager
+def _row_progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function that takes (rows just done, rows in all) and moves a bar on a terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=log_console, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+
+        def advance(rows: int, total: int) -> None:
+            bar.update(task, advance=rows, total=total)
+
+        yield advance
 
 
 def _splits(pairs: list[str] | None) -> dict[str, tuple[str, str]] | None:

@@ -23,14 +23,11 @@ if TYPE_CHECKING:
 
 def shard(kind: str, source: str | None, out: Path | str, **options: Any) -> ShardReport:
     """Write a dataset's Arrow shards; `options` are those of `raytl shard`."""
-    from raytl.data.shard import ShardOptions
     from raytl.data.shard import shard as write_shards
+    from raytl.data.shard import shard_options
 
-    force = bool(options.pop("force", False))
-    progress = options.pop("progress", None)
-    return write_shards(
-        kind, source, Path(out), options=ShardOptions(**options), force=force, progress=progress
-    )
+    run = {name: options.pop(name) for name in ("force", "progress") if name in options}
+    return write_shards(kind, source, Path(out), options=shard_options(**options), **run)
 
 
 def pretrain(dataset: Path | str, backbone: str, out: Path | str, **options: Any) -> SourceSpec:

@@ -1,12 +1,14 @@
 """Shared fixtures. Tests with Ray share one local cluster, which the session stops."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from raytl.config import Study
 from raytl.data.schema import ImageColumn
 from raytl.data.writer import write_dataset
 
@@ -48,3 +50,24 @@ def domains(tmp_path: Path) -> tuple[Path, Path]:
         image = ImageColumn(shape=(8, 8, 1), dtype="uint8")
         write_dataset(tmp_path / name, image, ("rows", "columns"), splits, {})
     return tmp_path / "source", tmp_path / "target"
+
+
+@pytest.fixture
+def tiny_study(domains: tuple[Path, Path]) -> Callable[..., Study]:
+    """Make a study of a few seconds on `domains`; keyword arguments replace its keys."""
+    source, target = domains
+
+    def make(**more: Any) -> Study:
+        plain = {
+            "study": "tiny",
+            "source_domain": {"dataset": source},
+            "target_domain": {"dataset": target, "labels": 10},
+            "source_models": {"net": {"backbone": "small_cnn", "args": {"width": 4}}},
+            "space": {"recipe": {"choice": ["finetune", "dann"]}},
+            "search": {"sampler": "grid", "trials": 2, "scheduler": "none", "control_tries": 1},
+            "train": {"epochs": 2, "batch_size": 8, "steps_per_epoch": 3},
+            "confirm": {"top": 1, "seeds": 2},
+        }
+        return Study.model_validate(plain | more)
+
+    return make

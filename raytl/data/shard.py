@@ -4,6 +4,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from raytl.config import nearest
 from raytl.data.importers import IMPORTERS
@@ -23,6 +26,16 @@ class ShardReport:
     seconds: float
 
 
+def shard_options(**options: Any) -> ShardOptions:
+    """Return the checked options; raises ConfigError for one that does not hold."""
+    try:
+        return ShardOptions(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).replace("_", "-") if first["loc"] else "shard"
+        raise ConfigError(f"--{name}: {first['msg']}, got {first['input']!r}") from None
+
+
 def shard(
     kind: str,
     source: str | None,
@@ -30,13 +43,13 @@ def shard(
     *,
     options: ShardOptions,
     force: bool = False,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] = lambda rows, total: None,
 ) -> ShardReport:
     """Import `source` as `kind` and write it under `out`, whole or not at all.
 
-    `progress` gets the number of rows just written. Raises ConfigError for an unknown kind or an
-    option that it does not use, DataError for data that cannot be used, UserError where `out`
-    exists without `force`.
+    `progress` gets the number of rows just read and of all rows. Raises ConfigError for an unknown
+    kind or an option that it does not use, DataError for data that cannot be used, UserError where
+    `out` exists without `force`.
     """
     start = time.perf_counter()
     if kind not in IMPORTERS:
@@ -52,6 +65,6 @@ def shard(
     )
     info = write_dataset(
         out, found.image, found.classes, found.splits, origin,
-        force=force, progress=progress or (lambda rows: None),
+        force=force, progress=lambda rows: progress(rows, found.rows),
     )  # fmt: skip
     return ShardReport(info, found.skipped, time.perf_counter() - start)

@@ -25,7 +25,7 @@ from raytl.errors import DataError
 from raytl.folders import new_folder
 
 Chunk = tuple[np.ndarray, np.ndarray]  # images_NHWC, labels_N
-Progress = Callable[[int], None]  # rows written since the last call
+Progress = Callable[[int], None]  # rows read since the last call
 
 SHARD_BYTES = 64 * 2**20
 
@@ -52,10 +52,8 @@ def write_dataset(
         infos: dict[str, SplitInfo] = {}
         first_id = 0
         for name, chunks in splits.items():
-            checked = (_checked(chunk, image, classes, name) for chunk in chunks)
-            infos[name] = _write_split(
-                folder, name, _regroup(checked, rows_per_shard), first_id, progress
-            )
+            checked = _checked_all(chunks, image, classes, name, progress)
+            infos[name] = _write_split(folder, name, _regroup(checked, rows_per_shard), first_id)
             first_id += infos[name].rows
         info = DatasetInfo(
             columns=columns, splits=infos, origin=origin, fingerprint=fingerprint_of(columns, infos)
@@ -67,6 +65,18 @@ def write_dataset(
 
 def _itemsize(image: ImageColumn) -> int:
     return np.dtype(image.dtype).itemsize
+
+
+def _checked_all(
+    chunks: Iterable[Chunk],
+    image: ImageColumn,
+    classes: tuple[str, ...],
+    split: str,
+    progress: Progress,
+) -> Iterator[Chunk]:
+    for chunk in chunks:
+        yield _checked(chunk, image, classes, split)
+        progress(len(chunk[1]))
 
 
 def _checked(chunk: Chunk, image: ImageColumn, classes: tuple[str, ...], split: str) -> Chunk:
@@ -108,9 +118,7 @@ def _regroup(chunks: Iterable[Chunk], rows: int) -> Iterator[Chunk]:
         yield np.concatenate(images), np.concatenate(labels)
 
 
-def _write_split(
-    folder: Path, name: str, chunks: Iterator[Chunk], first_id: int, progress: Progress
-) -> SplitInfo:
+def _write_split(folder: Path, name: str, chunks: Iterator[Chunk], first_id: int) -> SplitInfo:
     # The number of shards is in every name but known only at the end: renamed then.
     written: list[tuple[Path, int]] = []
     rows = 0
@@ -119,7 +127,6 @@ def _write_split(
         _write_shard(path, images, labels, first_id + rows)
         written.append((path, len(labels)))
         rows += len(labels)
-        progress(len(labels))
     if not rows:
         raise DataError(f"split {name}: no rows; leave the split out or look at the source")
     shards = []

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -254,6 +253,8 @@ def _with_weights(backbone: Backbone, config: SourceModelConfig, shape: Shape) -
     if not spec.torchvision:
         load_strictly(backbone, state, str(config.weights))
         return backbone
+    import torchvision
+
     # torchvision's own names: load the whole network, classifier included, and cut it.
     classes = _classifier_width(state)
     network = torchvision.models.get_model(
@@ -274,6 +275,8 @@ def _classifier_width(state: dict[str, Tensor]) -> int:
 
 
 def _downloaded(config: SourceModelConfig) -> nn.Module:
+    import torchvision
+
     name = _origin(config)
     members = torchvision.models.get_model_weights(name)
     if config.weights != "DEFAULT" and config.weights not in members.__members__:

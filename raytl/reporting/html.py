@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from raytl.files import write_atomically
 from raytl.reporting import plots
-from raytl.reporting.importance import importance
+from raytl.reporting.importance import Histories, importance
 
 
 def write_report(run: Path) -> Path:
@@ -24,7 +24,8 @@ def write_report(run: Path) -> Path:
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
     )
-    mattered = importance(board["trials"], board["objective"]["mode"])
+    histories = _histories(run, board)
+    mattered = importance(histories, board["objective"]["mode"])
     selected = next((c for c in (confirmation or {}).get("candidates", []) if c["selected"]), None)
     text = environment.get_template("report.html.j2").render(
         board=board,
@@ -40,7 +41,7 @@ def write_report(run: Path) -> Path:
                 plots.importance_figure(mattered.shares) if mattered.shares else None
             ),
             "heat_map": _svg(plots.heat_map_figure(board["trials"], board["objective"])),
-            "curves": _svg(plots.curves_figure(_histories(run, board), board["objective"])),
+            "curves": _svg(plots.curves_figure(histories, board["objective"])),
             "confusion": _svg(
                 plots.confusion_figure(selected["confusion"], confirmation["classes"])
                 if confirmation and selected and selected["confusion"]
@@ -65,7 +66,7 @@ def _shown_metrics(rows: list[dict[str, Any]]) -> list[str]:
     return sorted({key for row in rows for key in row["metrics"] if key.startswith(prefixes)})
 
 
-def _histories(run: Path, board: dict[str, Any]) -> list[tuple[dict[str, Any], list[float]]]:
+def _histories(run: Path, board: dict[str, Any]) -> Histories:
     name = board["objective"]["name"]
     histories = []
     for row in board["trials"]:

@@ -135,7 +135,7 @@ def curves_figure(
         )
     axes.set_xlabel("epoch")
     axes.set_ylabel(objective["label"])
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 

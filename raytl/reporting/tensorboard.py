@@ -48,7 +48,7 @@ class TensorBoardCallback(LoggerCallback):
     def log_trial_end(self, trial: Trial, failed: bool = False) -> None:
         writer = self._writer(trial)
         best = self._best.pop(trial.trial_id, None)
-        if best is not None:
+        if best is not None and trial.config["phase"] == "search":
             _add_hparams(writer, trial.config["trial"], {f"best/{self.metric}": best})
         writer.close()
         self._writers.pop(trial.trial_id, None)

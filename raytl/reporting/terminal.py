@@ -14,6 +14,7 @@ def leaderboard_table(leaderboard: dict[str, Any]) -> Table:
     table = Table(
         title=f"{leaderboard['study']}: by {leaderboard['objective']['label']}",
         box=None,
+        padding=(0, 1, 0, 0),
         header_style="bold",
     )
     for column in ("trial", "recipe", "source model", "frozen", "mapper"):
@@ -50,4 +51,4 @@ def _status(row: dict[str, Any]) -> str:
         return f"failed: {row['error'][:LONGEST_ERROR]}{log}"
     if row["status"] == "completed":
         return "control" if row["control"] else "completed"
-    return f"{row['status']} ({row['epochs']})"
+    return f"stopped at {row['epochs']}" if row["status"] == "stopped early" else row["status"]

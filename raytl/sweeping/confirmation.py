@@ -12,10 +12,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from ray.tune.experiment import Trial
 
-from raytl.config import CONTROLS, Study
+from raytl.config import Study
 from raytl.files import write_atomically
-from raytl.seeds import seed_for
-from raytl.sweeping.leaderboard import Leaderboard, Row, error_text
+from raytl.sweeping.leaderboard import error_text
 from raytl.sweeping.objective import objective_metric
 from raytl.sweeping.statistics import (
     mean_and_standard_error,
@@ -93,33 +92,6 @@ class Confirmation(_Part):
         return next((c for c in self.candidates if c.selected), None)
 
 
-def confirmation_trials(study: Study, leaderboard: Leaderboard) -> list[dict[str, Any]]:
-    """Return what is retrained: the top trials and the best of each control, for every seed."""
-    rows = leaderboard.best(study.confirm.top)
-    controls = [leaderboard.best_control(control) for control in CONTROLS]
-    return [
-        {
-            "name": f"{_slug(row)}-seed{index}",
-            "candidate": _name(row),
-            "of_trial": row.trial,
-            "control": row.control,
-            "seed_index": index,
-            "seed": seed_for(study.search.seed, "confirm", index),
-            "trial": {k: v for k, v in row.config.items() if k != "frozen_blocks"},
-        }
-        for row in [*rows, *(c for c in controls if c is not None)]
-        for index in range(study.confirm.seeds)
-    ]
-
-
-def _name(row: Row) -> str:
-    return f"{row.control} control" if row.control else f"trial {row.trial}"
-
-
-def _slug(row: Row) -> str:
-    return row.control or f"trial-{row.trial}"
-
-
 def build_confirmation(
     study: Study, trials: Sequence[Trial], classes: Sequence[str], run: Path
 ) -> Confirmation:
@@ -152,14 +124,14 @@ def _candidate(trials: list[Trial], study: Study, run: Path) -> Candidate:
         accuracy = result.get("test/accuracy")
         if accuracy is not None:
             confusions.append(result["test/confusion"])
-        folder = Path("confirm") / Path(str(trial.path)).name
+        folder = Path(str(trial.path)).name
         runs.append(
             Run(
                 seed=trial.config["seed_index"],
                 accuracy=accuracy,
                 objective=result.get(metric) if accuracy is not None else None,
                 seconds=float(result.get("time_total_s", 0.0)),
-                folder=str(folder),
+                folder=folder,
                 error=error_text(run / folder / "error.txt") if accuracy is None else None,
             )
         )

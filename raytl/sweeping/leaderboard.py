@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
+from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from raytl.config import Study
 from raytl.files import write_atomically
 from raytl.sweeping.objective import ObjectiveMetric, objective_metric
+from raytl.sweeping.selection import trial_name
 
 Status = Literal["completed", "stopped early", "failed", "unfinished"]
 
@@ -50,23 +52,19 @@ class Leaderboard(BaseModel):
     seconds: float
     trials: list[Row]
 
-    def best(self, count: int) -> list[Row]:
-        """Return the `count` best searched trials that ran their whole budget."""
-        done = [r for r in self.trials if r.control is None and r.status == "completed"]
-        return done[:count]
-
-    def best_control(self, control: str) -> Row | None:
-        """Return the best trial of one control."""
-        rows = [r for r in self.trials if r.control == control and r.status == "completed"]
-        return rows[0] if rows else None
+    @property
+    def has_result(self) -> bool:
+        """Whether a searched trial ran its whole budget."""
+        return any(r.control is None and r.status == "completed" for r in self.trials)
 
 
 def build_leaderboard(
     study: Study, trials: Sequence[Trial], run: Path, expected: int
 ) -> Leaderboard:
-    """Rank `trials`; `expected` is how many a finished search has."""
+    """Rank the trials of the search; `expected` is how many a finished search has."""
     objective = objective_metric(study)
-    rows = _rank([_row(trial, study, objective, run) for trial in trials], objective)
+    searched = [trial for trial in trials if trial.config["phase"] == "search"]
+    rows = _rank([_row(trial, study, objective, run) for trial in searched], objective)
     finished = len(rows) >= expected and all(row.status != "unfinished" for row in rows)
     return Leaderboard(
         study=study.study,
@@ -108,7 +106,7 @@ def _row(trial: Trial, study: Study, objective: ObjectiveMetric, run: Path) -> R
     folder = Path(str(trial.path)).name
     error_file = run / folder / "error.txt"
     return Row(
-        trial=f"{trial.config['number']:05d}",
+        trial=trial_name(trial.config["number"]),
         control=trial.config["control"],
         status=status,
         objective=result.get(objective.name),
@@ -156,3 +154,19 @@ def save_leaderboard(leaderboard: Leaderboard, run: Path) -> None:
             + [row.error, row.log]
         )
     write_atomically(run / "leaderboard.csv", buffer.getvalue())
+
+
+class LeaderboardCallback(Callback):
+    """Writes the leaderboard whenever a trial has ended, so that a killed study has one too."""
+
+    def __init__(self, study: Study, run: Path, expected: int) -> None:
+        self.study, self.run, self.expected = study, run, expected
+        self.written = 0
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:
+        ended = sum(trial.is_finished() for trial in trials)
+        if ended != self.written:
+            save_leaderboard(
+                build_leaderboard(self.study, trials, self.run, self.expected), self.run
+            )
+            self.written = ended

@@ -9,14 +9,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from raytl.sweeping.objective import ObjectiveMetric
+from raytl.sweeping.selection import folder_name
 
 
 class ProgressCallback(Callback):
-    """Counts finished trials and shows each one's result and the best so far."""
+    """Counts finished trials of each phase and shows each one's result and the best so far."""
 
-    def __init__(self, phase: str, total: int, objective: ObjectiveMetric) -> None:
-        self.phase, self.total, self.objective = phase, total, objective
-        self.done = 0
+    def __init__(self, objective: ObjectiveMetric) -> None:
+        self.objective = objective
+        self.done: dict[str, int] = {}
         self.best: float | None = None
         self._progress: Progress | None = None
         self._task: Any = None
@@ -37,9 +38,7 @@ class ProgressCallback(Callback):
         )
         if self._progress.console.is_terminal:
             self._progress.start()
-        self._task = self._progress.add_task(
-            self.phase, total=self.total, completed=self.done, note="starting"
-        )
+        self._task = self._progress.add_task("search", total=None, note="starting")
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **_: Any
@@ -54,19 +53,21 @@ class ProgressCallback(Callback):
         self._show(trial, "failed")
 
     def _show(self, trial: Trial, outcome: str) -> None:
-        self.done += 1
+        phase, count = trial.config["phase"], trial.config["count"]
+        self.done[phase] = self.done.get(phase, 0) + 1
         config = trial.config["trial"]
-        name = trial.config.get("name") or f"trial {trial.config['number']:05d}"
         epochs = (trial.last_result or {}).get("training_iteration", 0)
         line = (
-            f"{time.strftime('%H:%M:%S')} {self.phase} {self.done}/{self.total}  {name}: "
-            f"{config['recipe']} from {config['source_model']}, frozen {config['frozen_depth']}, "
+            f"{time.strftime('%H:%M:%S')} {phase} {self.done[phase]}/{count}  {folder_name(trial)}:"
+            f" {config['recipe']} from {config['source_model']}, frozen {config['frozen_depth']}, "
             f"mapper {config['mapper']}: {self.objective.label} {outcome} after {epochs} epochs"
         )
         assert self._progress is not None
         self._progress.console.print(line, highlight=False, soft_wrap=True)
         best = "" if self.best is None else f"best {self.best:.4f}"
-        self._progress.update(self._task, completed=self.done, note=best)
+        self._progress.update(
+            self._task, description=phase, total=count, completed=self.done[phase], note=best
+        )
 
     def on_experiment_end(self, trials: list[Trial], **_: Any) -> None:
         if self._progress is not None:

@@ -1,4 +1,4 @@
-"""Early stopping of searched trials; controls always run their whole budget."""
+"""Early stopping of searched trials; controls and confirmation always run their whole budget."""
 
 from typing import Any
 
@@ -28,27 +28,27 @@ def build_scheduler(study: Study, metric: str, mode: str) -> TrialScheduler:
     return FIFOScheduler()
 
 
-def _is_control(trial: Any) -> bool:
-    return trial.config.get("control") is not None
+def _is_spared(trial: Any) -> bool:
+    return trial.config["control"] is not None or trial.config["phase"] == "confirm"
 
 
 class _SparingAsha(AsyncHyperBandScheduler):
-    """ASHA (Li et al. 2020) that neither stops a control nor counts it in a rung."""
+    """ASHA (Li et al. 2020) that leaves controls and confirmation out of its rungs."""
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict) -> str:
-        if _is_control(trial):
+        if _is_spared(trial):
             return TrialScheduler.CONTINUE
         return str(super().on_trial_result(tune_controller, trial, result))
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict) -> None:
-        if not _is_control(trial):
+        if not _is_spared(trial):
             super().on_trial_complete(tune_controller, trial, result)
 
 
 class _SparingMedian(MedianStoppingRule):
-    """The median rule (Golovin et al. 2017) that never stops a control."""
+    """The median rule (Golovin et al. 2017) that stops no control and no confirmation."""
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict) -> str:
-        if _is_control(trial):
+        if _is_spared(trial):
             return TrialScheduler.CONTINUE
         return str(super().on_trial_result(tune_controller, trial, result))

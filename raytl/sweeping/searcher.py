@@ -1,4 +1,7 @@
-"""The order of trials: controls first, then trial 0, then what the sampler suggests."""
+"""The order of trials: controls, trial 0, what the sampler suggests, confirmation.
+
+Search and confirmation are one Tune experiment, so that the same warm actors serve both.
+"""
 
 import pickle
 import warnings
@@ -10,10 +13,12 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from raytl.config import SearchConfig, Study, TrialConfig
+from raytl.config import CONTROLS, SearchConfig, Study, TrialConfig
 from raytl.search_space import SearchSpace
 from raytl.seeds import seed_for
 from raytl.sweeping.controls import control_trials
+from raytl.sweeping.objective import ObjectiveMetric
+from raytl.sweeping.selection import Outcome, confirmation_trials
 
 
 def build_sampler(config: SearchConfig) -> optuna.samplers.BaseSampler:
@@ -55,61 +60,41 @@ class PrunedAwareOptuna(OptunaSearch):
         return trial_id in self._ot_trials
 
 
-class ListSearch(Searcher):
-    """Suggests a fixed list of configurations in order, each with its running `number`."""
+class StudySearch(Searcher):
+    """Suggests the controls, trial 0, what the grid or Optuna's sampler asks for, and once all of
+    these have ended the retrainings that confirm the best of them.
 
-    def __init__(self, configs: list[dict[str, Any]], metric: str, mode: str) -> None:
-        super().__init__(metric=metric, mode=mode)
-        self._queue = list(configs)
-        self._count = 0
-        self.num_trials = len(configs)
-
-    def suggest(  # type: ignore[override]  # Searcher.FINISHED is a string
-        self, trial_id: str
-    ) -> dict[str, Any] | str | None:
-        suggestion = self._next(trial_id)
-        if suggestion is None:
-            return Searcher.FINISHED
-        self._count += 1
-        return {"number": self._count - 1} | suggestion
-
-    def _next(self, trial_id: str) -> dict[str, Any] | None:
-        return self._queue.pop(0) if self._queue else None
-
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
-        """Nothing to learn: the list is fixed."""
-
-    def save(self, checkpoint_path: str) -> None:
-        with open(checkpoint_path, "wb") as file:
-            pickle.dump(self.__dict__, file)
-
-    def restore(self, checkpoint_path: str) -> None:
-        with open(checkpoint_path, "rb") as file:
-            self.__dict__.update(pickle.load(file))
-
-
-class StudySearch(ListSearch):
-    """Suggests the controls, then trial 0, then the grid or what Optuna's sampler asks for.
-
-    What Tune gets is {"number", "control", "searched", "seed", "trial"}: the running number, the
-    control's name or None, the keys that were searched, the trial's seed (the same for all, so
-    that trials differ by their configuration alone), and the flat `TrialConfig`.
+    What Tune gets is {"number", "phase", "count", "control", "searched", "seed", "trial"}: the
+    running number; "search" or "confirm", and how many trials that phase has; the control's name
+    or None; the keys that were searched; the trial's seed (the same for all of the search, so that
+    they differ by their configuration alone); the flat `TrialConfig`. Confirmation adds what
+    `confirmation_trials` says.
     """
 
-    def __init__(self, study: Study, space: SearchSpace, metric: str, mode: str) -> None:
-        self._space = space
+    def __init__(self, study: Study, space: SearchSpace, objective: ObjectiveMetric) -> None:
+        super().__init__(metric=objective.name, mode=objective.mode)
+        self._study, self._space, self._objective = study, space, objective
         self._seed = seed_for(study.search.seed, "trial")
-        controls = [self._control(*control) for control in control_trials(study, space)]
-        grid: list[dict[str, Any]] = []
+        self._queue = [self._control(*control) for control in control_trials(study, space)]
+        self.num_searched = len(self._queue)
+        self._inner: PrunedAwareOptuna | None = None
         if study.search.sampler == "grid":
             grid = [self._searched(p) for p in islice(space.grid(), study.search.trials)]
-        super().__init__(controls + grid, metric, mode)
-        self._inner: PrunedAwareOptuna | None = None
-        if study.search.sampler != "grid":
-            self._inner = _optuna(study, space, metric, mode)
-            self.num_trials += study.search.trials
+            self._queue += grid
+            self.num_searched += len(grid)
+        else:
+            self._inner = _optuna(study, space, objective)
+            self.num_searched += study.search.trials
+        self._count = 0
+        self._running: dict[str, dict[str, Any]] = {}
+        self._outcomes: list[Outcome] = []
+        self._confirming: list[dict[str, Any]] | None = None
+
+    @property
+    def most_trials(self) -> int:
+        """How many trials there can be in all."""
+        confirm = self._study.confirm
+        return self.num_searched + (confirm.top + len(CONTROLS)) * confirm.seeds
 
     def _control(self, name: str, trial: TrialConfig) -> dict[str, Any]:
         return {"control": name, "searched": [], "seed": self._seed, "trial": trial.flat()}
@@ -118,10 +103,28 @@ class StudySearch(ListSearch):
         trial = self._space.resolve(params).flat()
         return {"control": None, "searched": sorted(params), "seed": self._seed, "trial": trial}
 
-    def _next(self, trial_id: str) -> dict[str, Any] | None:
-        fixed = super()._next(trial_id)
-        if fixed is not None or self._inner is None or self._count >= self.num_trials:
-            return fixed
+    def suggest(  # type: ignore[override]  # Searcher.FINISHED is a string
+        self, trial_id: str
+    ) -> dict[str, Any] | str | None:
+        if self._count < self.num_searched:
+            suggestion = {"phase": "search", "count": self.num_searched} | self._next(trial_id)
+        elif self._running and self._confirming is None:
+            return None  # wait for the rest of the search
+        else:
+            if self._confirming is None:
+                self._confirming = confirmation_trials(self._study, self._outcomes)
+            if not self._confirming:
+                return Searcher.FINISHED
+            suggestion = self._confirming.pop(0)
+        suggestion = {"number": self._count} | suggestion
+        self._count += 1
+        self._running[trial_id] = suggestion
+        return suggestion
+
+    def _next(self, trial_id: str) -> dict[str, Any]:
+        if self._queue:
+            return self._queue.pop(0)
+        assert self._inner is not None
         return self._searched(self._inner.suggest(trial_id) or {})
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -133,12 +136,30 @@ class StudySearch(ListSearch):
     ) -> None:
         if self._inner is not None and self._inner.knows(trial_id):
             self._inner.on_trial_complete(trial_id, result, error)
+        config = self._running.pop(trial_id, None)
+        whole = bool(result) and result["training_iteration"] >= self._study.train.epochs  # type: ignore[index]
+        if config is None or result is None or error or not whole:
+            return
+        if config["phase"] == "search":
+            value = result[self._objective.name]
+            better_is_less = value if self._objective.mode == "min" else -value
+            self._outcomes.append(
+                Outcome(config["number"], config["control"], config["trial"], better_is_less)
+            )
+
+    def save(self, checkpoint_path: str) -> None:
+        with open(checkpoint_path, "wb") as file:
+            pickle.dump(self.__dict__, file)
+
+    def restore(self, checkpoint_path: str) -> None:
+        with open(checkpoint_path, "rb") as file:
+            self.__dict__.update(pickle.load(file))
 
 
-def _optuna(study: Study, space: SearchSpace, metric: str, mode: str) -> PrunedAwareOptuna:
+def _optuna(study: Study, space: SearchSpace, objective: ObjectiveMetric) -> PrunedAwareOptuna:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     default = space.default_params()
     return PrunedAwareOptuna(
-        space, metric=metric, mode=mode, sampler=build_sampler(study.search),
+        space, metric=objective.name, mode=objective.mode, sampler=build_sampler(study.search),
         points_to_evaluate=None if default is None else [default], epochs=study.train.epochs,
     )  # fmt: skip

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
-from scipy import stats
+from scipy.special import stdtrit
 
 VerdictKind = Literal["helps", "hurts", "no difference"]
 
@@ -50,7 +50,7 @@ def paired_difference(a: Sequence[float], b: Sequence[float], level: float) -> D
     """
     assert len(a) == len(b) >= 2, f"paired samples of two at least, got {len(a)} and {len(b)}"
     mean, error = mean_and_standard_error([x - y for x, y in zip(a, b, strict=True)])
-    half = float(stats.t.ppf((1 + level) / 2, df=len(a) - 1)) * error
+    half = float(stdtrit(len(a) - 1, (1 + level) / 2)) * error
     return Difference(difference=mean, interval=(mean - half, mean + half), n=len(a))
 
 

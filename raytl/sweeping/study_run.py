@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ray.tune import Callback
+from ray.tune.experiment import Trial
 
 from raytl.config import Study, TrialConfig, dump_study, load_study
 from raytl.errors import RaytlError, UserError
@@ -17,17 +18,21 @@ from raytl.sweeping.confirmation import (
     Candidate,
     Confirmation,
     build_confirmation,
-    confirmation_trials,
     save_confirmation,
 )
 from raytl.sweeping.environment import environment, save_environment
-from raytl.sweeping.leaderboard import Leaderboard, build_leaderboard, save_leaderboard
+from raytl.sweeping.leaderboard import (
+    Leaderboard,
+    LeaderboardCallback,
+    build_leaderboard,
+    save_leaderboard,
+)
 from raytl.sweeping.objective import objective_metric
 from raytl.sweeping.preflight import Checked, preflight
 from raytl.sweeping.progress import ProgressCallback
 from raytl.sweeping.resources import Plan, plan
 from raytl.sweeping.schedulers import build_scheduler
-from raytl.sweeping.searcher import ListSearch, StudySearch
+from raytl.sweeping.searcher import StudySearch
 from raytl.sweeping.trainable import build_trainable
 from raytl.sweeping.tuning import ray_session, run_trials
 
@@ -66,10 +71,14 @@ def run_study(
         budget = plan(
             study, cluster.get("CPU", 0), cluster.get("GPU", 0), streaming=_streams(study, size)
         )
-        leaderboard = _search(checked, run, budget, resume, callbacks)
-        confirmation = None
-        if leaderboard.state == "complete":
-            confirmation = _confirm(checked, run, budget, leaderboard, resume)
+        trials, expected = _run(checked, run, budget, resume, callbacks)
+    leaderboard = build_leaderboard(study, trials, run, expected)
+    save_leaderboard(leaderboard, run)
+    if leaderboard.state == "complete" and not leaderboard.has_result:
+        failed = next((row for row in leaderboard.trials if row.error), None)
+        cause = f"; the first said: {failed.error} (log: {failed.log})" if failed else ""
+        raise RaytlError(f"{run}: no searched trial ran to its end{cause}")
+    confirmation = _confirmation(checked, run, trials)
     save_environment(facts | {"finished": datetime.now(UTC).isoformat(timespec="seconds")}, run)
     if confirmation is not None and confirmation.selected is not None:
         export_best(study, run, confirmation.selected)
@@ -99,47 +108,33 @@ def _streams(study: Study, num_bytes: int) -> bool:
     return chosen_kind(study.train.feed, num_bytes) == "streaming"
 
 
-def _search(
+def _run(
     checked: Checked, run: Path, budget: Plan, resume: bool, callbacks: Sequence[Callback]
-) -> Leaderboard:
+) -> tuple[list[Trial], int]:
+    """Run search and confirmation; return their trials and how many the search should have."""
     study, objective = checked.study, objective_metric(checked.study)
-    search = StudySearch(study, checked.space, objective.name, objective.mode)
-    progress = ProgressCallback("search", search.num_trials, objective)
+    search = StudySearch(study, checked.space, objective)
+    board = LeaderboardCallback(study, run, search.num_searched)
     trials = run_trials(
         run,
-        build_trainable(study, test=False),
+        build_trainable(study),
         search,
         budget,
         scheduler=build_scheduler(study, objective.name, objective.mode),
-        callbacks=[progress, *callbacks],
+        callbacks=[ProgressCallback(objective), board, *callbacks],
         resume=resume,
     )
-    leaderboard = build_leaderboard(study, trials, run, search.num_trials)
-    save_leaderboard(leaderboard, run)
-    if leaderboard.state == "complete" and not leaderboard.best(1):
-        failed = next((row for row in leaderboard.trials if row.error), None)
-        cause = f"; the first said: {failed.error} (log: {failed.log})" if failed else ""
-        raise RaytlError(f"{run}: no searched trial ran to its end{cause}")
-    return leaderboard
+    return trials, search.num_searched
 
 
-def _confirm(
-    checked: Checked, run: Path, budget: Plan, leaderboard: Leaderboard, resume: bool
-) -> Confirmation | None:
-    """Retrain and test. None where it was interrupted."""
-    study, objective = checked.study, objective_metric(checked.study)
-    search = ListSearch(confirmation_trials(study, leaderboard), objective.name, objective.mode)
-    trials = run_trials(
-        run / "confirm",
-        build_trainable(study, test=True),
-        search,
-        budget,
-        callbacks=[ProgressCallback("confirm", search.num_trials, objective)],
-        resume=resume,
-    )
-    if len(trials) < search.num_trials or any(not trial.is_finished() for trial in trials):
+def _confirmation(checked: Checked, run: Path, trials: Sequence[Trial]) -> Confirmation | None:
+    """Gather the confirmation and save it. None where it was interrupted."""
+    retrained = [trial for trial in trials if trial.config["phase"] == "confirm"]
+    if not retrained or len(retrained) < retrained[0].config["count"]:
         return None
-    confirmation = build_confirmation(study, trials, checked.target.classes, run)
+    if not all(trial.is_finished() for trial in retrained):
+        return None
+    confirmation = build_confirmation(checked.study, retrained, checked.target.classes, run)
     save_confirmation(confirmation, run)
     return confirmation
 

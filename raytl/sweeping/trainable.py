@@ -9,8 +9,8 @@ from typing import Any
 from raytl.config import Study, TrialConfig
 
 
-def build_trainable(study: Study, *, test: bool) -> Callable[[dict[str, Any]], None]:
-    """Return Tune's function trainable for `study`; `test`: read the test split at the end."""
+def build_trainable(study: Study) -> Callable[[dict[str, Any]], None]:
+    """Return Tune's function trainable for `study`. Only confirmation reads the test split."""
 
     def raytl_trial(config: dict[str, Any]) -> None:
         # Imported here: the driver pickles this function and needs none of it.
@@ -29,7 +29,7 @@ def build_trainable(study: Study, *, test: bool) -> Callable[[dict[str, Any]], N
         trial = TrialConfig.from_flat(config["trial"])
         checkpoint = tune.get_checkpoint()
         device = "cuda" if study.resources.gpus_per_worker else "cpu"
-        seed = int(config["seed"])
+        seed, test = int(config["seed"]), config["phase"] == "confirm"
         if checkpoint is None:
             run_trial(study, trial, seed, report, device=device, test=test)
             return

@@ -15,7 +15,8 @@ from ray.tune.schedulers import TrialScheduler
 
 from raytl.errors import RaytlError
 from raytl.sweeping.resources import Plan
-from raytl.sweeping.searcher import ListSearch
+from raytl.sweeping.searcher import StudySearch
+from raytl.sweeping.selection import folder_name
 
 # Seconds between Tune's snapshots of the experiment: what a hard kill can cost.
 SNAPSHOT_S = "5"
@@ -45,14 +46,10 @@ def ray_session() -> Iterator[dict[str, float]]:
         ray.shutdown()
 
 
-def _folder_name(trial: Trial) -> str:
-    return str(trial.config.get("name") or f"trial-{trial.config['number']:05d}")
-
-
 def run_trials(
     folder: Path,
     trainable: Callable[[dict[str, Any]], None],
-    search: ListSearch,
+    search: StudySearch,
     plan: Plan,
     *,
     scheduler: TrialScheduler | None = None,
@@ -63,6 +60,7 @@ def run_trials(
 
     A failed trial does not end the experiment. Raises RaytlError where Tune itself fails.
     """
+    folder = folder.resolve()  # Tune takes a relative path for a URI without a scheme
     resources = {"cpu": plan.cpus_per_trial, "gpu": plan.gpus_per_trial}
     sized = tune.with_resources(trainable, resources)
     try:
@@ -79,7 +77,7 @@ def run_trials(
 def _new_tuner(
     folder: Path,
     trainable: Any,
-    search: ListSearch,
+    search: StudySearch,
     plan: Plan,
     scheduler: TrialScheduler | None,
     callbacks: Sequence[Callback],
@@ -90,14 +88,14 @@ def _new_tuner(
         tune_config=tune.TuneConfig(
             search_alg=search,
             scheduler=scheduler,
-            num_samples=search.num_trials,
+            num_samples=search.most_trials,
             max_concurrent_trials=plan.concurrent,
             reuse_actors=True,
-            trial_dirname_creator=_folder_name,
+            trial_dirname_creator=folder_name,
         ),
         run_config=tune.RunConfig(
             name=folder.name,
-            storage_path=str(folder.parent.resolve()),
+            storage_path=str(folder.parent),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
             failure_config=tune.FailureConfig(max_failures=0),
             callbacks=[*loggers, *callbacks],
@@ -108,5 +106,5 @@ def _new_tuner(
 
 def read_trials(folder: Path) -> list[Trial]:
     """Return the trials of a Tune experiment from its last snapshot, by running number."""
-    trials = tune.ExperimentAnalysis(str(folder.resolve())).trials or []
+    trials = tune.ExperimentAnalysis(str(folder)).trials or []
     return sorted(trials, key=lambda trial: trial.config["number"])

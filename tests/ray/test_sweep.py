@@ -1,6 +1,7 @@
 """A whole study on tiny data, through Tune: controls, search, confirmation, report."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +14,12 @@ from raytl.errors import UserError
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
 
 
-def study_of(domains: tuple[Path, Path], **more: Any) -> Study:
-    source, target = domains
-    return Study.model_validate(
-        {
-            "study": "tiny",
-            "source_domain": {"dataset": source},
-            "target_domain": {"dataset": target, "labels": 10},
-            "source_models": {"net": {"backbone": "small_cnn", "args": {"width": 4}}},
-            "space": {"recipe": {"choice": ["finetune", "dann"]}},
-            "search": {"sampler": "grid", "trials": 2, "scheduler": "none", "control_tries": 1},
-            "train": {"epochs": 2, "batch_size": 8, "steps_per_epoch": 3},
-            "confirm": {"top": 1, "seeds": 2},
-            **more,
-        }
-    )
-
-
 @pytest.mark.usefixtures("ray_cluster")
-def test_from_shards_to_a_verdict(domains: tuple[Path, Path], tmp_path: Path) -> None:
+def test_from_shards_to_a_verdict(
+    domains: tuple[Path, Path], tiny_study: Callable[..., Study], tmp_path: Path
+) -> None:
     run = tmp_path / "run"
-    study = study_of(domains)
+    study = tiny_study()
     result = raytl.sweep(study, run)
 
     statuses = [(row.control, row.status) for row in result.leaderboard.trials]

@@ -37,6 +37,7 @@ class Imported:
     image: ImageColumn
     classes: tuple[str, ...]
     splits: Mapping[str, Iterable[Chunk]]
+    rows: int  # in all, for progress; skipped ones included
     skipped: list[str] = field(default_factory=list)
 
 
@@ -77,7 +78,8 @@ def imported(
     """Fit arrays that are in memory already."""
     ready = {name: [(fitted(images, options), labels)] for name, (images, labels) in splits.items()}
     first = next(iter(ready.values()))[0][0]
-    return Imported(image_column(first), classes, ready)
+    rows = sum(len(labels) for _, labels in splits.values())
+    return Imported(image_column(first), classes, ready, rows)
 
 
 def refuse_unused(kind: str, importer: Importer, options: ShardOptions) -> None:

@@ -44,8 +44,9 @@ def read_image_folder(source: str | None, options: ShardOptions) -> Imported:
     folders = _splits(root)
     classes = _classes(folders)
     size = options.size or 224
-    found = Imported(ImageColumn(shape=(size, size, 3), dtype="uint8"), classes, {})
+    found = Imported(ImageColumn(shape=(size, size, 3), dtype="uint8"), classes, {}, rows=0)
     items = {name: _items(folder, classes, found.skipped) for name, folder in folders.items()}
+    found.rows = sum(map(len, items.values()))
     found.splits = {
         name: _chunks(list(part), size, options, found.skipped) for name, part in items.items()
     }

@@ -3,19 +3,23 @@
 The fonts are those that matplotlib brings along, or a folder of one's own.
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from raytl.data.importers.base import Imported, ShardOptions, imported
+from raytl.data.importers.base import Imported, ShardOptions, fitted
+from raytl.data.schema import ImageColumn
+from raytl.data.writer import Chunk
 from raytl.errors import DataError
 from raytl.seeds import seed_for
 
 DEFAULT_ROWS = 8000
 TEST_SHARE = 0.2
 SIDE = 28
+CHUNK = 256  # images rendered between two reports of progress
 # matplotlib's fonts with plain digits; its others hold symbols or oversized brackets.
 BUNDLED = (
     "DejaVuSans",
@@ -37,13 +41,19 @@ def read_rendered_digits(source: str | None, options: ShardOptions) -> Imported:
     fonts = _fonts(source)
     rows = options.rows or DEFAULT_ROWS
     counts = {"train": rows - round(rows * TEST_SHARE), "test": round(rows * TEST_SHARE)}
-    splits = {}
-    for name, count in counts.items():
-        generator = np.random.default_rng(seed_for(options.seed, "rendered digits", name))
-        labels = generator.permutation(np.arange(count) % 10)
-        images = np.stack([_render(int(label), fonts, generator) for label in labels])
-        splits[name] = (images[..., None], labels)
-    return imported(splits, tuple(str(k) for k in range(10)), options)
+    splits = {name: _chunks(name, count, fonts, options) for name, count in counts.items()}
+    side = options.size or SIDE
+    image = ImageColumn(shape=(side, side, 1), dtype="uint8")
+    return Imported(image, tuple(str(k) for k in range(10)), splits, rows)
+
+
+def _chunks(name: str, count: int, fonts: list[str], options: ShardOptions) -> Iterator[Chunk]:
+    generator = np.random.default_rng(seed_for(options.seed, "rendered digits", name))
+    labels = generator.permutation(np.arange(count) % 10)
+    for start in range(0, count, CHUNK):
+        part = labels[start : start + CHUNK]
+        images = np.stack([_render(int(label), fonts, generator) for label in part])
+        yield fitted(images[..., None], options), part
 
 
 def _fonts(source: str | None) -> list[str]:

@@ -30,7 +30,7 @@ def read_torchvision(source: str | None, options: ShardOptions) -> Imported:
     splits = {split: _chunks(dataset, options) for split, dataset in loaded.items()}
     first = next(iter(loaded.values()))
     image, _ = next(_chunks(first, options, limit=1))
-    return Imported(image_column(image), _classes(first), splits)
+    return Imported(image_column(image), _classes(first), splits, sum(map(len, loaded.values())))
 
 
 def _load(dataset: Any, root: Path) -> dict[str, Any]:

@@ -1,9 +1,11 @@
-"""Backbones by name."""
+"""Backbones by name.
+
+torchvision is imported only where one of its networks is asked for: it loads torch._dynamo, which
+takes some seconds in every process.
+"""
 
 from functools import cache
 from typing import Any
-
-import torchvision
 
 from raytl.config import nearest
 from raytl.errors import ModelError
@@ -21,6 +23,8 @@ OWN: dict[str, BackboneSpec] = {
 @cache
 def backbones() -> dict[str, BackboneSpec]:
     """Return every backbone by name: our own, and those of torchvision that raytl can cut."""
+    import torchvision
+
     found = dict(OWN)
     for name in torchvision.models.list_models(module=torchvision.models):
         if family_of(name) is not None:
@@ -42,6 +46,8 @@ def _patch_size(name: str) -> int:
 
 def backbone_spec(name: str) -> BackboneSpec:
     """Return a backbone's spec; raises ModelError that names the nearest known."""
+    if name in OWN:
+        return OWN[name]
     known = backbones()
     if name not in known:
         raise ModelError(f"unknown backbone '{name}'; {nearest(name, list(known))}")

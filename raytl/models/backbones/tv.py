@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from raytl.models.backbones.base import Backbone, GlobalPool, Shape
@@ -17,6 +16,8 @@ Split = Callable[[Any], tuple[list[nn.Module], nn.Module]]
 
 def build_torchvision(name: str, input_shape: Shape, **args: Any) -> Backbone:
     """Build torchvision's `name` with fresh weights and cut it into blocks."""
+    import torchvision
+
     if name.startswith("vit"):
         args = {"image_size": input_shape[1]} | args
     network = torchvision.models.get_model(name, weights=None, **args)

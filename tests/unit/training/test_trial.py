@@ -1,5 +1,6 @@
 """A trial in a plain process: determinism, label regimes, resuming, losses that are not finite."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from raytl.config import Study, TrialConfig
+from raytl.config import Study, TargetDomainConfig, TrialConfig
 from raytl.data.dataset import Dataset
 from raytl.data.schema import ImageColumn
 from raytl.data.writer import write_dataset
@@ -16,22 +17,8 @@ from raytl.training.checkpoint import FILE_NAME
 from raytl.training.splits import target_rows
 from raytl.training.trial import run_trial
 
-EPOCHS = 3
-
-
-def study_of(domains: tuple[Path, Path], **more: Any) -> Study:
-    source, target = domains
-    return Study.model_validate(
-        {
-            "study": "tiny",
-            "source_domain": {"dataset": source},
-            "target_domain": {"dataset": target, "labels": more.pop("labels", 10)},
-            "source_models": {"net": {"backbone": "small_cnn", "args": {"width": 4}}},
-            "space": {"recipe": {"choice": ["finetune", "dann"]}},
-            "train": {"epochs": EPOCHS, "batch_size": 8, "steps_per_epoch": 3},
-            **more,
-        }
-    )
+MakeStudy = Callable[..., Study]
+BUDGET = {"epochs": 3, "batch_size": 8, "steps_per_epoch": 3}
 
 
 def run(
@@ -56,14 +43,14 @@ def dann(**more: Any) -> TrialConfig:
     return TrialConfig.from_flat(flat | more)
 
 
-def test_same_seed_same_result(domains: tuple[Path, Path]) -> None:
-    one, two = (run(study_of(domains), dann()) for _ in range(2))
+def test_same_seed_same_result(tiny_study: MakeStudy) -> None:
+    one, two = (run(tiny_study(train=BUDGET), dann()) for _ in range(2))
     assert one[0] == two[0]
     assert all(torch.equal(value, two[1][key]) for key, value in one[1].items())
 
 
-def test_resumed_equals_uninterrupted(domains: tuple[Path, Path], tmp_path: Path) -> None:
-    study = study_of(domains)
+def test_resumed_equals_uninterrupted(tiny_study: MakeStudy, tmp_path: Path) -> None:
+    study = tiny_study(train=BUDGET)
     whole, weights = run(study, dann(), keep=tmp_path)
     rest, resumed = run(study, dann(), resume_from=tmp_path / "1")
     assert rest == whole[1:]
@@ -73,8 +60,8 @@ def test_resumed_equals_uninterrupted(domains: tuple[Path, Path], tmp_path: Path
         run(study, dann(), resume_from=tmp_path / "2")
 
 
-def test_the_loss_falls_and_the_accuracy_rises(domains: tuple[Path, Path]) -> None:
-    study = study_of(domains, train={"epochs": 8, "batch_size": 16, "steps_per_epoch": 10})
+def test_the_loss_falls_and_the_accuracy_rises(tiny_study: MakeStudy) -> None:
+    study = tiny_study(train={"epochs": 8, "batch_size": 16, "steps_per_epoch": 10})
     trial = TrialConfig.from_flat({"source_model": "net", "recipe": "scratch", "optimizer.lr": 0.1})
     reported, _ = run(study, trial)
     assert reported[-1]["train/loss/task"] < 0.5 * reported[0]["train/loss/task"]
@@ -94,11 +81,11 @@ def poisoned(domain: Path, out: Path) -> Path:
 
 @pytest.mark.parametrize("recipe", ["finetune", "dann", "linear_probe", "source_only"])
 def test_without_labels_a_poisoned_target_changes_nothing_but_the_oracle(
-    domains: tuple[Path, Path], tmp_path: Path, recipe: str
+    domains: tuple[Path, Path], tiny_study: MakeStudy, tmp_path: Path, recipe: str
 ) -> None:
     results = []
     for target in (domains[1], poisoned(domains[1], tmp_path / "poisoned")):
-        study = study_of((domains[0], target), labels="none")
+        study = tiny_study(target_domain={"dataset": target, "labels": "none"}, train=BUDGET)
         results.append(run(study, dann(recipe=recipe)))
     (clean, clean_weights), (bad, bad_weights) = results
     assert all(torch.equal(value, bad_weights[key]) for key, value in clean_weights.items())
@@ -110,7 +97,7 @@ def test_without_labels_a_poisoned_target_changes_nothing_but_the_oracle(
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_update(
-    domains: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    tiny_study: MakeStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from raytl.recipes.finetune import Finetune
 
@@ -125,7 +112,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(
     models: list[Any] = []
     monkeypatch.setattr(Finetune, "losses", losses)
     with pytest.raises(TrainingError, match=r"at step 4 of 9 got task=nan; stopped before the"):
-        run(study_of(domains), dann(recipe="finetune"))
+        run(tiny_study(train=BUDGET), dann(recipe="finetune"))
     parameters = dict(models[-1].named_parameters())
     assert all(torch.equal(value, seen[-1][key]) for key, value in parameters.items())
 
@@ -135,7 +122,8 @@ def test_rows_of_the_label_regimes(domains: tuple[Path, Path]) -> None:
     labels = dataset.split("train").labels()
 
     def rows(regime: Any) -> Any:
-        return target_rows(study_of(domains, labels=regime).target_domain, dataset, seed=0)
+        domain = TargetDomainConfig(dataset=domains[1], labels=regime)
+        return target_rows(domain, dataset, seed=0)
 
     few = rows(10)
     known = np.union1d(few.labelled, few.validation)

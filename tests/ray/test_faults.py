@@ -1,0 +1,110 @@
+"""Studies that go wrong: a trial that fails, Ctrl-C, a kill, and going on after each."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+import yaml
+
+import raytl
+from raytl.config import Study
+from raytl.errors import RaytlError
+
+MakeStudy = Callable[..., Study]
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_failed_trial_does_not_end_the_study(tiny_study: MakeStudy, tmp_path: Path) -> None:
+    study = tiny_study(
+        source_domain=None,
+        space={"optimizer.lr": {"choice": [1e30, 0.05]}},
+        defaults={"optimizer.transferred_lr_scale": 1.0},
+    )
+    result = raytl.sweep(study, tmp_path / "run")
+    rows = {row.config["optimizer.lr"]: row for row in result.leaderboard.trials if not row.control}
+    failed = rows[1e30]
+    assert (failed.status, rows[0.05].status) == ("failed", "completed")
+    assert failed.error is not None and failed.error.startswith("loss must be finite, but at step")
+    assert failed.log is not None and Path(failed.log).exists()
+    assert result.confirmation is not None
+    assert "loss must be finite" in (tmp_path / "run" / "report.html").read_text()
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_study_whose_every_trial_fails_says_why(tiny_study: MakeStudy, tmp_path: Path) -> None:
+    study = tiny_study(
+        source_domain=None,
+        space={"optimizer.lr": {"choice": [1e30]}},
+        defaults={"optimizer.transferred_lr_scale": 1.0},
+    )
+    with pytest.raises(RaytlError, match="no searched trial ran to its end; the first said: loss"):
+        raytl.sweep(study, tmp_path / "run")
+    assert raytl.inspect(tmp_path / "run")["trials"]["failed"] >= 1
+
+
+def start(study: Path, run: Path, address: str, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "raytl.cli", "sweep", str(study), "--out", str(run), *more]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env=os.environ | {"RAY_ADDRESS": address},
+    )  # fmt: skip
+
+
+def wait_for(what: Callable[[], bool], process: subprocess.Popen[str], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.1)
+
+
+def epochs_reported(run: Path) -> int:
+    return sum(len(file.read_text().splitlines()) for file in run.glob("*/result.json"))
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_ctrl_c_and_a_kill_lose_no_trial(tiny_study: MakeStudy, tmp_path: Path) -> None:
+    study: Study = tiny_study(
+        space={"optimizer.lr": {"choice": [0.01, 0.02, 0.04]}},
+        search={"sampler": "grid", "trials": 3, "scheduler": "none", "control_tries": 1},
+        train={"epochs": 4, "batch_size": 16, "steps_per_epoch": 150},
+        resources={"max_concurrent": 1},
+    )
+    file, run = tmp_path / "study.yaml", tmp_path / "run"
+    file.write_text(yaml.safe_dump(study.model_dump(mode="json", by_alias=True, exclude_none=True)))
+
+    shared = ray.get_runtime_context().gcs_address
+    first = start(file, run, shared)
+    wait_for(lambda: epochs_reported(run) >= 2, first, 90)
+    first.send_signal(signal.SIGINT)
+    output = first.communicate(timeout=60)[0]
+    assert first.returncode == 130, output
+    assert f"go on with: raytl sweep {file} --out {run} --resume" in output
+    assert "Traceback" not in output
+
+    second = start(file, run, shared, "--resume")
+    seen = epochs_reported(run)
+    wait_for(lambda: epochs_reported(run) >= seen + 3, second, 90)
+    time.sleep(6)  # Tune's snapshot of the experiment is at most 5 s old then
+    second.kill()
+    second.communicate(timeout=60)
+
+    third = start(file, run, "local", "--resume")
+    output = third.communicate(timeout=200)[0]
+    assert third.returncode == 0, output
+    board: dict[str, Any] = json.loads((run / "leaderboard.json").read_text())
+    assert [row["status"] for row in board["trials"]] == ["completed"] * 5
+    searched = [r["config"]["optimizer.lr"] for r in board["trials"] if not r["control"]]
+    assert sorted(searched) == [0.01, 0.02, 0.04]
+    assert sorted(row["trial"] for row in board["trials"]) == [f"{i:05d}" for i in range(5)]
+    assert (run / "report.html").exists()

@@ -1,0 +1,63 @@
+"""The streaming feed gives the same rows as the resident one, in a seeded order of its own."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from raytl.data.dataset import Dataset
+from raytl.data.feed import Feed, make_feed
+from raytl.data.schema import ImageColumn
+from raytl.data.writer import write_dataset
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    out = tmp_path_factory.mktemp("data") / "d"
+    rows = np.arange(60)
+    images = np.broadcast_to(rows[:, None, None, None], (60, 4, 4, 1)).astype(np.uint8)
+    image = ImageColumn(shape=(4, 4, 1), dtype="uint8")
+    write_dataset(out, image, ("a", "b"), {"train": [(images, rows % 2)]}, {}, shard_bytes=16 * 20)
+    return Dataset.open(out)
+
+
+def feed(dataset: Dataset, kind: str, indices: np.ndarray | None = None, **more: bool) -> Feed:
+    return make_feed(
+        dataset, "train", indices=indices, labelled=more.get("labelled", True), batch_size=8,
+        seed=3, kind=kind,
+    )  # type: ignore[arg-type]  # fmt: skip
+
+
+def test_evaluation_is_the_resident_feeds(dataset: Dataset) -> None:
+    rows = np.array([0, 7, 19, 20, 41, 59])
+    for indices in (None, rows):
+        streamed = list(feed(dataset, "streaming", indices).eval_batches(4))
+        resident = list(feed(dataset, "resident", indices).eval_batches(4))
+        for name in ("x", "y", "id"):
+            one = torch.cat([getattr(batch, name) for batch in streamed])
+            assert torch.equal(one, torch.cat([getattr(batch, name) for batch in resident]))
+
+
+def test_training_covers_each_epoch_is_seeded_and_resumes(dataset: Dataset) -> None:
+    indices = np.arange(0, 60, 2)
+
+    def ids(start: int, count: int) -> list[list[int]]:
+        batches = feed(dataset, "streaming", indices).train_batches(start)
+        found = list(islice(batches, count))
+        assert all(torch.equal(batch.x[:, 0, 0, 0].long(), batch.id) for batch in found)
+        assert all(batch.y is not None and not batch.y.any() for batch in found)
+        return [batch.id.tolist() for batch in found]
+
+    first = ids(0, 6)
+    flat = [row for batch in first for row in batch]
+    assert sorted(flat[:30]) == indices.tolist() != flat[:30]
+    assert ids(0, 6) == first
+    assert ids(4, 2) == first[4:]
+
+
+def test_an_unlabelled_stream_holds_no_label(dataset: Dataset) -> None:
+    batch = next(feed(dataset, "streaming", labelled=False).train_batches())
+    assert batch.y is None
