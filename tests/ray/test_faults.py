@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 import yaml
 
 import raytl
@@ -52,11 +51,11 @@ def test_a_study_whose_every_trial_fails_says_why(tiny_study: MakeStudy, tmp_pat
     assert raytl.inspect(tmp_path / "run")["trials"]["failed"] >= 1
 
 
-def start(study: Path, run: Path, address: str, *more: str) -> subprocess.Popen[str]:
+def start(study: Path, run: Path, *more: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "raytl.cli", "sweep", str(study), "--out", str(run), *more]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env=os.environ | {"RAY_ADDRESS": address},
+        env=os.environ | {"RAY_ADDRESS": "local"},
     )  # fmt: skip
 
 
@@ -72,39 +71,37 @@ def epochs_reported(run: Path) -> int:
     return sum(len(file.read_text().splitlines()) for file in run.glob("*/result.json"))
 
 
-@pytest.mark.usefixtures("ray_cluster")
 def test_ctrl_c_and_a_kill_lose_no_trial(tiny_study: MakeStudy, tmp_path: Path) -> None:
     study: Study = tiny_study(
-        space={"optimizer.lr": {"choice": [0.01, 0.02, 0.04]}},
-        search={"sampler": "grid", "trials": 3, "scheduler": "none", "control_tries": 1},
-        train={"epochs": 4, "batch_size": 16, "steps_per_epoch": 150},
+        space={"optimizer.lr": {"choice": [0.01, 0.04]}},
+        search={"sampler": "grid", "trials": 2, "scheduler": "none", "control_tries": 1},
+        train={"epochs": 3, "batch_size": 16, "steps_per_epoch": 80},
         resources={"max_concurrent": 1},
     )
     file, run = tmp_path / "study.yaml", tmp_path / "run"
     file.write_text(yaml.safe_dump(study.model_dump(mode="json", by_alias=True, exclude_none=True)))
 
-    shared = ray.get_runtime_context().gcs_address
-    first = start(file, run, shared)
-    wait_for(lambda: epochs_reported(run) >= 2, first, 90)
+    first = start(file, run)
+    wait_for(lambda: epochs_reported(run) >= 1, first, 90)
     first.send_signal(signal.SIGINT)
     output = first.communicate(timeout=60)[0]
     assert first.returncode == 130, output
     assert f"go on with: raytl sweep {file} --out {run} --resume" in output
     assert "Traceback" not in output
 
-    second = start(file, run, shared, "--resume")
+    second = start(file, run, "--resume")
     seen = epochs_reported(run)
-    wait_for(lambda: epochs_reported(run) >= seen + 3, second, 90)
-    time.sleep(6)  # Tune's snapshot of the experiment is at most 5 s old then
+    wait_for(lambda: epochs_reported(run) >= seen + 2, second, 90)
+    time.sleep(1)
     second.kill()
     second.communicate(timeout=60)
 
-    third = start(file, run, "local", "--resume")
+    third = start(file, run, "--resume")
     output = third.communicate(timeout=200)[0]
     assert third.returncode == 0, output
     board: dict[str, Any] = json.loads((run / "leaderboard.json").read_text())
-    assert [row["status"] for row in board["trials"]] == ["completed"] * 5
+    assert [row["status"] for row in board["trials"]] == ["completed"] * 4
     searched = [r["config"]["optimizer.lr"] for r in board["trials"] if not r["control"]]
-    assert sorted(searched) == [0.01, 0.02, 0.04]
-    assert sorted(row["trial"] for row in board["trials"]) == [f"{i:05d}" for i in range(5)]
+    assert sorted(searched) == [0.01, 0.04]
+    assert sorted(row["trial"] for row in board["trials"]) == [f"{i:05d}" for i in range(4)]
     assert (run / "report.html").exists()
