@@ -11,8 +11,7 @@ import pytest
 from raytl.config import Study
 from raytl.data.schema import ImageColumn
 from raytl.data.writer import write_dataset
-
-REAL_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
+from tests_support import REAL_DATA
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
