@@ -73,5 +73,7 @@ def _histories(run: Path, board: dict[str, Any]) -> Histories:
         file = run / row["folder"] / "result.json"
         lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
         results = [json.loads(line) for line in lines if line.strip()]
-        histories.append((row, [r[name] for r in results if r.get(name) is not None]))
+        # An epoch that was repeated after a kill stands there twice; the last counts.
+        by_epoch = {r["training_iteration"]: r[name] for r in results if r.get(name) is not None}
+        histories.append((row, [by_epoch[epoch] for epoch in sorted(by_epoch)]))
     return histories

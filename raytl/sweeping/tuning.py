@@ -14,6 +14,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from raytl.errors import RaytlError
+from raytl.sweeping.checkpoints import PruneCheckpoints
 from raytl.sweeping.resources import Plan
 from raytl.sweeping.searcher import StudySearch
 from raytl.sweeping.selection import folder_name
@@ -96,9 +97,8 @@ def _new_tuner(
         run_config=tune.RunConfig(
             name=folder.name,
             storage_path=str(folder.parent),
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
             failure_config=tune.FailureConfig(max_failures=0),
-            callbacks=[*loggers, *callbacks],
+            callbacks=[*loggers, PruneCheckpoints(), *callbacks],
             verbose=0,
         ),
     )
