@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests_support import REAL_DATA
 
 from raytl.config import Study
 from raytl.data.schema import ImageColumn
 from raytl.data.writer import write_dataset
-from tests_support import REAL_DATA
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

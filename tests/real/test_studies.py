@@ -6,13 +6,13 @@ The whole studies, with the figures that they reach, stand in the README.
 from pathlib import Path
 
 import pytest
+from tests_support import REAL_DATA, SEARCH_SPACES
 
 import raytl
 from raytl.config import load_study
 from raytl.data.importers.base import ShardOptions
 from raytl.data.shard import shard
 from raytl.sweeping.study_run import StudyResult
-from tests_support import REAL_DATA, SEARCH_SPACES
 
 pytestmark = [pytest.mark.real, pytest.mark.ray, pytest.mark.timeout(290)]
 
