@@ -333,6 +333,8 @@ class TrainConfig(Frozen):
     batch_size: PositiveInt = 64  # of each domain's stream
     steps_per_epoch: PositiveInt | None = None  # None: one pass over the longest stream
     feed: Literal["auto", "resident", "streaming"] = "auto"
+    reuse_prefix: bool = True  # compute a frozen prefix once for all trials, where that pays
+    prefix_cache_bytes: PositiveInt = 4 * 2**30  # of the cache folder, at most
 
 
 class ConfirmConfig(Frozen):

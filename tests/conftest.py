@@ -20,8 +20,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=f"the test data {REAL_DATA} is absent"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def prefix_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the tests' prefix features out of the user's cache."""
+    os.environ["RAYTL_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[None]:
+def ray_cluster(prefix_cache: None) -> Iterator[None]:
     import ray
 
     os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")

@@ -1,13 +1,23 @@
 """The resident feed: memory-mapped shards, batched index reads, a global shuffle."""
 
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 import torch
 
-from raytl.data.dataset import Split
 from raytl.data.feed import Batch
 from raytl.seeds import seed_for
+
+
+class RowSource(Protocol):
+    """What is read by row number: a split, or features that stand for its images."""
+
+    rows: int
+
+    def images(self, indices: np.ndarray) -> np.ndarray: ...
+    def labels(self) -> np.ndarray: ...
+    def ids(self) -> np.ndarray: ...
 
 
 class ResidentFeed:
@@ -15,7 +25,7 @@ class ResidentFeed:
     that all have `batch_size` rows even where the split has fewer."""
 
     def __init__(
-        self, split: Split, indices: np.ndarray, *, labelled: bool, batch_size: int, seed: int
+        self, split: RowSource, indices: np.ndarray, *, labelled: bool, batch_size: int, seed: int
     ) -> None:
         self.rows, self.batch_size = len(indices), batch_size
         self._split, self._indices = split, indices

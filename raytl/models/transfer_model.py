@@ -4,12 +4,16 @@ Legend: B batch, C channels, H height, W width, D features, K classes.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from raytl.models.backbones.base import Backbone
 from raytl.models.mappers import Mapper
+
+# What a model is given: images, the output of its frozen prefix, or the backbone's features.
+Reads = Literal["images", "prefix", "features"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class TransferModel(nn.Module):
         assert 0 <= frozen_depth <= len(backbone.blocks)
         self.backbone, self.mapper, self.head = backbone, mapper, head
         self.frozen_depth, self.transferred = frozen_depth, transferred
+        self.reads: Reads = "images"
         for block in self.backbone.blocks[:frozen_depth]:
             block.requires_grad_(False)
         self.train()
@@ -59,12 +64,17 @@ class TransferModel(nn.Module):
 
     def suffix(self, h: Tensor) -> TransferOutput:
         """Run what follows the frozen blocks."""
-        features = self.backbone.pool(self.backbone.run(h, self.frozen_depth))
+        return self._mapped(self.backbone.pool(self.backbone.run(h, self.frozen_depth)))
+
+    def _mapped(self, features: Tensor) -> TransferOutput:
         mapped = self.mapper(features)
         return TransferOutput(features, mapped, self.head(mapped))
 
-    def forward(self, x_BCHW: Tensor) -> TransferOutput:
-        return self.suffix(self.prefix(x_BCHW))
+    def forward(self, x: Tensor) -> TransferOutput:
+        """`x`: images x_BCHW, or what `reads` names."""
+        if self.reads == "features":
+            return self._mapped(x)
+        return self.suffix(x if self.reads == "prefix" else self.prefix(x))
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Return the trainable parameters: of `transferred` blocks, and `new` ones."""

@@ -96,7 +96,8 @@ def build_confirmation(
     study: Study, trials: Sequence[Trial], classes: Sequence[str], run: Path
 ) -> Confirmation:
     """Gather the retrained trials into means, paired differences and the verdict."""
-    names = list(dict.fromkeys(trial.config["candidate"] for trial in trials))
+    searched_first = sorted(trials, key=lambda trial: trial.config["control"] is not None)
+    names = list(dict.fromkeys(trial.config["candidate"] for trial in searched_first))
     candidates = [
         _candidate([t for t in trials if t.config["candidate"] == name], study, run)
         for name in names

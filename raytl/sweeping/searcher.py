@@ -18,7 +18,7 @@ from raytl.search_space import SearchSpace
 from raytl.seeds import seed_for
 from raytl.sweeping.controls import control_trials
 from raytl.sweeping.objective import ObjectiveMetric
-from raytl.sweeping.selection import Outcome, confirmation_trials
+from raytl.sweeping.selection import Outcome, best_controls, best_searched, retrainings
 
 
 def build_sampler(config: SearchConfig) -> optuna.samplers.BaseSampler:
@@ -61,14 +61,18 @@ class PrunedAwareOptuna(OptunaSearch):
 
 
 class StudySearch(Searcher):
-    """Suggests the controls, trial 0, what the grid or Optuna's sampler asks for, and once all of
-    these have ended the retrainings that confirm the best of them.
+    """Suggests the controls, trial 0, what the grid or Optuna's sampler asks for, and then the
+    retrainings that confirm the best of them.
+
+    The controls are confirmed first: while the last searched trials run, no actor stands idle (Tune
+    would end it, and a new one takes many seconds to start).
 
     What Tune gets is {"number", "phase", "count", "control", "searched", "seed", "trial"}: the
-    running number; "search" or "confirm", and how many trials that phase has; the control's name
+    running number; "search" or "confirm", and how many trials that phase has (for the controls'
+    confirmation: at most); the control's name
     or None; the keys that were searched; the trial's seed (the same for all of the search, so that
     they differ by their configuration alone); the flat `TrialConfig`. Confirmation adds what
-    `confirmation_trials` says.
+    `retrainings` says.
     """
 
     def __init__(self, study: Study, space: SearchSpace, objective: ObjectiveMetric) -> None:
@@ -88,7 +92,8 @@ class StudySearch(Searcher):
         self._count = 0
         self._running: dict[str, dict[str, Any]] = {}
         self._outcomes: list[Outcome] = []
-        self._confirming: list[dict[str, Any]] | None = None
+        self._confirming: list[dict[str, Any]] = []
+        self._controls_chosen = self._best_chosen = False
 
     @property
     def most_trials(self) -> int:
@@ -108,18 +113,29 @@ class StudySearch(Searcher):
     ) -> dict[str, Any] | str | None:
         if self._count < self.num_searched:
             suggestion = {"phase": "search", "count": self.num_searched} | self._next(trial_id)
-        elif self._running and self._confirming is None:
-            return None  # wait for the rest of the search
         else:
-            if self._confirming is None:
-                self._confirming = confirmation_trials(self._study, self._outcomes)
+            self._choose()
             if not self._confirming:
-                return Searcher.FINISHED
+                return Searcher.FINISHED if self._best_chosen else None
             suggestion = self._confirming.pop(0)
         suggestion = {"number": self._count} | suggestion
         self._count += 1
         self._running[trial_id] = suggestion
         return suggestion
+
+    def _choose(self) -> None:
+        """Queue what is confirmed, as soon as it is known."""
+        study, controls = self._study, best_controls(self._outcomes)
+        searching = [config for config in self._running.values() if config["phase"] == "search"]
+        if not self._controls_chosen and not any(config["control"] for config in searching):
+            most = (len(controls) + study.confirm.top) * study.confirm.seeds
+            self._confirming += retrainings(study, controls, most)
+            self._controls_chosen = True
+        if not self._best_chosen and not searching:
+            best = best_searched(study, self._outcomes)
+            count = (len(controls) + len(best)) * study.confirm.seeds
+            self._confirming += retrainings(study, best, count)
+            self._best_chosen = True
 
     def _next(self, trial_id: str) -> dict[str, Any]:
         if self._queue:

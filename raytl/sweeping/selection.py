@@ -20,21 +20,29 @@ class Outcome:
     loss: float
 
 
-def confirmation_trials(study: Study, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """Return what is retrained: the top trials and the best of each control, for every seed.
-
-    Nothing where no searched trial ran to its end.
-    """
-    ranked = sorted(outcomes, key=lambda outcome: (outcome.loss, outcome.number))
-    best = [outcome for outcome in ranked if outcome.control is None][: study.confirm.top]
-    if not best:
-        return []
+def best_controls(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Return the best trial of each control, in the order of `CONTROLS`."""
+    ranked = _ranked(outcomes)
     firsts = [next((o for o in ranked if o.control == control), None) for control in CONTROLS]
-    chosen = [*best, *(outcome for outcome in firsts if outcome is not None)]
+    return [outcome for outcome in firsts if outcome is not None]
+
+
+def best_searched(study: Study, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Return the top searched trials."""
+    return [o for o in _ranked(outcomes) if o.control is None][: study.confirm.top]
+
+
+def _ranked(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    return sorted(outcomes, key=lambda outcome: (outcome.loss, outcome.number))
+
+
+def retrainings(study: Study, chosen: Sequence[Outcome], count: int) -> list[dict[str, Any]]:
+    """Return the trials that retrain each of `chosen` with every seed of the confirmation, which
+    has `count` trials in all."""
     return [
         {
             "phase": "confirm",
-            "count": len(chosen) * study.confirm.seeds,
+            "count": count,
             "name": f"confirm-{_slug(outcome)}-seed{index}",
             "candidate": _name(outcome),
             "of_trial": trial_name(outcome.number),

@@ -130,7 +130,7 @@ def _run(
 def _confirmation(checked: Checked, run: Path, trials: Sequence[Trial]) -> Confirmation | None:
     """Gather the confirmation and save it. None where it was interrupted."""
     retrained = [trial for trial in trials if trial.config["phase"] == "confirm"]
-    if not retrained or len(retrained) < retrained[0].config["count"]:
+    if not retrained or len(retrained) < retrained[-1].config["count"]:
         return None
     if not all(trial.is_finished() for trial in retrained):
         return None

@@ -3,14 +3,16 @@
 Legend: B batch, C channels, H height, W width, K classes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
 
 from raytl.data.feed import Feed
-from raytl.data.transforms import InputTransform
 from raytl.models.transfer_model import TransferModel
+
+Transform = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Evaluation:
 
 @torch.inference_mode()
 def evaluate(
-    model: TransferModel, feed: Feed, transform: InputTransform, device: torch.device
+    model: TransferModel, feed: Feed, transform: Transform, device: torch.device
 ) -> Evaluation:
     """Evaluate in eval mode; the model's mode is put back afterwards."""
     was_training = model.training

@@ -1,6 +1,6 @@
 """The training loop. Everything that trains goes through `train_epoch`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -8,7 +8,6 @@ import torch
 from raytl.config import OptimizerConfig
 from raytl.data.domains import TrainBatch
 from raytl.data.feed import Batch
-from raytl.data.transforms import InputTransform
 from raytl.errors import TrainingError
 from raytl.models.transfer_model import TransferModel
 from raytl.recipes import Recipe
@@ -23,7 +22,7 @@ class Trainer:
     recipe: Recipe
     optimizer: torch.optim.Optimizer
     config: OptimizerConfig
-    transform: InputTransform
+    transform: Callable[[torch.Tensor], torch.Tensor]
     device: torch.device
     steps: int  # of the whole training
     step: int = 0  # steps done

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from raytl.config import SourceModelConfig, Study, TrialConfig, frozen_blocks
-from raytl.data.dataset import Dataset
+from raytl.data.dataset import Dataset, Split
 from raytl.data.domains import joint_batches, steps_per_epoch
-from raytl.data.feed import Feed, make_feed
+from raytl.data.feed import Feed, chosen_kind, make_feed
+from raytl.data.resident import ResidentFeed
 from raytl.data.transforms import InputTransform
 from raytl.models.heads import build_head
 from raytl.models.mappers import build_mapper
@@ -25,11 +26,13 @@ from raytl.training.checkpoint import load_checkpoint, save_checkpoint
 from raytl.training.evaluation import Evaluation, evaluate
 from raytl.training.loop import Trainer, train_epoch
 from raytl.training.optimization import build_optimizer
+from raytl.training.prefix import Prefix, stored_features
 from raytl.training.splits import source_rows, target_rows
 
 Metrics = dict[str, Any]
 Save = Callable[[Path], None]
 Report = Callable[[Metrics, Save], None]
+MakeFeed = Callable[..., Feed]  # make_feed, or the same over prefix features
 
 
 @lru_cache(maxsize=8)
@@ -44,7 +47,7 @@ class TrialParts:
     model: TransferModel
     recipe: Recipe
     source_model: SourceModel
-    transform: InputTransform
+    transform: Callable[[torch.Tensor], torch.Tensor]  # what a feed gives → what the model reads
     frozen_depth: int
 
 
@@ -91,7 +94,7 @@ def _source_model(study: Study, name: str, fresh: bool, seed: int) -> SourceMode
 
 
 def training_feeds(
-    study: Study, trial: TrialConfig, seed: int
+    study: Study, trial: TrialConfig, seed: int, make: MakeFeed = make_feed
 ) -> tuple[dict[str, Feed], Feed, Feed | None]:
     """Return the training streams by name, the target's validation feed and the source's."""
     target = _open(study.target_domain.dataset)
@@ -99,7 +102,7 @@ def training_feeds(
     kind, size = study.train.feed, study.train.batch_size
 
     def feed(dataset: Dataset, split: str, indices: np.ndarray, labelled: bool, name: str) -> Feed:
-        return make_feed(
+        return make(
             dataset, split, indices=indices, labelled=labelled, batch_size=size,
             seed=seed_for(seed, "shuffle", name), kind=kind,
         )  # fmt: skip
@@ -154,7 +157,8 @@ def run_trial(
     done = 0
     if resume_from is not None:
         done = load_checkpoint(resume_from, parts.model, parts.recipe, optimizer)
-    feeds, validation, source_validation = training_feeds(study, trial, seed)
+    parts, make = _reusing_prefix(study, parts, on)
+    feeds, validation, source_validation = training_feeds(study, trial, seed, make)
     steps = study.train.steps_per_epoch or steps_per_epoch(feeds)
     trainer = Trainer(
         parts.model, parts.recipe, optimizer, trial.optimizer, parts.transform, on,
@@ -171,11 +175,64 @@ def run_trial(
         metrics |= {"epoch": epoch + 1, "step": trainer.step, "frozen_blocks": parts.frozen_depth}
         metrics["trainable_parameters"] = parts.model.num_trainable()
         if test and epoch + 1 == study.train.epochs:
-            metrics |= _test(study, parts, on)
+            metrics |= _test(study, parts, on, make)
         report(metrics, lambda folder, e=epoch: save_checkpoint(  # type: ignore[misc]
             folder, parts.model, parts.recipe, optimizer, e + 1
         ))  # fmt: skip
     return parts
+
+
+def _reusing_prefix(
+    study: Study, parts: TrialParts, device: torch.device
+) -> tuple[TrialParts, MakeFeed]:
+    """Return the parts and what makes their feeds: of prefix features where those pay."""
+    assert isinstance(parts.transform, InputTransform)
+    prefix = Prefix(parts.model, parts.transform, device)
+    splits = _splits(study)
+    if not _pays(study, prefix, splits):
+        return parts, make_feed
+    parts.model.reads = prefix.reads
+    budget = study.train.prefix_cache_bytes
+
+    def make(dataset: Dataset, split: str, **options: Any) -> Feed:
+        del options["kind"]
+        features = stored_features(prefix, dataset, split, budget)
+        indices = options.pop("indices")
+        rows = np.arange(features.rows) if indices is None else indices
+        return ResidentFeed(features, rows, **options)
+
+    return replace(parts, transform=torch.Tensor.float), make
+
+
+def _splits(study: Study) -> list[Split]:
+    """Return the splits that trials and confirmation read."""
+    found = []
+    for domain in (study.target_domain, study.source_domain):
+        if domain is not None:
+            names = {domain.splits.train, domain.splits.validation}
+            if domain is study.target_domain:
+                names.add(domain.splits.test)
+            dataset = _open(domain.dataset)
+            found += [dataset.split(name) for name in names if name is not None]
+    return found
+
+
+def _pays(study: Study, prefix: Prefix, splits: list[Split]) -> bool:
+    """Whether there is a prefix, its features fit half of the cache, and a pass over the splits is
+    no longer than what the study's trials would compute in the prefix otherwise."""
+    train = study.train
+    if not train.reuse_prefix or prefix.model.frozen_depth == 0:
+        return False
+    if any(chosen_kind(train.feed, split.bytes) == "streaming" for split in splits):
+        return False
+    rows = sum(split.rows for split in splits)
+    if rows * prefix.row_bytes > train.prefix_cache_bytes // 2:
+        return False
+    if train.steps_per_epoch is None:
+        return True
+    drawn = train.epochs * train.steps_per_epoch * train.batch_size
+    trials = study.search.trials + study.confirm.top * study.confirm.seeds
+    return rows <= drawn * trials // 2
 
 
 def _validate(
@@ -198,8 +255,10 @@ def _validate(
     return metrics
 
 
-def _test(study: Study, parts: TrialParts, device: torch.device) -> Mapping[str, Any]:
-    result = evaluate_split(study, parts, study.target_domain.splits.test, device)
+def _test(
+    study: Study, parts: TrialParts, device: torch.device, make: MakeFeed
+) -> Mapping[str, Any]:
+    result = evaluate_split(study, parts, study.target_domain.splits.test, device, make)
     return {
         "test/accuracy": result.accuracy,
         "test/rows": result.rows,
@@ -207,10 +266,12 @@ def _test(study: Study, parts: TrialParts, device: torch.device) -> Mapping[str,
     }
 
 
-def evaluate_split(study: Study, parts: TrialParts, split: str, device: torch.device) -> Evaluation:
+def evaluate_split(
+    study: Study, parts: TrialParts, split: str, device: torch.device, make: MakeFeed = make_feed
+) -> Evaluation:
     """Evaluate on a whole split of the target domain."""
     dataset = _open(study.target_domain.dataset)
-    feed = make_feed(
+    feed = make(
         dataset, split, indices=None, labelled=True, batch_size=study.train.batch_size, seed=0,
         kind=study.train.feed,
     )  # fmt: skip

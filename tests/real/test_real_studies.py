@@ -65,4 +65,8 @@ def test_hymenoptera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     selected = result.confirmation.selected
     assert selected is not None and selected.mean is not None
     assert result.confirmation.test_rows == 153
-    assert selected.mean >= 0.9
+    scratch = next(c for c in result.confirmation.candidates if c.control == "scratch")
+    assert scratch.mean is not None
+    # The 90 % of the whole study take five times the steps, which scratch would pay as well.
+    assert selected.mean >= 0.8
+    assert selected.mean > scratch.mean + 0.15
