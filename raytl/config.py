@@ -24,13 +24,34 @@ from pydantic import (
 
 from raytl.errors import ConfigError
 
-RecipeName = Literal["linear_probe", "finetune", "dann", "scratch", "source_only"]
-ControlName = Literal["scratch", "source_only"]
-MapperName = Literal["identity", "linear", "mlp", "residual"]
-HeadName = Literal["linear", "mlp"]
+RecipeName = Literal[
+    "linear_probe",
+    "finetune",
+    "lp_ft",
+    "gradual_unfreezing",
+    "joint",
+    "dann",
+    "cdan",
+    "adda",
+    "mdd",
+    "dan",
+    "deep_coral",
+    "mcc",
+    "importance_weighting",
+    "tradaboost",
+    "distillation",
+    "relational_distillation",
+    "scratch",
+    "source_only",
+    "target_only",
+]
+ControlName = Literal["scratch", "source_only", "linear_probe", "target_only"]
+MapperName = Literal["identity", "linear", "matrix", "mlp", "residual", "conv1x1", "attention"]
+HeadName = Literal["linear", "mlp", "cosine", "cnn_fc"]
 CONTROLS: tuple[ControlName, ...] = get_args(ControlName)
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+PositiveFraction = Annotated[float, Field(gt=0, le=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -84,6 +105,44 @@ def _check_depth(value: Any) -> int | str:
 FrozenDepth = Annotated[int | str, BeforeValidator(_check_depth)]
 
 
+_RANGE = re.compile(r"(\d+)(?:-(\d+))?|(\d{1,3})%-(\d{1,3})%")
+
+
+def _check_range(value: Any) -> str:
+    match = _RANGE.fullmatch(str(value))
+    low, high = (match[1] or match[3], match[2] or match[4] or match[1]) if match else (None, None)
+    if low is None or high is None or int(low) > int(high) or (match and match[4] and int(high) > 100):
+        raise ValueError(
+            f"tuned_blocks must be a block, a range of blocks or of percentages, such as 0, 2-3 or "
+            f"0%-25%, got {value!r}"
+        )
+    return str(value)
+
+
+BlockRange = Annotated[str, BeforeValidator(_check_range)]
+
+
+def tuned_blocks(blocks: str, num_blocks: int, backbone: str) -> range:
+    """Return the numbers of the blocks that `blocks` names, of a backbone with `num_blocks`.
+
+    Percentages are rounded to the nearest block; the range holds one block at least. Raises
+    ConfigError where a block lies beyond the backbone.
+    """
+    match = _RANGE.fullmatch(blocks)
+    assert match is not None
+    if match[3] is not None:
+        first, end = (round(num_blocks * int(match[i]) / 100) for i in (3, 4))
+        first = min(first, num_blocks - 1)
+        return range(first, max(end, first + 1))
+    last = int(match[2] or match[1])
+    if last >= num_blocks:
+        raise ConfigError(
+            f"tuned_blocks < blocks must hold, but got tuned_blocks={blocks} for {backbone} with "
+            f"{num_blocks} blocks, counted from 0; lower it or use percentages"
+        )
+    return range(int(match[1]), last + 1)
+
+
 def frozen_blocks(depth: int | str, num_blocks: int, backbone: str) -> int:
     """Return how many leading blocks of a backbone with `num_blocks` blocks `depth` freezes.
 
@@ -107,15 +166,16 @@ class MapperConfig(Frozen):
     """The module between the source features and the head."""
 
     name: MapperName = "identity"
-    hidden: PositiveInt = 128  # width of mlp's and residual's hidden layer
-    out: PositiveInt | None = None  # width of linear's and mlp's output; None: the features' width
+    hidden: PositiveInt = 128  # width of the hidden layer of mlp, residual and attention
+    out: PositiveInt | None = None  # width of linear, mlp and conv1x1; None: the features' width
+    fit: Literal["coral", "class_means"] = "coral"  # what matrix is fitted to
 
 
 class HeadConfig(Frozen):
     """The target network after the mapper."""
 
     name: HeadName = "linear"
-    hidden: PositiveInt = 128  # width of mlp's hidden layer
+    hidden: PositiveInt = 128  # width of the hidden layer of mlp and cnn_fc
     dropout: Probability = 0.0  # before the last linear layer
 
 
@@ -127,6 +187,7 @@ class OptimizerConfig(Frozen):
     momentum: Probability = 0.9  # sgd only
     weight_decay: NonNegative = 5e-4  # L2 for sgd and adam, decoupled for adamw
     transferred_lr_scale: NonNegative = 0.1  # learning rate of transferred blocks, relative to lr
+    layer_decay: PositiveFraction = 1.0  # and times this for each block further from the head
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: Probability = 0.0  # fraction of all steps with a linear warm-up
 
@@ -136,12 +197,25 @@ class TrialConfig(Frozen):
 
     source_model: str
     frozen_depth: FrozenDepth = "0%"
+    tuned_blocks: BlockRange | None = None  # train these blocks alone, instead of frozen_depth
+    lora_rank: Count = 0  # rank of the adapters in frozen blocks; 0: none
+    lora_alpha: Positive = 8.0  # adapters count α / rank times
     mapper: MapperConfig = MapperConfig()
     head: HeadConfig = HeadConfig()
     recipe: RecipeName = "finetune"
     adversarial_lambda: NonNegative = 1.0  # λ in L = L_task + λ·L_domain
     lambda_schedule: Literal["ganin", "constant"] = "ganin"
     discriminator_hidden: PositiveInt = 128
+    entropy_conditioning: bool = False  # cdan: weigh rows by certainty (CDAN+E)
+    margin: Positive = 4.0  # mdd: γ, the logarithm of the margin is log γ
+    alignment_lambda: NonNegative = 1.0  # weight of what dan, deep_coral and mcc add to L_task
+    temperature: Positive = 2.5  # of mcc's confusion
+    probe_fraction: PositiveFraction = 0.5  # of all steps: lp_ft's probe, adda's source training,
+    # the time in which gradual_unfreezing frees all blocks
+    l2_sp: NonNegative = 0.0  # finetune: α of (α / 2)·‖w - w_source‖², instead of weight decay
+    distillation_temperature: Positive = 4.0
+    distillation_weight: NonNegative = 1.0  # of the teacher's loss beside the labels' loss
+    student: str | None = None  # source model whose architecture learns from the teacher
     label_smoothing: Probability = 0.0
     optimizer: OptimizerConfig = OptimizerConfig()
 

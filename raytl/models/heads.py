@@ -3,9 +3,12 @@
 Legend: B batch, D mapped features, K classes.
 """
 
+import math
 from collections.abc import Callable
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from raytl.config import HeadConfig
 
@@ -23,7 +26,52 @@ def mlp(config: HeadConfig, in_dim: int, num_classes: int) -> nn.Module:
     )  # fmt: skip
 
 
-HEADS: dict[str, Callable[[HeadConfig, int, int], nn.Module]] = {"linear": linear, "mlp": mlp}
+class Cosine(nn.Module):
+    """logits = s · cos(w_k, z), with s learnt from 10 on (Gidaris & Komodakis 2018, eq. 4)."""
+
+    def __init__(self, config: HeadConfig, in_dim: int, num_classes: int) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(config.dropout)
+        self.weight = nn.Parameter(torch.randn(num_classes, in_dim) / math.sqrt(in_dim))
+        self.scale = nn.Parameter(torch.tensor(10.0))
+
+    def forward(self, z_BD: Tensor) -> Tensor:
+        cosines = F.normalize(self.dropout(z_BD), dim=1) @ F.normalize(self.weight, dim=1).T
+        return self.scale * cosines
+
+
+class CnnFc(nn.Module):
+    """A convolutional and fully connected target network on the mapped features.
+
+    The D features are laid out row by row in the smallest square that holds them (4×4 at
+    least), the rest zero: one channel. Two 3×3 convolutions of 16 and 32 channels with ReLU and 2×2 max pooling, then
+    fully connected layers of `hidden` and K.
+    """
+
+    def __init__(self, config: HeadConfig, in_dim: int, num_classes: int) -> None:
+        super().__init__()
+        self.side = max(4, math.ceil(math.sqrt(in_dim)))
+        flat = 32 * (self.side // 4) ** 2
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        )  # fmt: skip
+        self.connected = nn.Sequential(
+            nn.Linear(flat, config.hidden), nn.ReLU(), nn.Dropout(config.dropout),
+            nn.Linear(config.hidden, num_classes),
+        )  # fmt: skip
+
+    def forward(self, z_BD: Tensor) -> Tensor:
+        padded = F.pad(z_BD, (0, self.side**2 - z_BD.shape[1]))
+        return self.connected(self.convolutions(padded.view(-1, 1, self.side, self.side)))
+
+
+HEADS: dict[str, Callable[[HeadConfig, int, int], nn.Module]] = {
+    "linear": linear,
+    "mlp": mlp,
+    "cosine": Cosine,
+    "cnn_fc": CnnFc,
+}
 
 
 def build_head(config: HeadConfig, in_dim: int, num_classes: int) -> nn.Module:

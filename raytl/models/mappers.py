@@ -1,19 +1,24 @@
 """Mappers: the module T between source features and head.
 
-Legend: B batch, D features.
+Legend: B batch, C channels, H height, W width, S positions, D features.
 """
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from raytl.config import MapperConfig
+from raytl.errors import ModelError
 
 
 class Mapper(nn.Module):
-    """f_BD → z_BD' with D' = `out_dim`."""
+    """f_BD → z_BD' with D' = `out_dim`. A `spatial` mapper is given the backbone's output before
+    its pool instead, (B, C, H, W) maps or (B, S, C) tokens."""
 
     out_dim: int
+    spatial = False
+    only_source = False  # applied to the source domain's rows alone
 
 
 class Identity(Mapper):
@@ -37,6 +42,31 @@ class Linear(Mapper):
 
     def forward(self, f_BD: Tensor) -> Tensor:
         return self.linear(f_BD)
+
+
+class Matrix(Mapper):
+    """z = M (f - a) + b for the source domain's rows, with M, a and b in closed form, never
+    trained: it carries source features over into the target's space. Target rows are left alone.
+
+    What is fitted is `config.fit`: see `training.closed_form`. Identity before that.
+    """
+
+    only_source = True
+
+    matrix_DD: Tensor
+    source_mean_D: Tensor
+    target_mean_D: Tensor
+
+    def __init__(self, config: MapperConfig, in_dim: int) -> None:
+        super().__init__()
+        self.out_dim = in_dim
+        self.fitted_by = config.fit
+        self.register_buffer("matrix_DD", torch.eye(in_dim))
+        self.register_buffer("source_mean_D", torch.zeros(in_dim))
+        self.register_buffer("target_mean_D", torch.zeros(in_dim))
+
+    def forward(self, f_BD: Tensor) -> Tensor:
+        return (f_BD - self.source_mean_D) @ self.matrix_DD.T + self.target_mean_D
 
 
 class MLP(Mapper):
@@ -69,11 +99,58 @@ class Residual(Mapper):
         return f_BD + self.up(self.down(f_BD).relu())
 
 
+class Conv1x1(Mapper):
+    """z = mean over positions of relu(W h + b): a 1×1 convolution of the spatial maps."""
+
+    spatial = True
+
+    def __init__(self, config: MapperConfig, in_dim: int) -> None:
+        super().__init__()
+        self.out_dim = config.out or in_dim
+        self.linear = nn.Linear(in_dim, self.out_dim)
+
+    def forward(self, h: Tensor) -> Tensor:
+        return self.linear(_positions(h)).relu().mean(1)
+
+
+class AttentionPool(Mapper):
+    """z = Σ_s softmax_s(v · tanh(W h_s)) h_s: attention-weighted positions (Ilse et al. 2018,
+    "Attention-based Deep Multiple Instance Learning", eq. 7 and 8)."""
+
+    spatial = True
+
+    def __init__(self, config: MapperConfig, in_dim: int) -> None:
+        super().__init__()
+        self.out_dim = in_dim
+        self.score = nn.Sequential(
+            nn.Linear(in_dim, config.hidden), nn.Tanh(), nn.Linear(config.hidden, 1)
+        )
+
+    def forward(self, h: Tensor) -> Tensor:
+        h_BSC = _positions(h)
+        return (self.score(h_BSC).softmax(1) * h_BSC).sum(1)
+
+
+def _positions(h: Tensor) -> Tensor:
+    """(B, C, H, W) or (B, S, C) → (B, S, C)."""
+    if h.dim() == 4:
+        return h.flatten(2).transpose(1, 2)
+    if h.dim() == 3:
+        return h
+    raise ModelError(
+        "this mapper needs spatial maps, but the backbone's last block gives plain features; "
+        "choose another mapper or backbone"
+    )
+
+
 MAPPERS: dict[str, Callable[[MapperConfig, int], Mapper]] = {
     "identity": Identity,
     "linear": Linear,
+    "matrix": Matrix,
     "mlp": MLP,
     "residual": Residual,
+    "conv1x1": Conv1x1,
+    "attention": AttentionPool,
 }
 
 

@@ -1,14 +1,16 @@
 """The transfer model: source backbone, mapper, head.
 
-Legend: B batch, C channels, H height, W width, D features, K classes.
+Legend: B batch, C channels, D features, K classes.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from raytl.models.adapters import add_adapters
 from raytl.models.backbones.base import Backbone
 from raytl.models.mappers import Mapper
 
@@ -26,10 +28,11 @@ class TransferOutput:
 
 
 class TransferModel(nn.Module):
-    """Frozen prefix → trainable blocks → pool → mapper → head.
+    """Backbone blocks, some of them frozen → pool → mapper → head.
 
     Frozen means `requires_grad=False` and `eval()`, whatever mode the model is put in: batch-norm
-    statistics stay as they are and dropout is off.
+    statistics stay as they are and dropout is off. The leading frozen blocks are the prefix, whose
+    output is a pure function of its weights and input.
     """
 
     def __init__(
@@ -37,65 +40,106 @@ class TransferModel(nn.Module):
         backbone: Backbone,
         mapper: Mapper,
         head: nn.Module,
-        frozen_depth: int,
+        frozen: Collection[int],
         transferred: bool,
+        lora_rank: int = 0,
+        lora_alpha: float = 1.0,
     ) -> None:
-        """`frozen_depth`: leading blocks that are frozen, 0..blocks. `transferred`: whether the
-        backbone's weights come from a source model."""
+        """`frozen`: numbers of the blocks that are never trained, but for low-rank adapters where
+        `lora_rank` > 0. `transferred`: whether the backbone's weights come from a source model."""
         super().__init__()
-        assert 0 <= frozen_depth <= len(backbone.blocks)
+        blocks = range(len(backbone.blocks))
+        assert set(frozen) <= set(blocks)
         self.backbone, self.mapper, self.head = backbone, mapper, head
-        self.frozen_depth, self.transferred = frozen_depth, transferred
+        self.frozen, self.transferred = frozenset(frozen), transferred
         self.reads: Reads = "images"
-        for block in self.backbone.blocks[:frozen_depth]:
-            block.requires_grad_(False)
+        self._held: frozenset[int] = frozenset()
+        adapted = set()
+        for index in sorted(self.frozen):
+            backbone.blocks[index].requires_grad_(False)
+            if lora_rank and add_adapters(backbone.blocks[index], lora_rank, lora_alpha):
+                adapted.add(index)
+        pure = self.frozen - adapted
+        self.frozen_depth = next((i for i in blocks if i not in pure), len(blocks))
         self.train()
 
     def train(self, mode: bool = True) -> "TransferModel":
         super().train(mode)
-        for block in self.backbone.blocks[: self.frozen_depth]:
-            block.eval()
+        for index in self.frozen | self._held:
+            self.backbone.blocks[index].eval()
         return self
+
+    def hold(self, blocks: frozenset[int]) -> None:
+        """Freeze exactly these blocks for now, besides those that always are."""
+        if blocks == self._held:
+            return
+        for index in self.trainable_blocks():
+            self.backbone.blocks[index].requires_grad_(index not in blocks)
+        self._held = blocks
+        self.train(self.training)
 
     @torch.no_grad()
     def prefix(self, x_BCHW: Tensor) -> Tensor:
-        """Run the frozen blocks: a pure function of weights and input."""
+        """Run the leading frozen blocks: a pure function of weights and input."""
         return self.backbone.run(x_BCHW, 0, self.frozen_depth)
 
-    def suffix(self, h: Tensor) -> TransferOutput:
-        """Run what follows the frozen blocks."""
-        return self._mapped(self.backbone.pool(self.backbone.run(h, self.frozen_depth)))
+    def suffix(self, h: Tensor, num_source: int = 0) -> TransferOutput:
+        """Run what follows the prefix; the first `num_source` rows are the source domain's."""
+        h = self.backbone.run(h, self.frozen_depth)
+        features = self.backbone.pool(h)
+        return self._mapped(features, h if self.mapper.spatial else features, num_source)
 
-    def _mapped(self, features: Tensor) -> TransferOutput:
-        mapped = self.mapper(features)
+    def _mapped(self, features: Tensor, given: Tensor, num_source: int) -> TransferOutput:
+        if self.mapper.only_source:
+            mapped = torch.cat([self.mapper(given[:num_source]), given[num_source:]])
+        else:
+            mapped = self.mapper(given)
         return TransferOutput(features, mapped, self.head(mapped))
 
-    def forward(self, x: Tensor) -> TransferOutput:
-        """`x`: images x_BCHW, or what `reads` names."""
+    def forward(self, x: Tensor, num_source: int = 0) -> TransferOutput:
+        """`x`: images x_BCHW, or what `reads` names; its first `num_source` rows are the source
+        domain's."""
         if self.reads == "features":
-            return self._mapped(x)
-        return self.suffix(x if self.reads == "prefix" else self.prefix(x))
+            return self._mapped(x, x, num_source)
+        return self.suffix(x if self.reads == "prefix" else self.prefix(x), num_source)
 
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return the trainable parameters: of `transferred` blocks, and `new` ones."""
-        blocks = [p for b in self.backbone.blocks[self.frozen_depth :] for p in b.parameters()]
-        new = [*self.mapper.parameters(), *self.head.parameters()]
-        if self.transferred:
-            return {"transferred": blocks, "new": new}
-        return {"transferred": [], "new": blocks + new}
+    def trainable_blocks(self) -> list[int]:
+        """Return the numbers of the blocks that are not frozen for good, in order."""
+        return [i for i in range(len(self.backbone.blocks)) if i not in self.frozen]
+
+    def block_parameters(self, index: int) -> list[nn.Parameter]:
+        """Return the parameters of a trainable block."""
+        return list(self.backbone.blocks[index].parameters())
+
+    def adapter_parameters(self) -> list[nn.Parameter]:
+        """Return what adapters train inside frozen blocks."""
+        blocks = (self.backbone.blocks[i] for i in sorted(self.frozen))
+        return [p for block in blocks for p in block.parameters() if p.requires_grad]
+
+    def new_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of mapper and head."""
+        parameters = [*self.mapper.parameters(), *self.head.parameters()]
+        return [p for p in parameters if p.requires_grad]
 
     def num_trainable(self) -> int:
-        """Return how many numbers are trained."""
-        return sum(p.numel() for group in self.parameter_groups().values() for p in group)
-
-    def _trainable_parts(self) -> nn.ModuleDict:
-        blocks = nn.ModuleList(self.backbone.blocks[self.frozen_depth :])
-        return nn.ModuleDict({"blocks": blocks, "mapper": self.mapper, "head": self.head})
+        """Return how many numbers are trained, now or later."""
+        blocks = [p for i in self.trainable_blocks() for p in self.block_parameters(i)]
+        parameters = [*blocks, *self.adapter_parameters(), *self.new_parameters()]
+        return sum(p.numel() for p in parameters)
 
     def trainable_state(self) -> dict[str, Tensor]:
         """Return parameters and buffers of all that training changes."""
-        return self._trainable_parts().state_dict()
+        fixed = self._fixed_names()
+        return {k: v for k, v in self.state_dict().items() if k not in fixed}
 
     def load_trainable_state(self, state: dict[str, Tensor]) -> None:
         """Put back what `trainable_state` returned."""
-        self._trainable_parts().load_state_dict(state)
+        missing, unexpected = self.load_state_dict(state, strict=False)
+        if unexpected or set(missing) - self._fixed_names():
+            raise RuntimeError(f"the state does not fit: {[*unexpected, *missing][:3]}")
+
+    def _fixed_names(self) -> set[str]:
+        """Names of what never changes: all of the frozen blocks but their adapters."""
+        trained = {name for name, p in self.named_parameters() if p.requires_grad}
+        prefixes = tuple(f"backbone.blocks.{i}." for i in self.frozen)
+        return {n for n in self.state_dict() if n.startswith(prefixes) and n not in trained}

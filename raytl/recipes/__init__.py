@@ -3,19 +3,47 @@
 To add one, write its file, name it in `config.RecipeName` and list it here.
 """
 
-from raytl.recipes.base import Recipe
+from raytl.recipes.adda import Adda
+from raytl.recipes.base import Context, Recipe, Teacher
+from raytl.recipes.cdan import Cdan
+from raytl.recipes.dan import Dan
 from raytl.recipes.dann import Dann
+from raytl.recipes.deep_coral import DeepCoral
+from raytl.recipes.distillation import Distillation
 from raytl.recipes.finetune import Finetune
+from raytl.recipes.gradual_unfreezing import GradualUnfreezing
+from raytl.recipes.importance_weighting import ImportanceWeighting
+from raytl.recipes.joint import Joint
 from raytl.recipes.linear_probe import LinearProbe
+from raytl.recipes.lp_ft import LpFt
+from raytl.recipes.mcc import Mcc
+from raytl.recipes.mdd import Mdd
+from raytl.recipes.relational_distillation import RelationalDistillation
 from raytl.recipes.scratch import Scratch
 from raytl.recipes.source_only import SourceOnly
+from raytl.recipes.target_only import TargetOnly
+from raytl.recipes.tradaboost import TrAdaBoost
 
 RECIPES: dict[str, type[Recipe]] = {
     "linear_probe": LinearProbe,
     "finetune": Finetune,
+    "lp_ft": LpFt,
+    "gradual_unfreezing": GradualUnfreezing,
+    "joint": Joint,
     "dann": Dann,
+    "cdan": Cdan,
+    "adda": Adda,
+    "mdd": Mdd,
+    "dan": Dan,
+    "deep_coral": DeepCoral,
+    "mcc": Mcc,
+    "importance_weighting": ImportanceWeighting,
+    "tradaboost": TrAdaBoost,
+    "distillation": Distillation,
+    "relational_distillation": RelationalDistillation,
     "scratch": Scratch,
     "source_only": SourceOnly,
+    "target_only": TargetOnly,
 }
 
-__all__ = ["RECIPES", "Recipe"]
+__all__ = ["RECIPES", "Context", "Recipe", "Teacher"]

@@ -4,6 +4,8 @@ Legend: B batch, C channels, H height, W width, D features, K classes.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
@@ -13,10 +15,36 @@ from torch.nn import functional as F
 from raytl.config import TrialConfig
 from raytl.data.domains import TrainBatch
 from raytl.errors import ConfigError
-from raytl.models.transfer_model import TransferModel
+from raytl.models.transfer_model import TransferModel, TransferOutput
 
 Stream = Literal["source", "target", "labelled"]
 Losses = dict[str, Tensor]
+Outputs = dict[str, TransferOutput]
+
+
+@dataclass
+class Teacher:
+    """A fixed network that comments on the student's inputs."""
+
+    network: TransferModel
+    num_classes: int | None  # None: it has no head
+    convert: Callable[[Tensor], Tensor]  # the student's normalised images → the teacher's
+
+    @torch.no_grad()
+    def __call__(self, x_BCHW: Tensor) -> TransferOutput:
+        return self.network(self.convert(x_BCHW))
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a recipe may need to know of the trial when it is built."""
+
+    trial: TrialConfig
+    model: TransferModel
+    num_classes: int
+    num_source_classes: int | None = None
+    teacher: Teacher | None = None
+    max_ids: Mapping[str, int] | None = None  # dataset ("source", "target") → largest row id
 
 
 class Recipe(nn.Module, ABC):
@@ -29,12 +57,14 @@ class Recipe(nn.Module, ABC):
     name: ClassVar[str]
     freezes: ClassVar[Literal["as configured", "all", "nothing"]] = "as configured"
     fresh_backbone: ClassVar[bool] = False  # the source model's architecture with random weights
+    shares_classes: ClassVar[bool] = True  # source and target rows pass through one head
+    uses_student: ClassVar[bool] = False  # the source model teaches another architecture
 
-    def __init__(self, trial: TrialConfig, mapped_dim: int) -> None:
-        """`mapped_dim`: width D of the mapper's output z_BD."""
+    def __init__(self, context: Context) -> None:
         super().__init__()
-        self.trial = trial
-        self.mapped_dim = mapped_dim
+        self.trial = context.trial
+        self.mapped_dim = context.model.mapper.out_dim
+        self.num_classes = context.num_classes
 
     @classmethod
     @abstractmethod
@@ -52,9 +82,13 @@ class Recipe(nn.Module, ABC):
         `batch` holds transformed images x_BCHW of each stream; `progress` = step / steps in [0, 1).
         """
 
-    def total(self, losses: Losses) -> Tensor:
+    def total(self, losses: Losses, progress: float) -> Tensor:
         """Return the scalar that is minimised: the plain sum unless a recipe weighs its losses."""
         return torch.stack(list(losses.values())).sum()
+
+    def held_blocks(self, model: TransferModel, progress: float) -> frozenset[int]:
+        """Return the trainable blocks that stay frozen at this point of the training."""
+        return frozenset()
 
     def scalars(self, progress: float) -> dict[str, float]:
         """Return schedule values worth logging, by name."""
@@ -63,6 +97,33 @@ class Recipe(nn.Module, ABC):
     def cross_entropy(self, logits_BK: Tensor, y_B: Tensor) -> Tensor:
         """Mean cross-entropy with the trial's label smoothing (Szegedy et al. 2016, section 7)."""
         return F.cross_entropy(logits_BK, y_B, label_smoothing=self.trial.label_smoothing)
+
+    def task_loss(self, outputs: Outputs, batch: TrainBatch) -> Tensor:
+        """Mean cross-entropy over the source rows and, where there are any, the labelled target
+        rows, together."""
+        pairs = [(outputs[name], getattr(batch, name)) for name in ("source", "labelled")
+                 if name in outputs]  # fmt: skip
+        logits = torch.cat([output.logits for output, _ in pairs])
+        return self.cross_entropy(logits, torch.cat([stream.y for _, stream in pairs]))
+
+
+def run_streams(model: TransferModel, batch: TrainBatch) -> Outputs:
+    """Run every stream of the batch through the model in one forward pass and split the result."""
+    streams = {"source": batch.source, "target": batch.target, "labelled": batch.labelled}
+    present = {name: stream for name, stream in streams.items() if stream is not None}
+    sizes = [len(stream.x) for stream in present.values()]
+    num_source = len(batch.source.x) if batch.source is not None else 0
+    out = model(torch.cat([stream.x for stream in present.values()]), num_source=num_source)
+    parts = zip(out.features.split(sizes), out.mapped.split(sizes), out.logits.split(sizes),
+                strict=True)  # fmt: skip
+    return {name: TransferOutput(*part) for name, part in zip(present, parts, strict=True)}
+
+
+def adaptation_streams(name: str, labelled: bool, has_source: bool) -> tuple[Stream, ...]:
+    """Return both domains, and the target's labelled rows where there are any."""
+    if not has_source:
+        raise ConfigError(f"recipe {name} needs a source_domain to align the target with")
+    return ("source", "target", "labelled") if labelled else ("source", "target")
 
 
 class SupervisedRecipe(Recipe):
@@ -77,6 +138,29 @@ class SupervisedRecipe(Recipe):
         return ("source",)
 
     def losses(self, model: TransferModel, batch: TrainBatch, progress: float) -> Losses:
-        examples = batch.labelled or batch.source
-        assert examples is not None and examples.y is not None
-        return {"task": self.cross_entropy(model(examples.x).logits, examples.y)}
+        return {"task": self.task_loss(run_streams(model, batch), batch)}
+
+
+class AdaptationRecipe(Recipe):
+    """The source task and a loss between the domains. Reads the source domain, the unlabelled
+    target, and the target's labelled rows where there are any: those join the task loss."""
+
+    @classmethod
+    def streams(cls, labelled: bool, has_source: bool) -> tuple[Stream, ...]:
+        return adaptation_streams(cls.name, labelled, has_source)
+
+    @abstractmethod
+    def domain_losses(self, outputs: Outputs, batch: TrainBatch, progress: float) -> Losses:
+        """Return what is added to the task loss, by name."""
+
+    def losses(self, model: TransferModel, batch: TrainBatch, progress: float) -> Losses:
+        outputs = run_streams(model, batch)
+        task = {"task": self.task_loss(outputs, batch)}
+        return task | self.domain_losses(outputs, batch, progress)
+
+
+class AlignmentRecipe(AdaptationRecipe):
+    """L = L_task + μ·L_alignment, with μ the trial's `alignment_lambda`."""
+
+    def total(self, losses: Losses, progress: float) -> Tensor:
+        return losses["task"] + self.trial.alignment_lambda * losses["alignment"]

@@ -43,8 +43,9 @@ def train_epoch(trainer: Trainer, batches: Iterator[TrainBatch], steps: int) -> 
         set_learning_rate(trainer.optimizer, lr)
 
         batch = _prepare(next(batches), trainer)
+        trainer.model.hold(trainer.recipe.held_blocks(trainer.model, progress))
         losses = trainer.recipe.losses(trainer.model, batch, progress)
-        total = trainer.recipe.total(losses)
+        total = trainer.recipe.total(losses, progress)
         _check_finite(losses, total, trainer)
 
         trainer.optimizer.zero_grad(set_to_none=True)

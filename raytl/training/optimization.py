@@ -1,11 +1,12 @@
 """Optimisers, and the learning rate as a pure function of progress."""
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
 
-from raytl.config import OptimizerConfig
+from raytl.config import OptimizerConfig, TrialConfig
 from raytl.models.transfer_model import TransferModel
 
 
@@ -24,26 +25,34 @@ def learning_rate_factor(config: OptimizerConfig, progress: float) -> float:
 
 
 def build_optimizer(
-    config: OptimizerConfig, model: TransferModel, recipe: nn.Module
+    trial: TrialConfig, model: TransferModel, recipe: nn.Module
 ) -> torch.optim.Optimizer:
     """Return the optimiser over what the model and the recipe train.
 
-    Each group carries `lr_scale`: `transferred_lr_scale` for transferred blocks, 1 for the rest.
+    Each group carries `lr_scale`: for transferred blocks `transferred_lr_scale`, times
+    `layer_decay` for each block further from the head; 1 for the rest. With `l2_sp` transferred
+    blocks have no weight decay: they are drawn to their starting point instead.
     """
-    groups = model.parameter_groups()
-    new = [*groups["new"], *recipe.parameters()]
-    scaled = [(groups["transferred"], config.transferred_lr_scale), (new, 1.0)]
-    params = [
-        {"params": parameters, "lr_scale": scale, "lr": config.lr * scale}
-        for parameters, scale in scaled
-        if parameters
-    ]
-    if config.name == "sgd":
-        return torch.optim.SGD(
-            params, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
+    config, decay = trial.optimizer, trial.optimizer.weight_decay
+    blocks, last = model.trainable_blocks(), len(model.backbone.blocks) - 1
+    groups: list[dict[str, Any]] = []
+    for index in blocks:
+        scale = config.transferred_lr_scale * config.layer_decay ** (last - index)
+        groups.append(
+            {
+                "params": model.block_parameters(index),
+                "lr_scale": scale if model.transferred else 1.0,
+                "weight_decay": 0.0 if trial.l2_sp and model.transferred else decay,
+            }
         )
+    added = [p for p in recipe.parameters() if p.requires_grad]
+    new = [*model.adapter_parameters(), *model.new_parameters(), *added]
+    groups.append({"params": new, "lr_scale": 1.0, "weight_decay": decay})
+    params = [group | {"lr": config.lr * group["lr_scale"]} for group in groups if group["params"]]
+    if config.name == "sgd":
+        return torch.optim.SGD(params, lr=config.lr, momentum=config.momentum)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.name]
-    return kind(params, lr=config.lr, weight_decay=config.weight_decay)
+    return kind(params, lr=config.lr)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:

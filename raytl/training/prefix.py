@@ -50,7 +50,7 @@ class Prefix:
     def reads(self) -> Reads:
         """What is stored: the backbone's features where all of it is frozen, else the maps."""
         whole = self.model.frozen_depth == len(self.model.backbone.blocks)
-        return "features" if whole else "prefix"
+        return "features" if whole and not self.model.mapper.spatial else "prefix"
 
     @property
     def row_bytes(self) -> int:

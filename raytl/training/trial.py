@@ -10,18 +10,32 @@ from typing import Any
 import numpy as np
 import torch
 
-from raytl.config import SourceModelConfig, Study, TrialConfig, frozen_blocks
+from raytl.config import (
+    MapperConfig,
+    SourceModelConfig,
+    Study,
+    TrialConfig,
+    frozen_blocks,
+    tuned_blocks,
+)
 from raytl.data.dataset import Dataset, Split
 from raytl.data.domains import joint_batches, steps_per_epoch
 from raytl.data.feed import Feed, chosen_kind, make_feed
 from raytl.data.resident import ResidentFeed
 from raytl.data.transforms import InputTransform
+from raytl.models.backbones import Backbone
 from raytl.models.heads import build_head
-from raytl.models.mappers import build_mapper
-from raytl.models.source_model import SourceModel, cached_source_model
+from raytl.models.mappers import Matrix, build_mapper
+from raytl.models.source_model import (
+    SourceModel,
+    cached_source_model,
+    describe_source_model,
+    load_complete_model,
+)
 from raytl.models.transfer_model import TransferModel
-from raytl.recipes import RECIPES, Recipe
+from raytl.recipes import RECIPES, Context, Recipe, Teacher
 from raytl.seeds import seed_for
+from raytl.training.closed_form import fit_matrix
 from raytl.training.checkpoint import load_checkpoint, save_checkpoint
 from raytl.training.evaluation import Evaluation, evaluate
 from raytl.training.loop import Trainer, train_epoch
@@ -60,23 +74,67 @@ def image_shape(study: Study) -> tuple[int, int, int]:
 def build_trial(study: Study, trial: TrialConfig, seed: int) -> TrialParts:
     """Compose source model, mapper, head and recipe, with initial weights seeded by `seed`."""
     recipe_type = RECIPES[trial.recipe]
-    source_model = _source_model(study, trial.source_model, recipe_type.fresh_backbone, seed)
+    taught = recipe_type.uses_student and trial.student is not None
+    name = str(trial.student) if taught else trial.source_model
+    source_model = _source_model(study, name, recipe_type.fresh_backbone, seed)
     backbone = source_model.backbone
-    depth = {
-        "all": len(backbone.blocks),
-        "nothing": 0,
-        "as configured": frozen_blocks(trial.frozen_depth, len(backbone.blocks), backbone.name),
-    }[recipe_type.freezes]
-    num_classes = len(_open(study.target_domain.dataset).classes)
+    target = _open(study.target_domain.dataset)
+    source = _open(study.source_domain.dataset) if study.source_domain else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(seed, "init"))
         mapper = build_mapper(trial.mapper, backbone.feature_dim)
-        head = build_head(trial.head, mapper.out_dim, num_classes)
-        recipe = recipe_type(trial, mapper.out_dim)
-    model = TransferModel(backbone, mapper, head, depth, source_model.transferred)
-    spec = source_model.spec
-    transform = InputTransform(spec.input_shape, spec.normalization.mean, spec.normalization.std)
-    return TrialParts(model, recipe, source_model, transform, depth)
+        head = build_head(trial.head, mapper.out_dim, len(target.classes))
+        model = TransferModel(
+            backbone, mapper, head, frozen_numbers(trial, backbone), source_model.transferred,
+            lora_rank=0 if recipe_type.freezes == "nothing" else trial.lora_rank,
+            lora_alpha=trial.lora_alpha,
+        )  # fmt: skip
+        context = Context(
+            trial=trial,
+            model=model,
+            num_classes=len(target.classes),
+            num_source_classes=len(source.classes) if source else None,
+            teacher=_teacher(study, trial, source_model) if recipe_type.uses_student else None,
+            max_ids={
+                role: sum(split.rows for split in dataset.info.splits.values())
+                for role, dataset in (("source", source), ("target", target))
+                if dataset is not None
+            },
+        )
+        recipe = recipe_type(context)
+    return TrialParts(model, recipe, source_model, source_model.transform(), len(model.frozen))
+
+
+def frozen_numbers(trial: TrialConfig, backbone: Backbone) -> set[int]:
+    """Return the numbers of the blocks that the trial never trains."""
+    count, freezes = len(backbone.blocks), RECIPES[trial.recipe].freezes
+    every = set(range(count))
+    if freezes == "all" or trial.mapper.name == "matrix":
+        return every  # a closed form holds only for features that stay as they are
+    if freezes == "nothing":
+        return set()
+    if trial.tuned_blocks is not None:
+        return every - set(tuned_blocks(trial.tuned_blocks, count, backbone.name))
+    return set(range(frozen_blocks(trial.frozen_depth, count, backbone.name)))
+
+
+def _teacher(study: Study, trial: TrialConfig, student: SourceModel) -> Teacher | None:
+    """Return the trial's source model as the teacher of `student`."""
+    if trial.student is None:
+        return None
+    name, shape = trial.source_model, image_shape(study)
+    config = study.source_models[name]
+    spec = describe_source_model(name, config, shape)
+    if config.path is not None and spec.head is not None:
+        network, _ = load_complete_model(config.path)
+    else:
+        backbone = cached_source_model(name, config, shape, 0).clone().backbone
+        mapper = build_mapper(MapperConfig(), backbone.feature_dim)
+        network = TransferModel(backbone, mapper, torch.nn.Identity(), (), transferred=True)
+    classes = len(spec.classes) if spec.head is not None and spec.classes is not None else None
+    theirs = InputTransform(spec.input_shape, spec.normalization.mean, spec.normalization.std)
+    ours = student.transform()
+    return Teacher(network, classes, lambda x: theirs(ours.inverse(x)))
 
 
 def _source_model(study: Study, name: str, fresh: bool, seed: int) -> SourceModel:
@@ -153,12 +211,14 @@ def run_trial(
     parts = build_trial(study, trial, seed)
     parts.model.to(on)
     parts.recipe.to(on)
-    optimizer = build_optimizer(trial.optimizer, parts.model, parts.recipe)
+    optimizer = build_optimizer(trial, parts.model, parts.recipe)
     done = 0
     if resume_from is not None:
         done = load_checkpoint(resume_from, parts.model, parts.recipe, optimizer)
     parts, make = _reusing_prefix(study, parts, on)
     feeds, validation, source_validation = training_feeds(study, trial, seed, make)
+    if isinstance(parts.model.mapper, Matrix) and resume_from is None:
+        fit_matrix(parts.model, trial.mapper.fit, feeds, parts.transform, on)
     steps = study.train.steps_per_epoch or steps_per_epoch(feeds)
     trainer = Trainer(
         parts.model, parts.recipe, optimizer, trial.optimizer, parts.transform, on,

@@ -1,0 +1,92 @@
+"""Adversarial discriminative domain adaptation (ADDA).
+
+Legend: S source rows, T target rows, D mapped features.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from raytl.data.domains import TrainBatch
+from raytl.models.adversary import DomainDiscriminator
+from raytl.models.transfer_model import TransferModel
+from raytl.recipes.base import Context, Losses, Recipe, Stream, adaptation_streams, run_streams
+
+
+class Adda(Recipe):
+    """Tzeng et al. 2017, "Adversarial Discriminative Domain Adaptation", CVPR, eq. 9.
+
+    Until `probe_fraction` of the steps the network learns the source task. Then a copy of it
+    becomes the fixed source encoder, and the network, from there on the target encoder, learns to
+    make its target features look like source features: the GAN loss with inverted labels, times
+    `adversarial_lambda`. Head and classifier stay as the first stage left them, but for labelled
+    target rows. Deviation: one optimiser and one learning-rate schedule for both stages.
+    """
+
+    name = "adda"
+    encoder: nn.ModuleDict
+    switched: Tensor
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.discriminator = DomainDiscriminator(
+            self.mapped_dim, context.trial.discriminator_hidden
+        )
+        model = context.model
+        self.encoder = nn.ModuleDict(
+            {"backbone": copy.deepcopy(model.backbone), "mapper": copy.deepcopy(model.mapper)}
+        ).requires_grad_(False)
+        self.register_buffer("switched", torch.tensor(False))
+
+    @classmethod
+    def streams(cls, labelled: bool, has_source: bool) -> tuple[Stream, ...]:
+        return adaptation_streams(cls.name, labelled, has_source)
+
+    def train(self, mode: bool = True) -> "Adda":
+        super().train(mode)
+        self.encoder.eval()
+        return self
+
+    def losses(self, model: TransferModel, batch: TrainBatch, progress: float) -> Losses:
+        if progress < self.trial.probe_fraction:
+            outputs = run_streams(model, TrainBatch(source=batch.source, labelled=batch.labelled))
+            return {"task": self.task_loss(outputs, batch)}
+        if not self.switched:
+            self._switch(model)
+        assert batch.source is not None
+        source_SD = self._encode(batch.source.x)
+        outputs = run_streams(model, TrainBatch(target=batch.target, labelled=batch.labelled))
+        target_TD = outputs["target"].mapped
+        losses = {
+            "domain": self._discriminator_loss(source_SD, target_TD.detach()),
+            "confusion": self._confusion_loss(target_TD),
+        }
+        return losses | ({"task": self.task_loss(outputs, batch)} if batch.labelled else {})
+
+    def total(self, losses: Losses, progress: float) -> Tensor:
+        weights = {"confusion": self.trial.adversarial_lambda}
+        return torch.stack([weights.get(k, 1.0) * loss for k, loss in losses.items()]).sum()
+
+    def _switch(self, model: TransferModel) -> None:
+        self.encoder["backbone"].load_state_dict(model.backbone.state_dict())
+        self.encoder["mapper"].load_state_dict(model.mapper.state_dict())
+        self.switched.fill_(True)
+
+    @torch.no_grad()
+    def _encode(self, x: Tensor) -> Tensor:
+        backbone, mapper = self.encoder["backbone"], self.encoder["mapper"]
+        h = backbone.run(x)
+        return mapper(h if mapper.spatial else backbone.pool(h))
+
+    def _discriminator_loss(self, source_SD: Tensor, target_TD: Tensor) -> Tensor:
+        scores = self.discriminator(torch.cat([source_SD, target_TD]))
+        domains = torch.cat([scores.new_zeros(len(source_SD)), scores.new_ones(len(target_TD))])
+        return F.binary_cross_entropy_with_logits(scores, domains)
+
+    def _confusion_loss(self, target_TD: Tensor) -> Tensor:
+        fixed = {name: p.detach() for name, p in self.discriminator.named_parameters()}
+        scores = functional_call(self.discriminator, fixed, (target_TD,))
+        return F.binary_cross_entropy_with_logits(scores, torch.zeros_like(scores))

@@ -1,0 +1,56 @@
+"""Knowledge distillation.
+
+Legend: B target rows, K classes.
+"""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from raytl.data.domains import TrainBatch
+from raytl.errors import ConfigError
+from raytl.models.transfer_model import TransferModel
+from raytl.recipes.base import Context, Losses, run_streams
+from raytl.recipes.teaching import TaughtRecipe
+
+
+def distillation_loss(student_BK: Tensor, teacher_BK: Tensor, temperature: float) -> Tensor:
+    """T²·KL(softmax(teacher / T) ‖ softmax(student / T)), mean over rows."""
+    return temperature**2 * F.kl_div(
+        F.log_softmax(student_BK / temperature, dim=1), F.log_softmax(teacher_BK / temperature, 1),
+        reduction="batchmean", log_target=True,
+    )  # fmt: skip
+
+
+class Distillation(TaughtRecipe):
+    """Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", section 2: the student
+    learns the teacher's tempered predictions on the target's images, and the labels where there
+    are any. L = L_task + w·L_distillation, w the `distillation_weight`; as in the paper, the soft
+    part is multiplied by T². The teacher needs a head for the target's classes."""
+
+    name = "distillation"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        classes = self.teacher.num_classes
+        if classes != context.num_classes:
+            raise ConfigError(
+                "recipe distillation needs a teacher that predicts the target's "
+                f"{context.num_classes} classes, but {context.trial.source_model} "
+                f"{f'predicts {classes}' if classes else 'has no head'}; "
+                "use relational_distillation"
+            )
+
+    def losses(self, model: TransferModel, batch: TrainBatch, progress: float) -> Losses:
+        outputs = run_streams(model, batch)
+        assert batch.target is not None
+        taught = self.teacher(batch.target.x).logits
+        losses = {
+            "distillation": distillation_loss(
+                outputs["target"].logits, taught, self.trial.distillation_temperature
+            )
+        }
+        return losses | ({"task": self.task_loss(outputs, batch)} if batch.labelled else {})
+
+    def total(self, losses: Losses, progress: float) -> Tensor:
+        soft = self.trial.distillation_weight * losses["distillation"]
+        return soft + losses["task"] if "task" in losses else soft

@@ -1,0 +1,87 @@
+"""TrAdaBoost's idea in a deep loop: source rows that contradict the few target labels fade.
+
+Legend: B rows of one stream, N rows of a whole domain.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from raytl.data.domains import TrainBatch
+from raytl.errors import ConfigError
+from raytl.models.transfer_model import TransferModel
+from raytl.recipes.base import Context, Losses, Recipe, Stream, run_streams
+
+ROUNDS = 10  # of boosting, as far as the rate β of the source is concerned
+LEAST_ERROR, LARGEST_ERROR = 0.05, 0.45
+
+
+class TrAdaBoost(Recipe):
+    """Dai et al. 2007, "Boosting for Transfer Learning", ICML, algorithm 1, with one network.
+
+    Every row has a weight, 1 at first. Each time that a row is drawn, it is multiplied by
+    β^|h(x) - y| with β = 1 / (1 + √(2 ln n / ROUNDS)) for one of n source rows, and by β_t^-|h - y|
+    with β_t = ε / (1 - ε) for a target row, ε the weighted error on the batch's target rows cut to
+    [0.05, 0.45]. Deviations: the rounds of boosting are passes over the data of one network
+    instead of an ensemble; the error |h(x) - y| is 1 - p_y instead of 0 or 1; a row's
+    log-weight shrinks by 1 / ROUNDS at each update, so that weights do not run away.
+    """
+
+    name = "tradaboost"
+    source_log_weights_N: Tensor
+    target_log_weights_N: Tensor
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        assert context.max_ids is not None
+        for domain in ("source", "target"):
+            rows = context.max_ids[domain] + 1
+            self.register_buffer(f"{domain}_log_weights_N", torch.zeros(rows))
+        rows = context.max_ids["source"] + 1
+        self.log_beta = -math.log1p(math.sqrt(2 * math.log(max(2, rows)) / ROUNDS))
+
+    @classmethod
+    def streams(cls, labelled: bool, has_source: bool) -> tuple[Stream, ...]:
+        if not (labelled and has_source):
+            raise ConfigError("recipe tradaboost needs a source_domain and some target labels")
+        return ("source", "labelled")
+
+    def losses(self, model: TransferModel, batch: TrainBatch, progress: float) -> Losses:
+        outputs = run_streams(model, batch)
+        source, target = batch.source, batch.labelled
+        assert source is not None and source.y is not None
+        assert target is not None and target.y is not None
+        weights = [
+            self.source_log_weights_N[source.id].exp(), self.target_log_weights_N[target.id].exp()
+        ]  # fmt: skip
+        logits = [outputs["source"].logits, outputs["labelled"].logits]
+        labels = [source.y, target.y]
+        self._update(source.id, target.id, logits, labels, weights[1])
+        losses = F.cross_entropy(
+            torch.cat(logits), torch.cat(labels), reduction="none",
+            label_smoothing=self.trial.label_smoothing,
+        )  # fmt: skip
+        every = torch.cat(weights)
+        return {"task": (every * losses).sum() / every.sum()}
+
+    @torch.no_grad()
+    def _update(
+        self, source_id: Tensor, target_id: Tensor, logits: list[Tensor], labels: list[Tensor],
+        target_weights_B: Tensor,
+    ) -> None:  # fmt: skip
+        if not self.training:
+            return
+        of_source, of_target = (
+            1.0 - scores.softmax(1).gather(1, y.unsqueeze(1)).squeeze(1)
+            for scores, y in zip(logits, labels, strict=True)
+        )
+        error = float((target_weights_B * of_target).sum() / target_weights_B.sum())
+        error = min(max(error, LEAST_ERROR), LARGEST_ERROR)
+        keep = 1.0 - 1.0 / ROUNDS
+        old = self.source_log_weights_N[source_id]
+        self.source_log_weights_N[source_id] = keep * old + self.log_beta * of_source
+        old = self.target_log_weights_N[target_id]
+        rise = -math.log(error / (1.0 - error))
+        self.target_log_weights_N[target_id] = keep * old + rise * of_target
