@@ -110,13 +110,14 @@ _RANGE = re.compile(r"(\d+)(?:-(\d+))?|(\d{1,3})%-(\d{1,3})%")
 
 def _check_range(value: Any) -> str:
     match = _RANGE.fullmatch(str(value))
-    low, high = (match[1] or match[3], match[2] or match[4] or match[1]) if match else (None, None)
-    if low is None or high is None or int(low) > int(high) or (match and match[4] and int(high) > 100):
-        raise ValueError(
-            f"tuned_blocks must be a block, a range of blocks or of percentages, such as 0, 2-3 or "
-            f"0%-25%, got {value!r}"
-        )
-    return str(value)
+    if match is not None:
+        low, high = int(match[1] or match[3]), int(match[2] or match[4] or match[1])
+        if low <= high and (match[3] is None or high <= 100):
+            return str(value)
+    raise ValueError(
+        "tuned_blocks must be a block, a range of blocks or of percentages, such as 0, 2-3 or "
+        f"0%-25%, got {value!r}"
+    )
 
 
 BlockRange = Annotated[str, BeforeValidator(_check_range)]

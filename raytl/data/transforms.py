@@ -42,7 +42,6 @@ class InputTransform:
         mean, std = self.mean.to(x.device), self.std.to(x.device)
         return (x - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)
 
-
     def inverse(self, x_BCHW: Tensor) -> Tensor:
         """Return the pixels x_BHWC in [0, 1] of normalised images; their size stays."""
         mean, std = self.mean.to(x_BCHW.device), self.std.to(x_BCHW.device)

@@ -27,7 +27,9 @@ class LowRank(nn.Module):
 
 def _layers(module: nn.Module) -> list[nn.Module]:
     # The projections inside nn.MultiheadAttention are read without a call and left alone.
-    inside = {m for a in module.modules() if isinstance(a, nn.MultiheadAttention) for m in a.modules()}
+    inside = {
+        m for a in module.modules() if isinstance(a, nn.MultiheadAttention) for m in a.modules()
+    }
     return [m for m in module.modules() if isinstance(m, nn.Linear | nn.Conv2d) and m not in inside]
 
 

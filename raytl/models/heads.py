@@ -43,9 +43,9 @@ class Cosine(nn.Module):
 class CnnFc(nn.Module):
     """A convolutional and fully connected target network on the mapped features.
 
-    The D features are laid out row by row in the smallest square that holds them (4×4 at
-    least), the rest zero: one channel. Two 3×3 convolutions of 16 and 32 channels with ReLU and 2×2 max pooling, then
-    fully connected layers of `hidden` and K.
+    The D features are laid out row by row in the smallest square that holds them (4×4 at least),
+    the rest zero: one channel. Two 3×3 convolutions of 16 and 32 channels with ReLU and 2×2 max
+    pooling, then fully connected layers of `hidden` and K.
     """
 
     def __init__(self, config: HeadConfig, in_dim: int, num_classes: int) -> None:

@@ -6,7 +6,7 @@ Legend: S source rows, T target rows, D mapped features.
 import copy
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional as F
 
@@ -27,7 +27,6 @@ class Adda(Recipe):
     """
 
     name = "adda"
-    encoder: nn.ModuleDict
     switched: Tensor
 
     def __init__(self, context: Context) -> None:
@@ -35,10 +34,7 @@ class Adda(Recipe):
         self.discriminator = DomainDiscriminator(
             self.mapped_dim, context.trial.discriminator_hidden
         )
-        model = context.model
-        self.encoder = nn.ModuleDict(
-            {"backbone": copy.deepcopy(model.backbone), "mapper": copy.deepcopy(model.mapper)}
-        ).requires_grad_(False)
+        self.encoder = copy.deepcopy(context.model).requires_grad_(False)
         self.register_buffer("switched", torch.tensor(False))
 
     @classmethod
@@ -57,7 +53,9 @@ class Adda(Recipe):
         if not self.switched:
             self._switch(model)
         assert batch.source is not None
-        source_SD = self._encode(batch.source.x)
+        self.encoder.reads = model.reads
+        with torch.no_grad():
+            source_SD = self.encoder(batch.source.x, num_source=len(batch.source.x)).mapped
         outputs = run_streams(model, TrainBatch(target=batch.target, labelled=batch.labelled))
         target_TD = outputs["target"].mapped
         losses = {
@@ -71,15 +69,8 @@ class Adda(Recipe):
         return torch.stack([weights.get(k, 1.0) * loss for k, loss in losses.items()]).sum()
 
     def _switch(self, model: TransferModel) -> None:
-        self.encoder["backbone"].load_state_dict(model.backbone.state_dict())
-        self.encoder["mapper"].load_state_dict(model.mapper.state_dict())
+        self.encoder.load_state_dict(model.state_dict())
         self.switched.fill_(True)
-
-    @torch.no_grad()
-    def _encode(self, x: Tensor) -> Tensor:
-        backbone, mapper = self.encoder["backbone"], self.encoder["mapper"]
-        h = backbone.run(x)
-        return mapper(h if mapper.spatial else backbone.pool(h))
 
     def _discriminator_loss(self, source_SD: Tensor, target_TD: Tensor) -> Tensor:
         scores = self.discriminator(torch.cat([source_SD, target_TD]))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from raytl.models.adversary import DomainDiscriminator, grad_reverse
+from raytl.models.adversary import grad_reverse
 from raytl.recipes.base import AdaptationRecipe
 
 
@@ -44,6 +44,3 @@ def domain_loss(
         return F.binary_cross_entropy_with_logits(scores, domains)
     losses = F.binary_cross_entropy_with_logits(scores, domains, reduction="none")
     return (weights_B * losses).sum() / weights_B.sum()
-
-
-__all__ = ["AdversarialRecipe", "DomainDiscriminator", "domain_loss", "ganin_factor"]

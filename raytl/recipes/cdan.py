@@ -21,6 +21,9 @@ class MultilinearMap(nn.Module):
     """(f_BD, g_BK) → f ⊗ g, flattened (eq. 4); or its random projection
     (R_f f ⊙ R_g g) / √R where D·K is large (eq. 6), with fixed normal matrices."""
 
+    of_f: Tensor
+    of_g: Tensor
+
     def __init__(self, features: int, classes: int) -> None:
         super().__init__()
         self.randomised = features * classes > RANDOMISED_FROM

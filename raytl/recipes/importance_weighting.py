@@ -26,7 +26,8 @@ LARGEST_RATIO = 10.0
 def density_ratio(scores_S: Tensor) -> Tensor:
     """Return p_T(x) / p_S(x) of source rows from the logits of a domain classifier (target 1)
     that saw both domains equally often: exp(logit), cut at LARGEST_RATIO, mean 1, no gradient
-    (Bickel et al. 2007, "Discriminative learning for differing training and test distributions")."""
+    (Bickel et al. 2007, "Discriminative learning for differing training and test distributions",
+    eq. 4)."""
     ratio_S = scores_S.detach().exp().clamp(max=LARGEST_RATIO)
     return ratio_S / ratio_S.mean()
 

@@ -37,7 +37,9 @@ def preflight(study: Study) -> Checked:
     source = _open("source_domain", study.source_domain) if study.source_domain else None
     _check_splits(study, target, source)
     recipes = _check_recipes(study, space)
-    if source is not None and any("source" in streams for streams in recipes.values()):
+    if source is not None and any(
+        "source" in streams and RECIPES[name].shares_classes for name, streams in recipes.items()
+    ):
         _check_classes(source, target)
     specs = _check_source_models(study, target)
     _check_depths(study, space, specs)

@@ -57,7 +57,11 @@ def paired_difference(a: Sequence[float], b: Sequence[float], level: float) -> D
 CONTROL_WORDS = {
     "scratch": "training from scratch",
     "source_only": "source_only (no look at the target)",
+    "linear_probe": "linear_probe (the source model frozen)",
+    "target_only": "target_only (plain fine-tuning on the target)",
 }
+# Controls that transfer nothing between domains or models; the others are transfer, only simpler.
+WITHOUT_TRANSFER = ("scratch", "source_only")
 
 
 def verdict_sentence(what: str, control: str, difference: Difference) -> str:
@@ -66,8 +70,10 @@ def verdict_sentence(what: str, control: str, difference: Difference) -> str:
     against = CONTROL_WORDS[control]
     if difference.kind == "helps":
         return f"{what} helps: {points} over {against}"
+    if difference.kind == "hurts" and control in WITHOUT_TRANSFER:
+        return f"{what} hurts (negative transfer): {points} against {against}; do not transfer"
     if difference.kind == "hurts":
-        return f"{what} hurts (negative transfer): {points} against {against}"
+        return f"{what} is worse than the simpler control: {points} against {against}"
     return (
         f"{what} makes no difference that {difference.n} seeds can show: {points} against {against}"
     )

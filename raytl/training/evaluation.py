@@ -32,9 +32,15 @@ class Evaluation:
 
 @torch.inference_mode()
 def evaluate(
-    model: TransferModel, feed: Feed, transform: Transform, device: torch.device
+    model: TransferModel,
+    feed: Feed,
+    transform: Transform,
+    device: torch.device,
+    *,
+    of_source: bool = False,
 ) -> Evaluation:
-    """Evaluate in eval mode; the model's mode is put back afterwards."""
+    """Evaluate in eval mode; the model's mode is put back afterwards. `of_source`: the rows are
+    the source domain's."""
     was_training = model.training
     model.eval()
     rows, loss, entropy = 0, torch.zeros((), device=device), torch.zeros((), device=device)
@@ -42,7 +48,8 @@ def evaluate(
     num_classes = 0
     for batch in feed.eval_batches():
         assert batch.y is not None
-        logits_BK = model(transform(batch.x.to(device))).logits
+        num_source = len(batch.x) if of_source else 0
+        logits_BK = model(transform(batch.x.to(device)), num_source=num_source).logits
         y_B = batch.y.to(device)
         num_classes = logits_BK.shape[1]
         log_p_BK = F.log_softmax(logits_BK, dim=1)

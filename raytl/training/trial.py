@@ -35,8 +35,8 @@ from raytl.models.source_model import (
 from raytl.models.transfer_model import TransferModel
 from raytl.recipes import RECIPES, Context, Recipe, Teacher
 from raytl.seeds import seed_for
-from raytl.training.closed_form import fit_matrix
 from raytl.training.checkpoint import load_checkpoint, save_checkpoint
+from raytl.training.closed_form import fit_matrix
 from raytl.training.evaluation import Evaluation, evaluate
 from raytl.training.loop import Trainer, train_epoch
 from raytl.training.optimization import build_optimizer
@@ -249,7 +249,7 @@ def _reusing_prefix(
     assert isinstance(parts.transform, InputTransform)
     prefix = Prefix(parts.model, parts.transform, device)
     splits = _splits(study)
-    if not _pays(study, prefix, splits):
+    if parts.recipe.uses_student or not _pays(study, prefix, splits):
         return parts, make_feed
     parts.model.reads = prefix.reads
     budget = study.train.prefix_cache_bytes
@@ -309,8 +309,8 @@ def _validate(
         metrics |= {"target/validation_loss": target.loss}
     else:
         metrics |= {"oracle/target_validation_accuracy": target.accuracy}
-    if source_validation is not None:
-        source = evaluate(parts.model, source_validation, parts.transform, device)
+    if source_validation is not None and parts.recipe.shares_classes:
+        source = evaluate(parts.model, source_validation, parts.transform, device, of_source=True)
         metrics |= {"source/validation_accuracy": source.accuracy}
     return metrics
 
