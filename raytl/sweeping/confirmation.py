@@ -72,6 +72,7 @@ class Verdict(_Part):
 
     kind: str
     sentence: str
+    control: str | None = None  # the candidate that the selected one is compared with
 
 
 class Confirmation(_Part):
@@ -90,6 +91,12 @@ class Confirmation(_Part):
     def selected(self) -> Candidate | None:
         """The candidate that the validation objective prefers."""
         return next((c for c in self.candidates if c.selected), None)
+
+    @property
+    def recommended(self) -> Candidate | None:
+        """The selected candidate, or the control where transfer hurts."""
+        control = next((c for c in self.candidates if c.name == self.verdict.control), None)
+        return control if self.verdict.kind == "hurts" else self.selected
 
 
 def build_confirmation(
@@ -220,7 +227,9 @@ def _verdict(candidates: list[Candidate], comparisons: list[Comparison]) -> Verd
             sentence="no verdict: too few of the confirmed trials or controls ended well",
         )
     strongest = max(ours, key=lambda c: controls[c.control] or 0.0)
-    return Verdict(kind=strongest.verdict, sentence=strongest.sentence)
+    return Verdict(
+        kind=strongest.verdict, sentence=strongest.sentence, control=f"{strongest.control} control"
+    )
 
 
 def save_confirmation(confirmation: Confirmation, run: Path) -> None:

@@ -12,6 +12,7 @@ from ray.tune.experiment import Trial
 from raytl.config import Study, TrialConfig, dump_study, load_study
 from raytl.errors import RaytlError, UserError
 from raytl.files import write_atomically
+from raytl.models.adapters import merge_adapters
 from raytl.models.source_model import save_source_model
 from raytl.seeds import seed_for
 from raytl.sweeping.confirmation import (
@@ -80,8 +81,8 @@ def run_study(
         raise RaytlError(f"{run}: no searched trial ran to its end{cause}")
     confirmation = _confirmation(checked, run, trials)
     save_environment(facts | {"finished": datetime.now(UTC).isoformat(timespec="seconds")}, run)
-    if confirmation is not None and confirmation.selected is not None:
-        export_best(study, run, confirmation.selected)
+    if confirmation is not None and confirmation.recommended is not None:
+        export_best(study, run, confirmation.recommended)
     return StudyResult(run, leaderboard, confirmation)
 
 
@@ -140,7 +141,7 @@ def _confirmation(checked: Checked, run: Path, trials: Sequence[Trial]) -> Confi
 
 
 def export_best(study: Study, run: Path, candidate: Candidate) -> None:
-    """Write the selected candidate's first seed that ended well as a source model in RUN/best."""
+    """Write the recommended candidate's first good seed as a source model in RUN/best."""
     from raytl.training.checkpoint import load_checkpoint
     from raytl.training.trial import build_trial, target_classes
 
@@ -149,6 +150,7 @@ def export_best(study: Study, run: Path, candidate: Candidate) -> None:
     trial = TrialConfig.from_flat(candidate.config)
     parts = build_trial(study, trial, seed_for(study.search.seed, "confirm", good.seed))
     load_checkpoint(checkpoints[-1], parts.model)
+    merge_adapters(parts.model)
     spec = parts.source_model.spec.model_copy(
         update={
             "classes": target_classes(study),

@@ -289,10 +289,10 @@ def test_every_recipe_is_replayed() -> None:
 def test_replay(name: str, flat: dict[str, Any], objectives: Any) -> None:
     model = build()
     recipe = make(name, model, **flat)
-    with torch.no_grad():  # make the discriminator's opinion matter
-        for p in recipe.parameters():
+    with torch.no_grad():  # make opinions strong, so that weights by certainty differ
+        for p in (*recipe.parameters(), *model.head.parameters()):
             if p.requires_grad:
-                p.mul_(3)
+                p.mul_(4)
     recipe.train()
     losses = recipe.losses(model, batch_for(recipe), PROGRESS)
     recipe.total(losses, PROGRESS).backward()

@@ -97,7 +97,7 @@ def test_quantiles_lie_evenly_on_the_scale() -> None:
     [
         ({}, "space: it is empty"),
         ({"maper": {"choice": ["mlp"]}}, "unknown key 'maper'; did you mean 'mapper'?"),
-        ({"mapper": {"choice": ["mpl"]}}, "space.mapper: .*'identity', 'linear', 'mlp'"),
+        ({"mapper": {"choice": ["mpl"]}}, "space.mapper: .*'identity', 'linear', 'matrix'"),
         ({"optimizer.lr": {"float": [-1, 1]}}, "space.optimizer.lr: .*greater than 0, got -1"),
         ({"source_model": {"choice": ["on"]}}, "unknown source model 'on'; did you mean 'one'?"),
         ({"frozen_depth": {"choice": ["101%"]}}, "0%..100%, got '101%'"),

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from raytl.config import HeadConfig, HeadName, MapperConfig, MapperName, RecipeName
+from raytl.errors import ModelError
+from raytl.models.adapters import add_adapters, merge_adapters
 from raytl.models.adversary import grad_reverse
 from raytl.models.backbones import build_backbone, input_shape_for
 from raytl.models.heads import HEADS, build_head
@@ -54,10 +56,9 @@ def test_frozen_blocks_stay_bit_identical(depth: int) -> None:
     backbone = build_backbone("small_cnn", (1, 16, 16))
     mapper = build_mapper(MapperConfig(name="linear"), backbone.feature_dim)
     head = build_head(HeadConfig(), mapper.out_dim, 3)
-    model = TransferModel(backbone, mapper, head, depth, transferred=True)
+    model = TransferModel(backbone, mapper, head, range(depth), transferred=True)
     before = [{k: v.clone() for k, v in b.state_dict().items()} for b in backbone.blocks]
-    groups = model.parameter_groups()
-    optimizer = torch.optim.SGD([*groups["transferred"], *groups["new"]], lr=0.1)
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
     model.train()
     for _ in range(3):
         loss = model(torch.rand(8, 1, 16, 16)).logits.logsumexp(1).mean()
@@ -67,3 +68,55 @@ def test_frozen_blocks_stay_bit_identical(depth: int) -> None:
     for index, block in enumerate(backbone.blocks):
         same = all(torch.equal(v, before[index][k]) for k, v in block.state_dict().items())
         assert same == (index < depth)
+
+
+def test_adapters_start_as_nothing_and_merge_into_plain_weights() -> None:
+    torch.manual_seed(0)
+    backbone = build_backbone("cifar_resnet20", (3, 32, 32)).eval()
+    x = torch.rand(2, 3, 32, 32)
+    before = backbone(x)
+    names = set(backbone.state_dict())
+    assert add_adapters(backbone, rank=2, alpha=4.0)
+    assert torch.allclose(backbone(x), before, atol=1e-6)
+    with torch.no_grad():
+        for name, parameter in backbone.named_parameters():
+            if name.endswith(".up"):
+                parameter.normal_(0, 0.5)
+    adapted = backbone(x)
+    assert not torch.allclose(adapted, before, atol=1e-3)
+    merge_adapters(backbone)
+    assert set(backbone.state_dict()) == names
+    assert torch.allclose(backbone(x), adapted, atol=1e-5)
+
+
+def test_low_rank_update_is_its_formula() -> None:
+    layer = torch.nn.Linear(3, 2, bias=False)
+    plain = layer.weight.detach().clone()
+    add_adapters(torch.nn.Sequential(layer), rank=1, alpha=2.0)
+    adapter = layer.parametrizations["weight"][0]  # type: ignore[index]
+    with torch.no_grad():
+        adapter.up.fill_(1.0)
+        adapter.down.copy_(torch.tensor([[1.0, 2.0, 3.0]]))
+    expected = plain + 2.0 * torch.tensor([[1.0, 2.0, 3.0]] * 2)
+    assert torch.allclose(layer.weight, expected)
+
+
+def test_cosine_head_is_scaled_cosine() -> None:
+    head = build_head(HeadConfig(name="cosine"), 4, 3)
+    z = torch.randn(2, 4)
+    expected = 10 * torch.cosine_similarity(z.unsqueeze(1), head.weight.unsqueeze(0), dim=2)  # type: ignore[union-attr,operator]
+    assert torch.allclose(head(z), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("dim", [3, 64, 500])
+def test_cnn_fc_takes_any_width(dim: int) -> None:
+    assert build_head(HeadConfig(name="cnn_fc"), dim, 7)(torch.randn(2, dim)).shape == (2, 7)
+
+
+def test_attention_with_equal_scores_is_the_mean() -> None:
+    mapper = build_mapper(MapperConfig(name="attention", hidden=4), 5)
+    torch.nn.init.zeros_(mapper.score[2].weight)  # type: ignore[index,union-attr,arg-type]
+    maps = torch.randn(2, 5, 3, 3)
+    assert torch.allclose(mapper(maps), maps.mean((2, 3)), atol=1e-6)
+    with pytest.raises(ModelError, match="needs spatial maps"):
+        mapper(torch.randn(2, 5))

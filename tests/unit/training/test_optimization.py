@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from raytl.config import HeadConfig, MapperConfig, OptimizerConfig
+from raytl.config import HeadConfig, MapperConfig, OptimizerConfig, TrialConfig
 from raytl.models.backbones import build_backbone
 from raytl.models.heads import build_head
 from raytl.models.mappers import build_mapper
@@ -44,14 +44,27 @@ def test_transferred_blocks_learn_more_slowly(name: str, kind: type) -> None:
     backbone = build_backbone("small_cnn", (1, 8, 8), width=4)
     mapper = build_mapper(MapperConfig(), backbone.feature_dim)
     head = build_head(HeadConfig(), mapper.out_dim, 2)
-    model = TransferModel(backbone, mapper, head, 1, transferred=True)
-    config = OptimizerConfig.model_validate({"name": name, "transferred_lr_scale": 0.1})
+    model = TransferModel(backbone, mapper, head, {0}, transferred=True)
+    flat = {"optimizer": name, "optimizer.transferred_lr_scale": 0.1, "optimizer.layer_decay": 0.5}
     extra = nn.Linear(2, 2)
-    optimizer = build_optimizer(config, model, extra)
+    trial = TrialConfig.from_flat({"source_model": "m", **flat})
+    optimizer = build_optimizer(trial, model, extra)
     assert type(optimizer) is kind
     set_learning_rate(optimizer, 0.5)
     rates = {p: g["lr"] for g in optimizer.param_groups for p in g["params"]}
-    assert all(rates[p] == 0.05 for block in backbone.blocks[1:] for p in block.parameters())
+    for index, rate in [(3, 0.05), (2, 0.025), (1, 0.0125)]:
+        assert all(rates[p] == pytest.approx(rate) for p in backbone.blocks[index].parameters())
     assert all(rates[p] == 0.5 for p in (*head.parameters(), *extra.parameters()))
     assert not any(p in rates for p in backbone.blocks[0].parameters())
     assert all(g["weight_decay"] == 5e-4 for g in optimizer.param_groups)
+
+
+def test_l2_sp_takes_the_place_of_weight_decay() -> None:
+    backbone = build_backbone("small_cnn", (1, 8, 8), width=4)
+    head = build_head(HeadConfig(), backbone.feature_dim, 2)
+    model = TransferModel(
+        backbone, build_mapper(MapperConfig(), backbone.feature_dim), head, (), transferred=True
+    )
+    trial = TrialConfig(source_model="m", l2_sp=0.1)
+    groups = build_optimizer(trial, model, nn.Module()).param_groups
+    assert [group["weight_decay"] for group in groups] == [0, 0, 0, 0, 5e-4]
