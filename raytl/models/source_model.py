@@ -19,7 +19,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from raytl.config import HeadConfig, MapperConfig, Normalization, SourceModelConfig
-from raytl.data.transforms import InputTransform
 from raytl.errors import CorruptError, ModelError, RaytlError
 from raytl.folders import new_folder
 from raytl.models.backbones import Backbone, backbone_spec, build_backbone, input_shape_for
@@ -63,11 +62,6 @@ class SourceModel:
     backbone: Backbone
     spec: SourceSpec
     transferred: bool
-
-    def transform(self) -> InputTransform:
-        """Return what makes this model's input from images as the shards hold them."""
-        of = self.spec.normalization
-        return InputTransform(self.spec.input_shape, of.mean, of.std)
 
     def clone(self) -> "SourceModel":
         """Return a copy whose weights are its own."""

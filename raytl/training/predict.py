@@ -7,9 +7,9 @@ import torch
 
 from raytl.data.dataset import Dataset
 from raytl.data.feed import make_feed
-from raytl.data.transforms import InputTransform
 from raytl.errors import ModelError
 from raytl.models.source_model import load_complete_model
+from raytl.training.inputs import input_transform
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def predict_split(model: Path, dataset: Path, split: str) -> Prediction:
     if spec.classes is None or len(spec.classes) != len(data.classes):
         known = "no classes" if spec.classes is None else f"{len(spec.classes)} classes"
         raise ModelError(f"{model}: has {known}, but {dataset} has {len(data.classes)}")
-    transform = InputTransform(spec.input_shape, spec.normalization.mean, spec.normalization.std)
+    transform = input_transform(spec)
     network.eval()
     rows: list[tuple[int, str, float]] = []
     correct = 0

@@ -38,6 +38,7 @@ from raytl.seeds import seed_for
 from raytl.training.checkpoint import load_checkpoint, save_checkpoint
 from raytl.training.closed_form import fit_matrix
 from raytl.training.evaluation import Evaluation, evaluate
+from raytl.training.inputs import input_transform
 from raytl.training.loop import Trainer, train_epoch
 from raytl.training.optimization import build_optimizer
 from raytl.training.prefix import Prefix, stored_features
@@ -102,7 +103,9 @@ def build_trial(study: Study, trial: TrialConfig, seed: int) -> TrialParts:
             },
         )
         recipe = recipe_type(context)
-    return TrialParts(model, recipe, source_model, source_model.transform(), len(model.frozen))
+    return TrialParts(
+        model, recipe, source_model, input_transform(source_model.spec), len(model.frozen)
+    )
 
 
 def frozen_numbers(trial: TrialConfig, backbone: Backbone) -> set[int]:
@@ -132,8 +135,7 @@ def _teacher(study: Study, trial: TrialConfig, student: SourceModel) -> Teacher 
         mapper = build_mapper(MapperConfig(), backbone.feature_dim)
         network = TransferModel(backbone, mapper, torch.nn.Identity(), (), transferred=True)
     classes = len(spec.classes) if spec.head is not None and spec.classes is not None else None
-    theirs = InputTransform(spec.input_shape, spec.normalization.mean, spec.normalization.std)
-    ours = student.transform()
+    theirs, ours = input_transform(spec), input_transform(student.spec)
     return Teacher(network, classes, lambda x: theirs(ours.inverse(x)))
 
 
