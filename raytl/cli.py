@@ -172,6 +172,20 @@ def pretrain(
 
 
 @app.command()
+def rank(
+    study: Annotated[Path, typer.Argument(help="The study file.")],
+    out: Annotated[Path | None, typer.Option(help="JSON file of the scores.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="key.path=value, overrides the study.")
+    ] = None,
+) -> None:
+    """Rank the study's source models on the labelled target rows, before any training."""
+    from raytl.reporting.terminal import ranking_table
+
+    out_console.print(ranking_table(verbs.rank(study, overrides=set_, out=out)))
+
+
+@app.command()
 def sweep(
     study: Annotated[Path, typer.Argument(help="The study file.")],
     out: Annotated[Path | None, typer.Option(help="Run folder; runs/<study> by default.")] = None,

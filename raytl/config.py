@@ -390,6 +390,12 @@ class SourceModelConfig(Frozen):
         return self.path is None and self.weights is None
 
 
+# target_entropy and all after it use no target label; see scoring.validators.
+Objective = Literal[
+    "target_accuracy", "target_entropy", "bnm", "snd", "mixval", "iwv", "dev", "circv"
+]
+
+
 class SearchConfig(Frozen):
     """How the space is searched."""
 
@@ -397,7 +403,9 @@ class SearchConfig(Frozen):
     trials: PositiveInt = 32  # controls not counted; grid: the most that are run
     seed: Count = 0
     scheduler: Literal["asha", "median", "none"] = "asha"
-    objective: Literal["auto", "target_accuracy", "target_entropy"] = "auto"
+    objective: Literal["auto"] | Objective = "auto"
+    # Source models are tried in the order of this score first, each with trial 0's other values.
+    ranking: Literal["none", "log_me", "h_score", "n_leep", "size"] = "none"
     control_tries: PositiveInt = 3  # learning rates tried for each control
 
 
@@ -427,9 +435,6 @@ class ResourcesConfig(Frozen):
     cpus_per_worker: PositiveInt = 1
     gpus_per_worker: NonNegative = 0
     max_concurrent: PositiveInt | None = None  # None: what the cluster's resources allow
-
-
-Objective = Literal["target_accuracy", "target_entropy"]
 
 
 class Study(Frozen):

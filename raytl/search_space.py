@@ -61,14 +61,15 @@ class SearchSpace:
                 f"space: {place}: {error.errors()[0]['msg']}, got {params!r}"
             ) from None
 
-    def default_params(self) -> Params | None:
-        """Return trial 0: the default where the space contains it, else the middle of the space.
+    def default_params(self, **pinned: Any) -> Params | None:
+        """Return trial 0: the default where the space contains it, else the middle of the space;
+        keys in `pinned` have that value where the space contains it.
 
         None for a callable space, whose keys are known only once it is called.
         """
         if self.function is not None:
             return None
-        defaults = TrialConfig.from_flat(self.base).flat()
+        defaults = TrialConfig.from_flat(self.base).flat() | pinned
         params: Params = {}
         for key, distribution in self.distributions.items():
             if _is_active(distribution, params):

@@ -18,6 +18,7 @@ from raytl.files import write_atomically
 if TYPE_CHECKING:
     from raytl.data.shard import ShardReport
     from raytl.models.source_model import SourceSpec
+    from raytl.sweeping.ranking import Ranked
     from raytl.sweeping.study_run import StudyResult
 
 
@@ -61,6 +62,21 @@ def sweep(
         write_confusions(run, result.confirmation.model_dump(mode="json"))
     write_report(run)
     return result
+
+
+def rank(
+    study: Study | Path | str, *, overrides: list[str] | None = None, out: Path | str | None = None
+) -> list[Ranked]:
+    """Score the study's source models on the labelled target rows, before any training; with
+    `out` the scores are also written there as JSON."""
+    from raytl.sweeping.preflight import preflight
+    from raytl.sweeping.ranking import rank_source_models, save_ranking
+
+    checked = study if isinstance(study, Study) else load_study(study, overrides)
+    ranking = rank_source_models(preflight(checked))
+    if out is not None:
+        save_ranking(ranking, Path(out))
+    return ranking
 
 
 def _sample_images(study: Study) -> dict[str, Any]:

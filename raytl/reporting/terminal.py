@@ -5,6 +5,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from raytl.sweeping.ranking import Ranked
+
 MOST_ROWS = 15
 LONGEST_ERROR = 200
 
@@ -28,6 +30,22 @@ def leaderboard_table(leaderboard: dict[str, Any]) -> Table:
         table.add_row(*(Text(cell) for cell in _cells(row)), style="dim" if row["control"] else "")
     if len(shown) < len(rows):
         table.caption = f"{len(rows) - len(shown)} more in leaderboard.csv"
+    return table
+
+
+def ranking_table(ranking: list[Ranked]) -> Table:
+    """Return each source model's scores, the best by LogME first, and what they cost."""
+    scores = ("log_me", "h_score", "n_leep", "size")
+    table = Table(
+        title=f"by {ranking[0].rows} labelled target rows; more is better",
+        box=None, padding=(0, 2, 0, 0), header_style="bold",
+    )  # fmt: skip
+    for column in ("source model", *scores, "seconds"):
+        table.add_column(column, justify="left" if column == "source model" else "right")
+    for ranked in sorted(ranking, key=lambda row: -row.scores["log_me"]):
+        values = [f"{ranked.scores[name]:,.4g}" for name in scores[:3]]
+        size = f"{ranked.scores['size']:,.0f}"
+        table.add_row(ranked.source_model, *values, size, f"{sum(ranked.seconds.values()):.2f}")
     return table
 
 

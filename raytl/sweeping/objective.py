@@ -19,13 +19,23 @@ class ObjectiveMetric:
         return a > b if self.mode == "max" else a < b
 
 
-OBJECTIVES = {
+OBJECTIVES: dict[str, ObjectiveMetric] = {
     "target_accuracy": ObjectiveMetric(
         "target/validation_accuracy", "max", "target validation accuracy"
     ),
     "target_entropy": ObjectiveMetric(
         "target/validation_entropy", "min", "prediction entropy on the target, no labels (nats)"
     ),
+} | {
+    name: ObjectiveMetric(f"target/validator/{name}", "max", f"{label}, no labels")
+    for name, label in {
+        "bnm": "batch nuclear norm on the target",
+        "snd": "soft neighbourhood density on the target",
+        "mixval": "MixVal agreement on the target",
+        "iwv": "importance-weighted source validation",
+        "dev": "deep embedded validation",
+        "circv": "circular validation",
+    }.items()
 }
 
 

@@ -5,6 +5,7 @@ Search and confirmation are one Tune experiment, so that the same warm actors se
 
 import pickle
 import warnings
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
@@ -75,7 +76,14 @@ class StudySearch(Searcher):
     `retrainings` says.
     """
 
-    def __init__(self, study: Study, space: SearchSpace, objective: ObjectiveMetric) -> None:
+    def __init__(
+        self,
+        study: Study,
+        space: SearchSpace,
+        objective: ObjectiveMetric,
+        promising: Sequence[str] = (),
+    ) -> None:
+        """`promising`: source models in the order in which they are tried after trial 0."""
         super().__init__(metric=objective.name, mode=objective.mode)
         self._study, self._space, self._objective = study, space, objective
         self._seed = seed_for(study.search.seed, "trial")
@@ -87,7 +95,7 @@ class StudySearch(Searcher):
             self._queue += grid
             self.num_searched += len(grid)
         else:
-            self._inner = _optuna(study, space, objective)
+            self._inner = _optuna(study, space, objective, promising)
             self.num_searched += study.search.trials
         self._count = 0
         self._running: dict[str, dict[str, Any]] = {}
@@ -172,10 +180,13 @@ class StudySearch(Searcher):
             self.__dict__.update(pickle.load(file))
 
 
-def _optuna(study: Study, space: SearchSpace, objective: ObjectiveMetric) -> PrunedAwareOptuna:
+def _optuna(
+    study: Study, space: SearchSpace, objective: ObjectiveMetric, promising: Sequence[str]
+) -> PrunedAwareOptuna:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    default = space.default_params()
+    firsts = [space.default_params(), *(space.default_params(source_model=n) for n in promising)]
+    points = [p for i, p in enumerate(firsts) if p is not None and p not in firsts[:i]]
     return PrunedAwareOptuna(
         space, metric=objective.name, mode=objective.mode, sampler=build_sampler(study.search),
-        points_to_evaluate=None if default is None else [default], epochs=study.train.epochs,
+        points_to_evaluate=points or None, epochs=study.train.epochs,
     )  # fmt: skip

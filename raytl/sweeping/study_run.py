@@ -31,6 +31,7 @@ from raytl.sweeping.leaderboard import (
 from raytl.sweeping.objective import objective_metric
 from raytl.sweeping.preflight import Checked, preflight
 from raytl.sweeping.progress import ProgressCallback
+from raytl.sweeping.ranking import load_ranking, order, rank_source_models, save_ranking
 from raytl.sweeping.resources import Plan, plan
 from raytl.sweeping.schedulers import build_scheduler
 from raytl.sweeping.searcher import StudySearch
@@ -114,7 +115,7 @@ def _run(
 ) -> tuple[list[Trial], int]:
     """Run search and confirmation; return their trials and how many the search should have."""
     study, objective = checked.study, objective_metric(checked.study)
-    search = StudySearch(study, checked.space, objective)
+    search = StudySearch(study, checked.space, objective, _promising(checked, run))
     board = LeaderboardCallback(study, run, search.num_searched)
     trials = run_trials(
         run,
@@ -126,6 +127,18 @@ def _run(
         resume=resume,
     )
     return trials, search.num_searched
+
+
+def _promising(checked: Checked, run: Path) -> list[str]:
+    """Return the source models in the order of the study's ranking, if it has one."""
+    score = checked.study.search.ranking
+    if score == "none":
+        return []
+    file = run / "ranking.json"
+    if not file.exists():
+        save_ranking(rank_source_models(checked), file)
+    known = checked.space.choices("source_model")
+    return [name for name in order(load_ranking(file), score) if name in known]
 
 
 def _confirmation(checked: Checked, run: Path, trials: Sequence[Trial]) -> Confirmation | None:

@@ -34,10 +34,12 @@ from raytl.models.source_model import (
 )
 from raytl.models.transfer_model import TransferModel
 from raytl.recipes import RECIPES, Context, Recipe, Teacher
+from raytl.scoring.validators import validate
 from raytl.seeds import seed_for
 from raytl.training.checkpoint import load_checkpoint, save_checkpoint
 from raytl.training.closed_form import fit_matrix
 from raytl.training.evaluation import Evaluation, evaluate
+from raytl.training.evidence import gather
 from raytl.training.inputs import input_transform
 from raytl.training.loop import Trainer, train_epoch
 from raytl.training.optimization import build_optimizer
@@ -311,6 +313,10 @@ def _validate(
         metrics |= {"target/validation_loss": target.loss}
     else:
         metrics |= {"oracle/target_validation_accuracy": target.accuracy}
+    if study.objective != "target_accuracy":
+        held_out = source_validation if parts.recipe.shares_classes else None
+        evidence = gather(parts.model, validation, held_out, parts.transform, device)
+        metrics |= {f"target/validator/{name}": v for name, v in validate(evidence).items()}
     if source_validation is not None and parts.recipe.shares_classes:
         source = evaluate(parts.model, source_validation, parts.transform, device, of_source=True)
         metrics |= {"source/validation_accuracy": source.accuracy}

@@ -1,0 +1,1 @@
+"""Scores: of source models before any training, and of trained models without target labels."""

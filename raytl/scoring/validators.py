@@ -1,0 +1,163 @@
+"""Validators: how good is a trained model on a target without labels?
+
+Legend: N target rows, S source rows, D features, K classes. Every score is the better the higher.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+LARGEST_RATIO = 20.0
+NEIGHBOUR_TEMPERATURE = 0.05
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a validator may see: nothing of it is a target label.
+
+    `mixed_agreement` is `mixed_consistency`'s result, or None where it was not computed.
+    """
+
+    target_p_NK: np.ndarray  # predicted class probabilities
+    target_features_ND: np.ndarray
+    source_p_SK: np.ndarray | None = None  # of validation rows, held out of training
+    source_features_SD: np.ndarray | None = None
+    source_y_S: np.ndarray | None = None
+    mixed_agreement: float | None = None
+
+
+def prediction_certainty(evidence: Evidence) -> float:
+    """Minus the mean prediction entropy, nats; at most 0 (Morerio et al. 2018)."""
+    p = np.clip(evidence.target_p_NK, 1e-12, 1.0)
+    return float((p * np.log(p)).sum(1).mean())
+
+
+def class_clusters(evidence: Evidence) -> float:
+    """‖P‖_* / √(N·min(N, K)), in (0, 1]: batch nuclear norm, large where predictions are both
+    certain and diverse (Cui et al. 2020, "Towards Discriminability and Diversity", eq. 7; as a
+    validator in Musgrave et al. 2022)."""
+    p = evidence.target_p_NK
+    return float(np.linalg.norm(p, "nuc") / np.sqrt(len(p) * min(p.shape)))
+
+
+def soft_neighbourhood_density(evidence: Evidence) -> float:
+    """Mean entropy of each row's similarities to the others, nats (Saito et al. 2021, "Tune it the
+    Right Way", eq. 1 to 3): softmax of cosines of the class probabilities at temperature 0.05."""
+    p = evidence.target_p_NK
+    unit = p / np.maximum(np.linalg.norm(p, axis=1, keepdims=True), 1e-12)
+    logits = unit @ unit.T / NEIGHBOUR_TEMPERATURE
+    np.fill_diagonal(logits, -np.inf)
+    logits -= logits.max(1, keepdims=True)
+    similar = np.exp(logits)
+    similar /= similar.sum(1, keepdims=True)
+    return float(-(similar * np.log(np.maximum(similar, 1e-12))).sum(1).mean())
+
+
+def density_ratio(source_SD: np.ndarray, target_ND: np.ndarray) -> np.ndarray:
+    """Return p_T / p_S at the source rows, (S,), from a logistic regression on scaled features
+    (Bickel et al. 2007), cut at LARGEST_RATIO."""
+    rows = np.concatenate([source_SD, target_ND])
+    domain = np.repeat([0, 1], [len(source_SD), len(target_ND)])
+    scaled = StandardScaler().fit_transform(rows)
+    classifier = LogisticRegression(C=0.1, max_iter=200).fit(scaled, domain)
+    odds = np.exp(classifier.decision_function(scaled[: len(source_SD)]))
+    return np.minimum(odds * len(source_SD) / len(target_ND), LARGEST_RATIO)
+
+
+def _source(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
+    """Return density ratios and losses (0 or 1) of the source validation rows."""
+    assert evidence.source_features_SD is not None and evidence.source_p_SK is not None
+    assert evidence.source_y_S is not None
+    wrong = (evidence.source_p_SK.argmax(1) != evidence.source_y_S).astype(float)
+    return density_ratio(evidence.source_features_SD, evidence.target_features_ND), wrong
+
+
+def importance_weighted(evidence: Evidence) -> float:
+    """Minus the importance-weighted source validation error, mean of w·ℓ (Sugiyama et al. 2007,
+    "Covariate Shift Adaptation by Importance Weighted Cross Validation", eq. 7)."""
+    weights, wrong = _source(evidence)
+    return float(-(weights * wrong).mean())
+
+
+def deep_embedded(evidence: Evidence) -> float:
+    """Minus DEV: the weighted error with the weights as control variate (You et al. 2019, "Towards
+    Accurate Model Selection in Deep Unsupervised Domain Adaptation", eq. 8)."""
+    weights, wrong = _source(evidence)
+    return float(-control_variate(weights * wrong, weights))
+
+
+def control_variate(weighted: np.ndarray, weights: np.ndarray) -> float:
+    """Return mean(wℓ) + η·mean(w) - η with η = -cov(wℓ, w) / var(w)."""
+    variance = weights.var(ddof=1)
+    if variance < 1e-12:
+        return float(weighted.mean())
+    eta = -np.cov(weighted, weights)[0, 1] / variance
+    return float(weighted.mean() + eta * (weights.mean() - 1.0))
+
+
+def circular(evidence: Evidence) -> float:
+    """Accuracy on the labelled source rows of a classifier learnt from the target's predicted
+    labels (Bruzzone & Marconcini 2010, "Domain Adaptation Problems: A DASVM Classification
+    Technique and a Circular Validation Strategy"). Deviation: a logistic regression on the model's
+    features stands for the whole method run backwards."""
+    assert evidence.source_features_SD is not None and evidence.source_y_S is not None
+    predicted = evidence.target_p_NK.argmax(1)
+    if len(np.unique(predicted)) < 2:
+        return float((evidence.source_y_S == predicted[0]).mean())
+    scaler = StandardScaler().fit(evidence.target_features_ND)
+    rows = scaler.transform(evidence.target_features_ND)
+    classifier = LogisticRegression(C=0.1, max_iter=200).fit(rows, predicted)
+    back = classifier.predict(scaler.transform(evidence.source_features_SD))
+    return float((back == evidence.source_y_S).mean())
+
+
+def mixed_consistency(mixed_p_NK: np.ndarray, predicted_N: np.ndarray) -> float:
+    """MixVal: how often the prediction on a mix of two target images is that of the image that
+    dominates it, in [0, 1] (Hu et al. 2023, "Mixed Samples as Probes for Unsupervised Model
+    Selection in Domain Adaptation", eq. 1 and 2)."""
+    return float((mixed_p_NK.argmax(1) == predicted_N).mean())
+
+
+def mixed(evidence: Evidence) -> float:
+    """MixVal's agreement, as `mixed_consistency` computed it."""
+    assert evidence.mixed_agreement is not None
+    return evidence.mixed_agreement
+
+
+Validator = Callable[[Evidence], float]
+OF_THE_TARGET: dict[str, Validator] = {
+    "certainty": prediction_certainty,
+    "bnm": class_clusters,
+    "snd": soft_neighbourhood_density,
+    "mixval": mixed,
+}
+WITH_A_SOURCE: dict[str, Validator] = {
+    "iwv": importance_weighted,
+    "dev": deep_embedded,
+    "circv": circular,
+}
+
+
+def validate(evidence: Evidence) -> dict[str, float]:
+    """Return every score that the evidence allows, by name."""
+    validators = dict(OF_THE_TARGET)
+    if evidence.mixed_agreement is None:
+        del validators["mixval"]
+    if evidence.source_features_SD is not None:
+        validators |= WITH_A_SOURCE
+    return {name: validator(evidence) for name, validator in validators.items()}
+
+
+def mean_ranks(scores: list[dict[str, float]]) -> list[float]:
+    """Return each candidate's mean rank over the validators that all candidates have; 1 is best,
+    ties share their mean rank."""
+    names = set.intersection(*(set(score) for score in scores)) if scores else set()
+    if not names:
+        return [1.0] * len(scores)
+    from scipy.stats import rankdata
+
+    ranks = [rankdata([-score[name] for score in scores]) for name in sorted(names)]
+    return [float(rank) for rank in np.mean(ranks, axis=0)]

@@ -1,0 +1,136 @@
+"""Scores against second implementations and closed forms."""
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from scipy.stats import multivariate_normal
+
+from raytl.errors import DataError
+from raytl.scoring.transferability import check_rows, h_score, leep, log_me, n_leep
+from raytl.scoring.validators import (
+    Evidence,
+    class_clusters,
+    control_variate,
+    density_ratio,
+    mean_ranks,
+    mixed_consistency,
+    prediction_certainty,
+    soft_neighbourhood_density,
+    validate,
+)
+
+
+def blobs(rows: int, spread: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    labels = np.arange(rows) % 3
+    centres = 3 * np.eye(3, 5)
+    return centres[labels] + spread * generator.normal(size=(rows, 5)), labels
+
+
+@pytest.mark.parametrize("shape", [(30, 5), (12, 20)])
+def test_log_me_is_the_maximum_evidence(shape: tuple[int, int]) -> None:
+    generator = np.random.default_rng(0)
+    features, labels = generator.normal(size=shape), np.arange(shape[0]) % 2
+    features[:, 0] += labels
+
+    def best(y: np.ndarray) -> float:
+        def loss(logs: np.ndarray) -> float:
+            alpha, beta = np.exp(logs)
+            covariance = np.eye(len(y)) / beta + features @ features.T / alpha
+            return -float(multivariate_normal(np.zeros(len(y)), covariance).logpdf(y))
+
+        starts = [np.zeros(2), np.array([3.0, 1.0]), np.array([-1.0, 2.0])]
+        return -min(minimize(loss, s, method="Nelder-Mead").fun for s in starts) / len(y)
+
+    expected = np.mean([best((labels == k).astype(float)) for k in (0, 1)])
+    assert log_me(features, labels) == pytest.approx(expected, abs=2e-3)
+
+
+def test_scores_prefer_features_that_separate() -> None:
+    (good, labels), (bad, _) = blobs(60, 0.5), blobs(60, 6.0)
+    for score in (log_me, h_score, n_leep):
+        assert score(good, labels) > score(bad, labels) + 0.05, score.__name__
+
+
+def test_h_score_closed_form() -> None:
+    features = np.array([[1.0], [1.0], [-1.0], [-1.0]])
+    assert h_score(features, np.array([0, 0, 1, 1])) == pytest.approx(1.0)
+    assert h_score(features, np.array([0, 1, 0, 1])) == pytest.approx(0.0)
+
+
+def test_leep_by_hand() -> None:
+    posterior = np.array([[0.8, 0.2], [0.6, 0.4], [0.1, 0.9]])
+    labels = np.array([0, 0, 1])
+    p_0 = np.array([1.4 / 1.5, 0.6 / 1.5])
+    expected = np.log([posterior[0] @ p_0, posterior[1] @ p_0, posterior[2] @ (1 - p_0)]).mean()
+    assert leep(posterior, labels) == pytest.approx(expected)
+
+
+def test_too_few_rows_are_refused() -> None:
+    with pytest.raises(DataError, match=r"\[2, 1\] rows per class"):
+        check_rows(np.array([0, 0, 1]))
+
+
+CERTAIN = np.eye(3)[np.arange(12) % 3]
+FLAT = np.full((12, 3), 1 / 3)
+COLLAPSED = np.eye(3)[np.zeros(12, int)]
+
+
+def test_target_validators_at_their_extremes() -> None:
+    def of(p: np.ndarray) -> Evidence:
+        return Evidence(p, np.zeros((12, 2)))
+
+    assert prediction_certainty(of(CERTAIN)) == pytest.approx(0.0, abs=1e-9)
+    assert prediction_certainty(of(FLAT)) == pytest.approx(-np.log(3))
+    assert class_clusters(of(CERTAIN)) == pytest.approx(1.0)
+    assert class_clusters(of(COLLAPSED)) == pytest.approx(1 / np.sqrt(3))
+    assert soft_neighbourhood_density(of(CERTAIN)) == pytest.approx(np.log(3), abs=1e-6)
+    assert soft_neighbourhood_density(of(FLAT)) == pytest.approx(np.log(11))
+    assert mixed_consistency(CERTAIN, np.arange(12) % 3) == 1.0
+
+
+def test_density_ratio_follows_the_shift() -> None:
+    generator = np.random.default_rng(0)
+    source, target = generator.normal(0, 1, (500, 1)), generator.normal(1, 1, (500, 1))
+    ratio = density_ratio(source, target)
+    exact = np.exp(source[:, 0] - 0.5)
+    assert np.corrcoef(np.log(ratio), np.log(exact))[0, 1] > 0.99
+    assert ratio.mean() == pytest.approx(1.0, abs=0.25)
+
+
+def test_control_variate_removes_the_weights_noise() -> None:
+    generator = np.random.default_rng(0)
+    raw, better = [], []
+    for _ in range(200):
+        weights = generator.exponential(size=100)
+        wrong = (generator.random(100) < 0.8).astype(float)
+        raw.append((weights * wrong).mean())
+        better.append(control_variate(weights * wrong, weights))
+    assert np.mean(better) == pytest.approx(0.8, abs=0.02)
+    assert np.std(better) < 0.7 * np.std(raw)  # √(1 - 0.64 / 0.96) = 0.58 in theory
+    assert control_variate(np.array([0.0, 1.0]), np.ones(2)) == 0.5
+
+
+def test_the_better_model_wins_with_most_validators() -> None:
+    (source, labels), (target, truth) = blobs(90, 0.7), blobs(90, 0.7, seed=1)
+
+    def evidence(flip: float) -> Evidence:
+        generator = np.random.default_rng(2)
+
+        def p(y: np.ndarray) -> np.ndarray:
+            wrong = generator.random(len(y)) < flip
+            said = np.where(wrong, generator.integers(0, 3, len(y)), y)
+            return 0.9 * np.eye(3)[said] + 0.1 / 3
+
+        return Evidence(p(truth), target, p(labels), source, labels)
+
+    good, bad = validate(evidence(0.02)), validate(evidence(0.6))
+    assert set(good) == {"certainty", "bnm", "snd", "iwv", "dev", "circv"}
+    for name in ("iwv", "dev", "circv"):
+        assert good[name] > bad[name], name
+    assert mean_ranks([good, bad])[0] < mean_ranks([good, bad])[1]
+
+
+def test_mean_ranks_share_ties() -> None:
+    assert mean_ranks([{"a": 1.0, "b": 3.0}, {"a": 1.0, "b": 4.0}]) == [1.75, 1.25]
+    assert mean_ranks([]) == []
