@@ -216,6 +216,9 @@ def _finish(result: Any, again: str) -> None:
     if result.confirmation is None:
         log_console.print(f"stopped; go on with: {again}", soft_wrap=True, highlight=False)
         raise typer.Exit(130)
+    oracle = result.leaderboard.oracle
+    if oracle is not None:
+        out_console.print(oracle.sentence, highlight=False, soft_wrap=True)
     out_console.print(
         f"\n{result.confirmation.verdict.sentence}\n", style="bold", highlight=False, soft_wrap=True
     )

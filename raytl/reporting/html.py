@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from raytl.files import write_atomically
 from raytl.reporting import plots
 from raytl.reporting.importance import Histories, importance
+from raytl.scoring.agreement import agreement
 
 
 def write_report(run: Path) -> Path:
@@ -31,6 +32,8 @@ def write_report(run: Path) -> Path:
         board=board,
         confirmation=confirmation,
         selected=selected,
+        ranking=_ranking(run, board),
+        ranked_by_validators=any(row["mean_rank"] for row in board["trials"]),
         environment=_read(run / "environment.json"),
         study_text=(run / "study.yaml").read_text(encoding="utf-8"),
         mattered=mattered,
@@ -51,6 +54,24 @@ def write_report(run: Path) -> Path:
     )
     write_atomically(run / "report.html", text)
     return run / "report.html"
+
+
+def _ranking(run: Path, board: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the source models' scores before training beside what their best trials reached."""
+    if not (run / "ranking.json").exists():
+        return None
+    scored = _read(run / "ranking.json")
+    sign = 1 if board["objective"]["mode"] == "max" else -1
+    realised: dict[str, float] = {}
+    for row in board["trials"]:
+        if row["status"] == "completed" and not row["control"]:
+            name, value = row["config"]["source_model"], sign * row["objective"]
+            realised[name] = max(value, realised.get(name, value))
+    return {
+        "scored": scored,
+        "realised": {name: sign * value for name, value in realised.items()},
+        "agreement": agreement(scored, realised),
+    }
 
 
 def _read(path: Path) -> Any:

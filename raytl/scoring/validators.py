@@ -114,11 +114,14 @@ def circular(evidence: Evidence) -> float:
     return float((back == evidence.source_y_S).mean())
 
 
-def mixed_consistency(mixed_p_NK: np.ndarray, predicted_N: np.ndarray) -> float:
+def mixed_consistency(mixed_p_NK: np.ndarray, ours_N: np.ndarray, theirs_N: np.ndarray) -> float:
     """MixVal: how often the prediction on a mix of two target images is that of the image that
-    dominates it, in [0, 1] (Hu et al. 2023, "Mixed Samples as Probes for Unsupervised Model
-    Selection in Domain Adaptation", eq. 1 and 2)."""
-    return float((mixed_p_NK.argmax(1) == predicted_N).mean())
+    dominates it, in [0, 1]; the mean over pairs predicted alike and pairs predicted differently
+    (Hu et al. 2023, "Mixed Samples as Probes for Unsupervised Model Selection in Domain
+    Adaptation", section 3.2). `ours_N`: predictions of the dominating images, `theirs_N`: of the
+    others."""
+    agrees, alike = mixed_p_NK.argmax(1) == ours_N, ours_N == theirs_N
+    return float(np.mean([agrees[pairs].mean() for pairs in (alike, ~alike) if pairs.any()]))
 
 
 def mixed(evidence: Evidence) -> float:
@@ -149,15 +152,3 @@ def validate(evidence: Evidence) -> dict[str, float]:
     if evidence.source_features_SD is not None:
         validators |= WITH_A_SOURCE
     return {name: validator(evidence) for name, validator in validators.items()}
-
-
-def mean_ranks(scores: list[dict[str, float]]) -> list[float]:
-    """Return each candidate's mean rank over the validators that all candidates have; 1 is best,
-    ties share their mean rank."""
-    names = set.intersection(*(set(score) for score in scores)) if scores else set()
-    if not names:
-        return [1.0] * len(scores)
-    from scipy.stats import rankdata
-
-    ranks = [rankdata([-score[name] for score in scores]) for name in sorted(names)]
-    return [float(rank) for rank in np.mean(ranks, axis=0)]

@@ -14,6 +14,7 @@ from ray.tune.experiment import Trial
 
 from raytl.config import Study
 from raytl.files import write_atomically
+from raytl.scoring.classification import class_recall
 from raytl.sweeping.leaderboard import error_text
 from raytl.sweeping.objective import objective_metric
 from raytl.sweeping.statistics import (
@@ -32,6 +33,8 @@ class Run(_Part):
 
     seed: int
     accuracy: float | None
+    macro_f1: float | None
+    calibration_error: float | None
     objective: float | None
     seconds: float
     folder: str
@@ -39,8 +42,8 @@ class Run(_Part):
 
 
 class Candidate(_Part):
-    """One configuration over its seeds. `confusion` counts test rows, true by predicted class,
-    summed over seeds."""
+    """One configuration over its seeds. `mean` is of the accuracy; `confusion` counts test rows,
+    true by predicted class, summed over seeds; `recall` is each class's, of those counts."""
 
     name: str
     trial: str
@@ -51,8 +54,12 @@ class Candidate(_Part):
     n: int
     mean: float | None
     standard_error: float | None
+    macro_f1: float | None
+    calibration_error: float | None
     objective: float | None
+    trainable_parameters: int | None
     confusion: list[list[int]] | None
+    recall: list[float | None] | None
 
 
 class Comparison(_Part):
@@ -137,6 +144,8 @@ def _candidate(trials: list[Trial], study: Study, run: Path) -> Candidate:
             Run(
                 seed=trial.config["seed_index"],
                 accuracy=accuracy,
+                macro_f1=result.get("test/macro_f1"),
+                calibration_error=result.get("test/calibration_error"),
                 objective=result.get(metric) if accuracy is not None else None,
                 seconds=float(result.get("time_total_s", 0.0)),
                 folder=folder,
@@ -144,7 +153,7 @@ def _candidate(trials: list[Trial], study: Study, run: Path) -> Candidate:
             )
         )
     accuracies = [r.accuracy for r in runs if r.accuracy is not None]
-    objectives = [r.objective for r in runs if r.objective is not None]
+    confusion = _sum(confusions) if confusions else None
     mean, error = mean_and_standard_error(accuracies) if accuracies else (None, None)
     config = trials[0].config
     return Candidate(
@@ -156,9 +165,18 @@ def _candidate(trials: list[Trial], study: Study, run: Path) -> Candidate:
         n=len(accuracies),
         mean=mean,
         standard_error=error if len(accuracies) > 1 else None,
-        objective=sum(objectives) / len(objectives) if objectives else None,
-        confusion=_sum(confusions) if confusions else None,
+        macro_f1=_mean([r.macro_f1 for r in runs]),
+        calibration_error=_mean([r.calibration_error for r in runs]),
+        objective=_mean([r.objective for r in runs]),
+        trainable_parameters=(trials[0].last_result or {}).get("trainable_parameters"),
+        confusion=confusion,
+        recall=class_recall(confusion) if confusion else None,
     )
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _sum(matrices: list[list[list[int]]]) -> list[list[int]]:

@@ -13,6 +13,7 @@ from ray.tune.experiment import Trial
 
 from raytl.config import Study
 from raytl.files import write_atomically
+from raytl.scoring.ensemble import mean_ranks
 from raytl.sweeping.objective import ObjectiveMetric, objective_metric
 from raytl.sweeping.selection import trial_name
 
@@ -20,7 +21,8 @@ Status = Literal["completed", "stopped early", "failed", "unfinished"]
 
 
 class Row(BaseModel):
-    """One trial. `objective` is the last epoch's value: nobody picks the luckiest epoch."""
+    """One trial. `objective` is the last epoch's value: nobody picks the luckiest epoch.
+    `mean_rank`: over all validators, among the completed trials; 1 is best."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -29,6 +31,7 @@ class Row(BaseModel):
     control: str | None
     status: Status
     objective: float | None
+    mean_rank: float | None = None
     epochs: int
     seconds: float
     config: dict[str, Any]
@@ -38,6 +41,33 @@ class Row(BaseModel):
     error: str | None
     log: str | None
     folder: str
+
+
+class Oracle(BaseModel):
+    """What target labels, which no trial may see, would have chosen among the searched trials.
+
+    Accuracies on the target's validation rows; `gap` is what the honest choice misses, ≥ 0.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    trial: str
+    accuracy: float
+    chosen: str
+    chosen_accuracy: float
+
+    @property
+    def gap(self) -> float:
+        return self.accuracy - self.chosen_accuracy
+
+    @property
+    def sentence(self) -> str:
+        """The oracle beside the honest choice, in words."""
+        return (
+            f"oracle (target labels that no trial saw): trial {self.trial} with "
+            f"{100 * self.accuracy:.1f} %; chosen without labels: trial {self.chosen} with "
+            f"{100 * self.chosen_accuracy:.1f} %, a gap of {100 * self.gap:.1f} points"
+        )
 
 
 class Leaderboard(BaseModel):
@@ -50,6 +80,7 @@ class Leaderboard(BaseModel):
     labels: str | int
     state: Literal["complete", "stopped"]
     seconds: float
+    oracle: Oracle | None
     trials: list[Row]
 
     @property
@@ -72,12 +103,14 @@ def build_leaderboard(
         labels=study.target_domain.labels,
         state="complete" if finished else "stopped",
         seconds=sum(row.seconds for row in rows),
+        oracle=_oracle(rows),
         trials=rows,
     )
 
 
 def _rank(rows: list[Row], objective: ObjectiveMetric) -> list[Row]:
     order = {"completed": 0, "stopped early": 1, "unfinished": 2, "failed": 3}
+    rows = _with_mean_ranks(rows)
     sign = -1 if objective.mode == "max" else 1
 
     def key(row: Row) -> tuple[int, float, str]:
@@ -90,6 +123,32 @@ def _rank(rows: list[Row], objective: ObjectiveMetric) -> list[Row]:
         row.model_copy(update={"rank": rank}) for rank, row in enumerate(sorted(ranked, key=key), 1)
     ]
     return numbered + sorted(rest, key=key)
+
+
+def _with_mean_ranks(rows: list[Row]) -> list[Row]:
+    scores = {row.trial: _validators(row) for row in rows if row.status == "completed"}
+    scores = {trial: score for trial, score in scores.items() if score}
+    mean_rank = dict(zip(scores, mean_ranks(list(scores.values())), strict=True))
+    return [row.model_copy(update={"mean_rank": mean_rank.get(row.trial)}) for row in rows]
+
+
+def _validators(row: Row) -> dict[str, float]:
+    return {k: v for k, v in row.metrics.items() if k.startswith("target/validator/")}
+
+
+def _oracle(rows: list[Row]) -> Oracle | None:
+    """`rows` are ranked. None where target labels are the objective, or nothing was searched."""
+    name = "oracle/target_validation_accuracy"
+    known = [r for r in rows if r.status == "completed" and not r.control and name in r.metrics]
+    if not known:
+        return None
+    best = max(known, key=lambda row: row.metrics[name])
+    return Oracle(
+        trial=best.trial,
+        accuracy=best.metrics[name],
+        chosen=known[0].trial,
+        chosen_accuracy=known[0].metrics[name],
+    )
 
 
 def _row(trial: Trial, study: Study, objective: ObjectiveMetric, run: Path) -> Row:
@@ -141,7 +200,7 @@ def save_leaderboard(leaderboard: Leaderboard, run: Path) -> None:
     write_atomically(run / "leaderboard.json", json.dumps(data, indent=1))
     keys = list(dict.fromkeys(key for row in leaderboard.trials for key in row.config))
     metrics = sorted({key for row in leaderboard.trials for key in row.metrics})
-    plain = ["rank", "trial", "control", "status", "objective", "epochs", "seconds"]
+    plain = ["rank", "trial", "control", "status", "objective", "mean_rank", "epochs", "seconds"]
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow([*plain, *keys, *metrics, "error", "log"])

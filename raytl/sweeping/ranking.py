@@ -3,12 +3,10 @@
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
-from scipy.stats import weightedtau
 
 from raytl.data.dataset import Dataset
 from raytl.errors import ConfigError
@@ -95,17 +93,3 @@ def save_ranking(ranking: list[Ranked], file: Path) -> None:
 def load_ranking(file: Path) -> list[Ranked]:
     """Read what `save_ranking` wrote."""
     return [Ranked.model_validate(row) for row in json.loads(file.read_text(encoding="utf-8"))]
-
-
-def agreement(ranking: list[dict[str, Any]], realised: dict[str, float]) -> dict[str, float]:
-    """Return for each score the weighted τ (Vigna 2015, as LogME's authors use it) between its
-    order and the realised one: source model → its best value, more is better. Empty with fewer
-    than two source models that were tried."""
-    rows = [row for row in ranking if row["source_model"] in realised]
-    if len(rows) < 2:
-        return {}
-    truth = [realised[row["source_model"]] for row in rows]
-    return {
-        score: float(weightedtau([row["scores"][score] for row in rows], truth).statistic)
-        for score in rows[0]["scores"]
-    }

@@ -1,6 +1,6 @@
 """Evaluation of a model on one pass over a feed.
 
-Legend: B batch, C channels, H height, W width, K classes.
+Legend: B batch, C channels, H height, W width, K classes, M confidence bins.
 """
 
 from collections.abc import Callable
@@ -11,23 +11,35 @@ from torch.nn import functional as F
 
 from raytl.data.feed import Feed
 from raytl.models.transfer_model import TransferModel
+from raytl.scoring.classification import macro_f1
 
 Transform = Callable[[torch.Tensor], torch.Tensor]
+CONFIDENCE_BINS = 15
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one pass gives. `confusion` is K × K counts, true rows by predicted columns."""
+    """What one pass gives. `confusion` is K × K counts, true rows by predicted columns.
+
+    `calibration_error` is the expected calibration error, in [0, 1] (Guo et al. 2017, eq. 5): the
+    mean over rows of |accuracy - confidence| of the row's bin, in 15 bins of equal width.
+    """
 
     rows: int
     loss: float  # mean cross-entropy, nats
     entropy: float  # mean prediction entropy, nats; uses no label
     confusion: list[list[int]]
+    calibration_error: float
 
     @property
     def accuracy(self) -> float:
         """Fraction of correct rows, in [0, 1]."""
         return sum(row[k] for k, row in enumerate(self.confusion)) / self.rows
+
+    @property
+    def macro_f1(self) -> float:
+        """Mean of the classes' F1, in [0, 1]."""
+        return macro_f1(self.confusion)
 
 
 @torch.inference_mode()
@@ -45,6 +57,7 @@ def evaluate(
     model.eval()
     rows, loss, entropy = 0, torch.zeros((), device=device), torch.zeros((), device=device)
     pairs = torch.zeros(0, dtype=torch.long, device=device)
+    surplus_M = torch.zeros(CONFIDENCE_BINS, device=device)
     num_classes = 0
     for batch in feed.eval_batches():
         assert batch.y is not None
@@ -56,8 +69,12 @@ def evaluate(
         rows += len(y_B)
         loss += F.nll_loss(log_p_BK, y_B, reduction="sum")
         entropy -= (log_p_BK.exp() * log_p_BK).sum()
-        counts = torch.bincount(y_B * num_classes + log_p_BK.argmax(1), minlength=num_classes**2)
+        top_B, predicted_B = log_p_BK.max(1)
+        bin_B = (top_B.exp() * CONFIDENCE_BINS).ceil().long().clamp(1, CONFIDENCE_BINS) - 1
+        surplus_M.index_add_(0, bin_B, (predicted_B == y_B).float() - top_B.exp())
+        counts = torch.bincount(y_B * num_classes + predicted_B, minlength=num_classes**2)
         pairs = counts if not len(pairs) else pairs + counts
     model.train(was_training)
     confusion = pairs.view(num_classes, num_classes).tolist()
-    return Evaluation(rows, float(loss) / rows, float(entropy) / rows, confusion)
+    calibration_error = float(surplus_M.abs().sum()) / rows
+    return Evaluation(rows, float(loss) / rows, float(entropy) / rows, confusion, calibration_error)

@@ -35,7 +35,8 @@ def gather(
     model.eval()
     x = _inputs(target, transform, device)
     target_p, target_features = _outputs(model, x, of_source=False)
-    partner = torch.roll(torch.arange(len(x)), 1)
+    partner = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    predicted = target_p.argmax(1)
     mixed_p, _ = _outputs(model, MIX * x + (1 - MIX) * x[partner], of_source=False)
     evidence: dict[str, np.ndarray] = {}
     if source is not None:
@@ -45,7 +46,7 @@ def gather(
     return Evidence(
         target_p_NK=target_p,
         target_features_ND=target_features,
-        mixed_agreement=mixed_consistency(mixed_p, target_p.argmax(1)),
+        mixed_agreement=mixed_consistency(mixed_p, predicted, predicted[partner.numpy()]),
         **evidence,
     )
 

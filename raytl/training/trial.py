@@ -329,6 +329,8 @@ def _test(
     result = evaluate_split(study, parts, study.target_domain.splits.test, device, make)
     return {
         "test/accuracy": result.accuracy,
+        "test/macro_f1": result.macro_f1,
+        "test/calibration_error": result.calibration_error,
         "test/rows": result.rows,
         "test/confusion": result.confusion,
     }

@@ -31,6 +31,7 @@ def row(index: int, **more: Any) -> dict[str, Any]:
         "control": None,
         "status": "completed",
         "objective": 0.5,
+        "mean_rank": None,
         "epochs": 2,
         "seconds": 1.0,
         "searched": sorted(more.get("config", {})),
@@ -77,6 +78,7 @@ def write_run(run: Path, rows: list[dict[str, Any]], state: str = "stopped") -> 
         "labels": 10,
         "state": state,
         "seconds": 1.0,
+        "oracle": None,
         "trials": rows,
     }
     environment = {
@@ -129,3 +131,30 @@ def test_images_are_read_back_from_tensorboards_files(tmp_path: Path) -> None:
     write_images(tmp_path, {"target domain": np.zeros((2, 8, 8, 1), np.uint8)})
     events = EventAccumulator(str(tmp_path / "tensorboard" / "images")).Reload()
     assert events.Tags()["images"] == ["target domain"]
+
+
+def test_the_predicted_order_of_source_models_stands_beside_the_realised_one(
+    tmp_path: Path,
+) -> None:
+    rows = [row(0, objective=0.9, config={"source_model": "a"})]
+    rows += [row(1, objective=0.5, config={"source_model": "b"})]
+    run = write_run(tmp_path / "run", rows)
+    scored = [
+        {"source_model": name, "scores": {"log_me": s}, "seconds": {"features": 0.5}, "rows": 20}
+        for name, s in [("a", 0.1), ("b", 0.7), ("c", 0.2)]
+    ]
+    (run / "ranking.json").write_text(json.dumps(scored))
+    text = write_report(run).read_text()
+    assert "predicted and realised" in text
+    assert "<td>weighted τ</td><td>-1.00</td>" in text
+    assert "not tried" in text
+
+
+def test_the_oracle_is_called_oracle(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", [row(0, mean_rank=1.5)])
+    board = json.loads((run / "leaderboard.json").read_text())
+    board["oracle"] = {"trial": "7", "accuracy": 0.9, "chosen": "0", "chosen_accuracy": 0.8}
+    (run / "leaderboard.json").write_text(json.dumps(board))
+    text = write_report(run).read_text()
+    assert "Oracle (target labels that no trial saw): trial 7 with 90.0 %" in text
+    assert "mean rank of validators" in text

@@ -6,13 +6,13 @@ from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
 from raytl.errors import DataError
+from raytl.scoring.ensemble import mean_ranks
 from raytl.scoring.transferability import check_rows, h_score, leep, log_me, n_leep
 from raytl.scoring.validators import (
     Evidence,
     class_clusters,
     control_variate,
     density_ratio,
-    mean_ranks,
     mixed_consistency,
     prediction_certainty,
     soft_neighbourhood_density,
@@ -86,7 +86,13 @@ def test_target_validators_at_their_extremes() -> None:
     assert class_clusters(of(COLLAPSED)) == pytest.approx(1 / np.sqrt(3))
     assert soft_neighbourhood_density(of(CERTAIN)) == pytest.approx(np.log(3), abs=1e-6)
     assert soft_neighbourhood_density(of(FLAT)) == pytest.approx(np.log(11))
-    assert mixed_consistency(CERTAIN, np.arange(12) % 3) == 1.0
+
+
+def test_mixval_weighs_pairs_alike_and_pairs_that_differ_the_same() -> None:
+    mixed_p = np.eye(3)[[0, 1, 2, 0]]
+    ours, theirs = np.array([0, 1, 2, 1]), np.array([0, 1, 2, 2])
+    assert mixed_consistency(mixed_p, ours, theirs) == 0.5  # 3 of 3 alike, 0 of 1 different
+    assert mixed_consistency(mixed_p, ours, ours) == 0.75
 
 
 def test_density_ratio_follows_the_shift() -> None:

@@ -1,0 +1,79 @@
+"""Source models ranked before training, and what the search does with the order."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from scipy.stats import weightedtau
+
+import raytl
+from raytl.config import Study
+from raytl.errors import ConfigError
+from raytl.scoring.agreement import agreement
+from raytl.sweeping.objective import objective_metric
+from raytl.sweeping.preflight import preflight
+from raytl.sweeping.ranking import load_ranking, order
+from raytl.sweeping.searcher import StudySearch
+
+MODELS = {
+    "narrow": {"backbone": "small_cnn", "args": {"width": 2}},
+    "wide": {"backbone": "small_cnn", "args": {"width": 8}},
+}
+SPACE = {
+    "source_model": {"choice": ["narrow", "wide"]},
+    "optimizer.lr": {"float": [1e-3, 1e-1], "log": True},
+}
+
+
+def test_every_source_model_is_scored_and_its_cost_told(
+    tiny_study: Callable[..., Study], tmp_path: Path
+) -> None:
+    study = tiny_study(source_models=MODELS, space=SPACE, search={"trials": 4})
+    ranking = raytl.rank(study, out=tmp_path / "ranking.json")
+    assert [ranked.source_model for ranked in ranking] == ["narrow", "wide"]
+    assert ranking[0].rows == 16  # of 20 labelled rows; a fifth is held out
+    assert set(ranking[0].scores) == {"size", "log_me", "h_score", "n_leep"}
+    assert set(ranking[0].seconds) == {"features", "log_me", "h_score", "n_leep"}
+    assert order(ranking, "size") == ["wide", "narrow"]
+    assert load_ranking(tmp_path / "ranking.json") == ranking
+    assert raytl.rank(study)[1].scores == ranking[1].scores
+
+
+def test_ranking_needs_target_labels(
+    tiny_study: Callable[..., Study], domains: tuple[Path, Path]
+) -> None:
+    study = tiny_study(target_domain={"dataset": domains[1], "labels": "none"})
+    with pytest.raises(ConfigError, match=r"needs target labels, but target_domain\.labels is non"):
+        raytl.rank(study)
+
+
+def test_promising_source_models_are_tried_first(tiny_study: Callable[..., Study]) -> None:
+    study = tiny_study(
+        source_models=MODELS, space=SPACE, search={"trials": 4, "control_tries": 1, "seed": 0}
+    )
+    space = preflight(study).space
+    search = StudySearch(study, space, objective_metric(study), promising=["wide", "narrow"])
+    suggested = [search.suggest(f"trial-{index}") for index in range(search.num_searched)]
+    searched = [s for s in suggested if isinstance(s, dict) and s["control"] is None]
+    assert [s["trial"]["source_model"] for s in searched[:2]] == ["narrow", "wide"]  # 0 is default
+    assert searched[0]["trial"]["optimizer.lr"] == searched[1]["trial"]["optimizer.lr"]
+
+
+def test_agreement_is_the_weighted_tau() -> None:
+    ranking = [
+        {"source_model": name, "scores": {"log_me": float(score), "size": float(-score)}}
+        for name, score in zip("abcd", (3, 1, 2, 9), strict=True)
+    ]
+    realised = {"a": 0.9, "b": 0.3, "c": 0.5}
+    found = agreement(ranking, realised)
+    assert found["log_me"] == pytest.approx(1.0)
+    assert found["size"] == pytest.approx(weightedtau([-3, -1, -2], [0.9, 0.3, 0.5]).statistic)
+    assert agreement(ranking, {"a": 0.9}) == {}
+
+
+@pytest.mark.parametrize("name", ["iwv", "dev", "circv"])
+def test_validators_on_source_rows_are_for_unlabelled_targets(
+    tiny_study: Callable[..., Study], name: str
+) -> None:
+    with pytest.raises(ValueError, match=f"{name} reads labelled source rows"):
+        tiny_study(search={"objective": name})

@@ -1,0 +1,81 @@
+"""What one pass measures, against scikit-learn and by hand."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import confusion_matrix, f1_score, recall_score
+
+from raytl.config import MapperConfig
+from raytl.data.feed import Batch
+from raytl.models.backbones import build_backbone
+from raytl.models.mappers import build_mapper
+from raytl.models.transfer_model import TransferModel
+from raytl.scoring.classification import class_recall, macro_f1
+from raytl.training.evaluation import evaluate
+
+
+def test_confusion_scores_are_scikit_learns() -> None:
+    generator = np.random.default_rng(0)
+    truth, said = generator.integers(0, 4, 60), generator.integers(0, 5, 60)
+    confusion = confusion_matrix(truth, said, labels=range(6)).tolist()
+    f1 = f1_score(truth, said, labels=range(6), average="macro", zero_division=0)
+    assert macro_f1(confusion) == pytest.approx(f1)
+    recall = recall_score(truth, said, labels=range(4), average=None)
+    assert class_recall(confusion) == [*(pytest.approx(r) for r in recall), None, None]
+
+
+class Logits:
+    """A feed whose rows are logits already."""
+
+    def __init__(self, logits: torch.Tensor, y: torch.Tensor) -> None:
+        self.logits, self.y = logits, y
+
+    rows, batch_size = 0, 7
+
+    def train_batches(self, start_step: int = 0) -> Iterator[Batch]:
+        raise AssertionError("evaluation never trains")
+
+    def eval_batches(self) -> Iterator[Batch]:
+        for i in range(0, len(self.y), 7):
+            yield Batch(
+                self.logits[i : i + 7], self.y[i : i + 7], torch.arange(len(self.y))[i : i + 7]
+            )
+
+
+def reads_logits() -> TransferModel:
+    backbone = build_backbone("small_cnn", (1, 8, 8))
+    mapper = build_mapper(MapperConfig(), backbone.feature_dim)
+    model = TransferModel(backbone, mapper, torch.nn.Identity(), (), transferred=False)
+    model.reads = "features"
+    return model
+
+
+def test_one_pass_measures_accuracy_loss_entropy_and_calibration() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = 2 * torch.randn(100, 5, generator=generator)
+    y = torch.randint(0, 5, (100,), generator=generator)
+    result = evaluate(reads_logits(), Logits(logits, y), torch.Tensor.float, torch.device("cpu"))
+
+    p = logits.double().softmax(1).numpy()
+    said, confidence, truth = p.argmax(1), p.max(1), y.numpy()
+    assert result.rows == 100
+    assert result.accuracy == pytest.approx((said == truth).mean())
+    assert result.loss == pytest.approx(-np.log(p[np.arange(100), truth]).mean(), rel=1e-5)
+    assert result.entropy == pytest.approx(-(p * np.log(p)).sum(1).mean(), rel=1e-5)
+    assert result.confusion == confusion_matrix(truth, said).tolist()
+    bins = np.minimum(np.ceil(confidence * 15), 15)
+    expected = sum(
+        (bins == b).mean() * abs((said == truth)[bins == b].mean() - confidence[bins == b].mean())
+        for b in np.unique(bins)
+    )
+    assert result.calibration_error == pytest.approx(expected, rel=1e-4)
+
+
+def test_certain_and_always_wrong_is_the_worst_calibration() -> None:
+    logits = 100 * torch.eye(5)[torch.arange(20) % 5]
+    feed = Logits(logits, (torch.arange(20) + 1) % 5)
+    result = evaluate(reads_logits(), feed, torch.Tensor.float, torch.device("cpu"))
+    assert result.calibration_error == pytest.approx(1.0)
+    assert result.macro_f1 == 0.0
