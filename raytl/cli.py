@@ -168,7 +168,9 @@ def pretrain(
         dataset, backbone, out, epochs=epochs, batch_size=batch_size,
         optimizer=OptimizerConfig(lr=lr), seed=seed, force=force, progress=show,
     )  # fmt: skip
-    out_console.print(f"{out}: {backbone}, {spec.blocks} blocks, {spec.score}", highlight=False)
+    out_console.print(
+        f"{out}: {backbone}, {spec.blocks} blocks, {spec.score_text}", highlight=False
+    )
 
 
 @app.command()
@@ -219,9 +221,13 @@ def _finish(result: Any, again: str) -> None:
     oracle = result.leaderboard.oracle
     if oracle is not None:
         out_console.print(oracle.sentence, highlight=False, soft_wrap=True)
-    out_console.print(
-        f"\n{result.confirmation.verdict.sentence}\n", style="bold", highlight=False, soft_wrap=True
-    )
+    verdict, recommended = result.confirmation.verdict, result.confirmation.recommended
+    out_console.print(f"\n{verdict.sentence}", style="bold", highlight=False, soft_wrap=True)
+    if verdict.against_plain is not None:
+        out_console.print(verdict.against_plain, highlight=False, soft_wrap=True)
+    if recommended is not None:
+        exported = f"exported:    {result.run / 'best'} ({recommended.name})"
+        out_console.print(f"\n{exported}", soft_wrap=True, highlight=False)
     out_console.print(f"report:      {result.run / 'report.html'}", soft_wrap=True, highlight=False)
     out_console.print(f"tensorboard --logdir {result.run}", soft_wrap=True, highlight=False)
 

@@ -49,7 +49,7 @@ def run_demo(out: Path, *, resume: bool, say: Callable[[str], None]) -> StudyRes
         if not (out / "sources" / name).exists():
             stamp(f"pretraining {name} ({backbone}) on the rendered digits")
             spec = verbs.pretrain(rendered, backbone, out / "sources" / name, epochs=epochs)
-            stamp(f"{name}: {spec.score}")
+            stamp(f"{name}: {spec.score_text}")
     stamp("searching; the first results take some seconds")
     result = verbs.sweep(_study_in(out), out / "run", resume=resume)
     stamp("done")

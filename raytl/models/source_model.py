@@ -53,6 +53,12 @@ class SourceSpec(BaseModel):
     head: HeadConfig | None = None
     weights_sha256: str | None = None  # None: fresh weights
 
+    @property
+    def score_text(self) -> str:
+        """The score in words."""
+        known = {key: value for key, value in (self.score or {}).items() if value is not None}
+        return ", ".join(f"{key.replace('_', ' ')} {value:.4f}" for key, value in known.items())
+
 
 @dataclass
 class SourceModel:

@@ -18,6 +18,7 @@ from raytl.scoring.classification import class_recall
 from raytl.sweeping.leaderboard import error_text
 from raytl.sweeping.objective import objective_metric
 from raytl.sweeping.statistics import (
+    WITHOUT_TRANSFER,
     mean_and_standard_error,
     paired_difference,
     verdict_sentence,
@@ -75,11 +76,15 @@ class Comparison(_Part):
 
 
 class Verdict(_Part):
-    """The answer to: does it help?"""
+    """The answer to: does it help? `kind` and `sentence` compare the selected candidate with the
+    controls that transfer nothing, `against_plain` with those that transfer plainly
+    (linear_probe, target_only). `better_control` is the strongest control that it is worse than.
+    """
 
     kind: str
     sentence: str
-    control: str | None = None  # the candidate that the selected one is compared with
+    against_plain: str | None = None
+    better_control: str | None = None
 
 
 class Confirmation(_Part):
@@ -101,9 +106,9 @@ class Confirmation(_Part):
 
     @property
     def recommended(self) -> Candidate | None:
-        """The selected candidate, or the control where transfer hurts."""
-        control = next((c for c in self.candidates if c.name == self.verdict.control), None)
-        return control if self.verdict.kind == "hurts" else self.selected
+        """The selected candidate, or the control that is better."""
+        names = {c.name: c for c in self.candidates}
+        return names.get(self.verdict.better_control or "", self.selected)
 
 
 def build_confirmation(
@@ -234,19 +239,26 @@ def _what(candidate: Candidate) -> str:
 
 
 def _verdict(candidates: list[Candidate], comparisons: list[Comparison]) -> Verdict:
-    """The selected candidate against the strongest control: the one with the best mean test
-    accuracy, which is the choice that flatters transfer least."""
+    """The selected candidate against the strongest control that transfers nothing and against the
+    strongest that transfers plainly. Strongest is the best mean test accuracy: the choice that
+    flatters the candidate least."""
     selected = next((c for c in candidates if c.selected), None)
-    controls = {c.control: c.mean for c in candidates if c.control is not None}
+    means = {c.control: c.mean or 0.0 for c in candidates if c.control is not None}
     ours = [c for c in comparisons if selected is not None and c.candidate == selected.name]
-    if not ours:
+    ours.sort(key=lambda comparison: -means[comparison.control])
+    without = next((c for c in ours if c.control in WITHOUT_TRANSFER), None)
+    plain = next((c for c in ours if c.control not in WITHOUT_TRANSFER), None)
+    if without is None:
         return Verdict(
             kind="unknown",
             sentence="no verdict: too few of the confirmed trials or controls ended well",
         )
-    strongest = max(ours, key=lambda c: controls[c.control] or 0.0)
+    better = next((c for c in ours if c.verdict == "hurts"), None)
     return Verdict(
-        kind=strongest.verdict, sentence=strongest.sentence, control=f"{strongest.control} control"
+        kind=without.verdict,
+        sentence=without.sentence,
+        against_plain=None if plain is None else plain.sentence,
+        better_control=None if better is None else f"{better.control} control",
     )
 
 

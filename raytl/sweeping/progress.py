@@ -56,11 +56,12 @@ class ProgressCallback(Callback):
         phase, count = trial.config["phase"], trial.config["count"]
         self.done[phase] = self.done.get(phase, 0) + 1
         config = trial.config["trial"]
-        epochs = (trial.last_result or {}).get("training_iteration", 0)
+        result = trial.last_result or {}
+        epochs, frozen = result.get("training_iteration", 0), result.get("frozen_blocks", "?")
         line = (
             f"{time.strftime('%H:%M:%S')} {phase} {self.done[phase]}/{count}  {folder_name(trial)}:"
-            f" {config['recipe']} from {config['source_model']}, frozen {config['frozen_depth']}, "
-            f"mapper {config['mapper']}: {self.objective.label} {outcome} after {epochs} epochs"
+            f" {config['recipe']} from {config['source_model']}, {frozen} blocks frozen, "
+            f"mapper {config['mapper']}: {self.objective.label} {outcome} after epoch {epochs}"
         )
         assert self._progress is not None
         self._progress.console.print(line, highlight=False, soft_wrap=True)

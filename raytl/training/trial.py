@@ -213,8 +213,8 @@ def run_trial(
     """
     on = torch.device(device)
     parts = build_trial(study, trial, seed)
-    parts.model.to(on, memory_format=torch.channels_last)
-    parts.recipe.to(on, memory_format=torch.channels_last)
+    for module in (parts.model, parts.recipe):
+        module.to(on).to(memory_format=torch.channels_last)
     optimizer = build_optimizer(trial, parts.model, parts.recipe)
     done = 0
     if resume_from is not None:

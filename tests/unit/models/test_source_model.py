@@ -113,6 +113,7 @@ def test_local_torchvision_weights(tmp_path: Path, wrap: str) -> None:
     assert model.spec.normalization.mean == (0.485, 0.456, 0.406)
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_weights_that_cannot_be_used(tmp_path: Path) -> None:
     def load(name: str, backbone: str = "small_cnn") -> None:
         config = SourceModelConfig(backbone=backbone, weights=str(tmp_path / name))
