@@ -22,7 +22,8 @@ def multi_kernel_mmd(source_SD: Tensor, target_TD: Tensor) -> Tensor:
     """
     rows = torch.cat([source_SD, target_TD])
     count, sources = len(rows), len(source_SD)
-    squared = (rows.unsqueeze(1) - rows.unsqueeze(0)).square().sum(2)
+    norms = rows.square().sum(1)
+    squared = (norms[:, None] + norms[None, :] - 2.0 * rows @ rows.T).clamp(min=0.0)
     mean = squared.detach().sum() / (count * (count - 1))
     kernel = torch.stack([torch.exp(-squared / (scale * mean)) for scale in KERNELS]).mean(0)
     within_s, within_t = kernel[:sources, :sources], kernel[sources:, sources:]

@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 LARGEST_RATIO = 20.0
 NEIGHBOUR_TEMPERATURE = 0.05
+CLASSIFIER = {"C": 0.1, "max_iter": 2000, "tol": 1e-3}
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def density_ratio(source_SD: np.ndarray, target_ND: np.ndarray) -> np.ndarray:
     rows = np.concatenate([source_SD, target_ND])
     domain = np.repeat([0, 1], [len(source_SD), len(target_ND)])
     scaled = StandardScaler().fit_transform(rows)
-    classifier = LogisticRegression(C=0.1, max_iter=200).fit(scaled, domain)
+    classifier = LogisticRegression(**CLASSIFIER).fit(scaled, domain)
     odds = np.exp(classifier.decision_function(scaled[: len(source_SD)]))
     return np.minimum(odds * len(source_SD) / len(target_ND), LARGEST_RATIO)
 
@@ -109,7 +110,7 @@ def circular(evidence: Evidence) -> float:
         return float((evidence.source_y_S == predicted[0]).mean())
     scaler = StandardScaler().fit(evidence.target_features_ND)
     rows = scaler.transform(evidence.target_features_ND)
-    classifier = LogisticRegression(C=0.1, max_iter=200).fit(rows, predicted)
+    classifier = LogisticRegression(**CLASSIFIER).fit(rows, predicted)
     back = classifier.predict(scaler.transform(evidence.source_features_SD))
     return float((back == evidence.source_y_S).mean())
 
