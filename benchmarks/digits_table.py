@@ -22,6 +22,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from raytl.errors import TrainingError
+
 DIRECTIONS = {"mnist→usps": ("mnist", "usps"), "usps→mnist": ("usps", "mnist")}
 NETWORK = {"source_model": "lenet", "mapper": "mlp", "optimizer.lr": 0.02}
 CONFIGS: dict[str, list[dict[str, Any]]] = {
@@ -31,7 +33,7 @@ CONFIGS: dict[str, list[dict[str, Any]]] = {
     "dan": [{"alignment_lambda": 0.3}, {"alignment_lambda": 1.0}],
     "deep_coral": [{"alignment_lambda": 10.0}, {"alignment_lambda": 100.0}],
     "mcc": [{"alignment_lambda": 0.3}, {"alignment_lambda": 1.0}],
-    "mdd": [{"adversarial_lambda": 0.2}, {"adversarial_lambda": 1.0}],
+    "mdd": [{"adversarial_lambda": 0.03}, {"adversarial_lambda": 0.1}],
     "adda": [{"adversarial_lambda": 0.03}, {"adversarial_lambda": 0.3}],
 }
 # Transfer-Learning-Library v0.3, LeNet, selected on the labelled target.
@@ -111,6 +113,9 @@ def fill(args: argparse.Namespace, budget: dict[str, int]) -> list[Record]:
         data = str(args.data.resolve())
         futures = [pool.submit(one_run, data, *key, budget) for key in missing]
         for future in as_completed(futures):
+            if isinstance(future.exception(), TrainingError):
+                print(f"left out, a run diverged: {future.exception()}", flush=True)
+                continue
             record = future.result()
             records.append(record)
             with out.open("a", encoding="utf-8") as file:

@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from raytl.scoring.validators import (
+    CLASSIFIER,
     Evidence,
     circular,
     control_variate,
@@ -44,7 +45,7 @@ class Model(BaseEstimator):
     def fit(self, x: np.ndarray, y: np.ndarray, sample_domain: Any = None) -> "Model":
         known = y >= 0
         self.scaler = StandardScaler().fit(x[known])
-        self.classifier = LogisticRegression(C=0.1, max_iter=200)
+        self.classifier = LogisticRegression(**CLASSIFIER)
         self.classifier.fit(self.scaler.transform(x[known]), y[known])
         return self
 
@@ -107,12 +108,12 @@ def test_deep_embedded_validation(data: dict[str, np.ndarray]) -> None:
     """skada splits the source rows at random into those that fit the ratio and those it judges;
     with its split undone, the two are the same formula on the same ratio."""
     source, target = data["X"][:90], data["X"][90:]
-    scorer = DeepEmbeddedValidation(domain_classifier=LogisticRegression(C=0.1, max_iter=200))
+    scorer = DeepEmbeddedValidation(domain_classifier=LogisticRegression(**CLASSIFIER))
     scaler = StandardScaler().fit(data["X"])
     scorer._fit_adapt(scaler.transform(source), scaler.transform(target))
     odds = scorer.domain_classifier_.predict_proba(scaler.transform(source))
     theirs = 90 / 60 * odds[:, 0] / odds[:, 1]
-    assert density_ratio(source, target) == pytest.approx(theirs, rel=1e-3)
+    assert density_ratio(source, target) == pytest.approx(theirs, rel=1e-6)
     wrong = (Model().predict(source) != data["y"][:90]).astype(float)
     eta = -np.cov(theirs * wrong, theirs)[0, 1] / np.var(theirs, ddof=1)
     expected = (theirs * wrong).mean() + eta * theirs.mean() - eta
