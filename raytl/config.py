@@ -418,6 +418,7 @@ class TrainConfig(Frozen):
     steps_per_epoch: PositiveInt | None = None  # None: one pass over the longest stream
     feed: Literal["auto", "resident", "streaming"] = "auto"
     reuse_prefix: bool = True  # compute a frozen prefix once for all trials, where that pays
+    prefix_dtype: Literal["float32", "bfloat16"] = "float32"  # of stored features
     prefix_cache_bytes: PositiveInt = 4 * 2**30  # of the cache folder, at most
 
 

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 
 LARGEST_RATIO = 20.0
 NEIGHBOUR_TEMPERATURE = 0.05
@@ -60,6 +58,9 @@ def soft_neighbourhood_density(evidence: Evidence) -> float:
 def density_ratio(source_SD: np.ndarray, target_ND: np.ndarray) -> np.ndarray:
     """Return p_T / p_S at the source rows, (S,), from a logistic regression on scaled features
     (Bickel et al. 2007), cut at LARGEST_RATIO."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
     rows = np.concatenate([source_SD, target_ND])
     domain = np.repeat([0, 1], [len(source_SD), len(target_ND)])
     scaled = StandardScaler().fit_transform(rows)
@@ -105,6 +106,9 @@ def circular(evidence: Evidence) -> float:
     Technique and a Circular Validation Strategy"). Deviation: a logistic regression on the model's
     features stands for the whole method run backwards."""
     assert evidence.source_features_SD is not None and evidence.source_y_S is not None
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
     predicted = evidence.target_p_NK.argmax(1)
     if len(np.unique(predicted)) < 2:
         return float((evidence.source_y_S == predicted[0]).mean())

@@ -36,6 +36,8 @@ class ProgressCallback(Callback):
             console=Console(stderr=True),
             transient=True,
         )
+        says = f"trials are selected by {self.objective.label}, {self.objective.mode} is best"
+        self._progress.console.print(says, highlight=False, soft_wrap=True)
         if self._progress.console.is_terminal:
             self._progress.start()
         self._task = self._progress.add_task("search", total=None, note="starting")

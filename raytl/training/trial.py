@@ -43,7 +43,8 @@ from raytl.training.evidence import gather
 from raytl.training.inputs import input_transform
 from raytl.training.loop import Trainer, train_epoch
 from raytl.training.optimization import build_optimizer
-from raytl.training.prefix import Prefix, stored_features
+from raytl.training.prefix import Prefix
+from raytl.training.prefix_cache import stored_features
 from raytl.training.splits import source_rows, target_rows
 
 Metrics = dict[str, Any]
@@ -251,7 +252,7 @@ def _reusing_prefix(
 ) -> tuple[TrialParts, MakeFeed]:
     """Return the parts and what makes their feeds: of prefix features where those pay."""
     assert isinstance(parts.transform, InputTransform)
-    prefix = Prefix(parts.model, parts.transform, device)
+    prefix = Prefix(parts.model, parts.transform, device, study.train.prefix_dtype)
     splits = _splits(study)
     if parts.recipe.uses_student or not _pays(study, prefix, splits):
         return parts, make_feed

@@ -2,16 +2,25 @@
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from raytl.config import Study, TrialConfig
-from raytl.training import prefix as prefix_module
-from raytl.training.prefix import cache_folder, make_room
-from raytl.training.trial import run_trial
+from raytl.data.dataset import Dataset
+from raytl.training.prefix import Prefix, decode, encode
+from raytl.training.prefix_cache import (
+    Draft,
+    cache_folder,
+    make_room,
+    progress,
+    stored_features,
+)
+from raytl.training.trial import build_trial, run_trial
 
 MakeStudy = Callable[..., Study]
 TRAIN = {"epochs": 2, "batch_size": 8, "steps_per_epoch": 12}
@@ -62,29 +71,126 @@ def test_losses_are_the_same_for_each_backbone(tiny_study: MakeStudy, backbone: 
     close(plain, run(tiny_study(train=train | {"epochs": 1}, **more), test=False, **flat))
 
 
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """What was computed: from what, and how many rows; the one row that tells the shape aside."""
+    calls: list[tuple[str, int]] = []
+    for name in ("of_images", "of_stored"):
+        plain = getattr(Prefix, name)
+
+        def counting(
+            self: Prefix, x: np.ndarray, *more: int, plain: Any = plain, name: str = name
+        ) -> np.ndarray:
+            if len(x) > 1:
+                calls.append((name, len(x)))
+            result: np.ndarray = plain(self, x, *more)
+            return result
+
+        monkeypatch.setattr(Prefix, name, counting)
+    return calls
+
+
 def test_computed_once_and_again_when_broken(
-    tiny_study: MakeStudy, monkeypatch: pytest.MonkeyPatch
+    tiny_study: MakeStudy, computed: list[tuple[str, int]]
 ) -> None:
-    computed: list[Path] = []
-    compute = prefix_module._compute
-
-    def counting(*args: Any) -> None:
-        computed.append(args[2])
-        compute(*args)
-
-    monkeypatch.setattr(prefix_module, "_compute", counting)
     study, flat = tiny_study(train=TRAIN), {"recipe": "linear_probe"}
     first = run(study, **flat)
-    assert len(computed) == 2  # train and test
+    assert sum(rows for _, rows in computed) == 80 + 40  # train and test
     run(study, **flat | {"optimizer.lr": 0.01})
-    assert len(computed) == 2
-    file = computed[0] / "features.npy"
+    assert sum(rows for _, rows in computed) == 80 + 40
+    file = max(cache_folder().glob("*/features.npy"), key=lambda path: path.stat().st_size)
     broken = bytearray(file.read_bytes())
     broken[-3] ^= 255
     file.write_bytes(broken)
     os.utime(file, ns=(1, 1))
     close(first, run(study, **flat))
-    assert len(computed) == 3
+    assert sum(rows for _, rows in computed) == 80 + 40 + 80
+    assert not list(cache_folder().glob("*.draft"))
+
+
+def test_a_longer_prefix_is_computed_from_a_shorter_one(
+    tiny_study: MakeStudy, computed: list[tuple[str, int]]
+) -> None:
+    study = tiny_study(train=TRAIN)
+    run(study, recipe="finetune", frozen_depth=2)
+    assert {name for name, _ in computed} == {"of_images"}
+    computed.clear()
+    longer = run(study, recipe="finetune", frozen_depth=3)
+    assert {name for name, _ in computed} == {"of_stored"}
+    plain = tiny_study(train=TRAIN | {"reuse_prefix": False})
+    close(run(plain, recipe="finetune", frozen_depth=3), longer)
+
+
+def prefix_of(study: Study) -> tuple[Prefix, Dataset]:
+    trial = TrialConfig.from_flat({"source_model": "net", "frozen_depth": 2})
+    parts = build_trial(study, trial, 0)
+    device = torch.device("cpu")
+    prefix = Prefix(parts.model, parts.transform, device)  # type: ignore[arg-type]
+    return prefix, Dataset.open(study.target_domain.dataset)
+
+
+def test_processes_that_wait_help(
+    tiny_study: MakeStudy, computed: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = tiny_study(train=TRAIN)
+    monkeypatch.setattr("raytl.training.prefix_cache.LEAST_ROWS", 4)
+
+    def one(model: tuple[Prefix, Dataset]) -> np.ndarray:
+        prefix, dataset = model
+        return stored_features(prefix, dataset, "train", 2**30).images(range(80))
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(one, [prefix_of(study) for _ in range(4)]))
+    assert sum(rows for _, rows in computed) == 80
+    prefix, dataset = prefix_of(study)
+    expected = prefix.of_images(dataset.split("train").images(range(80)))
+    for features in found:
+        assert features == pytest.approx(expected, abs=1e-5)
+    assert not list(cache_folder().glob("*-*.lock"))
+
+
+def test_what_a_killed_process_left_is_gone_on_with(
+    tiny_study: MakeStudy, computed: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raytl.training.prefix_cache.LEAST_ROWS", 8)
+    prefix, dataset = prefix_of(tiny_study(train=TRAIN))
+    of_images, calls = Prefix.of_images, []
+
+    def dies(self: Prefix, images: np.ndarray) -> np.ndarray:
+        calls.append(len(images))
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return of_images(self, images)
+
+    monkeypatch.setattr(Prefix, "of_images", dies)
+    with pytest.raises(KeyboardInterrupt):
+        stored_features(prefix, dataset, "train", 2**30)
+    assert progress() == (3, 10)  # the first call told the shape
+    monkeypatch.setattr(Prefix, "of_images", of_images)
+    computed.clear()
+    features = stored_features(prefix, dataset, "train", 2**30).images(range(80))
+    assert sum(rows for _, rows in computed) == 7 * 8
+    assert features == pytest.approx(of_images(prefix, dataset.split("train").images(range(80))))
+    assert progress() == (0, 0)
+
+
+def test_chunks_cover_all_rows() -> None:
+    for rows in (1, 31, 32, 33, 2048, 60_000):
+        chunks = Draft(Path("entry"), rows).chunks
+        assert [row for chunk in chunks for row in chunk] == list(range(rows))
+        assert len(chunks) <= 64
+
+
+def test_bfloat16_takes_half_and_keeps_three_digits(tiny_study: MakeStudy) -> None:
+    values = torch.randn(100, generator=torch.Generator().manual_seed(0))
+    stored = encode(values, "bfloat16")
+    assert stored.nbytes == 200
+    assert decode(stored).tolist() == pytest.approx(values.tolist(), rel=2**-8)
+    flat = {"recipe": "finetune", "frozen_depth": 2}
+    plain = run(tiny_study(train=TRAIN), **flat)
+    half = run(tiny_study(train=TRAIN | {"prefix_dtype": "bfloat16"}), **flat)
+    assert half[0]["train/loss/total"] != plain[0]["train/loss/total"]
+    assert half[0]["train/loss/total"] == pytest.approx(plain[0]["train/loss/total"], rel=0.02)
 
 
 def test_least_valuable_entries_go_first(tmp_path: Path) -> None:

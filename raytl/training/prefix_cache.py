@@ -1,0 +1,219 @@
+"""Prefix features: computed once on a machine, memory-mapped, shared by every trial and study.
+
+An entry is a folder named by its key. While it is computed it is a draft, divided into chunks of
+rows; every process that needs the entry takes chunks that no other holds, so that waiting processes
+help. A lock goes with its process: what a killed one held, another computes.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from raytl.data.dataset import Dataset, Split
+from raytl.training.prefix import Prefix, decode
+
+MOST_CHUNKS = 64
+LEAST_ROWS = 32  # of a chunk
+LOCK_S = 3600.0  # at most that long another process may hold what this one waits for
+STALE_S = 7 * 86400.0  # drafts that nobody touched for so long are deleted
+
+
+def cache_folder() -> Path:
+    """Return RAYTL_CACHE, or raytl's folder under the user's cache."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(os.environ.get("RAYTL_CACHE") or Path(base) / "raytl") / "prefix"
+
+
+class FeatureSplit:
+    """A split whose images are prefix features; labels and ids are the split's own."""
+
+    def __init__(self, split: Split, stored: np.ndarray) -> None:
+        self._split, self._stored = split, stored
+        self.rows, self.bytes = split.rows, stored.nbytes
+
+    def images(self, indices: Sequence[int] | np.ndarray | range) -> np.ndarray:
+        """Return the float32 features of the rows `indices`, copied out of the mapped file."""
+        return decode(self._stored[np.asarray(indices, dtype=np.int64)]).numpy()
+
+    def labels(self) -> np.ndarray:
+        """Return every label, int64 (N,)."""
+        return self._split.labels()
+
+    def ids(self) -> np.ndarray:
+        """Return every row's id, int64 (N,)."""
+        return self._split.ids()
+
+
+def stored_features(prefix: Prefix, dataset: Dataset, split: str, budget: int) -> FeatureSplit:
+    """Return the features of a whole split, computing and storing them where they are not yet.
+
+    They are computed from those of a shorter prefix where these are stored. An entry that is not
+    what was written is computed again. Entries that save the fewest seconds per byte go first where
+    the cache would grow beyond `budget` bytes.
+    """
+    part, entry = dataset.split(split), cache_folder() / prefix.key(dataset, split)
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    if not is_whole(entry):
+        draft = _draft(entry, prefix, part, budget)
+        if draft is not None:
+            _compute(draft, _source(prefix, dataset, split, part))
+    return FeatureSplit(part, np.load(entry / "features.npy", mmap_mode="r"))
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An entry that is being computed."""
+
+    entry: Path
+    rows: int
+
+    @property
+    def folder(self) -> Path:
+        return self.entry.with_suffix(".draft")
+
+    @property
+    def chunks(self) -> list[range]:
+        size = max(LEAST_ROWS, -(-self.rows // MOST_CHUNKS))
+        return [range(i, min(i + size, self.rows)) for i in range(0, self.rows, size)]
+
+    def done(self, chunk: range) -> Path:
+        return self.folder / f"done-{chunk.start}"
+
+    def lock(self, chunk: range) -> Path:
+        return self.entry.with_name(f"{self.entry.name}-{chunk.start}.lock")
+
+
+def _entry_lock(entry: Path) -> FileLock:
+    return FileLock(entry.with_suffix(".lock"), timeout=LOCK_S)
+
+
+def _draft(entry: Path, prefix: Prefix, part: Split, budget: int) -> Draft | None:
+    """Return the entry's draft, begun or found. None where the entry is whole by now."""
+    draft = Draft(entry, part.rows)
+    with _entry_lock(entry):
+        if is_whole(entry):
+            return None
+        shutil.rmtree(entry, ignore_errors=True)
+        if not (draft.folder / "ready").exists():
+            shutil.rmtree(draft.folder, ignore_errors=True)
+            first = prefix.of_images(part.images([0]))
+            make_room(entry.parent, budget - first.nbytes * part.rows)
+            draft.folder.mkdir()
+            shape = (part.rows, *first.shape[1:])
+            np.lib.format.open_memmap(draft.folder / "features.npy", "w+", first.dtype, shape)
+            (draft.folder / "ready").write_text(str(len(draft.chunks)), encoding="utf-8")
+    return draft
+
+
+def _source(
+    prefix: Prefix, dataset: Dataset, split: str, part: Split
+) -> Callable[[range], np.ndarray]:
+    """Return what computes rows: from the longest shorter prefix that is stored, or from images."""
+    for depth in range(prefix.depth - 1, 0, -1):
+        entry = cache_folder() / prefix.key(dataset, split, depth)
+        if is_whole(entry):
+            stored = np.load(entry / "features.npy", mmap_mode="r")
+            return lambda rows: prefix.of_stored(stored[rows.start : rows.stop].copy(), depth)
+    return lambda rows: prefix.of_images(part.images(rows))
+
+
+def _compute(draft: Draft, source: Callable[[range], np.ndarray]) -> None:
+    start = time.perf_counter()
+    try:
+        features = np.load(draft.folder / "features.npy", mmap_mode="r+")
+    except FileNotFoundError:  # another process has finished it
+        return _finish(draft, 0.0)
+    for timeout in (0.0, LOCK_S):  # first what nobody holds, then what is not done all the same
+        for chunk in draft.chunks:
+            try:
+                with FileLock(draft.lock(chunk), timeout=timeout):
+                    if draft.folder.exists() and not draft.done(chunk).exists():
+                        features[chunk.start : chunk.stop] = source(chunk)
+                        features.flush()
+                        draft.done(chunk).touch()
+            except Timeout:
+                if timeout:
+                    raise
+    return _finish(draft, time.perf_counter() - start)
+
+
+def _finish(draft: Draft, seconds: float) -> None:
+    """Make the draft the entry, unless another process has."""
+    with _entry_lock(draft.entry):
+        if is_whole(draft.entry):
+            return
+        file = draft.folder / "features.npy"
+        info = {"bytes": file.stat().st_size, "sha256": _sha256(file), "seconds": seconds}
+        (draft.folder / "info.json").write_text(json.dumps(info), encoding="utf-8")
+        draft.folder.replace(draft.entry)
+        # After the replacement: a chunk whose mark is gone would be taken for one that is not done.
+        for mark in [draft.entry / "ready", *draft.entry.glob("done-*")]:
+            mark.unlink()
+        for chunk in draft.chunks:
+            draft.lock(chunk).unlink(missing_ok=True)
+
+
+def progress() -> tuple[int, int]:
+    """Return how many chunks of all drafts of this machine are done, and how many there are."""
+    done = total = 0
+    for ready in cache_folder().glob("*.draft/ready"):
+        try:
+            total += int(ready.read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # finished in between
+            continue
+        done += sum(1 for _ in ready.parent.glob("done-*"))
+    return done, total
+
+
+def _info(entry: Path) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads((entry / "info.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None
+
+
+def is_whole(entry: Path) -> bool:
+    """Whether the entry is there and is what was written."""
+    info, file = _info(entry), entry / "features.npy"
+    if info is None or not file.exists() or file.stat().st_size != info["bytes"]:
+        return False
+    return _matches(file, file.stat().st_mtime_ns, info["sha256"])
+
+
+@lru_cache(maxsize=256)
+def _matches(file: Path, mtime_ns: int, sha256: str) -> bool:
+    # Once a process: a warm trial does not read the whole entry again.
+    return _sha256(file) == sha256
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def make_room(folder: Path, budget: int) -> None:
+    """Delete entries until they take at most `budget` bytes, the fewest seconds per byte first.
+
+    A process that still maps a deleted entry keeps reading it.
+    """
+    for draft in folder.glob("*.draft"):
+        if time.time() - draft.stat().st_mtime > STALE_S:
+            shutil.rmtree(draft, ignore_errors=True)
+    infos = {entry: _info(entry) for entry in folder.iterdir() if entry.is_dir()}
+    held = {entry: info for entry, info in infos.items() if info is not None}
+    total = sum(info["bytes"] for info in held.values())
+    for entry in sorted(held, key=lambda e: held[e]["seconds"] / max(1, held[e]["bytes"])):
+        if total <= budget:
+            return
+        shutil.rmtree(entry, ignore_errors=True)
+        total -= held[entry]["bytes"]
