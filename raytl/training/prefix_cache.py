@@ -132,19 +132,21 @@ def _compute(draft: Draft, source: Callable[[range], np.ndarray]) -> None:
     try:
         features = np.load(draft.folder / "features.npy", mmap_mode="r+")
     except FileNotFoundError:  # another process has finished it
-        return _finish(draft, 0.0)
+        return
     for timeout in (0.0, LOCK_S):  # first what nobody holds, then what is not done all the same
         for chunk in draft.chunks:
             try:
                 with FileLock(draft.lock(chunk), timeout=timeout):
-                    if draft.folder.exists() and not draft.done(chunk).exists():
+                    if not draft.done(chunk).exists() and draft.folder.exists():
                         features[chunk.start : chunk.stop] = source(chunk)
                         features.flush()
                         draft.done(chunk).touch()
             except Timeout:
                 if timeout:
                     raise
-    return _finish(draft, time.perf_counter() - start)
+    _finish(draft, time.perf_counter() - start)
+    for chunk in draft.chunks:  # each process for itself: it may have made them anew
+        draft.lock(chunk).unlink(missing_ok=True)
 
 
 def _finish(draft: Draft, seconds: float) -> None:
@@ -159,8 +161,6 @@ def _finish(draft: Draft, seconds: float) -> None:
         # After the replacement: a chunk whose mark is gone would be taken for one that is not done.
         for mark in [draft.entry / "ready", *draft.entry.glob("done-*")]:
             mark.unlink()
-        for chunk in draft.chunks:
-            draft.lock(chunk).unlink(missing_ok=True)
 
 
 def progress() -> tuple[int, int]:
