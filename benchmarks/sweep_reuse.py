@@ -1,0 +1,299 @@
+"""The same list of configurations through plain Ray Tune and through raytl.
+
+Sides, each in a process tree of its own, timed from process start to exit:
+  plain    Ray Tune as its documentation writes it: a function trainable, a torch DataLoader, the
+           full forward pass in each step
+  reusing  the same with `reuse_actors=True`
+  raytl    the same configurations as trials of a study: stored prefix features, warm actors
+All sides train the same models on the same rows, with one CPU a trial, and report the validation
+accuracy of each epoch.
+
+Workloads, 24 configurations of 5 epochs each of SqueezeNet on hymenoptera:
+  heads    all blocks frozen; mapper, dropout and learning rate vary
+  depths   frozen 100 %, 75 % and 50 % in proportion 2:1:1; mapper and learning rate vary
+
+    python benchmarks/sweep_reuse.py heads --data data [--plain-configs 4]
+
+`--plain-configs N` runs the first N configurations alone on the plain sides and scales their time
+to all (what comes before the first trial is counted once); the output says so.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import ray
+import torch
+from ray import tune
+from ray.tune.search import Searcher
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Subset, TensorDataset
+
+from raytl.config import Study, TrialConfig
+from raytl.data.dataset import Dataset
+from raytl.sweeping.resources import plan
+from raytl.sweeping.trainable import build_trainable
+from raytl.sweeping.tuning import ray_session, run_trials
+from raytl.training.splits import target_rows
+from raytl.training.trial import build_trial
+
+SEED = 0
+SIDES = ("plain", "reusing", "raytl")
+MAPPERS = ("identity", "mlp", "residual")
+
+
+def configurations(workload: str) -> list[dict[str, Any]]:
+    """Return the 24 configurations; any four in a row have the workload's mix of depths."""
+    base = {"source_model": "squeezenet", "recipe": "finetune", "optimizer": "adam"}
+    if workload == "heads":
+        grid = product(MAPPERS, (0.0, 0.5), (1e-3, 3e-3, 1e-2, 3e-2))
+        return [
+            base
+            | {"frozen_depth": "100%", "mapper": m, "head.dropout": dropout, "optimizer.lr": lr}
+            for m, dropout, lr in grid
+        ]
+    grid = product(MAPPERS, (1e-3, 3e-3), ("100%", "75%", "100%", "50%"))
+    return [base | {"mapper": m, "optimizer.lr": lr, "frozen_depth": d} for m, lr, d in grid]
+
+
+def make_study(args: argparse.Namespace) -> Study:
+    data = args.data.resolve()
+    weights = data / "squeezenet1_0.pth"
+    return Study.model_validate(
+        {
+            "study": "sweep_reuse",
+            "target_domain": {
+                "dataset": data / "hymenoptera",
+                "splits": {"train": "train", "validation": "val", "test": "val"},
+            },
+            "source_models": {
+                "squeezenet": {"torchvision": "squeezenet1_0", "weights": str(weights)}
+            },
+            "space": {"recipe": {"choice": ["finetune"]}},
+            "train": {"epochs": args.epochs, "batch_size": 32},
+        }
+    )
+
+
+# ---------------------------------------------------------------- plain Ray Tune
+
+
+def tensors(study: Study, transform: Any, split: str) -> TensorDataset:
+    part = Dataset.open(study.target_domain.dataset).split(split)
+    images = torch.from_numpy(part.images(range(part.rows)))
+    x = torch.cat([transform(rows).contiguous() for rows in images.split(32)])
+    return TensorDataset(x, torch.from_numpy(part.labels()))
+
+
+def plain_trainable(config: dict[str, Any]) -> None:
+    began = time.time()
+    study, trial = Study.model_validate(config["study"]), TrialConfig.from_flat(config["trial"])
+    parts = build_trial(study, trial, SEED)
+    model, splits = parts.model, study.target_domain.splits
+    target = Dataset.open(study.target_domain.dataset)
+    rows = target_rows(study.target_domain, target, study.search.seed)
+    train = Subset(tensors(study, parts.transform, splits.train), rows.labelled.tolist())
+    loader = DataLoader(train, batch_size=study.train.batch_size, shuffle=True)
+    validation = DataLoader(tensors(study, parts.transform, rows.validation_split), batch_size=128)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(trained, lr=trial.optimizer.lr)
+    for _ in range(study.train.epochs):
+        start = time.perf_counter()
+        model.train()
+        for x, y in loader:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x).logits, y)
+            loss.backward()
+            optimizer.step()
+        model.eval()
+        with torch.no_grad():
+            right = sum(int((model(x).logits.argmax(1) == y).sum()) for x, y in validation)
+        tune.report(
+            {
+                "accuracy": right / len(rows.validation),
+                "epoch_seconds": time.perf_counter() - start,
+                "depth": str(trial.frozen_depth),
+                "began": began,
+            }
+        )
+
+
+def run_plain(study: Study, trials: list[dict[str, Any]], folder: Path, reuse: bool) -> Any:
+    ray.init(address="local", include_dashboard=False, log_to_driver=False)
+    tuner = tune.Tuner(
+        tune.with_resources(plain_trainable, {"cpu": 1}),
+        param_space={
+            "study": study.model_dump(mode="json", by_alias=True),
+            "trial": tune.grid_search(trials),
+        },
+        tune_config=tune.TuneConfig(reuse_actors=reuse),
+        run_config=tune.RunConfig(name="plain", storage_path=str(folder), verbose=0),
+    )
+    results = tuner.fit()
+    ray.shutdown()
+    assert not results.errors, results.errors
+    return [result.metrics_dataframe for result in results]
+
+
+# ---------------------------------------------------------------- raytl
+
+
+class Listed(Searcher):
+    """Suggests the listed trials, without controls and confirmation."""
+
+    def __init__(self, trials: list[dict[str, Any]]) -> None:
+        super().__init__(metric="target/validation_accuracy", mode="max")
+        self._trials, self._next = trials, 0
+
+    @property
+    def most_trials(self) -> int:
+        return len(self._trials)
+
+    def suggest(self, trial_id: str) -> Any:
+        if self._next == len(self._trials):
+            return Searcher.FINISHED
+        number, self._next = self._next, self._next + 1
+        return {
+            "number": number, "phase": "search", "count": len(self._trials), "control": None,
+            "searched": [], "seed": SEED,
+            "trial": TrialConfig.from_flat(self._trials[number]).flat(),
+        }  # fmt: skip
+
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+        assert not error, result
+
+    def save(self, checkpoint_path: str) -> None:
+        Path(checkpoint_path).write_text(str(self._next), encoding="utf-8")
+
+    def restore(self, checkpoint_path: str) -> None:
+        self._next = int(Path(checkpoint_path).read_text(encoding="utf-8"))
+
+
+def run_raytl(study: Study, trials: list[dict[str, Any]], folder: Path) -> Any:
+    with ray_session() as cluster:
+        budget = plan(study, cluster["CPU"], 0, streaming=False)
+        search: Any = Listed(trials)
+        done = run_trials(folder / "raytl", build_trainable(study), search, budget)
+    frames = []
+    for trial in done:
+        lines = (Path(str(trial.path)) / "result.json").read_text(encoding="utf-8").splitlines()
+        frames.append([json.loads(line) for line in lines])
+    return frames
+
+
+# ---------------------------------------------------------------- both
+
+
+def summary(side: str, results: Any) -> dict[str, Any]:
+    """Return the mean last accuracy, and for each depth the median seconds of an epoch."""
+    seconds: dict[str, list[float]] = {}
+    accuracies, began = [], []
+    for result in results:
+        if side == "raytl":
+            accuracies.append(result[-1]["target/validation_accuracy"])
+            depth = result[-1]["config"]["trial"]["frozen_depth"]
+            seconds.setdefault(depth, []).extend(row["train/seconds"] for row in result)
+        else:
+            accuracies.append(float(result["accuracy"].iloc[-1]))
+            depth = result["depth"].iloc[0]
+            seconds.setdefault(depth, []).extend(result["epoch_seconds"])
+            began.append(float(result["began"].iloc[0]))
+    first = {"first_trial_after": min(began) - psutil.Process().create_time()} if began else {}
+    return first | {
+        "trials": len(accuracies),
+        "mean_accuracy": float(np.mean(accuracies)),
+        "epoch_seconds": {depth: float(np.median(values)) for depth, values in seconds.items()},
+    }
+
+
+def one_side(side: str, args: argparse.Namespace) -> None:
+    """Run one side in this process and print its summary."""
+    study, trials = make_study(args), configurations(args.workload)[: args.configs]
+    with tempfile.TemporaryDirectory() as folder:
+        if side == "raytl":
+            os.environ["RAYTL_CACHE"] = f"{folder}/cache"
+            results = run_raytl(study, trials, Path(folder))
+        else:
+            results = run_plain(study, trials, Path(folder), reuse=side == "reusing")
+    print("RESULT " + json.dumps(summary(side, results)))
+
+
+def timed_side(side: str, args: argparse.Namespace, configs: int) -> dict[str, Any]:
+    command = [
+        sys.executable, __file__, args.workload, "--data", str(args.data), "--side", side,
+        "--epochs", str(args.epochs), "--configs", str(configs),
+    ]  # fmt: skip
+    start = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - start
+    found = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    if not found:
+        raise SystemExit(f"{side} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    figures = json.loads(found[0].removeprefix("RESULT ")) | {"seconds": seconds}
+    print(f"{side}: {configs} configurations in {seconds:.1f} s, {figures}", flush=True)
+    return figures
+
+
+def limit(args: argparse.Namespace, plain: dict[str, Any], ours: dict[str, Any]) -> float:
+    """Return the ratio of all epochs' seconds in plain to those on stored features: what reuse can
+    give alone, were everything else free."""
+    depths = [trial["frozen_depth"] for trial in configurations(args.workload)]
+    theirs = sum(plain["epoch_seconds"][depth] for depth in depths)
+    return theirs / sum(ours["epoch_seconds"][depth] for depth in depths)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("workload", choices=["heads", "depths"])
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--configs", type=int, default=24)
+    parser.add_argument("--plain-configs", type=int, help="on the plain sides, scaled to all")
+    parser.add_argument("--skip", nargs="*", default=[], choices=SIDES)
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--quick", action="store_true", help="4 configurations of one epoch")
+    args = parser.parse_args()
+    if args.side:
+        one_side(args.side, args)
+        return
+    if args.quick:
+        args.epochs, args.configs = 1, 4
+    few = args.plain_configs or args.configs
+    figures: dict[str, Any] = {}
+    for side in SIDES:
+        if side not in args.skip:
+            figures[side] = timed_side(side, args, args.configs if side == "raytl" else few)
+    if few != args.configs:
+        for side in ("plain", "reusing"):
+            if side in figures:
+                start = figures[side]["first_trial_after"]
+                work = (figures[side]["seconds"] - start) * args.configs / few
+                figures[side] |= {"measured_configs": few, "scaled_seconds": start + work}
+                print(f"{side}: scaled from {few} to {args.configs}: {start + work:.1f} s")
+    ours = figures["raytl"]["seconds"]
+    ratios = {
+        side: figures[side].get("scaled_seconds", figures[side]["seconds"]) / ours
+        for side in ("plain", "reusing")
+        if side in figures
+    }
+    if "plain" in figures:
+        ratios["limit_of_reuse_alone"] = limit(args, figures["plain"], figures["raytl"])
+    for name, ratio in ratios.items():
+        print(f"{name}: {ratio:.1f} times raytl's seconds")
+    machine = f"{os.cpu_count()} CPUs, {platform.machine()}, Python {platform.python_version()}"
+    line = {"name": f"sweep_reuse {args.workload}", "ratios": ratios, "figures": figures}
+    print(json.dumps(line | {"machine": machine, "torch": torch.__version__}))
+
+
+if __name__ == "__main__":
+    main()
