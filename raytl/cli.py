@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from raytl import verbs
 from raytl.config import load_study
 from raytl.errors import ConfigError, RaytlError
+from raytl.memory import keep_freed_memory
 
 app = typer.Typer(
     help="Find out how to transfer: deep-transfer-learning sweeps on Ray.",
@@ -35,6 +36,7 @@ Force = Annotated[bool, typer.Option(help="Replace what stands at OUT.")]
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 failure, 2 the user's mistake, 130 Ctrl-C."""
     try:
+        keep_freed_memory()
         app(standalone_mode=True)
     except RaytlError as error:
         log_console.print(f"raytl: {error}", style="red", markup=False, soft_wrap=True)

@@ -1,14 +1,15 @@
 """Subsets of rows by class."""
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from raytl.errors import DataError
 
 
 def holdout(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Split rows into (training, validation), `fraction` of them held out, stratified by class.
+    """Split rows into (training, validation), `fraction` of them held out, stratified by class:
+    every class has its share of the held-out rows, rounded by largest remainder, and one at least.
 
+    scikit-learn's `train_test_split` would do, but every worker would spend seconds importing it.
     Returns sorted int64 row numbers. Raises DataError where a class has a single row, or where
     the held-out part would have fewer rows than classes.
     """
@@ -20,9 +21,15 @@ def holdout(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray,
             f"{values[counts.argmin()]} has {counts.min()}, and {held} held-out rows must cover "
             f"{len(values)} classes; label more rows or raise validation_fraction"
         )
-    train, validation = train_test_split(
-        np.arange(len(labels)), test_size=held, stratify=labels, random_state=seed
-    )
+    shares = counts * held / len(labels)
+    taken = np.maximum(np.floor(shares).astype(int), 1)
+    most_wanting = np.argsort(taken - shares, kind="stable")
+    taken[most_wanting[: max(0, held - taken.sum())]] += 1
+    generator = np.random.default_rng(seed)
+    rows = [generator.permutation(np.flatnonzero(labels == value)) for value in values]
+    parts = list(zip(rows, np.minimum(taken, counts - 1), strict=True))
+    train = np.concatenate([of_class[count:] for of_class, count in parts])
+    validation = np.concatenate([of_class[:count] for of_class, count in parts])
     return np.sort(train), np.sort(validation)
 
 

@@ -31,7 +31,6 @@ from raytl.sweeping.leaderboard import (
 from raytl.sweeping.objective import objective_metric
 from raytl.sweeping.preflight import Checked, preflight
 from raytl.sweeping.progress import ProgressCallback
-from raytl.sweeping.ranking import load_ranking, order, rank_source_models, save_ranking
 from raytl.sweeping.resources import Plan, plan
 from raytl.sweeping.schedulers import build_scheduler
 from raytl.sweeping.searcher import StudySearch
@@ -134,6 +133,8 @@ def _promising(checked: Checked, run: Path) -> list[str]:
     score = checked.study.search.ranking
     if score == "none":
         return []
+    from raytl.sweeping.ranking import load_ranking, order, rank_source_models, save_ranking
+
     file = run / "ranking.json"
     if not file.exists():
         save_ranking(rank_source_models(checked), file)

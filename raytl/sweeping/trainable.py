@@ -17,8 +17,10 @@ def build_trainable(study: Study) -> Callable[[dict[str, Any]], None]:
         import torch
         from ray import tune
 
+        from raytl.memory import keep_freed_memory
         from raytl.training.trial import run_trial
 
+        keep_freed_memory()
         torch.set_num_threads(study.resources.cpus_per_worker)
 
         def report(metrics: dict[str, Any], save: Callable[[Path], None]) -> None:

@@ -22,6 +22,7 @@ from raytl.models.transfer_model import Reads, TransferModel
 
 FORMAT = 2  # of what is stored; part of every key
 StoredType = Literal["float32", "bfloat16"]
+_row_bytes: dict[tuple[object, ...], int] = {}
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,12 @@ class Prefix:
     @property
     def row_bytes(self) -> int:
         """Bytes of one stored row."""
-        channels, height, width = self.transform.input_shape
-        return self.of_images(np.zeros((1, height, width, channels), np.float32)).nbytes
+        known = (*self._block_digests, self.reads, self.dtype, self.transform.input_shape)
+        if known not in _row_bytes:  # once a process: it takes a forward pass
+            channels, height, width = self.transform.input_shape
+            row = self.of_images(np.zeros((1, height, width, channels), np.float32))
+            _row_bytes[known] = row.nbytes
+        return _row_bytes[known]
 
     def of_images(self, images_BHWC: np.ndarray) -> np.ndarray:
         """Return what is stored of images as the shards hold them."""
