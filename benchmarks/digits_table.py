@@ -55,8 +55,10 @@ def one_run(data: str, direction: str, recipe: str, config: int, seed: int, budg
     import torch
 
     from raytl.config import Study, TrialConfig
+    from raytl.memory import keep_freed_memory
     from raytl.training.trial import run_trial
 
+    keep_freed_memory()
     torch.set_num_threads(1)
     source, target = DIRECTIONS[direction]
     study = Study.model_validate(

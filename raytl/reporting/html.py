@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from raytl.files import write_atomically
 from raytl.reporting import plots
 from raytl.reporting.importance import Histories, importance
+from raytl.reporting.pareto import pareto_front
 from raytl.scoring.agreement import agreement
 
 
@@ -26,6 +27,7 @@ def write_report(run: Path) -> Path:
         undefined=StrictUndefined,
     )
     histories = _histories(run, board)
+    front = pareto_front(board["trials"], board["objective"]["mode"])
     mattered = importance(histories, board["objective"]["mode"])
     selected = next((c for c in (confirmation or {}).get("candidates", []) if c["selected"]), None)
     text = environment.get_template("report.html.j2").render(
@@ -38,12 +40,14 @@ def write_report(run: Path) -> Path:
         study_text=(run / "study.yaml").read_text(encoding="utf-8"),
         mattered=mattered,
         metrics=_shown_metrics(board["trials"]),
+        front=front,
         figures={
             "confirmed": _svg(plots.confirmed_figure(confirmation) if confirmation else None),
             "importance": _svg(
                 plots.importance_figure(mattered.shares) if mattered.shares else None
             ),
             "heat_map": _svg(plots.heat_map_figure(board["trials"], board["objective"])),
+            "seconds": _svg(plots.seconds_figure(board["trials"], front, board["objective"])),
             "curves": _svg(plots.curves_figure(histories, board["objective"])),
             "confusion": _svg(
                 plots.confusion_figure(selected["confusion"], confirmation["classes"])

@@ -11,7 +11,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#9A9A9A"
-CONTROL_COLOURS = {"scratch": ORANGE, "source_only": GREEN}
+CONTROL_COLOURS = {
+    "scratch": ORANGE, "source_only": GREEN, "linear_probe": "#CC79A7", "target_only": "#D55E00",
+}  # fmt: skip
 
 
 def to_svg(figure: Figure) -> str:
@@ -121,7 +123,7 @@ def curves_figure(
         epochs = range(1, len(values) + 1)
         control = row["control"]
         if control is not None:
-            axes.plot(epochs, values, "--", color=CONTROL_COLOURS.get(control, GREEN), lw=1.4)
+            axes.plot(epochs, values, "--", color=CONTROL_COLOURS[control], lw=1.4)
         elif shown < 5:
             axes.plot(
                 epochs, values, color=BLUE, alpha=1 - 0.15 * shown, label=f"trial {row['trial']}"
@@ -130,10 +132,30 @@ def curves_figure(
         else:
             axes.plot(epochs, values, color=GREY, alpha=0.4, lw=0.8, zorder=0)
     for control in sorted({row["control"] for row, _ in histories if row["control"]}):
-        axes.plot(
-            [], [], "--", color=CONTROL_COLOURS.get(control, GREEN), label=f"{control} control"
-        )
+        axes.plot([], [], "--", color=CONTROL_COLOURS[control], label=f"{control} control")
     axes.set_xlabel("epoch")
+    axes.set_ylabel(objective["label"])
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def seconds_figure(
+    rows: list[dict[str, Any]], front: list[dict[str, Any]], objective: dict[str, str]
+) -> Figure | None:
+    """The objective against the seconds of each completed trial; the Pareto front in colour."""
+    done = [row for row in rows if row["status"] == "completed" and row["objective"] is not None]
+    if not done:
+        return None
+    figure, axes = _axes(7, 3.4)
+    best = {row["trial"] for row in front}
+    for colour, label, shown in (
+        (GREY, "other trials", [row for row in done if row["trial"] not in best]),
+        (BLUE, "Pareto front", front),
+    ):
+        seconds = [row["seconds"] for row in shown]
+        axes.plot(seconds, [row["objective"] for row in shown], "o", color=colour, label=label)
+    axes.set_xscale("log")
+    axes.set_xlabel("seconds of the trial")
     axes.set_ylabel(objective["label"])
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure

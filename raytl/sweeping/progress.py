@@ -10,15 +10,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from raytl.sweeping.objective import ObjectiveMetric
 from raytl.sweeping.selection import folder_name
+from raytl.training.prefix_cache import progress as prefix_progress
 
 
 class ProgressCallback(Callback):
     """Counts finished trials of each phase and shows each one's result and the best so far."""
 
-    def __init__(self, objective: ObjectiveMetric) -> None:
-        self.objective = objective
+    def __init__(self, objective: ObjectiveMetric, plan: str) -> None:
+        """`plan`: the resource plan in words."""
+        self.objective, self.plan = objective, plan
         self.done: dict[str, int] = {}
         self.best: float | None = None
+        self._computing = False
         self._progress: Progress | None = None
         self._task: Any = None
 
@@ -37,10 +40,20 @@ class ProgressCallback(Callback):
             transient=True,
         )
         says = f"trials are selected by {self.objective.label}, {self.objective.mode} is best"
-        self._progress.console.print(says, highlight=False, soft_wrap=True)
+        for text in (self.plan, says):
+            self._progress.console.print(text, highlight=False, soft_wrap=True)
         if self._progress.console.is_terminal:
             self._progress.start()
         self._task = self._progress.add_task("search", total=None, note="starting")
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **_: Any) -> None:
+        """Show prefix features that are being computed on this machine."""
+        done, total = prefix_progress()
+        if total and self._progress is not None:
+            if not self._computing:
+                self._progress.console.print("computing prefix features", highlight=False)
+            self._progress.update(self._task, note=f"prefix features: {done}/{total} chunks")
+        self._computing = bool(total)
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **_: Any

@@ -91,7 +91,8 @@ class StudySearch(Searcher):
         self.num_searched = len(self._queue)
         self._inner: PrunedAwareOptuna | None = None
         if study.search.sampler == "grid":
-            grid = [self._searched(p) for p in islice(space.grid(), study.search.trials)]
+            points = sorted(islice(space.grid(), study.search.trials), key=_trained_share)
+            grid = [self._searched(point) for point in points]
             self._queue += grid
             self.num_searched += len(grid)
         else:
@@ -180,12 +181,31 @@ class StudySearch(Searcher):
             self.__dict__.update(pickle.load(file))
 
 
+def _trained_share(params: dict[str, Any]) -> float:
+    """Return how much of a backbone the trial trains, 0 … 1, as far as its parameters say: what
+    its seconds grow with, all the more where prefix features are stored."""
+    depth = params.get("frozen_depth", 0)
+    if isinstance(depth, str):
+        return 1.0 - float(depth.rstrip("%")) / 100.0
+    return 1.0 / (1.0 + depth)
+
+
+def first_points(space: SearchSpace, promising: Sequence[str]) -> list[dict[str, Any]]:
+    """Return what is tried before the sampler suggests: trial 0, trial 0 with each promising source
+    model, and with each frozen depth, the cheapest first."""
+    firsts = [space.default_params()]
+    firsts += [space.default_params(source_model=name) for name in promising]
+    depths = [{"frozen_depth": depth} for depth in space.choices("frozen_depth")]
+    firsts += [space.default_params(**depth) for depth in sorted(depths, key=_trained_share)]
+    return [p for i, p in enumerate(firsts) if p is not None and p not in firsts[:i]]
+
+
 def _optuna(
     study: Study, space: SearchSpace, objective: ObjectiveMetric, promising: Sequence[str]
 ) -> PrunedAwareOptuna:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    firsts = [space.default_params(), *(space.default_params(source_model=n) for n in promising)]
-    points = [p for i, p in enumerate(firsts) if p is not None and p not in firsts[:i]]
+    # Two thirds of the trials at least are the sampler's.
+    points = first_points(space, promising)[: max(1, study.search.trials // 3)]
     return PrunedAwareOptuna(
         space, metric=objective.name, mode=objective.mode, sampler=build_sampler(study.search),
         points_to_evaluate=points or None, epochs=study.train.epochs,

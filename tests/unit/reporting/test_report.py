@@ -12,6 +12,7 @@ from rich.console import Console
 
 from raytl.reporting.html import write_report
 from raytl.reporting.importance import importance
+from raytl.reporting.pareto import pareto_front
 from raytl.reporting.tensorboard import write_images
 from raytl.reporting.terminal import leaderboard_table
 
@@ -158,3 +159,16 @@ def test_the_oracle_is_called_oracle(tmp_path: Path) -> None:
     text = write_report(run).read_text()
     assert "Oracle (target labels that no trial saw): trial 7 with 90.0 %" in text
     assert "mean rank of validators" in text
+
+
+def test_the_pareto_front_by_hand() -> None:
+    rows = [
+        row(0, objective=0.9, seconds=10.0, trainable_parameters=100),
+        row(1, objective=0.8, seconds=1.0, trainable_parameters=10),
+        row(2, objective=0.8, seconds=2.0, trainable_parameters=10),  # slower than 1
+        row(3, objective=0.7, seconds=5.0, trainable_parameters=5),
+        row(4, objective=0.95, seconds=1.0, trainable_parameters=1, status="stopped early"),
+        row(5, objective=0.9, seconds=10.0, trainable_parameters=100),  # 0's equal
+    ]
+    assert [r["trial"] for r in pareto_front(rows, "max")] == ["00000", "00005", "00001", "00003"]
+    assert [r["trial"] for r in pareto_front(rows, "min")] == ["00003", "00001"]

@@ -31,7 +31,10 @@ def trial(number: int, entropy: float, oracle: float, control: str | None = None
 def test_the_oracle_stands_beside_the_honest_choice(
     tiny_study: Callable[..., Study], domains: tuple[Path, Path]
 ) -> None:
-    study = tiny_study(target_domain={"dataset": domains[1], "labels": "none"})
+    study = tiny_study(
+        target_domain={"dataset": domains[1], "labels": "none"},
+        search={"trials": 2, "objective": "target_entropy"},
+    )
     trials = [trial(0, 0.1, 0.99, "source_only"), trial(1, 0.5, 0.90), trial(2, 0.3, 0.75)]
     board = build_leaderboard(study, trials, Path("/run"), expected=3)
     assert [row.trial for row in board.trials] == ["00000", "00002", "00001"]

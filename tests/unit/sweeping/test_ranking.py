@@ -49,7 +49,7 @@ def test_ranking_needs_target_labels(
 
 def test_promising_source_models_are_tried_first(tiny_study: Callable[..., Study]) -> None:
     study = tiny_study(
-        source_models=MODELS, space=SPACE, search={"trials": 4, "control_tries": 1, "seed": 0}
+        source_models=MODELS, space=SPACE, search={"trials": 6, "control_tries": 1, "seed": 0}
     )
     space = preflight(study).space
     search = StudySearch(study, space, objective_metric(study), promising=["wide", "narrow"])

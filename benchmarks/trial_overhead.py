@@ -1,0 +1,129 @@
+"""Seconds that a trial costs beyond its training, and the memory that warm actors hold.
+
+Sides:
+  plain    a function trainable that imports torch and reports once: a new process each trial
+  reusing  the same with `reuse_actors=True`
+  raytl    trials of one epoch on stored features of SqueezeNet (hymenoptera), TensorBoard files,
+           checkpoints and leaderboard included
+
+A trial's overhead is what its slot was busy for, less its training steps: with two slots,
+(2 · seconds between the first and the last trial's end - seconds of all training) / trials.
+
+    python benchmarks/trial_overhead.py --data data [--trials 200]
+"""
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import ray
+from ray import tune
+from ray.tune import Callback
+from sweep_reuse import Listed, configurations, make_study
+
+from raytl.reporting.tensorboard import TensorBoardCallback
+from raytl.sweeping.leaderboard import LeaderboardCallback
+from raytl.sweeping.resources import plan
+from raytl.sweeping.trainable import build_trainable
+from raytl.sweeping.tuning import ray_session, run_trials
+
+SLOTS = 2
+
+
+class Ends(Callback):
+    """Notes when each trial ends, and how much memory its process holds then."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+        self.rss: list[int] = []
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        self.ends.append(time.time())
+        pid = trial.last_result["pid"]
+        self.rss.append(psutil.Process(pid).memory_info().rss if psutil.pid_exists(pid) else 0)
+
+
+def overhead(ends: list[float], training: float) -> float:
+    """Return seconds a trial; the first SLOTS trials, which start the processes, are left out."""
+    span = ends[-1] - ends[SLOTS - 1]
+    trials = len(ends) - SLOTS
+    return (SLOTS * span - training * trials / len(ends)) / trials
+
+
+def import_torch(config: dict[str, Any]) -> None:
+    import torch
+
+    tune.report({"zero": float(torch.zeros(1))})
+
+
+def plain_side(trials: int, reuse: bool) -> dict[str, Any]:
+    ends = Ends()
+    with tempfile.TemporaryDirectory() as folder:
+        tuner = tune.Tuner(
+            tune.with_resources(import_torch, {"cpu": 1}),
+            tune_config=tune.TuneConfig(num_samples=trials, reuse_actors=reuse),
+            run_config=tune.RunConfig(storage_path=folder, callbacks=[ends], verbose=0),
+        )
+        tuner.fit()
+    return {"trials": trials, "overhead_seconds": overhead(ends.ends, 0.0)}
+
+
+def raytl_side(args: argparse.Namespace) -> dict[str, Any]:
+    study, ends = make_study(args), Ends()
+    configs = [configurations("heads")[i % 24] for i in range(args.trials)]
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["RAYTL_CACHE"] = f"{folder}/cache"
+        run = Path(folder) / "run"
+        run.mkdir()
+        board = LeaderboardCallback(study, run, args.trials)
+        budget = plan(study, SLOTS, 0, streaming=False)
+        search: Any = Listed(configs)
+        done = run_trials(
+            run, build_trainable(study), search, budget,
+            callbacks=[board, TensorBoardCallback("target/validation_accuracy", "max"), ends],
+        )  # fmt: skip
+    training = sum(trial.last_result["train/seconds"] for trial in done)
+    half = len(ends.rss) // 2
+    return {
+        "trials": args.trials,
+        "overhead_seconds": overhead(ends.ends, training),
+        "training_seconds_a_trial": training / args.trials,
+        "rss_mib_first_half": max(ends.rss[:half]) / 2**20,
+        "rss_mib_second_half": max(ends.rss[half:]) / 2**20,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--plain-trials", type=int, default=10)
+    parser.add_argument("--quick", action="store_true", help="20 trials, 4 plain ones")
+    args = parser.parse_args()
+    args.epochs = 1
+    if args.quick:
+        args.trials, args.plain_trials = 20, 4
+    with ray_session():
+        figures = {
+            "plain": plain_side(args.plain_trials, reuse=False),
+            "reusing": plain_side(args.plain_trials, reuse=True),
+            "raytl": raytl_side(args),
+        }
+    assert not ray.is_initialized()
+    ours = figures["raytl"]["overhead_seconds"]
+    ratios = {side: figures[side]["overhead_seconds"] / ours for side in ("plain", "reusing")}
+    for side, values in figures.items():
+        print(f"{side}: {values}")
+    machine = f"{os.cpu_count()} CPUs, {platform.machine()}, Python {platform.python_version()}"
+    line = {"name": "trial_overhead", "ratios": ratios, "figures": figures, "machine": machine}
+    print(json.dumps(line))
+
+
+if __name__ == "__main__":
+    main()
