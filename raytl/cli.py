@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from raytl import verbs
 from raytl.config import load_study
 from raytl.errors import ConfigError, RaytlError
+from raytl.folders import rooted
 from raytl.memory import keep_freed_memory
 
 app = typer.Typer(
@@ -202,7 +203,7 @@ def sweep(
     """Run a study: controls, search, confirmation, report."""
     overrides = [*(set_ or []), *([f"search.trials={trials}"] if trials is not None else [])]
     checked = load_study(study, overrides)
-    folder = out or Path("runs") / checked.study
+    folder = out or rooted("runs") / checked.study
     again = " ".join(["raytl sweep", str(study), "--out", str(folder), "--resume"])
     again += "".join(f" --set '{assignment}'" for assignment in overrides)
     try:

@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from raytl.errors import ConfigError
+from raytl.folders import rooted
 
 RecipeName = Literal[
     "linear_probe",
@@ -56,13 +57,13 @@ Probability = Annotated[float, Field(ge=0, lt=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
-# Taken from the working directory once: trials run in folders of their own.
-AbsolutePath = Annotated[Path, AfterValidator(lambda path: path.absolute())]
+# Made absolute once: trials run in folders of their own.
+AbsolutePath = Annotated[Path, AfterValidator(rooted)]
 LOCAL_WEIGHTS = (".pth", ".pt", ".th", ".safetensors")
 
 
 def _absolute_weights(weights: str) -> str:
-    return str(Path(weights).absolute()) if weights.endswith(LOCAL_WEIGHTS) else weights
+    return str(rooted(weights)) if weights.endswith(LOCAL_WEIGHTS) else weights
 
 
 Weights = Annotated[str, AfterValidator(_absolute_weights)]

@@ -10,6 +10,12 @@ from pathlib import Path
 from raytl.errors import RaytlError, UserError
 
 
+def rooted(path: Path | str) -> Path:
+    """Return an absolute path. A relative one is taken from RAYTL_ROOT where that is set (the
+    shared file system of a cluster, say), else from the working directory."""
+    return Path(os.environ.get("RAYTL_ROOT", "")).absolute() / path
+
+
 def refuse_existing(out: Path, force: bool) -> None:
     """Raise UserError where `out` stands already and is not to be replaced."""
     if out.exists() and not force:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from raytl.config import Study, load_study
 from raytl.errors import UserError
 from raytl.files import write_atomically
+from raytl.folders import rooted
 
 if TYPE_CHECKING:
     from raytl.data.shard import ShardReport
@@ -47,7 +48,7 @@ def sweep(
 ) -> StudyResult:
     """Run a study and write its report; see `sweeping.study_run.run_study`."""
     checked = study if isinstance(study, Study) else load_study(study, overrides)
-    run = Path(out) if out is not None else Path("runs") / checked.study
+    run = Path(out) if out is not None else rooted("runs") / checked.study
 
     from raytl.reporting.html import write_report
     from raytl.reporting.tensorboard import TensorBoardCallback, write_confusions, write_images

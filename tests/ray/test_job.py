@@ -1,0 +1,110 @@
+"""A study through `ray job submit`, on a cluster of this test's own with token authentication."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from raytl.config import Study, dump_study
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
+
+RAY = str(Path(sys.executable).with_name("ray"))
+TOKEN = "t" * 32
+
+
+def free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
+
+
+def submit(address: str, *more: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
+    env = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
+    return subprocess.run(
+        [RAY, "job", "submit", "--address", address, *more],
+        capture_output=True, text=True, timeout=240, env=env, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[str]:
+    """Start a head with two CPUs on loopback; yield the job server's address."""
+    gcs, dashboard = free_port(), free_port()
+    env = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
+    env.pop("RAY_ADDRESS", None)
+    with (tmp_path / "head.log").open("w") as log:
+        head = subprocess.Popen(
+            [
+                RAY, "start", "--head", "--block", "--num-cpus=2", f"--port={gcs}",
+                "--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1",
+                f"--dashboard-port={dashboard}", "--disable-usage-stats",
+            ],
+            stdout=log, stderr=subprocess.STDOUT, env=env, start_new_session=True,
+        )  # fmt: skip
+    try:
+        wait_until_open(dashboard, head)
+        yield f"http://127.0.0.1:{dashboard}"
+    finally:
+        os.killpg(head.pid, signal.SIGTERM)
+        try:
+            head.wait(5)
+        except subprocess.TimeoutExpired:
+            os.killpg(head.pid, signal.SIGKILL)
+
+
+def wait_until_open(port: int, head: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 90
+    while True:
+        assert head.poll() is None and time.monotonic() < end, "the head did not start"
+        with socket.socket() as client:
+            client.settimeout(1)
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.5)
+
+
+def test_a_job_runs_the_study_and_exits_as_it_does(
+    cluster: str, tiny_study: Callable[..., Study], tmp_path: Path
+) -> None:
+    plain = yaml.safe_load(dump_study(tiny_study(search={"sampler": "grid", "trials": 1})))
+    for domain in ("source_domain", "target_domain"):
+        plain[domain]["dataset"] = Path(plain[domain]["dataset"]).name  # under RAYTL_ROOT
+    clone = tmp_path / "clone"
+    clone.mkdir()
+    (clone / "tiny.yaml").write_text(yaml.safe_dump(plain))
+    (clone / "broken.yaml").write_text(yaml.safe_dump(plain | {"spaces": {}}))
+    env_vars = {"RAYTL_ROOT": str(tmp_path), "RAYTL_CACHE": str(tmp_path / "cache")}
+    options = [
+        "--working-dir",
+        str(clone),
+        "--runtime-env-json",
+        json.dumps({"env_vars": env_vars}),
+    ]
+    command = ["--", sys.executable, "-m", "raytl.cli", "sweep"]
+
+    refused = submit(cluster, *options, *command, "tiny.yaml", token="x" * 32)
+    assert refused.returncode != 0
+    assert not (tmp_path / "runs").exists()
+
+    done = submit(cluster, *options, *command, "tiny.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "search 1/" in done.stdout
+    assert (tmp_path / "runs" / "tiny" / "report.html").exists()
+    assert TOKEN not in "".join(
+        path.read_text(errors="replace")
+        for path in (tmp_path / "runs").rglob("*")
+        if path.is_file()
+    )
+
+    broken = submit(cluster, *options, *command, "broken.yaml")
+    assert broken.returncode != 0
+    assert "unknown key 'spaces'" in broken.stdout
