@@ -27,7 +27,7 @@ from raytl.errors import TrainingError
 DIRECTIONS = {"mnist→usps": ("mnist", "usps"), "usps→mnist": ("usps", "mnist")}
 NETWORK = {"source_model": "lenet", "mapper": "mlp", "optimizer.lr": 0.02}
 CONFIGS: dict[str, list[dict[str, Any]]] = {
-    "source_only": [{"optimizer.lr": 0.02}, {"optimizer.lr": 0.005}],
+    "source_only": [{"optimizer.lr": 0.02}, {"optimizer.lr": 0.05}],
     "dann": [{"adversarial_lambda": 0.2}, {"adversarial_lambda": 1.0}],
     "cdan": [{"adversarial_lambda": 0.2}, {"adversarial_lambda": 1.0}],
     "dan": [{"alignment_lambda": 0.3}, {"alignment_lambda": 1.0}],
