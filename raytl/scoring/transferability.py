@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
+from sklearn.covariance import ledoit_wolf
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
@@ -58,14 +59,19 @@ def _evidence(
 
 
 def h_score(features_ND: np.ndarray, labels_N: np.ndarray) -> float:
-    """Return tr(cov(f)⁺ cov(E[f | y])) (Bao et al. 2019, "An Information-Theoretic Approach to
-    Transferability in Task Transfer Learning", definition 2). In 0..K - 1."""
+    """Return (1 - α)·tr(cov_α(f)⁻¹ cov(E[f | y])), in 0..K - 1: the H-score (Bao et al. 2019, "An
+    Information-Theoretic Approach to Transferability in Task Transfer Learning", definition 2) with
+    Ledoit and Wolf's shrunk covariance, α its shrinkage (Ibrahim et al. 2022, "Newer is Not Always
+    Better", eq. 5). Without it every source model gets K - 1 where there are fewer rows than
+    features."""
     centred = features_ND - features_ND.mean(0)
     means = np.zeros_like(centred)
     for label in np.unique(labels_N):
         means[labels_N == label] = centred[labels_N == label].mean(0)
-    total, between = centred.T @ centred / len(centred), means.T @ means / len(means)
-    return float(np.trace(np.linalg.pinv(total, rcond=1e-8, hermitian=True) @ between))
+    shrunk, shrinkage = ledoit_wolf(centred, assume_centered=True)
+    between = means.T @ means / len(means)
+    inverse = np.linalg.pinv(shrunk, rcond=1e-8, hermitian=True)
+    return float((1.0 - shrinkage) * np.trace(inverse @ between))
 
 
 def n_leep(features_ND: np.ndarray, labels_N: np.ndarray, seed: int = 0) -> float:

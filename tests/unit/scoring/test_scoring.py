@@ -58,6 +58,14 @@ def test_h_score_closed_form() -> None:
     assert h_score(features, np.array([0, 1, 0, 1])) == pytest.approx(0.0)
 
 
+def test_h_score_tells_source_models_apart_with_few_rows() -> None:
+    generator = np.random.default_rng(0)
+    labels = np.arange(30) % 3
+    noise = generator.normal(size=(30, 100))  # more features than rows
+    good = noise + 3 * np.eye(3, 100)[labels]
+    assert 0 < h_score(noise, labels) + 0.1 < h_score(good, labels) < 2
+
+
 def test_leep_by_hand() -> None:
     posterior = np.array([[0.8, 0.2], [0.6, 0.4], [0.1, 0.9]])
     labels = np.array([0, 0, 1])
