@@ -21,7 +21,7 @@ class ProgressCallback(Callback):
         self.objective, self.plan = objective, plan
         self.done: dict[str, int] = {}
         self.best: float | None = None
-        self._computing = False
+        self._told_of_prefix = False
         self._progress: Progress | None = None
         self._task: Any = None
 
@@ -50,10 +50,10 @@ class ProgressCallback(Callback):
         """Show prefix features that are being computed on this machine."""
         done, total = prefix_progress()
         if total and self._progress is not None:
-            if not self._computing:
+            if not self._told_of_prefix:
                 self._progress.console.print("computing prefix features", highlight=False)
+            self._told_of_prefix = True
             self._progress.update(self._task, note=f"prefix features: {done}/{total} chunks")
-        self._computing = bool(total)
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **_: Any
