@@ -148,7 +148,7 @@ def test_the_predicted_order_of_source_models_stands_beside_the_realised_one(
     text = write_report(run).read_text()
     assert "predicted and realised" in text
     assert "<td>weighted τ</td><td>-1.00</td>" in text
-    assert "not tried" in text
+    assert "none completed" in text
 
 
 def test_the_oracle_is_called_oracle(tmp_path: Path) -> None:
