@@ -28,6 +28,16 @@ def free_port() -> int:
 
 
 def submit(address: str, *more: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
+    """Submit a job, again where the head's agent has not joined yet."""
+    end = time.monotonic() + 60
+    while True:
+        done = submit_once(address, *more, token=token)
+        if "No available agent" not in done.stderr or time.monotonic() > end:
+            return done
+        time.sleep(2)
+
+
+def submit_once(address: str, *more: str, token: str) -> subprocess.CompletedProcess[str]:
     env = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
     return subprocess.run(
         [RAY, "job", "submit", "--address", address, *more],
