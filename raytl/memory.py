@@ -2,11 +2,13 @@
 
 import ctypes
 import platform
+from functools import cache
 
 # glibc's malloc.h
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
+@cache
 def keep_freed_memory() -> bool:
     """Keep freed memory in the process instead of giving it back to the kernel; return whether it
     took effect (glibc alone can).

@@ -126,6 +126,13 @@ def adaptation_streams(name: str, labelled: bool, has_source: bool) -> tuple[Str
     return ("source", "target", "labelled") if labelled else ("source", "target")
 
 
+def both_labelled_streams(name: str, labelled: bool, has_source: bool) -> tuple[Stream, ...]:
+    """Return the labelled rows of both domains."""
+    if not (labelled and has_source):
+        raise ConfigError(f"recipe {name} needs a source_domain and some target labels")
+    return ("source", "labelled")
+
+
 class SupervisedRecipe(Recipe):
     """Cross-entropy on one labelled stream: the target's where it has labels, else the source's."""
 

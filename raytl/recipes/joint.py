@@ -3,9 +3,8 @@
 from torch import nn
 
 from raytl.data.domains import TrainBatch
-from raytl.errors import ConfigError
 from raytl.models.transfer_model import TransferModel
-from raytl.recipes.base import Context, Losses, Recipe, Stream, run_streams
+from raytl.recipes.base import Context, Losses, Recipe, Stream, both_labelled_streams, run_streams
 
 
 class Joint(Recipe):
@@ -24,9 +23,7 @@ class Joint(Recipe):
 
     @classmethod
     def streams(cls, labelled: bool, has_source: bool) -> tuple[Stream, ...]:
-        if not (labelled and has_source):
-            raise ConfigError("recipe joint needs a source_domain and target labels")
-        return ("source", "labelled")
+        return both_labelled_streams(cls.name, labelled, has_source)
 
     def losses(self, model: TransferModel, batch: TrainBatch, progress: float) -> Losses:
         outputs = run_streams(model, batch)

@@ -10,9 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from raytl.data.domains import TrainBatch
-from raytl.errors import ConfigError
 from raytl.models.transfer_model import TransferModel
-from raytl.recipes.base import Context, Losses, Recipe, Stream, run_streams
+from raytl.recipes.base import Context, Losses, Recipe, Stream, both_labelled_streams, run_streams
 
 ROUNDS = 10  # of boosting, as far as the rate β of the source is concerned
 LEAST_ERROR, LARGEST_ERROR = 0.05, 0.45
@@ -44,9 +43,7 @@ class TrAdaBoost(Recipe):
 
     @classmethod
     def streams(cls, labelled: bool, has_source: bool) -> tuple[Stream, ...]:
-        if not (labelled and has_source):
-            raise ConfigError("recipe tradaboost needs a source_domain and some target labels")
-        return ("source", "labelled")
+        return both_labelled_streams(cls.name, labelled, has_source)
 
     def losses(self, model: TransferModel, batch: TrainBatch, progress: float) -> Losses:
         outputs = run_streams(model, batch)

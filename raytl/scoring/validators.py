@@ -3,7 +3,7 @@
 Legend: N target rows, S source rows, D features, K classes. Every score is the better the higher.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -136,24 +136,22 @@ def mixed(evidence: Evidence) -> float:
 
 
 Validator = Callable[[Evidence], float]
-OF_THE_TARGET: dict[str, Validator] = {
+VALIDATORS: dict[str, Validator] = {
     "certainty": prediction_certainty,
     "bnm": class_clusters,
     "snd": soft_neighbourhood_density,
     "mixval": mixed,
-}
-WITH_A_SOURCE: dict[str, Validator] = {
     "iwv": importance_weighted,
     "dev": deep_embedded,
     "circv": circular,
 }
+WITH_A_SOURCE = ("iwv", "dev", "circv")
 
 
-def validate(evidence: Evidence) -> dict[str, float]:
-    """Return every score that the evidence allows, by name."""
-    validators = dict(OF_THE_TARGET)
+def validate(evidence: Evidence, names: Collection[str] = tuple(VALIDATORS)) -> dict[str, float]:
+    """Return the scores of `names` that the evidence allows."""
+    lacking = set(WITH_A_SOURCE) if evidence.source_features_SD is None else set()
     if evidence.mixed_agreement is None:
-        del validators["mixval"]
-    if evidence.source_features_SD is not None:
-        validators |= WITH_A_SOURCE
-    return {name: validator(evidence) for name, validator in validators.items()}
+        lacking.add("mixval")
+    wanted = {name: VALIDATORS[name] for name in VALIDATORS if name in names}
+    return {name: score(evidence) for name, score in wanted.items() if name not in lacking}

@@ -33,15 +33,16 @@ def gather(
     """
     was_training = model.training
     model.eval()
-    x = _inputs(target, transform, device)
+    x, _ = _first_rows(target, transform, device)
     target_p, target_features = _outputs(model, x, of_source=False)
     partner = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
     predicted = target_p.argmax(1)
     mixed_p, _ = _outputs(model, MIX * x + (1 - MIX) * x[partner], of_source=False)
     evidence: dict[str, np.ndarray] = {}
     if source is not None:
-        p, features = _outputs(model, _inputs(source, transform, device), of_source=True)
-        evidence = {"source_p_SK": p, "source_features_SD": features, "source_y_S": _labels(source)}
+        source_x, y = _first_rows(source, transform, device)
+        p, features = _outputs(model, source_x, of_source=True)
+        evidence = {"source_p_SK": p, "source_features_SD": features, "source_y_S": y.numpy()}
     model.train(was_training)
     return Evidence(
         target_p_NK=target_p,
@@ -51,23 +52,17 @@ def gather(
     )
 
 
-def _inputs(feed: Feed, transform: Transform, device: torch.device) -> Tensor:
-    found: list[Tensor] = []
-    for batch in feed.eval_batches():
-        found.append(transform(batch.x.to(device)))
-        if sum(map(len, found)) >= MOST_ROWS:
-            break
-    return torch.cat(found)[:MOST_ROWS]
-
-
-def _labels(feed: Feed) -> np.ndarray:
-    found: list[Tensor] = []
+def _first_rows(feed: Feed, transform: Transform, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the first MOST_ROWS rows as the model reads them, and their labels."""
+    x: list[Tensor] = []
+    y: list[Tensor] = []
     for batch in feed.eval_batches():
         assert batch.y is not None
-        found.append(batch.y)
-        if sum(map(len, found)) >= MOST_ROWS:
+        x.append(transform(batch.x.to(device)))
+        y.append(batch.y)
+        if sum(map(len, y)) >= MOST_ROWS:
             break
-    return torch.cat(found)[:MOST_ROWS].numpy()
+    return torch.cat(x)[:MOST_ROWS], torch.cat(y)[:MOST_ROWS]
 
 
 def _outputs(

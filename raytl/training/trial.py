@@ -34,7 +34,7 @@ from raytl.models.source_model import (
 )
 from raytl.models.transfer_model import TransferModel
 from raytl.recipes import RECIPES, Context, Recipe, Teacher
-from raytl.scoring.validators import validate
+from raytl.scoring.validators import VALIDATORS, validate
 from raytl.seeds import seed_for
 from raytl.training.checkpoint import load_checkpoint, save_checkpoint
 from raytl.training.closed_form import fit_matrix
@@ -181,6 +181,7 @@ def training_feeds(
         if "source" in streams:
             source_split = study.source_domain.splits.train
             feeds["source"] = feed(source, source_split, of_source.train, True, "source")
+        if "source" in streams or not study.labelled:  # iwv, dev and circv read them
             source_validation = feed(
                 source, of_source.validation_split, of_source.validation, True, "validation"
             )
@@ -236,10 +237,11 @@ def run_trial(
         start = time.perf_counter()
         metrics: Metrics = train_epoch(trainer, batches, steps)
         metrics["train/seconds"] = time.perf_counter() - start
-        metrics |= _validate(study, parts, validation, source_validation, on)
+        last = epoch + 1 == study.train.epochs
+        metrics |= _validate(study, parts, validation, source_validation, on, last=last)
         metrics |= {"epoch": epoch + 1, "step": trainer.step, "frozen_blocks": parts.frozen_depth}
         metrics["trainable_parameters"] = parts.model.num_trainable()
-        if test and epoch + 1 == study.train.epochs:
+        if test and last:
             metrics |= _test(study, parts, on, make)
         report(metrics, lambda folder, e=epoch: save_checkpoint(  # type: ignore[misc]
             folder, parts.model, parts.recipe, optimizer, e + 1
@@ -306,6 +308,8 @@ def _validate(
     validation: Feed,
     source_validation: Feed | None,
     device: torch.device,
+    *,
+    last: bool,
 ) -> Metrics:
     target = evaluate(parts.model, validation, parts.transform, device)
     metrics: Metrics = {"target/validation_entropy": target.entropy}
@@ -314,14 +318,24 @@ def _validate(
         metrics |= {"target/validation_loss": target.loss}
     else:
         metrics |= {"oracle/target_validation_accuracy": target.accuracy}
-    if study.objective != "target_accuracy":
+    validators = _validators(study, last)
+    if validators:
         held_out = source_validation if parts.recipe.shares_classes else None
         evidence = gather(parts.model, validation, held_out, parts.transform, device)
-        metrics |= {f"target/validator/{name}": v for name, v in validate(evidence).items()}
+        metrics |= {
+            f"target/validator/{name}": v for name, v in validate(evidence, validators).items()
+        }
     if source_validation is not None and parts.recipe.shares_classes:
         source = evaluate(parts.model, source_validation, parts.transform, device, of_source=True)
         metrics |= {"source/validation_accuracy": source.accuracy}
     return metrics
+
+
+def _validators(study: Study, last: bool) -> set[str]:
+    """Return the validators to compute: the objective in every epoch, all after the last one."""
+    if study.objective == "target_accuracy":
+        return set()
+    return {name for name in VALIDATORS if last or name == study.objective}
 
 
 def _test(

@@ -15,7 +15,7 @@ from raytl.data.writer import write_dataset
 from raytl.errors import CorruptError, DataError, TrainingError
 from raytl.training.checkpoint import FILE_NAME
 from raytl.training.splits import target_rows
-from raytl.training.trial import run_trial
+from raytl.training.trial import run_trial, training_feeds
 
 MakeStudy = Callable[..., Study]
 BUDGET = {"epochs": 3, "batch_size": 8, "steps_per_epoch": 3}
@@ -139,3 +139,26 @@ def test_rows_of_the_label_regimes(domains: tuple[Path, Path]) -> None:
         rows(41)
     with pytest.raises(DataError, match="cannot hold out 0.2 of 2 labelled rows"):
         rows(1)
+
+
+def test_validators_are_the_objectives_until_the_last_epoch(
+    tiny_study: MakeStudy, domains: tuple[Path, Path]
+) -> None:
+    target = {"dataset": domains[1], "labels": "none"}
+    study = tiny_study(target_domain=target, search={"trials": 2, "objective": "iwv"}, train=BUDGET)
+    first, *_, last = run(study, dann())[0]
+    every = {"certainty", "bnm", "snd", "mixval", "iwv", "dev", "circv"}
+    names = {f"target/validator/{name}" for name in every}
+    assert names & set(first) == {"target/validator/iwv"}
+    assert names <= set(last)
+
+
+def test_source_validators_have_their_rows_whatever_the_recipe_reads(
+    tiny_study: MakeStudy, domains: tuple[Path, Path]
+) -> None:
+    trial = dann(recipe="distillation", student="net")
+    unlabelled = tiny_study(target_domain={"dataset": domains[1], "labels": "none"})
+    feeds, _, source_validation = training_feeds(unlabelled, trial, seed=0)
+    assert set(feeds) == {"target"}
+    assert source_validation is not None
+    assert training_feeds(tiny_study(), trial, seed=0)[2] is None  # judged by target labels

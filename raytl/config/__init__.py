@@ -1,0 +1,58 @@
+"""The study file and its parts, as frozen pydantic models.
+
+A study is checked in full here before anything heavier is imported: no torch, no Ray. What needs
+the data or the weights (class counts, depths, shapes) is checked by `sweeping.preflight`.
+"""
+
+from raytl.config.base import Frozen, nearest
+from raytl.config.depths import frozen_blocks, tuned_blocks
+from raytl.config.distribution import Distribution
+from raytl.config.reading import dump_study, load_study
+from raytl.config.study import (
+    DomainConfig,
+    Normalization,
+    SearchConfig,
+    SourceModelConfig,
+    Study,
+    TargetDomainConfig,
+    TrainConfig,
+)
+from raytl.config.trial import (
+    CONTROLS,
+    TRIAL_KEYS,
+    ControlName,
+    HeadConfig,
+    HeadName,
+    MapperConfig,
+    MapperName,
+    OptimizerConfig,
+    RecipeName,
+    TrialConfig,
+)
+
+__all__ = [
+    "CONTROLS",
+    "TRIAL_KEYS",
+    "ControlName",
+    "Distribution",
+    "DomainConfig",
+    "Frozen",
+    "HeadConfig",
+    "HeadName",
+    "MapperConfig",
+    "MapperName",
+    "Normalization",
+    "OptimizerConfig",
+    "RecipeName",
+    "SearchConfig",
+    "SourceModelConfig",
+    "Study",
+    "TargetDomainConfig",
+    "TrainConfig",
+    "TrialConfig",
+    "dump_study",
+    "frozen_blocks",
+    "load_study",
+    "nearest",
+    "tuned_blocks",
+]

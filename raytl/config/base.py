@@ -1,0 +1,50 @@
+"""What the parts of a study are made of: frozen models, ranges, paths."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from raytl.folders import rooted
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+PositiveFraction = Annotated[float, Field(gt=0, le=1)]
+Probability = Annotated[float, Field(ge=0, lt=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+# Made absolute once: trials run in folders of their own.
+AbsolutePath = Annotated[Path, AfterValidator(rooted)]
+LOCAL_WEIGHTS = (".pth", ".pt", ".th", ".safetensors")
+
+
+def _absolute_weights(weights: str) -> str:
+    return str(rooted(weights)) if weights.endswith(LOCAL_WEIGHTS) else weights
+
+
+Weights = Annotated[str, AfterValidator(_absolute_weights)]
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """Return `word`'s nearest known spelling as a question, or the list of what is known."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"did you mean '{close[0]}'?" if close else "known: " + ", ".join(known)
+
+
+class Frozen(BaseModel):
+    """A frozen model whose unknown keys are errors that name the nearest known key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_unknown_keys(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            for key in data:
+                if key not in cls.model_fields:
+                    raise ValueError(
+                        f"unknown key '{key}'; {nearest(str(key), list(cls.model_fields))}"
+                    )
+        return data

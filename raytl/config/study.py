@@ -1,0 +1,184 @@
+"""The whole study and its sections."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveInt, model_validator
+
+from raytl.config.base import (
+    LOCAL_WEIGHTS,
+    AbsolutePath,
+    Count,
+    Frozen,
+    NonNegative,
+    Positive,
+    Weights,
+)
+from raytl.config.distribution import Distribution
+
+
+class SplitNames(Frozen):
+    """Which split of the dataset plays which part."""
+
+    train: str = "train"
+    validation: str | None = None  # None: held out of train by `validation_fraction`
+    test: str = "test"
+
+
+class DomainConfig(Frozen):
+    """A dataset folder and how its splits are used."""
+
+    dataset: AbsolutePath
+    splits: SplitNames = SplitNames()
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+
+
+class TargetDomainConfig(DomainConfig):
+    """The target domain. With `labels: N`, N labels per class are known in all, those held out
+    for validation included."""
+
+    labels: Literal["none", "all"] | PositiveInt = "all"
+
+
+class Normalization(Frozen):
+    """Per-channel mean and standard deviation of pixels scaled to [0, 1]."""
+
+    mean: tuple[float, ...]
+    std: tuple[Positive, ...]
+
+
+class SourceModelConfig(Frozen):
+    """Where a source model comes from: `path` (raytl's own folder), `torchvision` (a name and its
+    weights), or `backbone` (fresh weights, or a local state dict in `weights`)."""
+
+    path: AbsolutePath | None = None
+    torchvision: str | None = None
+    backbone: str | None = None
+    weights: Weights | None = (
+        None  # torchvision: DEFAULT or a member's name; both: a .pth/.pt/.th file
+    )
+    args: dict[str, Any] = Field(default_factory=dict)  # arguments of the backbone
+    input_size: PositiveInt | None = None  # side in pixels; None: the data's, or the least allowed
+    normalization: Normalization | None = None  # None: ImageNet's with weights, else mean=std=0.5
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "SourceModelConfig":
+        origins = [o for o in ("path", "torchvision", "backbone") if getattr(self, o) is not None]
+        if len(origins) != 1:
+            raise ValueError(
+                f"give exactly one of path, torchvision and backbone, got {origins or 'none'}"
+            )
+        if self.path is not None and (self.weights or self.args or self.normalization):
+            raise ValueError("path already fixes weights, args and normalization; remove them")
+        if self.torchvision is not None and self.weights is None:
+            raise ValueError(
+                "torchvision needs weights: DEFAULT, a member's name or a .pth file; "
+                "for fresh weights write backbone: instead"
+            )
+        return self
+
+    @property
+    def has_local_weights(self) -> bool:
+        """Whether `weights` is a file of one's own."""
+        return self.weights is not None and self.weights.endswith(LOCAL_WEIGHTS)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the weights are random, so that nothing is transferred."""
+        return self.path is None and self.weights is None
+
+
+# target_entropy and all after it use no target label; see scoring.validators.
+Objective = Literal[
+    "target_accuracy", "target_entropy", "bnm", "snd", "mixval", "iwv", "dev", "circv"
+]
+OF_SOURCE_LABELS = ("iwv", "dev", "circv")
+
+
+class SearchConfig(Frozen):
+    """How the space is searched."""
+
+    sampler: Literal["tpe", "random", "grid"] = "tpe"
+    trials: PositiveInt = 32  # controls not counted; grid: the most that are run
+    seed: Count = 0
+    scheduler: Literal["asha", "median", "none"] = "asha"
+    objective: Literal["auto"] | Objective = "auto"
+    # Source models are tried in the order of this score first, each with trial 0's other values.
+    ranking: Literal["none", "log_me", "h_score", "n_leep", "size"] = "none"
+    control_tries: PositiveInt = 3  # learning rates tried for each control
+
+
+class TrainConfig(Frozen):
+    """The budget of every trial, and how batches are read."""
+
+    epochs: PositiveInt = 10
+    batch_size: PositiveInt = 64  # of each domain's stream
+    steps_per_epoch: PositiveInt | None = None  # None: one pass over the longest stream
+    feed: Literal["auto", "resident", "streaming"] = "auto"
+    reuse_prefix: bool = True  # compute a frozen prefix once for all trials, where that pays
+    prefix_dtype: Literal["float32", "bfloat16"] = "float32"  # of stored features
+    prefix_cache_bytes: PositiveInt = 4 * 2**30  # of the cache folder, at most
+
+
+class ConfirmConfig(Frozen):
+    """The retraining of the best trials, and the one look at the test split."""
+
+    top: PositiveInt = 3
+    seeds: Annotated[int, Field(ge=2)] = 3  # two at least, for a standard error
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.95  # confidence of the intervals
+
+
+class ResourcesConfig(Frozen):
+    """What one trial gets, and how many run at once."""
+
+    workers_per_trial: Literal[1] = 1
+    cpus_per_worker: PositiveInt = 1
+    gpus_per_worker: NonNegative = 0
+    max_concurrent: PositiveInt | None = None  # None: what the cluster's resources allow
+
+
+class Study(Frozen):
+    """The whole search, as written in a study file."""
+
+    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    source_domain: DomainConfig | None = None
+    target_domain: TargetDomainConfig
+    source_models: Annotated[dict[str, SourceModelConfig], Field(min_length=1)]
+    # Dotted keys of TrialConfig that the space does not search
+    defaults: dict[str, Any] = Field(default_factory=dict)
+    space: dict[str, Distribution] | str  # or "module:function", called with Optuna's trial
+    search: SearchConfig = SearchConfig()
+    train: TrainConfig = TrainConfig()
+    confirm: ConfirmConfig = ConfirmConfig()
+    resources: ResourcesConfig = ResourcesConfig()
+
+    @property
+    def labelled(self) -> bool:
+        """Whether any target label may be used."""
+        return self.target_domain.labels != "none"
+
+    @property
+    def objective(self) -> Objective:
+        """What trials are selected by; `auto` is accuracy with target labels, and without any the
+        validator with the smallest gap to the oracle in benchmarks/digits_table.py."""
+        if self.search.objective == "auto":
+            return "target_accuracy" if self.labelled else "bnm"
+        return self.search.objective
+
+    @model_validator(mode="after")
+    def _check_objective(self) -> "Study":
+        if self.objective == "target_accuracy" and not self.labelled:
+            raise ValueError(
+                "search.objective: target_accuracy needs target labels, but target_domain.labels "
+                "is none; use auto"
+            )
+        if self.labelled and self.objective in OF_SOURCE_LABELS:
+            raise ValueError(
+                f"search.objective: {self.objective} reads labelled source rows, which not every "
+                "recipe has where there are target labels; use target_accuracy or auto"
+            )
+        if not self.labelled and self.source_domain is None:
+            raise ValueError(
+                "target_domain.labels is none and there is no source_domain: no labels to learn "
+                "from; add a source_domain or labels"
+            )
+        return self

@@ -1,0 +1,123 @@
+"""One configuration of the search."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+from pydantic import PositiveInt
+
+from raytl.config.base import Count, Frozen, NonNegative, Positive, PositiveFraction, Probability
+from raytl.config.depths import BlockRange, FrozenDepth
+
+RecipeName = Literal[
+    "linear_probe",
+    "finetune",
+    "lp_ft",
+    "gradual_unfreezing",
+    "joint",
+    "dann",
+    "cdan",
+    "adda",
+    "mdd",
+    "dan",
+    "deep_coral",
+    "mcc",
+    "importance_weighting",
+    "tradaboost",
+    "distillation",
+    "relational_distillation",
+    "scratch",
+    "source_only",
+    "target_only",
+]
+ControlName = Literal["scratch", "source_only", "linear_probe", "target_only"]
+MapperName = Literal["identity", "linear", "matrix", "mlp", "residual", "conv1x1", "attention"]
+HeadName = Literal["linear", "mlp", "cosine", "cnn_fc"]
+CONTROLS: tuple[ControlName, ...] = get_args(ControlName)
+
+
+class MapperConfig(Frozen):
+    """The module between the source features and the head."""
+
+    name: MapperName = "identity"
+    hidden: PositiveInt = 128  # width of the hidden layer of mlp, residual and attention
+    out: PositiveInt | None = None  # width of linear, mlp and conv1x1; None: the features' width
+    fit: Literal["coral", "class_means"] = "coral"  # what matrix is fitted to
+
+
+class HeadConfig(Frozen):
+    """The target network after the mapper."""
+
+    name: HeadName = "linear"
+    hidden: PositiveInt = 128  # width of the hidden layer of mlp and cnn_fc
+    dropout: Probability = 0.0  # before the last linear layer
+
+
+class OptimizerConfig(Frozen):
+    """Optimiser and learning-rate schedule."""
+
+    name: Literal["sgd", "adam", "adamw"] = "sgd"
+    lr: Positive = 0.01
+    momentum: Probability = 0.9  # sgd only
+    weight_decay: NonNegative = 5e-4  # L2 for sgd and adam, decoupled for adamw
+    transferred_lr_scale: NonNegative = 0.1  # learning rate of transferred blocks, relative to lr
+    layer_decay: PositiveFraction = 1.0  # and times this for each block further from the head
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup: Probability = 0.0  # fraction of all steps with a linear warm-up
+
+
+class TrialConfig(Frozen):
+    """One configuration of the search, complete."""
+
+    source_model: str
+    frozen_depth: FrozenDepth = "0%"
+    tuned_blocks: BlockRange | None = None  # train these blocks alone, instead of frozen_depth
+    lora_rank: Count = 0  # rank of the adapters in frozen blocks; 0: none
+    lora_alpha: Positive = 8.0  # adapters count α / rank times
+    mapper: MapperConfig = MapperConfig()
+    head: HeadConfig = HeadConfig()
+    recipe: RecipeName = "finetune"
+    adversarial_lambda: NonNegative = 1.0  # λ in L = L_task + λ·L_domain
+    lambda_schedule: Literal["ganin", "constant"] = "ganin"
+    discriminator_hidden: PositiveInt = 128
+    entropy_conditioning: bool = False  # cdan: weigh rows by certainty (CDAN+E)
+    margin: Positive = 4.0  # mdd: γ, the logarithm of the margin is log γ
+    alignment_lambda: NonNegative = 1.0  # weight of what dan, deep_coral and mcc add to L_task
+    temperature: Positive = 2.5  # of mcc's confusion
+    probe_fraction: PositiveFraction = 0.5  # of all steps: lp_ft's probe, adda's source training,
+    # the time in which gradual_unfreezing frees all blocks
+    l2_sp: NonNegative = 0.0  # finetune: α of (α / 2)·‖w - w_source‖², instead of weight decay
+    distillation_temperature: Positive = 4.0
+    distillation_weight: NonNegative = 1.0  # of the teacher's loss beside the labels' loss
+    student: str | None = None  # source model whose architecture learns from the teacher
+    label_smoothing: Probability = 0.0
+    optimizer: OptimizerConfig = OptimizerConfig()
+
+    @classmethod
+    def from_flat(cls, flat: Mapping[str, Any]) -> "TrialConfig":
+        """Build from dotted keys; `mapper: mlp` is short for `mapper.name: mlp`."""
+        nested: dict[str, Any] = {}
+        for key, value in flat.items():
+            section, _, name = key.partition(".")
+            if section in SECTIONS:
+                nested.setdefault(section, {})[name or "name"] = value
+            else:
+                nested[key] = value
+        return cls.model_validate(nested)
+
+    def flat(self) -> dict[str, Any]:
+        """Return the dotted keys of `from_flat`."""
+        out: dict[str, Any] = {}
+        for key, value in self.model_dump().items():
+            if key in SECTIONS:
+                out |= {key if k == "name" else f"{key}.{k}": v for k, v in value.items()}
+            else:
+                out[key] = value
+        return out
+
+    def replace(self, **flat: Any) -> "TrialConfig":
+        """Return a copy with dotted keys replaced (`.` written as `__`), checked again."""
+        return self.from_flat(self.flat() | {k.replace("__", "."): v for k, v in flat.items()})
+
+
+SECTIONS = {"mapper": MapperConfig, "head": HeadConfig, "optimizer": OptimizerConfig}
+TRIAL_KEYS: tuple[str, ...] = tuple(TrialConfig(source_model="").flat())
