@@ -47,8 +47,11 @@ def submit_once(address: str, *more: str, token: str) -> subprocess.CompletedPro
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[str]:
-    """Start a head with two CPUs on loopback; yield the job server's address."""
-    gcs, dashboard = free_port(), free_port()
+    """Start a head with two CPUs on loopback; yield the job server's address.
+
+    Its ports are its own: without an agent port a second cluster on one machine takes no jobs.
+    """
+    gcs, dashboard, agent = free_port(), free_port(), free_port()
     env = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
     env.pop("RAY_ADDRESS", None)
     with (tmp_path / "head.log").open("w") as log:
@@ -56,7 +59,8 @@ def cluster(tmp_path: Path) -> Iterator[str]:
             [
                 RAY, "start", "--head", "--block", "--num-cpus=2", f"--port={gcs}",
                 "--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1",
-                f"--dashboard-port={dashboard}", "--disable-usage-stats",
+                f"--dashboard-port={dashboard}", f"--dashboard-agent-listen-port={agent}",
+                "--disable-usage-stats",
             ],
             stdout=log, stderr=subprocess.STDOUT, env=env, start_new_session=True,
         )  # fmt: skip

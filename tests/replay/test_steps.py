@@ -424,7 +424,7 @@ REGIMES: list[tuple[str, bool, bool, Any]] = [
     ("scratch", False, True, "labels is none"),
     ("target_only", False, True, "labels is none"),
     ("source_only", True, False, "needs a source_domain"),
-    ("joint", False, True, "needs a source_domain and target labels"),
+    ("joint", False, True, "needs a source_domain and some target labels"),
     ("tradaboost", False, True, "some target labels"),
     ("relational_distillation", False, True, "needs target labels"),
 ]
