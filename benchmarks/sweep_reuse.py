@@ -77,7 +77,11 @@ def make_study(args: argparse.Namespace) -> Study:
                 "splits": {"train": "train", "validation": "val", "test": "val"},
             },
             "source_models": {
-                "squeezenet": {"torchvision": "squeezenet1_0", "weights": str(weights)}
+                "squeezenet": {
+                    "torchvision": "squeezenet1_0",
+                    "weights": str(weights),
+                    "input_size": args.size,
+                }
             },
             "space": {"recipe": {"choice": ["finetune"]}},
             "train": {"epochs": args.epochs, "batch_size": 32},
@@ -181,7 +185,7 @@ class Listed(Searcher):
 
 def run_raytl(study: Study, trials: list[dict[str, Any]], folder: Path) -> Any:
     with ray_session() as cluster:
-        budget = plan(study, cluster["CPU"], 0, streaming=False)
+        budget = plan(study, cluster["CPU"], 0)
         search: Any = Listed(trials)
         done = run_trials(folder / "raytl", build_trainable(study), search, budget)
     frames = []
@@ -231,7 +235,7 @@ def one_side(side: str, args: argparse.Namespace) -> None:
 def timed_side(side: str, args: argparse.Namespace, configs: int) -> dict[str, Any]:
     command = [
         sys.executable, __file__, args.workload, "--data", str(args.data), "--side", side,
-        "--epochs", str(args.epochs), "--configs", str(configs),
+        "--epochs", str(args.epochs), "--configs", str(configs), "--size", str(args.size),
     ]  # fmt: skip
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -258,16 +262,17 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--configs", type=int, default=24)
+    parser.add_argument("--size", type=int, default=224, help="side of the images, pixels")
     parser.add_argument("--plain-configs", type=int, help="on the plain sides, scaled to all")
     parser.add_argument("--skip", nargs="*", default=[], choices=SIDES)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
-    parser.add_argument("--quick", action="store_true", help="4 configurations of one epoch")
+    parser.add_argument("--quick", action="store_true", help="2 configurations, 96 pixels")
     args = parser.parse_args()
     if args.side:
         one_side(args.side, args)
         return
     if args.quick:
-        args.epochs, args.configs = 1, 4
+        args.epochs, args.configs, args.size = 1, 2, 96
     few = args.plain_configs or args.configs
     figures: dict[str, Any] = {}
     for side in SIDES:

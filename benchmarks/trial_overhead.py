@@ -82,7 +82,7 @@ def raytl_side(args: argparse.Namespace) -> dict[str, Any]:
         run = Path(folder) / "run"
         run.mkdir()
         board = LeaderboardCallback(study, run, args.trials)
-        budget = plan(study, SLOTS, 0, streaming=False)
+        budget = plan(study, SLOTS, 0)
         search: Any = Listed(configs)
         done = run_trials(
             run, build_trainable(study), search, budget,
@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--plain-trials", type=int, default=10)
     parser.add_argument("--quick", action="store_true", help="20 trials, 4 plain ones")
     args = parser.parse_args()
-    args.epochs = 1
+    args.epochs, args.size = 1, 224
     if args.quick:
         args.trials, args.plain_trials = 20, 4
     with ray_session():

@@ -108,7 +108,7 @@ class Split:
         return [batch.column("image").to_numpy_ndarray() for batch in self._batches]
 
     def _column(self, name: str) -> np.ndarray:
-        return np.concatenate([batch.column(name).to_numpy() for batch in self._batches])
+        return np.concatenate([np.from_dlpack(batch.column(name)) for batch in self._batches])
 
     @cached_property
     def _labels(self) -> np.ndarray:

@@ -34,11 +34,11 @@ class ResidentFeed:
     def train_batches(self, start_step: int = 0) -> Iterator[Batch]:
         position = start_step * self.batch_size
         epoch, offset = divmod(position, self.rows)
-        order = self._permutation(epoch)[offset:]
+        order = self._order(epoch)[offset:]
         while True:
             while len(order) < self.batch_size:
                 epoch += 1
-                order = np.concatenate([order, self._permutation(epoch)])
+                order = np.concatenate([order, self._order(epoch)])
             yield self._batch(order[: self.batch_size])
             order = order[self.batch_size :]
 
@@ -46,7 +46,7 @@ class ResidentFeed:
         for start in range(0, self.rows, batch_size):
             yield self._batch(self._indices[start : start + batch_size])
 
-    def _permutation(self, epoch: int) -> np.ndarray:
+    def _order(self, epoch: int) -> np.ndarray:
         generator = np.random.default_rng(seed_for(self._seed, "epoch", epoch))
         return self._indices[generator.permutation(self.rows)]
 

@@ -16,24 +16,22 @@ class Plan:
     text: str
 
 
-def plan(study: Study, cpus: float, gpus: float, *, streaming: bool) -> Plan:
+def plan(study: Study, cpus: float, gpus: float) -> Plan:
     """Plan the trials on a cluster of `cpus` and `gpus`.
 
-    One CPU stays free for Ray Data where the feed streams: workers that hold every CPU would
-    leave its tasks waiting for ever. Raises ConfigError where not even one trial fits.
+    Trials may hold every CPU: no feed waits for a Ray task. Raises ConfigError where not even one
+    trial fits.
     """
     wanted = study.resources
-    usable = int(cpus) - (1 if streaming else 0)
-    by_cpu = usable // wanted.cpus_per_worker
+    by_cpu = int(cpus) // wanted.cpus_per_worker
     by_gpu = int(gpus / wanted.gpus_per_worker) if wanted.gpus_per_worker else by_cpu
     concurrent = min(by_cpu, by_gpu)
-    left = ", 1 CPU left for Ray Data" if streaming else ""
-    have = f"{int(cpus)} CPUs{left} and {gpus:g} GPUs"
+    have = f"{int(cpus)} CPUs and {gpus:g} GPUs"
     if concurrent < 1:
         raise ConfigError(
             f"resources: a trial needs {wanted.cpus_per_worker} CPUs and "
             f"{wanted.gpus_per_worker:g} GPUs, but Ray has {have}; lower "
-            "resources.cpus_per_worker or gpus_per_worker, or set train.feed: resident"
+            "resources.cpus_per_worker or gpus_per_worker"
         )
     if wanted.max_concurrent is not None:
         concurrent = min(concurrent, wanted.max_concurrent)

@@ -68,10 +68,7 @@ def run_study(
     facts = environment(checked)
     save_environment(facts, run)
     with ray_session() as cluster:
-        size = checked.target.bytes + (checked.source.bytes if checked.source else 0)
-        budget = plan(
-            study, cluster.get("CPU", 0), cluster.get("GPU", 0), streaming=_streams(study, size)
-        )
+        budget = plan(study, cluster.get("CPU", 0), cluster.get("GPU", 0))
         trials, expected = _run(checked, run, budget, resume, callbacks)
     leaderboard = build_leaderboard(study, trials, run, expected)
     save_leaderboard(leaderboard, run)
@@ -101,12 +98,6 @@ def check_run_folder(study: Study, run: Path, resume: bool) -> None:
             f"{run}: this run was started with another study ({run / 'study.yaml'} differs); "
             "resume with the same file and --set, or give another --out"
         )
-
-
-def _streams(study: Study, num_bytes: int) -> bool:
-    from raytl.data.feed import chosen_kind
-
-    return chosen_kind(study.train.feed, num_bytes) == "streaming"
 
 
 def _run(

@@ -9,9 +9,8 @@ import torch
 from raytl.data.dataset import Dataset
 from raytl.data.feed import Feed, make_feed
 from raytl.data.schema import ImageColumn
+from raytl.data.streaming import BLOCK_ROWS, WINDOW_ROWS, StreamingFeed
 from raytl.data.writer import write_dataset
-
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +55,34 @@ def test_training_covers_each_epoch_is_seeded_and_resumes(dataset: Dataset) -> N
     assert sorted(flat[:30]) == indices.tolist() != flat[:30]
     assert ids(0, 6) == first
     assert ids(4, 2) == first[4:]
+
+
+def test_rows_that_are_read_together_lie_near_each_other() -> None:
+    rows = 20 * WINDOW_ROWS
+    feed = StreamingFeed(Numbers(rows), np.arange(rows), labelled=False, batch_size=64, seed=0)
+    batches = [batch.id.numpy() for batch in islice(feed.train_batches(), rows // 64)]
+    assert sorted(np.concatenate(batches)) == list(range(rows))
+    edge = WINDOW_ROWS // 64  # the first and the last rows have fewer to mix with
+    for batch in batches[edge:-edge]:
+        blocks = {row // BLOCK_ROWS for row in batch}
+        assert 8 <= len(blocks) <= WINDOW_ROWS // BLOCK_ROWS + 2
+    assert abs(np.corrcoef(np.concatenate(batches), range(rows))[0, 1]) < 0.3
+
+
+class Numbers:
+    """Rows that are their own numbers."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+
+    def images(self, indices: np.ndarray) -> np.ndarray:
+        return indices.reshape(-1, 1, 1, 1).astype(np.float32)
+
+    def labels(self) -> np.ndarray:
+        raise AssertionError("no label may be read")
+
+    def ids(self) -> np.ndarray:
+        return np.arange(self.rows)
 
 
 def test_an_unlabelled_stream_holds_no_label(dataset: Dataset) -> None:
