@@ -108,7 +108,10 @@ def plain_trainable(config: dict[str, Any]) -> None:
     rows = target_rows(study.target_domain, target, study.search.seed)
     train = Subset(tensors(study, parts.transform, splits.train), rows.labelled.tolist())
     loader = DataLoader(train, batch_size=study.train.batch_size, shuffle=True)
-    validation = DataLoader(tensors(study, parts.transform, rows.validation_split), batch_size=128)
+    held_out = Subset(
+        tensors(study, parts.transform, rows.validation_split), rows.validation.tolist()
+    )
+    validation = DataLoader(held_out, batch_size=128)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=trial.optimizer.lr)
     for _ in range(study.train.epochs):
@@ -251,7 +254,7 @@ def timed_side(side: str, args: argparse.Namespace, configs: int) -> dict[str, A
 def limit(args: argparse.Namespace, plain: dict[str, Any], ours: dict[str, Any]) -> float:
     """Return the ratio of all epochs' seconds in plain to those on stored features: what reuse can
     give alone, were everything else free."""
-    depths = [trial["frozen_depth"] for trial in configurations(args.workload)]
+    depths = [trial["frozen_depth"] for trial in configurations(args.workload)[: args.configs]]
     theirs = sum(plain["epoch_seconds"][depth] for depth in depths)
     return theirs / sum(ours["epoch_seconds"][depth] for depth in depths)
 

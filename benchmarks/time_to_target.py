@@ -41,6 +41,10 @@ Reports = list[tuple[float, float]]  # (Unix time, validation accuracy)
 
 def searched_study(args: argparse.Namespace) -> Study:
     plain = make_study(args).model_dump(mode="json", by_alias=True)
+    plain["target_domain"] |= {
+        "splits": {"train": "train", "test": "val"},
+        "validation_fraction": 0.4,  # 98 rows, so that one of them is a point
+    }
     return Study.model_validate(
         plain
         | {
