@@ -44,8 +44,8 @@ from raytl.data.dataset import Dataset
 from raytl.sweeping.resources import plan
 from raytl.sweeping.trainable import build_trainable
 from raytl.sweeping.tuning import ray_session, run_trials
+from raytl.training.building import build_trial
 from raytl.training.splits import target_rows
-from raytl.training.trial import build_trial
 
 SEED = 0
 SIDES = ("plain", "reusing", "raytl")

@@ -117,6 +117,8 @@ class TrainConfig(Frozen):
     reuse_prefix: bool = True  # compute a frozen prefix once for all trials, where that pays
     prefix_dtype: Literal["float32", "bfloat16"] = "float32"  # of stored features
     prefix_cache_bytes: PositiveInt = 4 * 2**30  # of the cache folder, at most
+    # Trials that train on the same features as one batched module, at most; auto: where it pays
+    fuse: Literal["auto", "off"] | Annotated[int, Field(ge=2)] = "auto"
 
 
 class ConfirmConfig(Frozen):

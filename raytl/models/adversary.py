@@ -10,19 +10,25 @@ from torch import Tensor, nn
 
 
 class _GradReverse(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, coefficient: float) -> Tensor:
-        ctx.coefficient = coefficient
+    def forward(x: Tensor, coefficient: Tensor) -> Tensor:
         return x.view_as(x)
 
     @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[1])
+
+    @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return -ctx.coefficient * gradients[0], None
+        (coefficient,) = ctx.saved_tensors
+        return -coefficient * gradients[0], None
 
 
-def grad_reverse(x: Tensor, coefficient: float) -> Tensor:
+def grad_reverse(x: Tensor, coefficient: float | Tensor) -> Tensor:
     """Return x; its gradient comes back times -coefficient (Ganin et al. 2016, eq. 12 and 13)."""
-    return _GradReverse.apply(x, coefficient)
+    return _GradReverse.apply(x, torch.as_tensor(coefficient, dtype=x.dtype, device=x.device))
 
 
 class DomainDiscriminator(nn.Module):

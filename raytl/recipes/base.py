@@ -59,6 +59,7 @@ class Recipe(nn.Module, ABC):
     fresh_backbone: ClassVar[bool] = False  # the source model's architecture with random weights
     shares_classes: ClassVar[bool] = True  # source and target rows pass through one head
     uses_student: ClassVar[bool] = False  # the source model teaches another architecture
+    vectorises: ClassVar[bool] = False  # losses are pure functions that torch.func.vmap takes
 
     def __init__(self, context: Context) -> None:
         super().__init__()

@@ -54,6 +54,7 @@ class Cdan(AdversarialRecipe):
     """
 
     name = "cdan"
+    vectorises = True
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

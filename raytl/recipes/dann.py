@@ -17,6 +17,7 @@ class Dann(AdversarialRecipe):
     """
 
     name = "dann"
+    vectorises = True
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

@@ -22,6 +22,7 @@ class Finetune(SupervisedRecipe):
     """
 
     name = "finetune"
+    vectorises = True
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

@@ -13,6 +13,7 @@ class Joint(Recipe):
     Caruana 1997). The two tasks may have different classes."""
 
     name = "joint"
+    vectorises = True
     shares_classes = False
 
     def __init__(self, context: Context) -> None:

@@ -12,4 +12,5 @@ class LinearProbe(SupervisedRecipe):
     """
 
     name = "linear_probe"
+    vectorises = True
     freezes = "all"

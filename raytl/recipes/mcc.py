@@ -30,6 +30,7 @@ class Mcc(AlignmentRecipe):
     """Jin et al. 2020, "Minimum Class Confusion for Versatile Domain Adaptation", ECCV."""
 
     name = "mcc"
+    vectorises = True
 
     def domain_losses(self, outputs: Outputs, batch: TrainBatch, progress: float) -> Losses:
         return {"alignment": class_confusion(outputs["target"].logits, self.trial.temperature)}

@@ -8,6 +8,7 @@ class SourceOnly(SupervisedRecipe):
     """What can be had without any adaptation: the source task's cross-entropy only."""
 
     name = "source_only"
+    vectorises = True
 
     @classmethod
     def streams(cls, labelled: bool, has_source: bool) -> tuple[Stream, ...]:

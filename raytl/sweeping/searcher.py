@@ -4,6 +4,7 @@ Search and confirmation are one Tune experiment, so that the same warm actors se
 """
 
 import pickle
+import uuid
 import warnings
 from collections.abc import Sequence
 from itertools import islice
@@ -18,6 +19,7 @@ from raytl.config import CONTROLS, SearchConfig, Study, TrialConfig
 from raytl.search_space import SearchSpace
 from raytl.seeds import seed_for
 from raytl.sweeping.controls import control_trials
+from raytl.sweeping.fusing import group_size, grouped
 from raytl.sweeping.objective import ObjectiveMetric
 from raytl.sweeping.selection import Outcome, best_controls, best_searched, retrainings
 
@@ -27,13 +29,18 @@ def build_sampler(config: SearchConfig) -> optuna.samplers.BaseSampler:
     seed = seed_for(config.seed, "sampler")
     if config.sampler == "random":
         return optuna.samplers.RandomSampler(seed=seed)
-    startup = min(10, max(4, config.trials // 3))
+    startup = startup_trials(config)
     with warnings.catch_warnings():
         # Grouping is called experimental; conditional spaces need it.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return optuna.samplers.TPESampler(
             seed=seed, multivariate=True, group=True, n_startup_trials=startup, constant_liar=True
         )
+
+
+def startup_trials(config: SearchConfig) -> int:
+    """Return how many trials TPE draws at random before it learns."""
+    return min(10, max(4, config.trials // 3))
 
 
 class PrunedAwareOptuna(OptunaSearch):
@@ -56,6 +63,10 @@ class PrunedAwareOptuna(OptunaSearch):
             return
         super().on_trial_complete(trial_id, result, error)
 
+    def rename(self, asked: str, trial_id: str) -> None:
+        """Give what was suggested as `asked` the name of its trial."""
+        self._ot_trials[trial_id] = self._ot_trials.pop(asked)
+
     def knows(self, trial_id: str) -> bool:
         """Whether this search suggested the trial."""
         return trial_id in self._ot_trials
@@ -72,8 +83,8 @@ class StudySearch(Searcher):
     running number; "search" or "confirm", and how many trials that phase has (for the controls'
     confirmation: at most); the control's name
     or None; the keys that were searched; the trial's seed (the same for all of the search, so that
-    they differ by their configuration alone); the flat `TrialConfig`. Confirmation adds what
-    `retrainings` says.
+    they differ by their configuration alone); the flat `TrialConfig`; and, where it may be trained
+    with others, "fused" (see `fusing.grouped`). Confirmation adds what `retrainings` says.
     """
 
     def __init__(
@@ -87,13 +98,14 @@ class StudySearch(Searcher):
         super().__init__(metric=objective.name, mode=objective.mode)
         self._study, self._space, self._objective = study, space, objective
         self._seed = seed_for(study.search.seed, "trial")
+        self._name, self._asked, self._groupings = uuid.uuid4().hex, 0, 0
         self._queue = [self._control(*control) for control in control_trials(study, space)]
         self.num_searched = len(self._queue)
         self._inner: PrunedAwareOptuna | None = None
         if study.search.sampler == "grid":
             points = sorted(islice(space.grid(), study.search.trials), key=_trained_share)
             grid = [self._searched(point) for point in points]
-            self._queue += grid
+            self._queue += self._grouped(grid)
             self.num_searched += len(grid)
         else:
             self._inner = _optuna(study, space, objective, promising)
@@ -138,19 +150,39 @@ class StudySearch(Searcher):
         searching = [config for config in self._running.values() if config["phase"] == "search"]
         if not self._controls_chosen and not any(config["control"] for config in searching):
             most = (len(controls) + study.confirm.top) * study.confirm.seeds
-            self._confirming += retrainings(study, controls, most)
+            self._confirming += self._grouped(retrainings(study, controls, most))
             self._controls_chosen = True
         if not self._best_chosen and not searching:
             best = best_searched(study, self._outcomes)
             count = (len(controls) + len(best)) * study.confirm.seeds
-            self._confirming += retrainings(study, best, count)
+            self._confirming += self._grouped(retrainings(study, best, count))
             self._best_chosen = True
 
+    def _grouped(self, suggestions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        self._groupings += 1
+        return grouped(suggestions, group_size(self._study), f"{self._name}-{self._groupings}")
+
     def _next(self, trial_id: str) -> dict[str, Any]:
-        if self._queue:
-            return self._queue.pop(0)
+        if not self._queue:
+            self._ask()
+        suggestion = self._queue.pop(0)
+        asked = suggestion.pop("asked", None)
+        if asked is not None:
+            assert self._inner is not None
+            self._inner.rename(asked, trial_id)
+        return suggestion
+
+    def _ask(self) -> None:
+        """Ask the sampler for the next trials: for several at once where they can be fused."""
         assert self._inner is not None
-        return self._searched(self._inner.suggest(trial_id) or {})
+        search = self._study.search
+        count = min(_ahead(self._study, self._asked), search.trials - self._asked)
+        names = [f"asked-{self._asked + i}" for i in range(count)]
+        found = [
+            self._searched(self._inner.suggest(name) or {}) | {"asked": name} for name in names
+        ]
+        self._queue += self._grouped(found)
+        self._asked += count
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         if self._inner is not None and self._inner.knows(trial_id):
@@ -179,6 +211,14 @@ class StudySearch(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         with open(checkpoint_path, "rb") as file:
             self.__dict__.update(pickle.load(file))
+
+
+def _ahead(study: Study, asked: int) -> int:
+    """Return how many trials to ask for at once. With `fuse: auto`, only as many as the sampler
+    draws without learning from those before."""
+    if study.train.fuse == "auto" and study.search.sampler == "tpe":
+        return max(1, min(group_size(study), startup_trials(study.search) - asked))
+    return group_size(study)
 
 
 def _trained_share(params: dict[str, Any]) -> float:

@@ -147,8 +147,8 @@ def _confirmation(checked: Checked, run: Path, trials: Sequence[Trial]) -> Confi
 
 def export_best(study: Study, run: Path, candidate: Candidate) -> None:
     """Write the recommended candidate's first good seed as a source model in RUN/best."""
+    from raytl.training.building import build_trial, target_classes
     from raytl.training.checkpoint import load_checkpoint
-    from raytl.training.trial import build_trial, target_classes
 
     good = next(r for r in candidate.runs if r.accuracy is not None)
     checkpoints = sorted((run / good.folder).glob("checkpoint_*"))

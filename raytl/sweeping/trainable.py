@@ -18,6 +18,8 @@ def build_trainable(study: Study) -> Callable[[dict[str, Any]], None]:
         from ray import tune
 
         from raytl.memory import keep_freed_memory
+        from raytl.sweeping.fusing import members_of
+        from raytl.training.fused_group import run_fused_trial
         from raytl.training.trial import run_trial
 
         keep_freed_memory()
@@ -28,16 +30,24 @@ def build_trainable(study: Study) -> Callable[[dict[str, Any]], None]:
                 save(Path(folder))
                 tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
 
-        trial = TrialConfig.from_flat(config["trial"])
+        def run(resume_from: Path | None) -> None:
+            options: dict[str, Any] = {
+                "device": "cuda" if study.resources.gpus_per_worker else "cpu",
+                "test": config["phase"] == "confirm",
+                "resume_from": resume_from,
+            }
+            if "fused" in config:
+                group, index = config["fused"]["group"], config["fused"]["index"]
+                run_fused_trial(study, members_of(config), index, group, report, **options)
+            else:
+                trial = TrialConfig.from_flat(config["trial"])
+                run_trial(study, trial, int(config["seed"]), report, **options)
+
         checkpoint = tune.get_checkpoint()
-        device = "cuda" if study.resources.gpus_per_worker else "cpu"
-        seed, test = int(config["seed"]), config["phase"] == "confirm"
         if checkpoint is None:
-            run_trial(study, trial, seed, report, device=device, test=test)
-            return
-        with checkpoint.as_directory() as folder:
-            run_trial(
-                study, trial, seed, report, device=device, test=test, resume_from=Path(folder)
-            )
+            run(None)
+        else:
+            with checkpoint.as_directory() as folder:
+                run(Path(folder))
 
     return raytl_trial

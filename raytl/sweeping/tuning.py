@@ -15,6 +15,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from raytl.errors import RaytlError
 from raytl.sweeping.checkpoints import PruneCheckpoints
+from raytl.sweeping.fusing import FusedCallback
 from raytl.sweeping.resources import Plan
 from raytl.sweeping.searcher import StudySearch
 from raytl.sweeping.selection import folder_name
@@ -98,7 +99,7 @@ def _new_tuner(
             name=folder.name,
             storage_path=str(folder.parent),
             failure_config=tune.FailureConfig(max_failures=0),
-            callbacks=[*loggers, PruneCheckpoints(), *callbacks],
+            callbacks=[*loggers, PruneCheckpoints(), FusedCallback(), *callbacks],
             verbose=0,
         ),
     )

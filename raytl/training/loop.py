@@ -39,14 +39,15 @@ def train_epoch(trainer: Trainer, batches: Iterator[TrainBatch], steps: int) -> 
     scalars: dict[str, float] = {}
     for _ in range(steps):
         progress = trainer.step / trainer.steps
-        lr = trainer.config.lr * learning_rate_factor(trainer.config, progress)
-        set_learning_rate(trainer.optimizer, lr)
+        lr = schedule(trainer, progress)
 
-        batch = _prepare(next(batches), trainer)
+        batch = prepare(next(batches), trainer)
         trainer.model.hold(trainer.recipe.held_blocks(trainer.model, progress))
         losses = trainer.recipe.losses(trainer.model, batch, progress)
         total = trainer.recipe.total(losses, progress)
-        _check_finite(losses, total, trainer)
+        # One sync a step, paid on purpose: an update with a NaN cannot be taken back.
+        if not torch.isfinite(total):
+            raise not_finite(losses, trainer)
 
         trainer.optimizer.zero_grad(set_to_none=True)
         total.backward()
@@ -60,7 +61,16 @@ def train_epoch(trainer: Trainer, batches: Iterator[TrainBatch], steps: int) -> 
     return means | {f"train/{name}": value for name, value in scalars.items()}
 
 
-def _prepare(batch: TrainBatch, trainer: Trainer) -> TrainBatch:
+def schedule(trainer: Trainer, progress: float) -> float:
+    """Set the learning rate for `progress` and return it."""
+    lr = trainer.config.lr * learning_rate_factor(trainer.config, progress)
+    set_learning_rate(trainer.optimizer, lr)
+    return lr
+
+
+def prepare(batch: TrainBatch, trainer: Trainer) -> TrainBatch:
+    """Return the batch on the trainer's device, its images transformed."""
+
     def ready(part: Batch | None) -> Batch | None:
         if part is None:
             return None
@@ -70,12 +80,10 @@ def _prepare(batch: TrainBatch, trainer: Trainer) -> TrainBatch:
     return TrainBatch(ready(batch.source), ready(batch.target), ready(batch.labelled))
 
 
-def _check_finite(losses: dict[str, torch.Tensor], total: torch.Tensor, trainer: Trainer) -> None:
-    # One sync a step, paid on purpose: an update with a NaN cannot be taken back.
-    if torch.isfinite(total):
-        return
+def not_finite(losses: dict[str, torch.Tensor], trainer: Trainer) -> TrainingError:
+    """Return the error of a step whose loss is not finite."""
     values = ", ".join(f"{name}={float(loss.detach()):g}" for name, loss in losses.items())
-    raise TrainingError(
+    return TrainingError(
         f"loss must be finite, but at step {trainer.step} of {trainer.steps} got {values}; "
         f"stopped before the update. Lower optimizer.lr (it peaks at {trainer.config.lr:g}) "
         "or look for bad values in the data"

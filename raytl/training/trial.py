@@ -1,46 +1,29 @@
-"""One trial from its configuration to its metrics, in a plain Python process."""
+"""One trial in training, in a plain Python process."""
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from raytl.config import (
-    MapperConfig,
-    SourceModelConfig,
-    Study,
-    TrialConfig,
-    frozen_blocks,
-    tuned_blocks,
-)
+from raytl.config import Study, TrialConfig
 from raytl.data.dataset import Dataset, Split
 from raytl.data.domains import joint_batches, steps_per_epoch
 from raytl.data.feed import Feed, chosen_kind, make_feed
 from raytl.data.resident import ResidentFeed
 from raytl.data.transforms import InputTransform
-from raytl.models.backbones import Backbone
-from raytl.models.heads import build_head
-from raytl.models.mappers import Matrix, build_mapper
-from raytl.models.source_model import (
-    SourceModel,
-    cached_source_model,
-    describe_source_model,
-    load_complete_model,
-)
-from raytl.models.transfer_model import TransferModel
-from raytl.recipes import RECIPES, Context, Recipe, Teacher
+from raytl.models.mappers import Matrix
+from raytl.recipes import RECIPES
 from raytl.scoring.validators import VALIDATORS, validate
 from raytl.seeds import seed_for
+from raytl.training.building import TrialParts, build_trial, open_dataset
 from raytl.training.checkpoint import load_checkpoint, save_checkpoint
 from raytl.training.closed_form import fit_matrix
 from raytl.training.evaluation import Evaluation, evaluate
 from raytl.training.evidence import gather
-from raytl.training.inputs import input_transform
 from raytl.training.loop import Trainer, train_epoch
 from raytl.training.optimization import build_optimizer
 from raytl.training.prefix import Prefix
@@ -53,114 +36,11 @@ Report = Callable[[Metrics, Save], None]
 MakeFeed = Callable[..., Feed]  # make_feed, or the same over prefix features
 
 
-@lru_cache(maxsize=8)
-def _open(path: Path) -> Dataset:
-    return Dataset.open(path)
-
-
-@dataclass(frozen=True)
-class TrialParts:
-    """What a trial trains and reads."""
-
-    model: TransferModel
-    recipe: Recipe
-    source_model: SourceModel
-    transform: Callable[[torch.Tensor], torch.Tensor]  # what a feed gives → what the model reads
-    frozen_depth: int
-
-
-def image_shape(study: Study) -> tuple[int, int, int]:
-    """Return (C, H, W) of the target domain's images."""
-    height, width, channels = _open(study.target_domain.dataset).image_shape
-    return channels, height, width
-
-
-def build_trial(study: Study, trial: TrialConfig, seed: int) -> TrialParts:
-    """Compose source model, mapper, head and recipe, with initial weights seeded by `seed`."""
-    recipe_type = RECIPES[trial.recipe]
-    taught = recipe_type.uses_student and trial.student is not None
-    name = str(trial.student) if taught else trial.source_model
-    source_model = _source_model(study, name, recipe_type.fresh_backbone, seed)
-    backbone = source_model.backbone
-    target = _open(study.target_domain.dataset)
-    source = _open(study.source_domain.dataset) if study.source_domain else None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_for(seed, "init"))
-        mapper = build_mapper(trial.mapper, backbone.feature_dim)
-        head = build_head(trial.head, mapper.out_dim, len(target.classes))
-        model = TransferModel(
-            backbone, mapper, head, frozen_numbers(trial, backbone), source_model.transferred,
-            lora_rank=0 if recipe_type.freezes == "nothing" else trial.lora_rank,
-            lora_alpha=trial.lora_alpha,
-        )  # fmt: skip
-        context = Context(
-            trial=trial,
-            model=model,
-            num_classes=len(target.classes),
-            num_source_classes=len(source.classes) if source else None,
-            teacher=_teacher(study, trial, source_model) if recipe_type.uses_student else None,
-            max_ids={
-                role: sum(split.rows for split in dataset.info.splits.values())
-                for role, dataset in (("source", source), ("target", target))
-                if dataset is not None
-            },
-        )
-        recipe = recipe_type(context)
-    return TrialParts(
-        model, recipe, source_model, input_transform(source_model.spec), len(model.frozen)
-    )
-
-
-def frozen_numbers(trial: TrialConfig, backbone: Backbone) -> set[int]:
-    """Return the numbers of the blocks that the trial never trains."""
-    count, freezes = len(backbone.blocks), RECIPES[trial.recipe].freezes
-    every = set(range(count))
-    if freezes == "all" or trial.mapper.name == "matrix":
-        return every  # a closed form holds only for features that stay as they are
-    if freezes == "nothing":
-        return set()
-    if trial.tuned_blocks is not None:
-        return every - set(tuned_blocks(trial.tuned_blocks, count, backbone.name))
-    return set(range(frozen_blocks(trial.frozen_depth, count, backbone.name)))
-
-
-def _teacher(study: Study, trial: TrialConfig, student: SourceModel) -> Teacher | None:
-    """Return the trial's source model as the teacher of `student`."""
-    if trial.student is None:
-        return None
-    name, shape = trial.source_model, image_shape(study)
-    config = study.source_models[name]
-    spec = describe_source_model(name, config, shape)
-    if config.path is not None and spec.head is not None:
-        network, _ = load_complete_model(config.path)
-    else:
-        backbone = cached_source_model(name, config, shape, 0).clone().backbone
-        mapper = build_mapper(MapperConfig(), backbone.feature_dim)
-        network = TransferModel(backbone, mapper, torch.nn.Identity(), (), transferred=True)
-    classes = len(spec.classes) if spec.head is not None and spec.classes is not None else None
-    theirs, ours = input_transform(spec), input_transform(student.spec)
-    return Teacher(network, classes, lambda x: theirs(ours.inverse(x)))
-
-
-def _source_model(study: Study, name: str, fresh: bool, seed: int) -> SourceModel:
-    """Return a source model of the trial's own. `fresh`: the same architecture, random weights."""
-    shape = image_shape(study)
-    init_seed = seed_for(seed, "backbone")
-    source_model = cached_source_model(name, study.source_models[name], shape, init_seed)
-    if fresh and source_model.transferred:
-        spec = source_model.spec
-        config = SourceModelConfig(
-            backbone=spec.backbone, args=spec.args, input_size=spec.input_shape[-1]
-        )
-        source_model = cached_source_model(f"{name} (fresh)", config, shape, init_seed)
-    return source_model.clone()
-
-
 def training_feeds(
     study: Study, trial: TrialConfig, seed: int, make: MakeFeed = make_feed
 ) -> tuple[dict[str, Feed], Feed, Feed | None]:
     """Return the training streams by name, the target's validation feed and the source's."""
-    target = _open(study.target_domain.dataset)
+    target = open_dataset(study.target_domain.dataset)
     rows = target_rows(study.target_domain, target, study.search.seed)
     kind, size = study.train.feed, study.train.batch_size
 
@@ -176,7 +56,7 @@ def training_feeds(
     feeds: dict[str, Feed] = {}
     source_validation = None
     if study.source_domain is not None:
-        source = _open(study.source_domain.dataset)
+        source = open_dataset(study.source_domain.dataset)
         of_source = source_rows(study.source_domain, source, study.search.seed)
         if "source" in streams:
             source_split = study.source_domain.splits.train
@@ -192,6 +72,85 @@ def training_feeds(
     return feeds, validation, source_validation
 
 
+class TrialRun:
+    """A trial in training: what it trains and reads, and how far it is."""
+
+    def __init__(
+        self,
+        study: Study,
+        trial: TrialConfig,
+        seed: int,
+        *,
+        device: str = "cpu",
+        resume_from: Path | None = None,
+        test: bool = False,
+    ) -> None:
+        """
+        Args:
+            seed: of everything random in this trial; which rows are held out depends on the
+                study's seed alone, so that all trials are judged on the same rows.
+            resume_from: a checkpoint's folder; training goes on at the next epoch's first batch.
+            test: read the test split after the last epoch (confirmation only).
+        """
+        self.study, self.seed, self._test = study, seed, test
+        self.device = torch.device(device)
+        parts = build_trial(study, trial, seed)
+        for module in (parts.model, parts.recipe):
+            module.to(self.device).to(memory_format=torch.channels_last)
+        optimizer = build_optimizer(trial, parts.model, parts.recipe)
+        self.epoch = 0  # epochs done
+        if resume_from is not None:
+            self.epoch = load_checkpoint(resume_from, parts.model, parts.recipe, optimizer)
+        self.parts, self._make = _reusing_prefix(study, parts, self.device)
+        self.feeds, self._validation, self._source_validation = training_feeds(
+            study, trial, seed, self._make
+        )
+        if isinstance(parts.model.mapper, Matrix) and resume_from is None:
+            fit_matrix(parts.model, trial.mapper.fit, self.feeds, self.parts.transform, self.device)
+        self.steps = study.train.steps_per_epoch or steps_per_epoch(self.feeds)
+        self.trainer = Trainer(
+            parts.model, parts.recipe, optimizer, trial.optimizer, self.parts.transform,
+            self.device, steps=self.steps * study.train.epochs, step=self.steps * self.epoch,
+        )  # fmt: skip
+        self._batches = joint_batches(self.feeds, start_step=self.trainer.step)
+
+    @property
+    def done(self) -> bool:
+        """Whether every epoch is trained."""
+        return self.epoch >= self.study.train.epochs
+
+    @property
+    def epoch_seed(self) -> int:
+        """The seed of what the next epoch draws: a resumed trial draws the same."""
+        return seed_for(self.seed, "epoch", self.epoch)
+
+    def train(self) -> Metrics:
+        """Train for one epoch. Raises TrainingError where a loss is not finite."""
+        torch.manual_seed(self.epoch_seed)  # dropout draws from the global generator
+        start = time.perf_counter()
+        metrics: Metrics = train_epoch(self.trainer, self._batches, self.steps)
+        return metrics | {"train/seconds": time.perf_counter() - start}
+
+    def judge(self, metrics: Metrics) -> Metrics:
+        """Count an epoch as done; return its training `metrics` and what there is to measure."""
+        self.epoch += 1
+        metrics = metrics | _validate(
+            self.study, self.parts, self._validation, self._source_validation, self.device,
+            last=self.done,
+        )  # fmt: skip
+        metrics |= {"epoch": self.epoch, "step": self.trainer.step}
+        metrics |= {"frozen_blocks": self.parts.frozen_depth}
+        metrics["trainable_parameters"] = self.parts.model.num_trainable()
+        if self._test and self.done:
+            metrics |= _test(self.study, self.parts, self.device, self._make)
+        return metrics
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint into `folder`."""
+        trainer = self.trainer
+        save_checkpoint(folder, trainer.model, trainer.recipe, trainer.optimizer, self.epoch)
+
+
 def run_trial(
     study: Study,
     trial: TrialConfig,
@@ -202,51 +161,15 @@ def run_trial(
     resume_from: Path | None = None,
     test: bool = False,
 ) -> TrialParts:
-    """Train `trial` for the study's epochs and report metrics after each.
+    """Train `trial` for the study's epochs and report metrics after each: see `TrialRun`.
 
-    Args:
-        seed: of everything random in this trial; which rows are held out depends on the study's
-            seed alone, so that all trials are judged on the same rows.
-        report: called once an epoch with the metrics and a function that saves a checkpoint.
-        resume_from: a checkpoint's folder; training goes on at the next epoch's first batch.
-        test: read the test split after the last epoch (confirmation only).
-
+    `report` is called once an epoch with the metrics and a function that saves a checkpoint.
     Raises TrainingError where a loss is not finite.
     """
-    on = torch.device(device)
-    parts = build_trial(study, trial, seed)
-    for module in (parts.model, parts.recipe):
-        module.to(on).to(memory_format=torch.channels_last)
-    optimizer = build_optimizer(trial, parts.model, parts.recipe)
-    done = 0
-    if resume_from is not None:
-        done = load_checkpoint(resume_from, parts.model, parts.recipe, optimizer)
-    parts, make = _reusing_prefix(study, parts, on)
-    feeds, validation, source_validation = training_feeds(study, trial, seed, make)
-    if isinstance(parts.model.mapper, Matrix) and resume_from is None:
-        fit_matrix(parts.model, trial.mapper.fit, feeds, parts.transform, on)
-    steps = study.train.steps_per_epoch or steps_per_epoch(feeds)
-    trainer = Trainer(
-        parts.model, parts.recipe, optimizer, trial.optimizer, parts.transform, on,
-        steps=steps * study.train.epochs, step=steps * done,
-    )  # fmt: skip
-    batches = joint_batches(feeds, start_step=trainer.step)
-    for epoch in range(done, study.train.epochs):
-        # Dropout draws from the global generator: seeded by epoch, a resumed trial draws the same.
-        torch.manual_seed(seed_for(seed, "epoch", epoch))
-        start = time.perf_counter()
-        metrics: Metrics = train_epoch(trainer, batches, steps)
-        metrics["train/seconds"] = time.perf_counter() - start
-        last = epoch + 1 == study.train.epochs
-        metrics |= _validate(study, parts, validation, source_validation, on, last=last)
-        metrics |= {"epoch": epoch + 1, "step": trainer.step, "frozen_blocks": parts.frozen_depth}
-        metrics["trainable_parameters"] = parts.model.num_trainable()
-        if test and last:
-            metrics |= _test(study, parts, on, make)
-        report(metrics, lambda folder, e=epoch: save_checkpoint(  # type: ignore[misc]
-            folder, parts.model, parts.recipe, optimizer, e + 1
-        ))  # fmt: skip
-    return parts
+    run = TrialRun(study, trial, seed, device=device, resume_from=resume_from, test=test)
+    while not run.done:
+        report(run.judge(run.train()), run.save)
+    return run.parts
 
 
 def _reusing_prefix(
@@ -279,7 +202,7 @@ def _splits(study: Study) -> list[Split]:
             names = {domain.splits.train, domain.splits.validation}
             if domain is study.target_domain:
                 names.add(domain.splits.test)
-            dataset = _open(domain.dataset)
+            dataset = open_dataset(domain.dataset)
             found += [dataset.split(name) for name in names if name is not None]
     return found
 
@@ -355,14 +278,9 @@ def evaluate_split(
     study: Study, parts: TrialParts, split: str, device: torch.device, make: MakeFeed = make_feed
 ) -> Evaluation:
     """Evaluate on a whole split of the target domain."""
-    dataset = _open(study.target_domain.dataset)
+    dataset = open_dataset(study.target_domain.dataset)
     feed = make(
         dataset, split, indices=None, labelled=True, batch_size=study.train.batch_size, seed=0,
         kind=study.train.feed,
     )  # fmt: skip
     return evaluate(parts.model, feed, parts.transform, device)
-
-
-def target_classes(study: Study) -> tuple[str, ...]:
-    """Return the target domain's class names."""
-    return _open(study.target_domain.dataset).classes

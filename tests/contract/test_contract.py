@@ -13,9 +13,10 @@ from raytl.data.schema import ImageColumn
 from raytl.data.writer import write_dataset
 from raytl.models.mappers import MAPPERS
 from raytl.recipes import RECIPES
+from raytl.training.building import build_trial
 from raytl.training.checkpoint import load_checkpoint
 from raytl.training.optimization import build_optimizer
-from raytl.training.trial import build_trial, run_trial
+from raytl.training.trial import run_trial
 
 UNLABELLED = [r for r in get_args(RecipeName) if r not in {
     "scratch", "target_only", "joint", "tradaboost", "relational_distillation", "distillation",

@@ -70,3 +70,28 @@ def _check_tensorboard(run: Path, board: dict[str, Any]) -> None:
         assert {"train/loss/task", "target/validation_accuracy"} <= set(events.Tags()["scalars"])
         assert len(events.Scalars("train/loss/task")) == 2
         assert "hparams" in events.SummaryMetadata("_hparams_/experiment").plugin_data.plugin_name
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_fused_trials_are_trials_of_their_own(
+    tiny_study: Callable[..., Study], tmp_path: Path
+) -> None:
+    boards = {}
+    for fuse in ("off", 4):
+        study = tiny_study(
+            space={"optimizer.lr": {"choice": [0.1, 0.03, 0.01, 0.003]}},
+            defaults={"recipe": "finetune", "frozen_depth": "100%"},
+            search={"sampler": "grid", "trials": 4, "scheduler": "asha", "control_tries": 1},
+            train={"epochs": 5, "batch_size": 8, "steps_per_epoch": 6, "fuse": fuse},
+        )
+        result = raytl.sweep(study, tmp_path / str(fuse))
+        assert result.confirmation is not None
+        boards[fuse] = {
+            row.trial: (row.status, row.config["optimizer.lr"], row.objective)
+            for row in result.leaderboard.trials
+            if row.status == "completed"
+        }
+        assert {row.status for row in result.leaderboard.trials} <= {"completed", "stopped early"}
+    both = boards["off"].keys() & boards[4].keys()
+    assert len(both) > 4  # which ones ASHA stops depends on who reports first
+    assert all(boards["off"][trial] == boards[4][trial] for trial in both)

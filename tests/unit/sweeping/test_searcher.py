@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from raytl.config import Study
+from raytl.config import Study, TrialConfig
+from raytl.sweeping.fusing import members_of
 from raytl.sweeping.objective import objective_metric
 from raytl.sweeping.preflight import preflight
 from raytl.sweeping.searcher import StudySearch, first_points
@@ -50,3 +51,64 @@ def test_each_frozen_depth_is_tried_before_the_sampler_suggests(
         ("a", 1), ("b", 1), ("a", 3), ("a", 0),
     ]  # fmt: skip
     assert [t["frozen_depth"] for t in searched(study)[:3]] == [1, 3, 0]
+
+
+def suggestions(study: Study) -> list[dict[str, Any]]:
+    search = StudySearch(study, preflight(study).space, objective_metric(study))
+    found = [search.suggest(f"trial-{index}") for index in range(search.num_searched)]
+    return [s for s in found if isinstance(s, dict) and s["control"] is None]
+
+
+LEARNING_RATES = {
+    "recipe": {"choice": ["finetune", "mdd"]},
+    "optimizer.lr": {"choice": [0.1, 0.03, 0.01]},
+}
+
+
+def test_trials_that_differ_in_numbers_alone_are_grouped(tiny_study: Callable[..., Study]) -> None:
+    grid = {"sampler": "grid", "trials": 6}
+    found = suggestions(
+        tiny_study(space=LEARNING_RATES, search=grid, train={"fuse": 2, "epochs": 2})
+    )
+    rates = [trial["trial"]["optimizer.lr"] for trial in found]
+    assert rates == [0.1, 0.03, 0.01] * 2  # mdd's losses do not vectorise; the third is left over
+    assert ["fused" in trial for trial in found] == [True, True, False, False, False, False]
+    first, second = (trial["fused"] for trial in found[:2])
+    assert first["group"] == second["group"] and (first["index"], second["index"]) == (0, 1)
+    for trial in found[:2]:
+        members = members_of(trial)
+        assert [member.optimizer.lr for member, _ in members] == [0.1, 0.03]
+        assert members[trial["fused"]["index"]][0] == TrialConfig.from_flat(trial["trial"])
+    plain = suggestions(
+        tiny_study(space=LEARNING_RATES, search=grid, train={"fuse": "off", "epochs": 2})
+    )
+    assert [trial["trial"] for trial in plain] == [trial["trial"] for trial in found]
+    assert not any("fused" in trial for trial in plain)
+
+
+def test_tpe_is_asked_ahead_only_while_it_draws_at_random(
+    tiny_study: Callable[..., Study],
+) -> None:
+    space = {"optimizer.lr": {"float": [1e-3, 1e-1], "log": True}}
+    tpe = {"sampler": "tpe", "trials": 12, "seed": 1, "scheduler": "none", "control_tries": 1}
+    found = suggestions(tiny_study(space=space, search=tpe))
+    # Twelve trials: four at random, the rest learnt.
+    assert ["fused" in trial for trial in found] == [True] * 4 + [False] * 8
+    plain = suggestions(tiny_study(space=space, search=tpe, train={"fuse": "off", "epochs": 2}))
+    assert [t["trial"] for t in found[:4]] == [t["trial"] for t in plain[:4]]
+
+
+def test_what_was_asked_ahead_is_told_under_its_trials_name(
+    tiny_study: Callable[..., Study],
+) -> None:
+    space = {"optimizer.lr": {"float": [1e-3, 1e-1], "log": True}}
+    study = tiny_study(space=space, search={"sampler": "random", "trials": 3, "control_tries": 1})
+    search = StudySearch(study, preflight(study).space, objective_metric(study))
+    names = [f"trial-{index}" for index in range(search.num_searched)]
+    controls = [search.suggest(name)["control"] for name in names]  # type: ignore[index, call-overload]
+    mine = [name for name, control in zip(names, controls, strict=True) if control is None]
+    assert search._inner is not None
+    assert [search._inner.knows(name) for name in names] == [c is None for c in controls]
+    result = {"training_iteration": 2, search.metric: 0.75}
+    search.on_trial_complete(mine[1], result)
+    assert search._inner._ot_study.best_value == 0.75  # type: ignore[union-attr]

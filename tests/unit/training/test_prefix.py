@@ -12,6 +12,7 @@ import torch
 
 from raytl.config import Study, TrialConfig
 from raytl.data.dataset import Dataset
+from raytl.training.building import build_trial
 from raytl.training.prefix import Prefix, decode, encode
 from raytl.training.prefix_cache import (
     Draft,
@@ -20,7 +21,7 @@ from raytl.training.prefix_cache import (
     progress,
     stored_features,
 )
-from raytl.training.trial import build_trial, run_trial
+from raytl.training.trial import run_trial
 
 MakeStudy = Callable[..., Study]
 TRAIN = {"epochs": 2, "batch_size": 8, "steps_per_epoch": 12}

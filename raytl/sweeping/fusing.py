@@ -1,0 +1,91 @@
+"""Which trials may train together, and where they note that they have ended."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+
+from raytl.config import Study, TrialConfig
+from raytl.recipes import RECIPES
+from raytl.training.fused import FACTORS
+from raytl.training.fused_group import group_folder, mark_ended
+
+# What trials of one group may differ in, besides their seeds.
+DIFFERENCES = ("optimizer.lr", "optimizer.weight_decay", "head.dropout", *FACTORS)
+MOST_FUSED = 8  # trials of one group, with `fuse: auto`
+Suggestion = dict[str, Any]
+
+
+def group_size(study: Study) -> int:
+    """Return how many trials a group has at most."""
+    fuse = study.train.fuse
+    if fuse == "off":
+        return 1
+    return MOST_FUSED if fuse == "auto" else fuse
+
+
+def grouped(suggestions: Sequence[Suggestion], size: int, prefix: str) -> list[Suggestion]:
+    """Return the suggestions in their order, those that may train together with their group.
+
+    A group is {"group": its name, "index": the member's number, "members": what each differs in}.
+    """
+    groups: dict[str, list[list[int]]] = {}
+    for number, suggestion in enumerate(suggestions):
+        if RECIPES[suggestion["trial"]["recipe"]].vectorises:
+            chunks = groups.setdefault(_architecture(suggestion), [[]])
+            if len(chunks[-1]) == size:
+                chunks.append([])
+            chunks[-1].append(number)
+    found = list(suggestions)
+    chunks = [chunk for chunks in groups.values() for chunk in chunks if len(chunk) > 1]
+    for count, chunk in enumerate(chunks):
+        members = [_difference(suggestions[number]) for number in chunk]
+        for index, number in enumerate(chunk):
+            group = {"group": f"{prefix}-{count}", "index": index, "members": members}
+            found[number] = suggestions[number] | {"fused": group}
+    return found
+
+
+def _architecture(suggestion: Suggestion) -> str:
+    trial = {k: v for k, v in suggestion["trial"].items() if k not in DIFFERENCES}
+    return json.dumps(trial, sort_keys=True)
+
+
+def _difference(suggestion: Suggestion) -> Suggestion:
+    return {key: suggestion["trial"][key] for key in DIFFERENCES} | {"seed": suggestion["seed"]}
+
+
+def members_of(config: dict[str, Any]) -> list[tuple[TrialConfig, int]]:
+    """Return the trials of a trial's group and their seeds."""
+    return [
+        (
+            TrialConfig.from_flat(config["trial"] | {k: member[k] for k in DIFFERENCES}),
+            member["seed"],
+        )
+        for member in config["fused"]["members"]
+    ]
+
+
+class FusedCallback(Callback):
+    """Notes which members have ended, so that nothing more is computed for them, and removes the
+    groups' folders on the driver's machine in the end."""
+
+    def on_trial_complete(
+        self, iteration: int, trials: list[Trial], trial: Trial, **_: Any
+    ) -> None:
+        folder = _folder(trial)
+        if folder is not None:
+            mark_ended(folder, trial.config["fused"]["index"])
+
+    def on_experiment_end(self, trials: list[Trial], **_: Any) -> None:
+        for folder in {_folder(trial) for trial in trials} - {None}:
+            shutil.rmtree(folder, ignore_errors=True)  # type: ignore[arg-type]
+
+
+def _folder(trial: Trial) -> Path | None:
+    fused = trial.config.get("fused")
+    return None if fused is None else group_folder(fused["group"])

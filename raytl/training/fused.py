@@ -1,0 +1,298 @@
+"""An epoch of several trials at once, as one batched module.
+
+Trials that read the same features through the same architecture, and differ in learning rate,
+weight decay, dropout, λ or seed, have parameters of the same shapes: stacked, one vectorised
+forward and backward pass serves all of them.
+
+Legend: N trials, B batch.
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value, vmap
+
+from raytl.data.domains import TrainBatch
+from raytl.data.feed import Batch
+from raytl.errors import TrainingError
+from raytl.models.transfer_model import TransferModel
+from raytl.training.loop import Trainer, not_finite, prepare, schedule
+from raytl.training.stacked_optimizer import Stacked, StackedOptimizer
+
+# Keys of a trial that enter its losses as factors.
+FACTORS = ("adversarial_lambda", "alignment_lambda")
+STREAMS = tuple(field.name for field in fields(TrainBatch))
+Rows = dict[str, dict[str, Tensor]]  # stream → x, y and id of its rows
+Streams = Callable[[int], Iterator[TrainBatch]]  # number of a member → its batches from now on
+Means = dict[str, float]
+
+
+def fusable(trainer: Trainer) -> bool:
+    """Whether the trial may be trained with others like it: its backbone's features are read, its
+    recipe's losses vectorise, and nothing but parameters is changed by training."""
+    model = trainer.model
+    changed = [*model.mapper.buffers(), *model.head.buffers(), *trainer.recipe.buffers()]
+    return model.reads == "features" and trainer.recipe.vectorises and not changed
+
+
+@dataclass(frozen=True)
+class Member:
+    """One trial of a fused epoch. `seed`: of what it draws in this epoch."""
+
+    trainer: Trainer
+    seed: int
+
+
+def train_fused_epoch(
+    members: Sequence[Member], streams: Streams, steps: int, *, same_rows: bool
+) -> list[Means | TrainingError]:
+    """Train every member for `steps` steps, as `train_epoch` would train it alone.
+
+    Losses and weights agree with those alone within float32's rounding (on CUDA, dropout draws
+    other masks). A member whose loss is not finite gets its TrainingError, unchanged weights and
+    no further part; the epoch starts anew for the rest.
+
+    Args:
+        streams: gives the batches of a member.
+        same_rows: all members read the same batches; only the first one's are read.
+    """
+    epoch = _FusedEpoch([m.trainer for m in members], [m.seed for m in members])
+    readers = [streams(0)] if same_rows else [streams(i) for i in range(len(members))]
+    for _ in range(steps):
+        failed = epoch.step([next(reader) for reader in readers])
+        if failed:
+            return _without(failed, members, streams, steps, same_rows)
+    return list(epoch.finish())
+
+
+def _without(
+    failed: dict[int, TrainingError],
+    members: Sequence[Member],
+    streams: Streams,
+    steps: int,
+    same_rows: bool,
+) -> list[Means | TrainingError]:
+    rest = [i for i in range(len(members)) if i not in failed]
+    results: dict[int, Means | TrainingError] = dict(failed)
+    if rest:
+        means = train_fused_epoch(
+            [members[i] for i in rest], lambda i: streams(rest[i]), steps, same_rows=same_rows
+        )
+        results |= dict(zip(rest, means, strict=True))
+    return [results[i] for i in range(len(members))]
+
+
+class _FusedEpoch:
+    """Works on stacked copies: the trainers are changed by `finish` alone."""
+
+    def __init__(self, trainers: Sequence[Trainer], seeds: Sequence[int]) -> None:
+        self._trainers, self._done = trainers, 0
+        self._losses = _Losses(trainers[0])
+        self._masks = _Masks([trainer.model for trainer in trainers], seeds, trainers[0].device)
+        self._parameters = [_trained(trainer) for trainer in trainers]
+        self._stacked: Stacked = {
+            name: torch.stack([of[name].detach() for of in self._parameters])
+            for name in self._parameters[0]
+        }
+        self._optimizer = StackedOptimizer([t.optimizer for t in trainers], self._parameters)
+        self._factors = {
+            key: torch.tensor([getattr(t.recipe.trial, key) for t in trainers]).to(
+                trainers[0].device
+            )
+            for key in FACTORS
+        }
+        self._sums: dict[str, Tensor] = {}
+
+    @property
+    def _progress(self) -> float:
+        return (self._trainers[0].step + self._done) / self._trainers[0].steps
+
+    def step(self, batches: Sequence[TrainBatch]) -> dict[int, TrainingError]:
+        """Take a step, or none where a member's loss is not finite: those are returned."""
+        progress = self._progress
+        for trainer in self._trainers:
+            schedule(trainer, progress)
+        rows, rows_dim = _stacked_rows([prepare(batch, self._trainers[0]) for batch in batches])
+        masks = self._masks.draw(rows)
+
+        def losses_of(
+            params: Stacked, factors: Stacked, masks: Stacked, rows: Rows
+        ) -> tuple[Tensor, dict[str, Tensor]]:
+            given = (_as_batch(rows), progress, factors)
+            total, losses = functional_call(self._losses, params | masks, given)
+            return total, losses | {"total": total}
+
+        gradients, (totals_N, losses) = vmap(
+            grad_and_value(losses_of, has_aux=True), in_dims=(0, 0, 0, rows_dim)
+        )(self._stacked, self._factors, masks, rows)
+        finite = torch.isfinite(totals_N).tolist()
+        if not all(finite):
+            return {i: self._error(i, losses) for i, good in enumerate(finite) if not good}
+        self._optimizer.step(self._stacked, gradients)
+        self._done += 1
+        for name, loss_N in losses.items():
+            self._sums[name] = self._sums.get(name, 0.0) + loss_N
+        return {}
+
+    def _error(self, index: int, losses: dict[str, Tensor]) -> TrainingError:
+        trainer = replace(self._trainers[index], step=self._trainers[index].step + self._done)
+        own = {name: loss_N[index] for name, loss_N in losses.items() if name != "total"}
+        return not_finite(own, trainer)
+
+    @torch.no_grad()
+    def finish(self) -> Iterator[Means]:
+        """Give every trainer its weights and optimiser state; yield its means."""
+        self._optimizer.put_back()
+        last = self._progress - 1 / self._trainers[0].steps
+        for index, trainer in enumerate(self._trainers):
+            for name, parameter in self._parameters[index].items():
+                parameter.copy_(self._stacked[name][index])
+            trainer.step += self._done
+            means = {
+                f"train/loss/{name}": float(sum_N[index]) / self._done
+                for name, sum_N in self._sums.items()
+            }
+            scalars = {"lr": schedule(trainer, last)} | trainer.recipe.scalars(last)
+            yield means | {f"train/{name}": value for name, value in scalars.items()}
+
+
+class _Losses(nn.Module):
+    """The losses of a trial as a function of its parameters, factors, masks and batch."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        super().__init__()
+        # Shallow copies: the backbone is not read, and the trainer's own modules stay as they are.
+        self.model, self.recipe = copy.copy(trainer.model), copy.copy(trainer.recipe)
+        self.model._modules = dict(self.model._modules)
+        self.model.head = _with_masks(copy.deepcopy(trainer.model.head))
+        self._trial = trainer.recipe.trial
+
+    def forward(
+        self, batch: TrainBatch, progress: float, factors: Stacked
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        # Not validated again: a factor is a tensor here.
+        self.recipe.trial = self._trial.model_copy(update=factors)
+        losses = self.recipe.losses(self.model, batch, progress)
+        return self.recipe.total(losses, progress), losses
+
+
+def _trained(trainer: Trainer) -> dict[str, nn.Parameter]:
+    """Return what the trainer trains, under the names that `_Losses` has for it."""
+    modules = {"model": trainer.model, "recipe": trainer.recipe}
+    return {
+        f"{prefix}.{name}": parameter
+        for prefix, module in modules.items()
+        for name, parameter in module.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+class _Masked(nn.Module):
+    """Dropout whose mask is given, zeros and 1 / (1 - p)."""
+
+    mask: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mask", torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.mask
+
+
+def _with_masks(head: nn.Module) -> nn.Module:
+    for name, module in list(head.named_modules()):
+        if isinstance(module, nn.Dropout):
+            head.set_submodule(name, _Masked())
+    return head
+
+
+class _Masks:
+    """The dropout masks of all members: on the CPU those that each would draw alone."""
+
+    def __init__(
+        self, models: Sequence[TransferModel], seeds: Sequence[int], device: torch.device
+    ) -> None:
+        self._model, self._device = models[0], device
+        self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+        self._rates = [_dropout_rates(model) for model in models]
+        self._dropped = [name for name in self._rates[0] if any(of[name] for of in self._rates)]
+        self._shapes: dict[str, torch.Size] = {}
+
+    def draw(self, rows: Rows) -> Stacked:
+        """Return each mask of a step, (N, B, …), by its name in `_Losses`."""
+        if self._dropped and not self._shapes:
+            self._shapes = self._measure(rows)
+        return {
+            f"model.head.{name}.mask": torch.stack(
+                [
+                    self._mask(shape, of[name], generator)
+                    for of, generator in zip(self._rates, self._generators, strict=True)
+                ]
+            )
+            for name, shape in self._shapes.items()
+        }
+
+    def _mask(self, shape: torch.Size, rate: float, generator: torch.Generator) -> Tensor:
+        if rate == 0.0:
+            return torch.ones(shape, device=self._device)
+        kept = torch.empty(shape, device=self._device).bernoulli_(1.0 - rate, generator=generator)
+        return kept.div_(1.0 - rate)
+
+    @torch.no_grad()
+    def _measure(self, rows: Rows) -> dict[str, torch.Size]:
+        """Return the shapes that dropout sees in a step: all streams pass through it together."""
+        shapes: dict[str, torch.Size] = {}
+        modules = dict(self._model.head.named_modules())
+        hooks = [
+            modules[name].register_forward_pre_hook(
+                lambda _, given, name=name: shapes.update({name: given[0].shape})
+            )
+            for name in self._dropped
+        ]
+        # Any member's rows will do; how many a member has is the last dimension of their ids.
+        features = [
+            part["x"].reshape(-1, part["x"].shape[-1])[: part["id"].shape[-1]]
+            for part in rows.values()
+        ]
+        self._model.eval()
+        self._model(torch.cat(features))
+        self._model.train()
+        for hook in hooks:
+            hook.remove()
+        return shapes
+
+
+def _dropout_rates(model: TransferModel) -> dict[str, float]:
+    modules = model.head.named_modules()
+    return {name: module.p for name, module in modules if isinstance(module, nn.Dropout)}
+
+
+def _stacked_rows(batches: Sequence[TrainBatch]) -> tuple[Rows, int | None]:
+    """Return the batches' tensors, stacked over members unless all share one, and the dimension of
+    the members."""
+    parts = [_as_rows(batch) for batch in batches]
+    if len(parts) == 1:
+        return parts[0], None
+    return {
+        stream: {key: torch.stack([part[stream][key] for part in parts]) for key in rows}
+        for stream, rows in parts[0].items()
+    }, 0
+
+
+def _as_rows(batch: TrainBatch) -> Rows:
+    streams = {name: getattr(batch, name) for name in STREAMS}
+    return {
+        name: {key: value for key, value in vars(part).items() if value is not None}
+        for name, part in streams.items()
+        if part is not None
+    }
+
+
+def _as_batch(rows: Rows) -> TrainBatch:
+    return TrainBatch(
+        **{name: Batch(part["x"], part.get("y"), part["id"]) for name, part in rows.items()}
+    )

@@ -1,0 +1,110 @@
+"""A fused epoch is the same epochs alone. Compared in float64: float32's rounding, which the order
+of the operations decides, grows from step to step."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from raytl.config import Study, TrialConfig
+from raytl.data.domains import joint_batches
+from raytl.errors import TrainingError
+from raytl.recipes import RECIPES
+from raytl.training.fused import Member, fusable, train_fused_epoch
+from raytl.training.trial import TrialRun
+
+MakeStudy = Callable[..., Study]
+VECTORISED = sorted(name for name, recipe in RECIPES.items() if recipe.vectorises)
+DIFFERENCES = [
+    {"optimizer.lr": 0.05, "head.dropout": 0.5, "adversarial_lambda": 0.3, "alignment_lambda": 2.0},
+    {"optimizer.lr": 0.01, "optimizer.weight_decay": 0.1, "adversarial_lambda": 1.5},
+    {"optimizer.lr": 0.002, "head.dropout": 0.2, "optimizer.weight_decay": 0.0},
+]
+
+
+def make_runs(study: Study, seeds: list[int], **flat: Any) -> list[TrialRun]:
+    base = {"source_model": "net", "frozen_depth": "100%", "head": "mlp", "mapper": "linear"}
+    runs = [
+        TrialRun(study, TrialConfig.from_flat(base | flat | difference), seed)
+        for difference, seed in zip(DIFFERENCES, seeds, strict=True)
+    ]
+    for run in runs:
+        run.trainer.model.double()
+        run.trainer.recipe.double()
+        run.trainer.transform = torch.Tensor.double
+    return runs
+
+
+def fused_epoch(runs: list[TrialRun], same_rows: bool) -> list[Any]:
+    results = train_fused_epoch(
+        [Member(run.trainer, run.epoch_seed) for run in runs],
+        lambda i: joint_batches(runs[i].feeds, runs[i].trainer.step),
+        runs[0].steps,
+        same_rows=same_rows,
+    )
+    for run in runs:
+        run.epoch += 1
+    return results
+
+
+def states(run: TrialRun) -> dict[str, torch.Tensor]:
+    trainer = run.trainer
+    moments = {
+        f"{number}.{key}": torch.as_tensor(value)
+        for number, state in trainer.optimizer.state_dict()["state"].items()
+        for key, value in state.items()
+        if value is not None
+    }
+    return trainer.model.trainable_state() | dict(trainer.recipe.state_dict()) | moments
+
+
+CASES = [(recipe, [3, 4, 5]) for recipe in VECTORISED] + [("dann", [3, 3, 3])]
+
+
+@pytest.mark.parametrize(("recipe", "seeds"), CASES)
+def test_two_fused_epochs_are_those_alone(
+    tiny_study: MakeStudy, recipe: str, seeds: list[int]
+) -> None:
+    optimizer = {"dann": "adam", "cdan": "adamw"}.get(recipe, "sgd")
+    study = tiny_study(train={"epochs": 3, "batch_size": 8, "steps_per_epoch": 6})
+    alone = make_runs(study, seeds, recipe=recipe, optimizer=optimizer)
+    fused = make_runs(study, seeds, recipe=recipe, optimizer=optimizer)
+    assert all(fusable(run.trainer) for run in fused)
+    for _ in range(2):
+        means = fused_epoch(fused, same_rows=len(set(seeds)) == 1)
+        for index, run in enumerate(alone):
+            own = run.train()
+            run.epoch += 1
+            assert means[index].keys() == own.keys() - {"train/seconds"}
+            assert means[index] == pytest.approx({k: own[k] for k in means[index]}, rel=1e-6)
+    for one, other in zip(alone, fused, strict=True):
+        assert other.trainer.step == one.trainer.step
+        theirs = states(other)
+        for name, value in states(one).items():
+            torch.testing.assert_close(theirs[name], value, rtol=1e-5, atol=1e-7)
+
+
+def test_a_member_that_diverges_leaves_the_others_alone(tiny_study: MakeStudy) -> None:
+    study = tiny_study(train={"epochs": 3, "batch_size": 8, "steps_per_epoch": 6})
+    runs, others = (make_runs(study, [3, 3, 3], recipe="finetune") for _ in range(2))
+    with torch.no_grad():
+        runs[1].trainer.model.head[0].weight.fill_(float("nan"))  # type: ignore[index, union-attr]
+    results = fused_epoch(runs, same_rows=True)
+    assert isinstance(results[1], TrainingError)
+    assert "at step 0 of 18" in str(results[1])
+    for index in (0, 2):
+        own = others[index].train()
+        assert results[index]["train/loss/task"] == pytest.approx(own["train/loss/task"], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "flat",
+    [
+        {"frozen_depth": "50%"},
+        {"recipe": "mdd"},
+        {"mapper": "attention"},
+    ],
+)
+def test_what_does_not_vectorise_is_not_fused(tiny_study: MakeStudy, flat: dict[str, Any]) -> None:
+    assert not any(fusable(run.trainer) for run in make_runs(tiny_study(), [0, 0, 0], **flat))
