@@ -188,7 +188,7 @@ class Listed(Searcher):
 
 def run_raytl(study: Study, trials: list[dict[str, Any]], folder: Path) -> Any:
     with ray_session() as cluster:
-        budget = plan(study, cluster["CPU"], 0)
+        budget = plan(study, cluster.resources())
         search: Any = Listed(trials)
         done = run_trials(folder / "raytl", build_trainable(study), search, budget)
     frames = []
@@ -209,7 +209,7 @@ def summary(side: str, results: Any) -> dict[str, Any]:
         if side == "raytl":
             accuracies.append(result[-1]["target/validation_accuracy"])
             depth = result[-1]["config"]["trial"]["frozen_depth"]
-            seconds.setdefault(depth, []).extend(row["train/seconds"] for row in result)
+            seconds.setdefault(depth, []).extend(row["time_this_iter_s"] for row in result)
         else:
             accuracies.append(float(result["accuracy"].iloc[-1]))
             depth = result["depth"].iloc[0]

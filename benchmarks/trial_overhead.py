@@ -82,7 +82,7 @@ def raytl_side(args: argparse.Namespace) -> dict[str, Any]:
         run = Path(folder) / "run"
         run.mkdir()
         board = LeaderboardCallback(study, run, args.trials)
-        budget = plan(study, SLOTS, 0)
+        budget = plan(study, {"CPU": SLOTS})
         search: Any = Listed(configs)
         done = run_trials(
             run, build_trainable(study), search, budget,

@@ -236,6 +236,25 @@ def _finish(result: Any, again: str) -> None:
 
 
 @app.command()
+def doctor(
+    study: Annotated[
+        Path | None, typer.Argument(help="A study file, to look for its data.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="The cluster's; RAY_ADDRESS or this machine by default.")
+    ] = None,
+) -> None:
+    """Look on every node for what usually goes wrong; exit 1 where something does."""
+    findings = verbs.doctor(study, address=address)
+    marks = {"ok": "ok     ", "warning": "warning", "failure": "FAILURE"}
+    for finding in findings:
+        text = f"{marks[finding.level]}  {finding.check}: {finding.text}"
+        out_console.print(text, markup=False, highlight=False, soft_wrap=True)
+    if any(finding.level == "failure" for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
 def report(run: Path) -> None:
     """Write a run's report.html again."""
     out_console.print(str(verbs.report(run)), soft_wrap=True, highlight=False)

@@ -19,6 +19,7 @@ from raytl.folders import rooted
 if TYPE_CHECKING:
     from raytl.data.shard import ShardReport
     from raytl.models.source_model import SourceSpec
+    from raytl.sweeping.doctor import Finding
     from raytl.sweeping.ranking import Ranked
     from raytl.sweeping.study_run import StudyResult
 
@@ -91,6 +92,14 @@ def _sample_images(study: Study) -> dict[str, Any]:
             split = Dataset.open(domain.dataset).split(domain.splits.train)
             images[name] = split.take(range(min(16, split.rows)))[0]
     return images
+
+
+def doctor(study: Study | Path | str | None = None, *, address: str | None = None) -> list[Finding]:
+    """Look on every node of a cluster for what usually goes wrong; see `sweeping.doctor`."""
+    from raytl.sweeping.doctor import examine_cluster
+
+    checked = study if study is None or isinstance(study, Study) else load_study(study)
+    return examine_cluster(checked, address)
 
 
 def report(run: Path | str) -> Path:

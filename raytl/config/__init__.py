@@ -9,6 +9,7 @@ from raytl.config.depths import frozen_blocks, tuned_blocks
 from raytl.config.distribution import Distribution
 from raytl.config.reading import dump_study, load_study
 from raytl.config.study import (
+    AugmentConfig,
     DomainConfig,
     Normalization,
     SearchConfig,
@@ -33,6 +34,7 @@ from raytl.config.trial import (
 __all__ = [
     "CONTROLS",
     "TRIAL_KEYS",
+    "AugmentConfig",
     "ControlName",
     "Distribution",
     "DomainConfig",

@@ -107,6 +107,21 @@ class SearchConfig(Frozen):
     control_tries: PositiveInt = 3  # learning rates tried for each control
 
 
+class AugmentConfig(Frozen):
+    """Random augmentation of the training rows of both domains."""
+
+    flip: bool = False  # left to right, half of the rows
+    crop: Count = 0  # shift by up to so many pixels, black from outside
+    # None: drawn anew in each step, so that no prefix features can be stored.
+    # k: each row has k fixed augmented copies, one of which is drawn in each epoch.
+    views: PositiveInt | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is changed."""
+        return self.flip or self.crop > 0
+
+
 class TrainConfig(Frozen):
     """The budget of every trial, and how batches are read."""
 
@@ -114,6 +129,7 @@ class TrainConfig(Frozen):
     batch_size: PositiveInt = 64  # of each domain's stream
     steps_per_epoch: PositiveInt | None = None  # None: one pass over the longest stream
     feed: Literal["auto", "resident", "streaming"] = "auto"
+    augment: AugmentConfig = AugmentConfig()
     reuse_prefix: bool = True  # compute a frozen prefix once for all trials, where that pays
     prefix_dtype: Literal["float32", "bfloat16"] = "float32"  # of stored features
     prefix_cache_bytes: PositiveInt = 4 * 2**30  # of the cache folder, at most
@@ -135,7 +151,8 @@ class ResourcesConfig(Frozen):
     workers_per_trial: Literal[1] = 1
     cpus_per_worker: PositiveInt = 1
     gpus_per_worker: NonNegative = 0
-    max_concurrent: PositiveInt | None = None  # None: what the cluster's resources allow
+    max_concurrent: PositiveInt | None = None  # None: what the cluster has room for at the start
+    wait_s: NonNegative = 600  # on a cluster without room for one trial, for its autoscaler
 
 
 class Study(Frozen):

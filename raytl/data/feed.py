@@ -5,12 +5,13 @@ Legend: B batch, H height, W width, C channels.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import psutil
 from torch import Tensor
 
+from raytl.config import AugmentConfig
 from raytl.data.dataset import Dataset
 
 FeedKind = Literal["auto", "resident", "streaming"]
@@ -63,11 +64,14 @@ def make_feed(
     batch_size: int,
     seed: int,
     kind: FeedKind = "auto",
+    augmented: tuple[AugmentConfig, int] | None = None,
 ) -> Feed:
     """Return a feed over the rows `indices` of a split, or over all of them.
 
-    With `labelled=False` the label column is never read.
+    With `labelled=False` the label column is never read. `augmented`: how training batches are, and
+    the seed that fixes the views where there are such.
     """
+    from raytl.data.augmentation import AugmentedFeed, StackedViews, views_of
     from raytl.data.resident import ResidentFeed
     from raytl.data.streaming import StreamingFeed
 
@@ -78,4 +82,11 @@ def make_feed(
     }
     build = feeds[chosen_kind(kind, part.bytes)]
     rows = np.arange(part.rows) if indices is None else indices
-    return build(part, rows, labelled=labelled, batch_size=batch_size, seed=seed)
+    options: dict[str, Any] = {"labelled": labelled, "batch_size": batch_size, "seed": seed}
+    if augmented is None:
+        return build(part, rows, **options)
+    views = views_of(*augmented)
+    if not views:
+        return AugmentedFeed(build(part, rows, **options), augmented[0], seed)
+    stacked = StackedViews([view.of(part) for view in views])
+    return build(stacked, rows, **options, views=len(views))

@@ -1,7 +1,7 @@
 """The resident feed: memory-mapped shards, batched index reads, a global shuffle."""
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ class RowSource(Protocol):
 
     rows: int
 
-    def images(self, indices: np.ndarray) -> np.ndarray: ...
+    def images(self, indices: Any) -> np.ndarray: ...
     def labels(self) -> np.ndarray: ...
     def ids(self) -> np.ndarray: ...
 
@@ -25,26 +25,41 @@ class ResidentFeed:
     that all have `batch_size` rows even where the split has fewer."""
 
     def __init__(
-        self, split: RowSource, indices: np.ndarray, *, labelled: bool, batch_size: int, seed: int
+        self,
+        split: RowSource,
+        indices: np.ndarray,
+        *,
+        labelled: bool,
+        batch_size: int,
+        seed: int,
+        views: int = 1,
     ) -> None:
+        """`views`: how many views of each row `split` has; each epoch draws one for every row."""
         self.rows, self.batch_size = len(indices), batch_size
-        self._split, self._indices = split, indices
+        self._split, self._indices, self._views = split, indices, views
         self._labelled, self._seed = labelled, seed
 
     def train_batches(self, start_step: int = 0) -> Iterator[Batch]:
         position = start_step * self.batch_size
         epoch, offset = divmod(position, self.rows)
-        order = self._order(epoch)[offset:]
+        order = self._drawn(epoch)[offset:]
         while True:
             while len(order) < self.batch_size:
                 epoch += 1
-                order = np.concatenate([order, self._order(epoch)])
+                order = np.concatenate([order, self._drawn(epoch)])
             yield self._batch(order[: self.batch_size])
             order = order[self.batch_size :]
 
     def eval_batches(self, batch_size: int = 512) -> Iterator[Batch]:
         for start in range(0, self.rows, batch_size):
             yield self._batch(self._indices[start : start + batch_size])
+
+    def _drawn(self, epoch: int) -> np.ndarray:
+        if self._views == 1:
+            return self._order(epoch)
+        generator = np.random.default_rng(seed_for(self._seed, "view", epoch))
+        view_of = generator.integers(self._views, size=self.rows)
+        return view_of * self._split.rows + self._order(epoch)
 
     def _order(self, epoch: int) -> np.ndarray:
         generator = np.random.default_rng(seed_for(self._seed, "epoch", epoch))

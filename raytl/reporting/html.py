@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from raytl.config import AugmentConfig
 from raytl.files import write_atomically
 from raytl.reporting import plots
 from raytl.reporting.importance import Histories, importance
@@ -26,6 +28,7 @@ def write_report(run: Path) -> Path:
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
     )
+    study_text = (run / "study.yaml").read_text(encoding="utf-8")
     histories = _histories(run, board)
     front = pareto_front(board["trials"], board["objective"]["mode"])
     mattered = importance(histories, board["objective"]["mode"])
@@ -37,7 +40,8 @@ def write_report(run: Path) -> Path:
         ranking=_ranking(run, board),
         ranked_by_validators=any(row["mean_rank"] for row in board["trials"]),
         environment=_read(run / "environment.json"),
-        study_text=(run / "study.yaml").read_text(encoding="utf-8"),
+        augment=_augmentation(study_text),
+        study_text=study_text,
         mattered=mattered,
         metrics=_shown_metrics(board["trials"]),
         front=front,
@@ -76,6 +80,11 @@ def _ranking(run: Path, board: dict[str, Any]) -> dict[str, Any] | None:
         "realised": {name: sign * value for name, value in realised.items()},
         "agreement": agreement(scored, realised),
     }
+
+
+def _augmentation(study_text: str) -> AugmentConfig:
+    train = yaml.safe_load(study_text).get("train", {})
+    return AugmentConfig.model_validate(train.get("augment", {}))
 
 
 def _read(path: Path) -> Any:

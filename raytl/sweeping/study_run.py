@@ -1,6 +1,7 @@
 """A whole study: preflight, controls and search, confirmation, export."""
 
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,7 +32,7 @@ from raytl.sweeping.leaderboard import (
 from raytl.sweeping.objective import objective_metric
 from raytl.sweeping.preflight import Checked, preflight
 from raytl.sweeping.progress import ProgressCallback
-from raytl.sweeping.resources import Plan, plan
+from raytl.sweeping.resources import Plan, plan, wait_for_room
 from raytl.sweeping.schedulers import build_scheduler
 from raytl.sweeping.searcher import StudySearch
 from raytl.sweeping.trainable import build_trainable
@@ -68,7 +69,9 @@ def run_study(
     facts = environment(checked)
     save_environment(facts, run)
     with ray_session() as cluster:
-        budget = plan(study, cluster.get("CPU", 0), cluster.get("GPU", 0))
+        if cluster.grows:
+            wait_for_room(study, cluster.resources, cluster.request, _say)
+        budget = plan(study, cluster.resources(), grows=cluster.grows)
         trials, expected = _run(checked, run, budget, resume, callbacks)
     leaderboard = build_leaderboard(study, trials, run, expected)
     save_leaderboard(leaderboard, run)
@@ -98,6 +101,10 @@ def check_run_folder(study: Study, run: Path, resume: bool) -> None:
             f"{run}: this run was started with another study ({run / 'study.yaml'} differs); "
             "resume with the same file and --set, or give another --out"
         )
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _run(

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,36 @@ from raytl.sweeping.selection import folder_name
 SNAPSHOT_S = "5"
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """The Ray cluster of a session. `grows`: it is one that this process has joined, whose
+    autoscaler may bring nodes."""
+
+    grows: bool
+
+    def resources(self) -> dict[str, float]:
+        """Return all resources that the cluster has now, used or not, by Ray's names."""
+        return dict(ray.cluster_resources())
+
+    def request(self, bundle: dict[str, float]) -> None:
+        """Ask the autoscaler for room for a bundle; with an empty one, for none any more."""
+        from ray.autoscaler.sdk import request_resources
+
+        wanted = {name: amount for name, amount in bundle.items() if amount}
+        request_resources(bundles=[wanted] if wanted else [])
+
+
 @contextlib.contextmanager
-def ray_session() -> Iterator[dict[str, float]]:
-    """Yield the cluster's resources. Joins the cluster that is there (initialised in this process,
+def ray_session(address: str | None = None) -> Iterator[Cluster]:
+    """Yield the cluster. Joins the one that is there (initialised in this process, or at `address`,
     or named by RAY_ADDRESS as `ray job submit` does); else starts a local one and stops it."""
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", SNAPSHOT_S)
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     if ray.is_initialized():
-        yield ray.cluster_resources()
+        yield Cluster(grows=False)
         return
-    address = os.environ.get("RAY_ADDRESS", "local")
+    address = address or os.environ.get("RAY_ADDRESS", "local")
     local = address == "local"
     ray.init(
         address=address,
@@ -43,7 +63,7 @@ def ray_session() -> Iterator[dict[str, float]]:
         log_to_driver=False,
     )
     try:
-        yield ray.cluster_resources()
+        yield Cluster(grows=not local)
     finally:
         ray.shutdown()
 

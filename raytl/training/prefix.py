@@ -16,11 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from raytl.data.augmentation import View
 from raytl.data.dataset import Dataset
 from raytl.data.transforms import InputTransform
 from raytl.models.transfer_model import Reads, TransferModel
 
-FORMAT = 2  # of what is stored; part of every key
+FORMAT = 3  # of what is stored; part of every key
 StoredType = Literal["float32", "bfloat16"]
 _row_bytes: dict[tuple[object, ...], int] = {}
 
@@ -83,9 +84,11 @@ class Prefix:
             digests.append(digest.hexdigest())
         return digests
 
-    def key(self, dataset: Dataset, split: str, depth: int | None = None) -> str:
+    def key(
+        self, dataset: Dataset, split: str, depth: int | None = None, view: View | None = None
+    ) -> str:
         """Return the digest of all that the features depend on; with `depth`, of those after the
-        first `depth` blocks."""
+        first `depth` blocks; with `view`, of augmented images."""
         content = {
             "format": FORMAT,
             "torch": torch.__version__,
@@ -98,6 +101,7 @@ class Prefix:
             "mean": self.transform.mean.tolist(),
             "std": self.transform.std.tolist(),
             "dtype": self.dtype,
+            "view": view and view.key,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

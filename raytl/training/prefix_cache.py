@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from raytl.data.augmentation import View
 from raytl.data.dataset import Dataset, Split
+from raytl.data.resident import RowSource
 from raytl.training.prefix import Prefix, decode
 
 MOST_CHUNKS = 64
@@ -54,19 +56,23 @@ class FeatureSplit:
         return self._split.ids()
 
 
-def stored_features(prefix: Prefix, dataset: Dataset, split: str, budget: int) -> FeatureSplit:
-    """Return the features of a whole split, computing and storing them where they are not yet.
+def stored_features(
+    prefix: Prefix, dataset: Dataset, split: str, budget: int, view: View | None = None
+) -> FeatureSplit:
+    """Return the features of a whole split, seen through `view` if there is one, computing and
+    storing them where they are not yet.
 
     They are computed from those of a shorter prefix where these are stored. An entry that is not
     what was written is computed again. Entries that save the fewest seconds per byte go first where
     the cache would grow beyond `budget` bytes.
     """
-    part, entry = dataset.split(split), cache_folder() / prefix.key(dataset, split)
+    part, entry = dataset.split(split), cache_folder() / prefix.key(dataset, split, view=view)
+    rows: RowSource = part if view is None else view.of(part)
     entry.parent.mkdir(parents=True, exist_ok=True)
     if not is_whole(entry):
-        draft = _draft(entry, prefix, part, budget)
+        draft = _draft(entry, prefix, rows, budget)
         if draft is not None:
-            _compute(draft, _source(prefix, dataset, split, part))
+            _compute(draft, _source(prefix, dataset, split, rows, view))
     return FeatureSplit(part, np.load(entry / "features.npy", mmap_mode="r"))
 
 
@@ -97,7 +103,7 @@ def _entry_lock(entry: Path) -> FileLock:
     return FileLock(entry.with_suffix(".lock"), timeout=LOCK_S)
 
 
-def _draft(entry: Path, prefix: Prefix, part: Split, budget: int) -> Draft | None:
+def _draft(entry: Path, prefix: Prefix, part: RowSource, budget: int) -> Draft | None:
     """Return the entry's draft, begun or found. None where the entry is whole by now."""
     draft = Draft(entry, part.rows)
     with _entry_lock(entry):
@@ -116,11 +122,11 @@ def _draft(entry: Path, prefix: Prefix, part: Split, budget: int) -> Draft | Non
 
 
 def _source(
-    prefix: Prefix, dataset: Dataset, split: str, part: Split
+    prefix: Prefix, dataset: Dataset, split: str, part: RowSource, view: View | None
 ) -> Callable[[range], np.ndarray]:
     """Return what computes rows: from the longest shorter prefix that is stored, or from images."""
     for depth in range(prefix.depth - 1, 0, -1):
-        entry = cache_folder() / prefix.key(dataset, split, depth)
+        entry = cache_folder() / prefix.key(dataset, split, depth, view)
         if is_whole(entry):
             stored = np.load(entry / "features.npy", mmap_mode="r")
             return lambda rows: prefix.of_stored(stored[rows.start : rows.stop].copy(), depth)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from raytl.config import Study, TrialConfig
+from raytl.data.augmentation import StackedViews, views_of
 from raytl.data.dataset import Dataset, Split
 from raytl.data.domains import joint_batches, steps_per_epoch
 from raytl.data.feed import Feed, chosen_kind, make_feed
@@ -44,10 +45,14 @@ def training_feeds(
     rows = target_rows(study.target_domain, target, study.search.seed)
     kind, size = study.train.feed, study.train.batch_size
 
+    augment = study.train.augment
+    augmented = (augment, study.search.seed) if augment.active else None
+
     def feed(dataset: Dataset, split: str, indices: np.ndarray, labelled: bool, name: str) -> Feed:
         return make(
             dataset, split, indices=indices, labelled=labelled, batch_size=size,
             seed=seed_for(seed, "shuffle", name), kind=kind,
+            augmented=None if name == "validation" else augmented,
         )  # fmt: skip
 
     train_split = study.target_domain.splits.train
@@ -186,10 +191,12 @@ def _reusing_prefix(
 
     def make(dataset: Dataset, split: str, **options: Any) -> Feed:
         del options["kind"]
-        features = stored_features(prefix, dataset, split, budget)
-        indices = options.pop("indices")
-        rows = np.arange(features.rows) if indices is None else indices
-        return ResidentFeed(features, rows, **options)
+        augmented, indices = options.pop("augmented", None), options.pop("indices")
+        views = views_of(*augmented) if augmented else [None]
+        features = [stored_features(prefix, dataset, split, budget, view) for view in views]
+        rows = np.arange(features[0].rows) if indices is None else indices
+        source = features[0] if len(features) == 1 else StackedViews(features)
+        return ResidentFeed(source, rows, **options, views=len(views))
 
     return replace(parts, transform=torch.Tensor.float), make
 
@@ -208,14 +215,18 @@ def _splits(study: Study) -> list[Split]:
 
 
 def _pays(study: Study, prefix: Prefix, splits: list[Split]) -> bool:
-    """Whether there is a prefix, its features fit half of the cache, and a pass over the splits is
-    no longer than what the study's trials would compute in the prefix otherwise."""
+    """Whether there is a prefix whose inputs are fixed, its features fit half of the cache, and a
+    pass over the splits is no longer than what the study's trials would compute in the prefix
+    otherwise."""
     train = study.train
     if not train.reuse_prefix or prefix.model.frozen_depth == 0:
         return False
+    views = train.augment.views or 1
+    if train.augment.active and train.augment.views is None:
+        return False
     if any(chosen_kind(train.feed, split.bytes) == "streaming" for split in splits):
         return False
-    rows = sum(split.rows for split in splits)
+    rows = views * sum(split.rows for split in splits)
     if rows * prefix.row_bytes > train.prefix_cache_bytes // 2:
         return False
     if train.steps_per_epoch is None:

@@ -105,6 +105,15 @@ def test_an_unfinished_run_has_a_report(tmp_path: Path) -> None:
     assert "resume it with --resume" in text
 
 
+def test_augmentation_is_stated(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", [row(0)])
+    assert "Training rows were augmented" not in write_report(run).read_text()
+    (run / "study.yaml").write_text("study: tiny\ntrain: {augment: {crop: 4, views: 3}}\n")
+    assert (
+        "shifted by up to 4 pixels, in 3 fixed views of each row" in write_report(run).read_text()
+    )
+
+
 def test_what_comes_from_outside_is_escaped(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>"
     rows = [row(0, status="failed", error=evil, log=f"/{evil}", objective=None)]

@@ -11,7 +11,6 @@ from raytl.data.schema import ImageColumn
 from raytl.data.writer import write_dataset
 from raytl.errors import RaytlError
 from raytl.sweeping.preflight import preflight
-from raytl.sweeping.resources import plan
 
 
 def base(domains: tuple[Path, Path]) -> dict[str, Any]:
@@ -110,12 +109,3 @@ def test_a_truncated_shard_is_a_failure(domains: tuple[Path, Path]) -> None:
     ) as caught:
         preflight(Study.model_validate(base(domains)))
     assert caught.value.exit_code == 1
-
-
-def test_the_plan_is_arithmetic(domains: tuple[Path, Path]) -> None:
-    study = Study.model_validate(base(domains) | {"resources": {"cpus_per_worker": 2}})
-    assert plan(study, 5, 0).concurrent == 2
-    with pytest.raises(RaytlError, match="a trial needs 2 CPUs .* but Ray has 1 CPUs"):
-        plan(study, 1, 0)
-    on_gpu = Study.model_validate(base(domains) | {"resources": {"gpus_per_worker": 0.5}})
-    assert plan(on_gpu, 8, 1).concurrent == 2

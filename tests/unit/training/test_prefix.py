@@ -60,7 +60,27 @@ def test_losses_are_the_same(tiny_study: MakeStudy, recipe: str, depth: int | st
     assert list(cache_folder().glob("*/features.npy"))
 
 
-FAMILIES = ["resnet18", "squeezenet1_1", "mobilenet_v3_small", "cifar_resnet20", "lenet"]
+@pytest.mark.parametrize("recipe", ["finetune", "dann"])
+def test_losses_are_the_same_on_stored_views(tiny_study: MakeStudy, recipe: str) -> None:
+    flat = {"recipe": recipe, "frozen_depth": 2}
+    train = TRAIN | {"augment": {"flip": True, "crop": 2, "views": 2}}
+    plain = run(tiny_study(train=train | {"reuse_prefix": False}), **flat)
+    close(plain, run(tiny_study(train=train), **flat))
+    assert len(list(cache_folder().glob("*/features.npy"))) > 2
+
+
+def test_what_is_augmented_anew_in_each_step_is_not_stored(tiny_study: MakeStudy) -> None:
+    augment = {"flip": True, "crop": 2}
+    augmented = run(tiny_study(train=TRAIN | {"augment": augment}), recipe="linear_probe")
+    assert not cache_folder().exists()
+    plain = run(tiny_study(train=TRAIN), recipe="linear_probe")
+    assert augmented[0]["train/loss/task"] != plain[0]["train/loss/task"]
+
+
+FAMILIES = [
+    "resnet18", "squeezenet1_1", "mobilenet_v3_small", "cifar_resnet20", "lenet", "vgg11",
+    "densenet121", "efficientnet_b0", "convnext_tiny", "vit_b_32",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("backbone", FAMILIES)
