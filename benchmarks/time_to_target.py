@@ -6,7 +6,8 @@ each epoch; one CPU a trial. Time runs from the start of the process to the firs
 whatever trial and epoch, that is within one point of the best report of both sides.
 
   plain   Ray Tune as its documentation writes it: see sweep_reuse.py
-  raytl   `raytl sweep` from an empty prefix cache; controls run first and do not count
+  raytl   a study's search from an empty prefix cache, without the controls, which plain Tune has
+          not either, and without confirmation
 
     python benchmarks/time_to_target.py --data data
 
@@ -28,11 +29,18 @@ import optuna
 import ray
 from ray import tune
 from ray.tune.schedulers import AsyncHyperBandScheduler
+from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 from sweep_reuse import MAPPERS, SEED, make_study, plain_trainable
 
-import raytl
 from raytl.config import Study
+from raytl.sweeping.objective import objective_metric
+from raytl.sweeping.preflight import preflight
+from raytl.sweeping.resources import plan
+from raytl.sweeping.schedulers import build_scheduler
+from raytl.sweeping.searcher import StudySearch
+from raytl.sweeping.trainable import build_trainable
+from raytl.sweeping.tuning import ray_session, run_trials
 
 POINT = 0.01
 SIDES = ("plain", "raytl")
@@ -100,16 +108,34 @@ def run_plain(study: Study, args: argparse.Namespace, folder: Path) -> Reports:
     ]
 
 
+class SearchAlone(StudySearch):
+    """A study's search without controls and confirmation."""
+
+    def __init__(self, study: Study, *more: Any) -> None:
+        super().__init__(study, *more)
+        self._queue.clear()  # the controls
+        self.num_searched = study.search.trials
+
+    def suggest(self, trial_id: str) -> Any:
+        if self._count == self.num_searched:
+            return Searcher.FINISHED
+        return super().suggest(trial_id)
+
+
 def run_raytl(study: Study, folder: Path) -> Reports:
     os.environ["RAYTL_CACHE"] = str(folder / "cache")
-    run = folder / "run"
-    raytl.sweep(study, run)
-    reports = []
-    for file in run.glob("*/result.json"):
-        for row in map(json.loads, file.read_text(encoding="utf-8").splitlines()):
-            if row["config"]["phase"] == "search" and not row["config"]["control"]:
-                reports.append((float(row["timestamp"]), row["target/validation_accuracy"]))
-    return reports
+    run, objective = folder / "run", objective_metric(study)
+    search = SearchAlone(study, preflight(study).space, objective)
+    with ray_session() as cluster:
+        run_trials(
+            run, build_trainable(study), search, plan(study, cluster.resources()),
+            scheduler=build_scheduler(study, objective.name, objective.mode),
+        )  # fmt: skip
+    return [
+        (float(row["timestamp"]), row["target/validation_accuracy"])
+        for file in run.glob("*/result.json")
+        for row in map(json.loads, file.read_text(encoding="utf-8").splitlines())
+    ]
 
 
 def one_side(args: argparse.Namespace) -> None:
@@ -146,7 +172,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--trials", type=int, default=24)
     parser.add_argument("--size", type=int, default=224, help="side of the images, pixels")
-    parser.add_argument("--plain-trials", type=int, default=12)
+    parser.add_argument("--plain-trials", type=int, default=8)
     parser.add_argument("--quick", action="store_true", help="4 trials, 2 plain ones, 96 pixels")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     args = parser.parse_args()
