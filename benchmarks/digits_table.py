@@ -107,6 +107,7 @@ def fill(args: argparse.Namespace, budget: dict[str, int]) -> list[Record]:
         for direction in DIRECTIONS
         for recipe, configs in CONFIGS.items()
         for config in range(len(configs))
+        if not args.only or f"{recipe}:{config}" in args.only
     ]
     missing = [key for key in wanted if key not in done]
     print(f"{len(wanted) - len(missing)} of {len(wanted)} runs are there", flush=True)
@@ -195,7 +196,28 @@ def show(records: list[Record], default: str) -> dict[str, Any]:
     print("|---|---|---|")
     for name, gap in sorted(mean_gaps.items(), key=lambda item: item[1]):
         print(f"| {name} | {gap:.2f} | {max(gaps[name]):.1f} |")
+    show_between_recipes(records, validators)
     return mean_gaps
+
+
+def show_between_recipes(records: list[Record], validators: list[str]) -> None:
+    """Print what each validator, and the oracle, chooses among all recipes' configurations."""
+    scores: dict[str, Callable[[Record], float]] = {"oracle": lambda r: r["oracle"]}
+    for name in validators:
+        scores[name] = lambda r, name=name: r["validators"][name]  # type: ignore[misc]
+    print("\n| chosen between recipes by | " + " | ".join(DIRECTIONS) + " |")
+    print("|---|" + "---|" * len(DIRECTIONS))
+    for name, score in scores.items():
+        cells = []
+        for direction in DIRECTIONS:
+            runs = [r for r in records if r["direction"] == direction]
+            grouped = [
+                [r for r in runs if (r["recipe"], r["config"]) == key]
+                for key in {(r["recipe"], r["config"]) for r in runs}
+            ]
+            picked = max(grouped, key=lambda rs: mean([score(r) for r in rs]))
+            cells.append(f"{picked[0]['recipe']}, {cell(picked)}")
+        print(f"| {name} | " + " | ".join(cells) + " |")
 
 
 def main() -> None:
@@ -205,12 +227,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--steps", type=int, default=400, help="steps an epoch")
+    parser.add_argument("--only", nargs="*", help="runs of these alone, e.g. cdan:0 mdd:1")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once, one thread each")
     parser.add_argument("--validator", default="bnm", help="the label-free choice that is shown")
-    parser.add_argument("--quick", action="store_true", help="one seed, 20 steps: a dry run")
+    parser.add_argument("--quick", action="store_true", help="one seed and configuration, 20 steps")
     args = parser.parse_args()
     if args.quick:
         args.seeds, args.epochs, args.steps = 1, 1, 20
+        args.only = [f"{recipe}:0" for recipe in CONFIGS]
     budget = {"epochs": args.epochs, "steps_per_epoch": args.steps}
     records = fill(args, budget)
     gaps = show(records, args.validator)

@@ -177,8 +177,8 @@ class Study(Frozen):
 
     @property
     def objective(self) -> Objective:
-        """What trials are selected by; `auto` is accuracy with target labels, and without any the
-        validator with the smallest gap to the oracle in benchmarks/digits_table.py."""
+        """What trials are selected by; `auto` is accuracy with target labels, and without any bnm:
+        the safest choice within and between recipes in benchmarks/digits_table.py."""
         if self.search.objective == "auto":
             return "target_accuracy" if self.labelled else "bnm"
         return self.search.objective
