@@ -78,6 +78,9 @@ class ProgressCallback(Callback):
             f" {config['recipe']} from {config['source_model']}, {frozen} blocks frozen, "
             f"mapper {config['mapper']}: {self.objective.label} {outcome} after epoch {epochs}"
         )
+        parts = result.get("train/micro_batches")
+        if parts:
+            line += f" (memory ran out: batches in {parts} parts)"
         assert self._progress is not None
         self._progress.console.print(line, highlight=False, soft_wrap=True)
         best = "" if self.best is None else f"best {self.best:.4f}"

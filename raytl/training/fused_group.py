@@ -24,9 +24,10 @@ from raytl.training.fused import Member, fusable, train_fused_epoch
 from raytl.training.prefix_cache import LOCK_S, cache_folder
 from raytl.training.trial import Metrics, Report, TrialRun
 
-# Above it a step's arithmetic, not its overhead, takes the time of a CPU, and fusing gains nothing:
-# measured with benchmarks/fused_trials.py.
+# Where fusing pays on a CPU, measured with benchmarks/fused_trials.py: with more numbers to train a
+# step's arithmetic, not its overhead, takes the time; fewer trials do not outweigh vectorising.
 MOST_TRAINED_ON_CPU = 20_000
+LEAST_FUSED_ON_CPU = 4
 METRICS = "metrics.json"
 Start = Callable[[int, Path | None], TrialRun]  # a member's number, a checkpoint → the member
 
@@ -154,7 +155,7 @@ def run_fused_trial(
 
     fused = _open_group(group_folder(group), len(members), start)
     run = fused.start(index, resume_from)
-    if not _pays(study, run):
+    if not _pays(study, run, len(members)):
         while not run.done:
             report(run.judge(run.train()), run.save)
         return
@@ -165,9 +166,10 @@ def run_fused_trial(
         report(metrics, lambda folder, at=at: shutil.copy(at / FILE_NAME, folder))  # type: ignore[misc]
 
 
-def _pays(study: Study, run: TrialRun) -> bool:
+def _pays(study: Study, run: TrialRun, count: int) -> bool:
     if not fusable(run.trainer):
         return False
     if study.train.fuse != "auto" or run.device.type != "cpu":
         return True
-    return run.parts.model.num_trainable() <= MOST_TRAINED_ON_CPU
+    few_numbers = run.parts.model.num_trainable() <= MOST_TRAINED_ON_CPU
+    return few_numbers and count >= LEAST_FUSED_ON_CPU

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 
@@ -26,6 +27,7 @@ class Trainer:
     device: torch.device
     steps: int  # of the whole training
     step: int = 0  # steps done
+    micro_batches: int = 1  # parts of a batch whose gradients are added up, as memory demands
 
 
 def train_epoch(trainer: Trainer, batches: Iterator[TrainBatch], steps: int) -> dict[str, float]:
@@ -41,24 +43,70 @@ def train_epoch(trainer: Trainer, batches: Iterator[TrainBatch], steps: int) -> 
         progress = trainer.step / trainer.steps
         lr = schedule(trainer, progress)
 
-        batch = prepare(next(batches), trainer)
         trainer.model.hold(trainer.recipe.held_blocks(trainer.model, progress))
-        losses = trainer.recipe.losses(trainer.model, batch, progress)
+        losses = _fill_gradients(trainer, next(batches), progress)
+        trainer.optimizer.step()
+        trainer.step += 1
+
+        for name, loss in losses.items():
+            sums[name] = sums.get(name, 0.0) + loss
+        scalars = {"lr": lr} | trainer.recipe.scalars(progress)
+    if trainer.micro_batches > 1:
+        scalars["micro_batches"] = trainer.micro_batches
+    means = {f"train/loss/{name}": float(value) / steps for name, value in sums.items()}
+    return means | {f"train/{name}": value for name, value in scalars.items()}
+
+
+def _fill_gradients(
+    trainer: Trainer, batch: TrainBatch, progress: float
+) -> dict[str, torch.Tensor]:
+    """Fill the gradients of one step and return the values of its losses.
+
+    Where memory runs out, the batch is taken in twice as many parts, for the rest of the training.
+    That changes nothing in losses that are means over rows; those between rows (mmd, coral, mcc,
+    batch statistics) then see a part's rows.
+    """
+    while True:
+        trainer.optimizer.zero_grad(set_to_none=True)
+        try:
+            return _accumulate(trainer, batch, progress)
+        except torch.OutOfMemoryError as error:
+            smallest = min(len(part.x) for part in vars(batch).values() if part is not None)
+            if 2 * trainer.micro_batches > smallest:
+                raise TrainingError(
+                    f"out of memory even with {trainer.micro_batches} parts of a batch; freeze "
+                    "more blocks, lower input_size or take a smaller source model"
+                ) from error
+            trainer.micro_batches *= 2
+
+
+def _accumulate(trainer: Trainer, batch: TrainBatch, progress: float) -> dict[str, torch.Tensor]:
+    sums: dict[str, torch.Tensor] = {}
+    one = trainer.micro_batches == 1
+    for part, share in [(batch, 1.0)] if one else _parts(batch, trainer.micro_batches):
+        losses = trainer.recipe.losses(trainer.model, prepare(part, trainer), progress)
         total = trainer.recipe.total(losses, progress)
         # One sync a step, paid on purpose: an update with a NaN cannot be taken back.
         if not torch.isfinite(total):
             raise not_finite(losses, trainer)
-
-        trainer.optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        trainer.optimizer.step()
-        trainer.step += 1
-
+        (share * total).backward()
         for name, loss in (losses | {"total": total}).items():
-            sums[name] = sums.get(name, 0.0) + loss.detach()
-        scalars = {"lr": lr} | trainer.recipe.scalars(progress)
-    means = {f"train/loss/{name}": float(value) / steps for name, value in sums.items()}
-    return means | {f"train/{name}": value for name, value in scalars.items()}
+            sums[name] = sums.get(name, 0.0) + share * loss.detach()
+    return sums
+
+
+def _parts(batch: TrainBatch, count: int) -> Iterator[tuple[TrainBatch, float]]:
+    """Yield parts of the batch, and which share of its rows each has. Streams have the same number
+    of rows."""
+    streams = {name: part for name, part in vars(batch).items() if part is not None}
+    rows = len(next(iter(streams.values())).x)
+    for start, stop in pairwise(rows * i // count for i in range(count + 1)):
+        cut = slice(start, stop)
+        parts = {
+            name: Batch(part.x[cut], None if part.y is None else part.y[cut], part.id[cut])
+            for name, part in streams.items()
+        }
+        yield TrainBatch(**parts), (stop - start) / rows
 
 
 def schedule(trainer: Trainer, progress: float) -> float:

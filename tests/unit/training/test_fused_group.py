@@ -21,7 +21,7 @@ MEMBERS = [
 
 @pytest.fixture
 def study(tiny_study: MakeStudy) -> Study:
-    return tiny_study(train={"epochs": 3, "batch_size": 8, "steps_per_epoch": 6})
+    return tiny_study(train={"epochs": 3, "batch_size": 8, "steps_per_epoch": 6, "fuse": 3})
 
 
 class Reports:
