@@ -2,8 +2,6 @@
 
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,19 +10,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ray_processes import RAY, free_port, stop, wait_until_open
 
 from raytl.config import Study, dump_study
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
 
-RAY = str(Path(sys.executable).with_name("ray"))
 TOKEN = "t" * 32
-
-
-def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])
 
 
 def submit(address: str, *more: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
@@ -68,22 +60,7 @@ def cluster(tmp_path: Path) -> Iterator[str]:
         wait_until_open(dashboard, head)
         yield f"http://127.0.0.1:{dashboard}"
     finally:
-        os.killpg(head.pid, signal.SIGTERM)
-        try:
-            head.wait(5)
-        except subprocess.TimeoutExpired:
-            os.killpg(head.pid, signal.SIGKILL)
-
-
-def wait_until_open(port: int, head: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 90
-    while True:
-        assert head.poll() is None and time.monotonic() < end, "the head did not start"
-        with socket.socket() as client:
-            client.settimeout(1)
-            if client.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.5)
+        stop(head)
 
 
 def test_a_job_runs_the_study_and_exits_as_it_does(

@@ -1,0 +1,123 @@
+"""A study on a cluster without room: nodes come for its trials and go when it is done.
+
+The cluster is Ray's fake multi-node provider: its autoscaler starts raylets on this machine.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from ray_processes import RAY, free_port, stop, wait_until_open
+
+from raytl.config import Study, dump_study
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
+
+HEAD_ID = "f" * 51 + "00000"
+EMPTY = {
+    "auth": {}, "docker": {}, "file_mounts": {}, "cluster_synced_files": [], "rsync_exclude": [],
+    "rsync_filter": [], "file_mounts_sync_continuously": False, "initialization_commands": [],
+    "setup_commands": [], "head_setup_commands": [], "worker_setup_commands": [],
+    "head_start_ray_commands": [], "worker_start_ray_commands": [],
+}  # fmt: skip
+
+
+def autoscaling(port: int) -> dict[str, object]:
+    """A head without CPUs, and up to two workers with one CPU each."""
+    return EMPTY | {
+        "cluster_name": "fake",
+        "max_workers": 2,
+        "idle_timeout_minutes": 0.1,
+        "upscaling_speed": 10,
+        "provider": {
+            "type": "external",
+            "module": "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider",
+            "gcs_address": f"127.0.0.1:{port}",
+            "head_node_id": HEAD_ID,
+            "launch_multiple": True,
+        },
+        "available_node_types": {
+            "head": {"resources": {}, "node_config": {}, "max_workers": 0},
+            "worker": {
+                "resources": {"CPU": 1}, "node_config": {}, "min_workers": 0, "max_workers": 2,
+            },
+        },
+        "head_node_type": "head",
+    }  # fmt: skip
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[str]:
+    port, dashboard, agent = free_port(), free_port(), free_port()
+    config = tmp_path / "autoscaling.json"
+    config.write_text(json.dumps(autoscaling(port)))
+    env = os.environ | {
+        "RAY_FAKE_CLUSTER": "1",
+        "RAY_enable_autoscaler_v2": "1",
+        "RAY_CLOUD_INSTANCE_ID": HEAD_ID,
+        "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD_ID,
+        "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+    }
+    with (tmp_path / "head.log").open("w") as log:
+        head = subprocess.Popen(
+            [
+                RAY, "start", "--head", "--block", "--num-cpus=0", f"--port={port}",
+                "--node-ip-address=127.0.0.1", f"--autoscaling-config={config}",
+                "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
+                f"--dashboard-agent-listen-port={agent}", "--disable-usage-stats",
+            ],
+            stdout=log, stderr=subprocess.STDOUT, env=env, start_new_session=True,
+        )  # fmt: skip
+    try:
+        wait_until_open(port, head)
+        yield f"127.0.0.1:{port}"
+    finally:
+        stop(head)
+
+
+def alive_nodes(address: str) -> int:
+    text = (
+        "import ray; ray.init(address='%s', log_to_driver=False, logging_level='ERROR'); "
+        "print('ALIVE', sum(node['Alive'] for node in ray.nodes()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", text % address], capture_output=True, text=True, timeout=60,
+        check=True,
+    )  # fmt: skip
+    found = re.search(r"ALIVE (\d+)", done.stdout)
+    assert found, done.stdout
+    return int(found[1])
+
+
+def test_nodes_come_for_a_study_and_go(
+    cluster: str, tiny_study: Callable[..., Study], tmp_path: Path
+) -> None:
+    study = tiny_study(
+        search={"sampler": "grid", "trials": 1, "control_tries": 1},
+        resources={"max_concurrent": 2, "wait_s": 90},
+    )
+    file, run = tmp_path / "study.yaml", tmp_path / "run"
+    file.write_text(dump_study(study))
+    assert alive_nodes(cluster) == 1
+    done = subprocess.run(
+        [sys.executable, "-m", "raytl.cli", "sweep", str(file), "--out", str(run)],
+        capture_output=True, text=True, timeout=200, check=False,
+        env=os.environ | {"RAY_ADDRESS": cluster},
+    )  # fmt: skip
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert "waiting for 1 CPU: the cluster has 0 CPUs and 0 GPUs" in said
+    assert "2 trials at once" in said
+    board = yaml.safe_load((run / "leaderboard.json").read_text())
+    assert {row["status"] for row in board["trials"]} == {"completed"}
+    end = time.monotonic() + 60
+    while alive_nodes(cluster) > 1:
+        assert time.monotonic() < end, "the idle workers did not go"
+        time.sleep(2)
