@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 RAY = str(Path(sys.executable).with_name("ray"))
+TOKEN = "t" * 32
+AUTH = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}  # of heads and of those who join them
 
 
 def free_port() -> int:

@@ -192,13 +192,16 @@ def _skew(node: NodeFacts) -> float:
     return max(node.asked - node.clock, node.clock - node.answered, 0.0)
 
 
-def auth_finding() -> Finding:
-    """Whether clients need a token."""
-    if os.environ.get("RAY_AUTH_MODE", "token") == "token":
+def auth_finding(joined: bool) -> Finding:
+    """Whether clients need a token. `joined`: the cluster is not this process's own, for which Ray
+    makes a token unless told otherwise."""
+    mode = os.environ.get("RAY_AUTH_MODE", "disabled" if joined else "token")
+    if mode == "token":
         return Finding("auth", "ok", "token")
     return Finding(
-        "auth", "warning", "RAY_AUTH_MODE is not token: whoever reaches the ports runs code here"
-    )
+        "auth", "warning", "no token was needed: whoever reaches the ports can run code here; "
+        "start the cluster with RAY_AUTH_MODE=token"
+    )  # fmt: skip
 
 
 def examine_cluster(study: Study | None, address: str | None) -> list[Finding]:
@@ -212,8 +215,8 @@ def examine_cluster(study: Study | None, address: str | None) -> list[Finding]:
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text(text, encoding="utf-8")
-        with ray_session(address):
-            return [*judge(visit(note, study), text, study), auth_finding()]
+        with ray_session(address) as cluster:
+            return [*judge(visit(note, study), text, study), auth_finding(cluster.grows)]
     except (ConnectionError, OSError) as error:
         raise RaytlError(
             f"no cluster at {address or os.environ.get('RAY_ADDRESS', 'local')}: {error}; look at "

@@ -10,13 +10,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ray_processes import RAY, free_port, stop, wait_until_open
+from ray_processes import AUTH, RAY, TOKEN, free_port, stop, wait_until_open
 
 from raytl.config import Study, dump_study
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
-
-TOKEN = "t" * 32
 
 
 def submit(address: str, *more: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
@@ -30,7 +28,7 @@ def submit(address: str, *more: str, token: str = TOKEN) -> subprocess.Completed
 
 
 def submit_once(address: str, *more: str, token: str) -> subprocess.CompletedProcess[str]:
-    env = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
+    env = os.environ | AUTH | {"RAY_AUTH_TOKEN": token}
     return subprocess.run(
         [RAY, "job", "submit", "--address", address, *more],
         capture_output=True, text=True, timeout=240, env=env, check=False,
@@ -44,7 +42,7 @@ def cluster(tmp_path: Path) -> Iterator[str]:
     Its ports are its own: without an agent port a second cluster on one machine takes no jobs.
     """
     gcs, dashboard, agent = free_port(), free_port(), free_port()
-    env = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
+    env = os.environ | AUTH
     env.pop("RAY_ADDRESS", None)
     with (tmp_path / "head.log").open("w") as log:
         head = subprocess.Popen(

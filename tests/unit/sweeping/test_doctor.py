@@ -86,6 +86,9 @@ def test_a_study_that_wants_gpus_where_there_are_none_is_warned(
 
 def test_a_cluster_without_token_is_warned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
-    assert auth_finding().level == "ok"
+    assert auth_finding(joined=False).level == "ok"
+    assert auth_finding(joined=True).level == "warning"
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    assert auth_finding(joined=True).level == "ok"
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    assert auth_finding().level == "warning"
+    assert auth_finding(joined=False).level == "warning"
