@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from filelock import FileLock
 
 from raytl.config import Study, TrialConfig
@@ -90,17 +91,15 @@ class FusedGroup:
     def _compute(self, asking: int, number: int) -> None:
         others = [i for i in range(self.size) if i != asking and self._stands_at(i, number - 1)]
         indices = sorted([asking, *others])
-        runs = [self.member(i, number - 1) for i in indices]
         start = time.perf_counter()
-        results = train_fused_epoch(
-            [Member(run.trainer, run.epoch_seed) for run in runs],
-            lambda i: joint_batches(runs[i].feeds, runs[i].trainer.step),
-            runs[0].steps,
-            same_rows=len({run.seed for run in runs}) == 1,
-        )
+        try:
+            results = _train_together([self.member(i, number - 1) for i in indices])
+        except torch.OutOfMemoryError:  # nothing has changed yet
+            indices, results = [asking], [self.member(asking, number - 1).train()]
         # Of the whole group's time, each member's share.
-        seconds = {"train/seconds": (time.perf_counter() - start) / len(runs)}
-        for index, run, result in zip(indices, runs, results, strict=True):
+        seconds = {"train/seconds": (time.perf_counter() - start) / len(indices)}
+        for index, result in zip(indices, results, strict=True):
+            run = self._runs[index]
             if isinstance(result, TrainingError):
                 self._error(index).parent.mkdir(exist_ok=True)
                 self._error(index).write_text(str(result), encoding="utf-8")
@@ -109,6 +108,15 @@ class FusedGroup:
                 metrics = run.judge(result | seconds)
                 (folder / METRICS).write_text(json.dumps(metrics), encoding="utf-8")
                 run.save(folder)
+
+
+def _train_together(runs: Sequence[TrialRun]) -> list[Metrics | TrainingError]:
+    return train_fused_epoch(
+        [Member(run.trainer, run.epoch_seed) for run in runs],
+        lambda i: joint_batches(runs[i].feeds, runs[i].trainer.step),
+        runs[0].steps,
+        same_rows=len({run.seed for run in runs}) == 1,
+    )
 
 
 def has_ended(folder: Path, index: int) -> bool:

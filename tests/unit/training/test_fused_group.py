@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from raytl.config import Study, TrialConfig
 from raytl.errors import TrainingError
+from raytl.training import fused_group
 from raytl.training.fused_group import group_folder, mark_ended, run_fused_trial
 from raytl.training.trial import run_trial
 
@@ -83,6 +85,19 @@ def test_a_member_goes_on_where_the_groups_folder_is_lost(study: Study, tmp_path
     rest = Reports(tmp_path / "rest")
     run_fused_trial(study, MEMBERS, 2, "g-after", rest, resume_from=first.folder)
     assert close(first.results + rest.results, alone(study, 2, tmp_path))
+
+
+def test_a_group_that_memory_does_not_hold_trains_alone(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError("no more")
+
+    monkeypatch.setattr(fused_group, "train_fused_epoch", no_room)
+    reports = Reports(tmp_path / "0")
+    run_fused_trial(study, MEMBERS, 0, "g-memory", reports)
+    assert reports.results == alone(study, 0, tmp_path)
+    assert not (group_folder("g-memory") / "1").exists()
 
 
 def test_only_the_member_that_diverges_fails(study: Study, tmp_path: Path) -> None:
