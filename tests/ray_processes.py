@@ -1,11 +1,13 @@
 """Ray heads that a test starts for itself, in a process group of their own."""
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 RAY = str(Path(sys.executable).with_name("ray"))
@@ -29,6 +31,33 @@ def wait_until_open(port: int, head: subprocess.Popen[bytes]) -> None:
             if client.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.5)
+
+
+@contextlib.contextmanager
+def ray_head(
+    log: Path, port: int, *options: str, env: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """Run a head on `port` of loopback, with token authentication; yield its dashboard's address.
+
+    Its ports are its own: without an agent port a second cluster on one machine takes no jobs.
+    """
+    dashboard, agent = free_port(), free_port()
+    command = [
+        RAY, "start", "--head", "--block", f"--port={port}", "--node-ip-address=127.0.0.1",
+        "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
+        f"--dashboard-agent-listen-port={agent}", "--disable-usage-stats", *options,
+    ]  # fmt: skip
+    own = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    with log.open("w") as file:
+        head = subprocess.Popen(
+            command, stdout=file, stderr=subprocess.STDOUT, env=own | AUTH | dict(env or {}),
+            start_new_session=True,
+        )  # fmt: skip
+    try:
+        wait_until_open(dashboard, head)
+        yield f"http://127.0.0.1:{dashboard}"
+    finally:
+        stop(head)
 
 
 def stop(head: subprocess.Popen[bytes]) -> None:

@@ -116,6 +116,12 @@ class AugmentConfig(Frozen):
     # k: each row has k fixed augmented copies, one of which is drawn in each epoch.
     views: PositiveInt | None = None
 
+    @model_validator(mode="after")
+    def _views_of_something(self) -> "AugmentConfig":
+        if self.views is not None and not self.active:
+            raise ValueError("views are of augmented rows; give flip: true or crop: N, or no views")
+        return self
+
     @property
     def active(self) -> bool:
         """Whether anything is changed."""

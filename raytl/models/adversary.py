@@ -13,22 +13,25 @@ class _GradReverse(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, coefficient: Tensor) -> Tensor:
+    def forward(x: Tensor, coefficient: float | Tensor) -> Tensor:
         return x.view_as(x)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[1])
+    def setup_context(ctx: Any, inputs: tuple[Tensor, float | Tensor], output: Tensor) -> None:
+        ctx.number = inputs[1]
+        if isinstance(inputs[1], Tensor):  # of several trials at once
+            ctx.number = None
+            ctx.save_for_backward(inputs[1])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (coefficient,) = ctx.saved_tensors
+        coefficient = ctx.saved_tensors[0] if ctx.number is None else ctx.number
         return -coefficient * gradients[0], None
 
 
 def grad_reverse(x: Tensor, coefficient: float | Tensor) -> Tensor:
     """Return x; its gradient comes back times -coefficient (Ganin et al. 2016, eq. 12 and 13)."""
-    return _GradReverse.apply(x, torch.as_tensor(coefficient, dtype=x.dtype, device=x.device))
+    return _GradReverse.apply(x, coefficient)
 
 
 class DomainDiscriminator(nn.Module):

@@ -207,7 +207,7 @@ def auth_finding(joined: bool) -> Finding:
 def examine_cluster(study: Study | None, address: str | None) -> list[Finding]:
     """Connect to the cluster (see `ray_session`) and look for what usually goes wrong.
 
-    Raises RaytlError where there is no connection.
+    Raises RaytlError where there is no cluster, or the runs' folder cannot be written.
     """
     from raytl.sweeping.tuning import ray_session
 
@@ -215,13 +215,11 @@ def examine_cluster(study: Study | None, address: str | None) -> list[Finding]:
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RaytlError(f"{note.parent}: cannot write here: {error.strerror or error}") from error
+    try:
         with ray_session(address) as cluster:
             return [*judge(visit(note, study), text, study), auth_finding(cluster.grows)]
-    except (ConnectionError, OSError) as error:
-        raise RaytlError(
-            f"no cluster at {address or os.environ.get('RAY_ADDRESS', 'local')}: {error}; look at "
-            "`ray status`, the ports and the token"
-        ) from error
     finally:
         for left in note.parent.glob(f"{note.name}*"):
             left.unlink(missing_ok=True)

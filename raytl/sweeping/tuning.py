@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from raytl.sweeping.selection import folder_name
 
 # Seconds between Tune's snapshots of the experiment: what a hard kill can cost.
 SNAPSHOT_S = "5"
+REACH_S = 10.0  # for a cluster's address to answer; Ray itself would try for minutes
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,10 @@ class Cluster:
 @contextlib.contextmanager
 def ray_session(address: str | None = None) -> Iterator[Cluster]:
     """Yield the cluster. Joins the one that is there (initialised in this process, or at `address`,
-    or named by RAY_ADDRESS as `ray job submit` does); else starts a local one and stops it."""
+    or named by RAY_ADDRESS as `ray job submit` does); else starts a local one and stops it.
+
+    Raises RaytlError where there is none at the address.
+    """
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", SNAPSHOT_S)
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
@@ -56,16 +61,29 @@ def ray_session(address: str | None = None) -> Iterator[Cluster]:
         return
     address = address or os.environ.get("RAY_ADDRESS", "local")
     local = address == "local"
-    ray.init(
-        address=address,
-        include_dashboard=False if local else None,
-        logging_level=logging.ERROR,
-        log_to_driver=False,
-    )
+    try:
+        _reach(address)
+        ray.init(
+            address=address,
+            include_dashboard=False if local else None,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+        )
+    except (OSError, ValueError) as error:
+        raise RaytlError(
+            f"no cluster at {address}: {error}; look at `ray status`, the address and the token"
+        ) from error
     try:
         yield Cluster(grows=not local)
     finally:
         ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Raise OSError or ValueError where nothing listens at HOST:PORT."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon:
+        socket.create_connection((host, int(port)), timeout=REACH_S).close()
 
 
 def run_trials(

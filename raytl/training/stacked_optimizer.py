@@ -15,7 +15,7 @@ MOMENTS = {SGD: ("momentum_buffer",), Adam: ("exp_avg", "exp_avg_sq")}
 
 class StackedOptimizer:
     """Takes the steps that N optimisers of `torch.optim` would take: SGD with momentum, Adam or
-    AdamW with their usual arguments, each with its own learning rates and weight decay.
+    AdamW with their usual arguments and one group, each with its own learning rate and decay.
 
     The state is read from the optimisers when this is built and put back by `put_back`.
     """
@@ -27,9 +27,11 @@ class StackedOptimizer:
         self._optimizers, self._parameters = optimizers, parameters
         self._kind = SGD if isinstance(optimizers[0], SGD) else Adam
         self._decoupled = isinstance(optimizers[0], AdamW)
-        self._groups = [
-            _groups(optimizer, of) for optimizer, of in zip(optimizers, parameters, strict=True)
-        ]
+        # Behind a frozen backbone there is one group: mapper, head and what the recipe adds.
+        self._groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        assert len(self._groups) == len(optimizers)
+        self._device = next(iter(parameters[0].values())).device
+        self._decay_N = self._hyper("weight_decay")
         self._steps = self._steps_done()
         self._moments = {
             moment: {name: self._stacked_state(name, moment) for name in parameters[0]}
@@ -49,18 +51,18 @@ class StackedOptimizer:
         found = [(state.get(moment), of[name]) for state, of in pairs]
         return torch.stack([torch.zeros_like(p) if m is None else m for m, p in found]).detach()
 
-    def _hyper(self, name: str, key: str, like: Tensor) -> Tensor:
-        """Return a hyperparameter of all trials, shaped to multiply a stacked parameter."""
-        values = torch.tensor([of[name][key] for of in self._groups], device=like.device)
-        return values.view(-1, *[1] * (like.dim() - 1)).to(like.dtype)
+    def _hyper(self, key: str) -> Tensor:
+        """Return a hyperparameter of all trials, (N,)."""
+        values = [group[key] for group in self._groups]
+        return torch.tensor(values, dtype=torch.float64).to(self._device)
 
     @torch.no_grad()
     def step(self, params: Stacked, gradients: Stacked) -> None:
         """Update `params` in place, at the learning rates that the optimisers' groups have now."""
         self._steps += 1
+        lr_N = self._hyper("lr")
         for name, p in params.items():
-            lr = self._hyper(name, "lr", p)
-            decay = self._hyper(name, "weight_decay", p)
+            lr, decay = _beside(lr_N, p), _beside(self._decay_N, p)
             if self._decoupled:
                 p.mul_(1.0 - lr * decay)
                 g = gradients[name]
@@ -73,11 +75,11 @@ class StackedOptimizer:
 
     def _sgd(self, name: str, p: Tensor, g: Tensor, lr: Tensor) -> None:
         buffer = self._moments["momentum_buffer"][name]
-        buffer.mul_(self._groups[0][name]["momentum"]).add_(g)
+        buffer.mul_(self._groups[0]["momentum"]).add_(g)
         p.sub_(lr * buffer)
 
     def _adam(self, name: str, p: Tensor, g: Tensor, lr: Tensor) -> None:
-        group = self._groups[0][name]
+        group = self._groups[0]
         beta1, beta2 = group["betas"]
         first, second = self._moments["exp_avg"][name], self._moments["exp_avg_sq"][name]
         first.lerp_(g, 1.0 - beta1)
@@ -98,7 +100,6 @@ class StackedOptimizer:
                     state["step"] = torch.tensor(float(self._steps))
 
 
-def _groups(optimizer: Optimizer, parameters: Mapping[str, Tensor]) -> dict[str, dict]:
-    """Return the group of each named parameter."""
-    of = {id(p): group for group in optimizer.param_groups for p in group["params"]}
-    return {name: of[id(p)] for name, p in parameters.items()}
+def _beside(values_N: Tensor, stacked: Tensor) -> Tensor:
+    """Return the trials' values shaped to multiply a stacked parameter."""
+    return values_N.view(-1, *[1] * (stacked.dim() - 1)).to(stacked.dtype)

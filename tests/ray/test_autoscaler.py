@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ray_processes import AUTH, RAY, free_port, stop, wait_until_open
+from ray_processes import AUTH, free_port, ray_head
 
 from raytl.config import Study, dump_study
 
@@ -55,35 +55,18 @@ def autoscaling(port: int) -> dict[str, object]:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[str]:
-    port, dashboard, agent = free_port(), free_port(), free_port()
-    config = tmp_path / "autoscaling.json"
+    port, config = free_port(), tmp_path / "autoscaling.json"
     config.write_text(json.dumps(autoscaling(port)))
-    env = (
-        os.environ
-        | AUTH
-        | {
-            "RAY_FAKE_CLUSTER": "1",
-            "RAY_enable_autoscaler_v2": "1",
-            "RAY_CLOUD_INSTANCE_ID": HEAD_ID,
-            "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD_ID,
-            "AUTOSCALER_UPDATE_INTERVAL_S": "1",
-        }
-    )
-    with (tmp_path / "head.log").open("w") as log:
-        head = subprocess.Popen(
-            [
-                RAY, "start", "--head", "--block", "--num-cpus=0", f"--port={port}",
-                "--node-ip-address=127.0.0.1", f"--autoscaling-config={config}",
-                "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
-                f"--dashboard-agent-listen-port={agent}", "--disable-usage-stats",
-            ],
-            stdout=log, stderr=subprocess.STDOUT, env=env, start_new_session=True,
-        )  # fmt: skip
-    try:
-        wait_until_open(port, head)
+    env = {
+        "RAY_FAKE_CLUSTER": "1",
+        "RAY_enable_autoscaler_v2": "1",
+        "RAY_CLOUD_INSTANCE_ID": HEAD_ID,
+        "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD_ID,
+        "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+    }
+    options = ("--num-cpus=0", f"--autoscaling-config={config}")
+    with ray_head(tmp_path / "head.log", port, *options, env=env):
         yield f"127.0.0.1:{port}"
-    finally:
-        stop(head)
 
 
 def alive_nodes(address: str) -> int:

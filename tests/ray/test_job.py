@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ray_processes import AUTH, RAY, TOKEN, free_port, stop, wait_until_open
+from ray_processes import AUTH, RAY, TOKEN, free_port, ray_head
 
 from raytl.config import Study, dump_study
 
@@ -37,28 +37,9 @@ def submit_once(address: str, *more: str, token: str) -> subprocess.CompletedPro
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[str]:
-    """Start a head with two CPUs on loopback; yield the job server's address.
-
-    Its ports are its own: without an agent port a second cluster on one machine takes no jobs.
-    """
-    gcs, dashboard, agent = free_port(), free_port(), free_port()
-    env = os.environ | AUTH
-    env.pop("RAY_ADDRESS", None)
-    with (tmp_path / "head.log").open("w") as log:
-        head = subprocess.Popen(
-            [
-                RAY, "start", "--head", "--block", "--num-cpus=2", f"--port={gcs}",
-                "--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1",
-                f"--dashboard-port={dashboard}", f"--dashboard-agent-listen-port={agent}",
-                "--disable-usage-stats",
-            ],
-            stdout=log, stderr=subprocess.STDOUT, env=env, start_new_session=True,
-        )  # fmt: skip
-    try:
-        wait_until_open(dashboard, head)
-        yield f"http://127.0.0.1:{dashboard}"
-    finally:
-        stop(head)
+    """Start a head with two CPUs; yield the job server's address."""
+    with ray_head(tmp_path / "head.log", free_port(), "--num-cpus=2") as dashboard:
+        yield dashboard
 
 
 def test_a_job_runs_the_study_and_exits_as_it_does(

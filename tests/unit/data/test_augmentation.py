@@ -15,6 +15,11 @@ from raytl.data.feed import Batch, Feed, make_feed
 IMAGE = np.arange(1, 10, dtype=np.uint8).reshape(1, 3, 3, 1)
 
 
+def test_views_without_augmentation_are_refused() -> None:
+    with pytest.raises(ValueError, match="give flip: true or crop: N, or no views"):
+        AugmentConfig(views=4)
+
+
 def test_a_flip_by_hand() -> None:
     both = np.concatenate([IMAGE, IMAGE])
     draws = np.array([[0.4, 0, 0], [0.6, 0, 0]])
