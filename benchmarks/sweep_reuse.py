@@ -42,7 +42,7 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 from raytl.config import Study, TrialConfig
 from raytl.data.dataset import Dataset
 from raytl.sweeping.resources import plan
-from raytl.sweeping.trainable import build_trainable
+from raytl.sweeping.storage import RunStorage
 from raytl.sweeping.tuning import ray_session, run_trials
 from raytl.training.building import build_trial
 from raytl.training.splits import target_rows
@@ -188,9 +188,9 @@ class Listed(Searcher):
 
 def run_raytl(study: Study, trials: list[dict[str, Any]], folder: Path) -> Any:
     with ray_session() as cluster:
-        budget = plan(study, cluster.resources())
+        budget = plan(study, cluster.nodes())
         search: Any = Listed(trials)
-        done = run_trials(folder / "raytl", build_trainable(study), search, budget)
+        done = run_trials(study, RunStorage(folder / "raytl"), search, budget)
     frames = []
     for trial in done:
         lines = (Path(str(trial.path)) / "result.json").read_text(encoding="utf-8").splitlines()

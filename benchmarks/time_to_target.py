@@ -39,7 +39,7 @@ from raytl.sweeping.preflight import preflight
 from raytl.sweeping.resources import plan
 from raytl.sweeping.schedulers import build_scheduler
 from raytl.sweeping.searcher import StudySearch
-from raytl.sweeping.trainable import build_trainable
+from raytl.sweeping.storage import RunStorage
 from raytl.sweeping.tuning import ray_session, run_trials
 
 POINT = 0.01
@@ -128,7 +128,7 @@ def run_raytl(study: Study, folder: Path) -> Reports:
     search = SearchAlone(study, preflight(study).space, objective)
     with ray_session() as cluster:
         run_trials(
-            run, build_trainable(study), search, plan(study, cluster.resources()),
+            study, RunStorage(run), search, plan(study, cluster.nodes()),
             scheduler=build_scheduler(study, objective.name, objective.mode),
         )  # fmt: skip
     return [

@@ -30,7 +30,7 @@ from sweep_reuse import Listed, configurations, make_study
 from raytl.reporting.tensorboard import TensorBoardCallback
 from raytl.sweeping.leaderboard import LeaderboardCallback
 from raytl.sweeping.resources import plan
-from raytl.sweeping.trainable import build_trainable
+from raytl.sweeping.storage import RunStorage
 from raytl.sweeping.tuning import ray_session, run_trials
 
 SLOTS = 2
@@ -82,10 +82,10 @@ def raytl_side(args: argparse.Namespace) -> dict[str, Any]:
         run = Path(folder) / "run"
         run.mkdir()
         board = LeaderboardCallback(study, run, args.trials)
-        budget = plan(study, {"CPU": SLOTS})
+        budget = plan(study, [{"CPU": SLOTS}])
         search: Any = Listed(configs)
         done = run_trials(
-            run, build_trainable(study), search, budget,
+            study, RunStorage(run), search, budget,
             callbacks=[board, TensorBoardCallback("target/validation_accuracy", "max"), ends],
         )  # fmt: skip
     training = sum(trial.last_result["train/seconds"] for trial in done)

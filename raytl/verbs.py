@@ -54,6 +54,7 @@ def sweep(
     from raytl.reporting.html import write_report
     from raytl.reporting.tensorboard import TensorBoardCallback, write_confusions, write_images
     from raytl.sweeping.objective import objective_metric
+    from raytl.sweeping.storage import RunStorage
     from raytl.sweeping.study_run import run_study
 
     objective = objective_metric(checked)
@@ -63,6 +64,7 @@ def sweep(
     if result.confirmation is not None:
         write_confusions(run, result.confirmation.model_dump(mode="json"))
     write_report(run)
+    RunStorage(run, checked.resources.storage_path).push()
     return result
 
 

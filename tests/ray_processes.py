@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import psutil
+
 RAY = str(Path(sys.executable).with_name("ray"))
 TOKEN = "t" * 32
 AUTH = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}  # of heads and of those who join them
@@ -58,6 +60,20 @@ def ray_head(
         yield f"http://127.0.0.1:{dashboard}"
     finally:
         stop(head)
+
+
+TRIAL = ("ImplicitFunc.train",)  # an actor that trains, by the title that Ray gives it
+WORKER = ("RayTrainWorker", "execute.")  # one of a trial's several workers
+
+
+def own_actors(titles: tuple[str, ...]) -> list[psutil.Process]:
+    """Return the processes of this process's own cluster whose titles start so."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if process.name().startswith(tuple(f"ray::{title}" for title in titles)):
+                found.append(process)
+    return found
 
 
 def stop(head: subprocess.Popen[bytes]) -> None:

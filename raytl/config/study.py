@@ -1,8 +1,10 @@
 """The whole study and its sections."""
 
+import re
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from raytl.config.base import (
     LOCAL_WEIGHTS,
@@ -134,6 +136,8 @@ class TrainConfig(Frozen):
     epochs: PositiveInt = 10
     batch_size: PositiveInt = 64  # of each domain's stream
     steps_per_epoch: PositiveInt | None = None  # None: one pass over the longest stream
+    accumulation_steps: PositiveInt = 1  # parts of a batch whose gradients are added up
+    precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast in training
     feed: Literal["auto", "resident", "streaming"] = "auto"
     augment: AugmentConfig = AugmentConfig()
     reuse_prefix: bool = True  # compute a frozen prefix once for all trials, where that pays
@@ -151,14 +155,45 @@ class ConfirmConfig(Frozen):
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95  # confidence of the intervals
 
 
+def _ordered(bounds: tuple[int, int]) -> tuple[int, int]:
+    if bounds[0] > bounds[1]:
+        raise ValueError(f"fewest <= most must hold, got {list(bounds)}; swap them")
+    return bounds
+
+
+def _without_credentials(url: str) -> str:
+    parts = urlsplit(url)
+    if not parts.scheme:
+        raise ValueError(f"must be a URL such as s3://bucket/runs, got {url}; a folder is --out")
+    if parts.username or parts.password or re.search("secret|key|token|password", parts.query):
+        raise ValueError(
+            "must hold no credentials, for the study is copied into the run; leave them to the "
+            "environment (AWS_ACCESS_KEY_ID and the like)"
+        )
+    return url
+
+
+StorageUrl = Annotated[str, AfterValidator(_without_credentials)]
+Workers = PositiveInt | Annotated[tuple[PositiveInt, PositiveInt], AfterValidator(_ordered)]
+
+
 class ResourcesConfig(Frozen):
     """What one trial gets, and how many run at once."""
 
-    workers_per_trial: Literal[1] = 1
+    workers_per_trial: Workers = 1  # [1, 4]: as many as there is room for just now
     cpus_per_worker: PositiveInt = 1
     gpus_per_worker: NonNegative = 0
     max_concurrent: PositiveInt | None = None  # None: what the cluster has room for at the start
     wait_s: NonNegative = 600  # on a cluster without room for one trial, for its autoscaler
+    # s3://, gs:// or another URL of pyarrow or fsspec, under which the run is kept; None: in its
+    # folder, which every node must then share
+    storage_path: StorageUrl | None = None
+
+    @property
+    def workers(self) -> tuple[int, int]:
+        """The fewest and the most workers of a trial."""
+        given = self.workers_per_trial
+        return (given, given) if isinstance(given, int) else given
 
 
 class Study(Frozen):
@@ -188,6 +223,16 @@ class Study(Frozen):
         if self.search.objective == "auto":
             return "target_accuracy" if self.labelled else "bnm"
         return self.search.objective
+
+    @model_validator(mode="after")
+    def _check_batch(self) -> "Study":
+        parts = self.train.accumulation_steps * self.resources.workers[1]
+        if parts > self.train.batch_size:
+            raise ValueError(
+                "train.batch_size >= accumulation_steps × workers_per_trial must hold, so that "
+                f"each has a row, got {self.train.batch_size} for {parts}; raise train.batch_size"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_objective(self) -> "Study":

@@ -12,6 +12,7 @@ import torch
 from raytl.config import AugmentConfig
 from raytl.data.feed import Batch, Feed
 from raytl.data.resident import RowSource
+from raytl.ranks import WHOLE, Share
 from raytl.seeds import seed_for
 
 DRAWS = 3  # of each row: whether it is flipped, and where it is cropped
@@ -38,18 +39,18 @@ class AugmentedFeed:
     """A feed whose training batches are augmented, each by draws of its own step."""
 
     def __init__(self, feed: Feed, config: AugmentConfig, seed: int) -> None:
-        self.rows, self.batch_size = feed.rows, feed.batch_size
+        self.rows, self.batch_size, self.share = feed.rows, feed.batch_size, feed.share
         self._feed, self._config, self._seed = feed, config, seed
 
     def train_batches(self, start_step: int = 0) -> Iterator[Batch]:
         for step, batch in enumerate(self._feed.train_batches(start_step), start_step):
             generator = np.random.default_rng(seed_for(self._seed, "augment", step))
-            draws = generator.random((len(batch.x), DRAWS))
+            draws = self.share.of(generator.random((len(batch.id), DRAWS)))
             x = torch.from_numpy(augment(batch.x.numpy(), self._config, draws))
             yield replace(batch, x=x)
 
-    def eval_batches(self, batch_size: int = 512) -> Iterator[Batch]:
-        return self._feed.eval_batches(batch_size)
+    def eval_batches(self, batch_size: int = 512, share: Share = WHOLE) -> Iterator[Batch]:
+        return self._feed.eval_batches(batch_size, share)
 
 
 @dataclass(frozen=True)

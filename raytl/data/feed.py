@@ -13,16 +13,18 @@ from torch import Tensor
 
 from raytl.config import AugmentConfig
 from raytl.data.dataset import Dataset
+from raytl.ranks import WHOLE, Share
 
 FeedKind = Literal["auto", "resident", "streaming"]
 
-# Mapped shards beyond this share of free memory would be read from disk again and again.
+# Mapped shards beyond this share of memory would be read from disk again and again.
 RESIDENT_SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows as the shards hold them. `y` is None where the feed is unlabelled."""
+    """Rows as the shards hold them. `y` is None where the feed is unlabelled. Where a trial has
+    several workers, `x` holds this worker's share of the rows, `y` and `id` are of all rows."""
 
     x: Tensor  # (B, H, W, C), uint8 or float32
     y: Tensor | None  # (B,), int64
@@ -30,10 +32,11 @@ class Batch:
 
 
 class Feed(Protocol):
-    """Batches of some rows of one split."""
+    """Batches of some rows of one split. `share` is whose images training batches hold."""
 
     rows: int
     batch_size: int
+    share: Share
 
     def train_batches(self, start_step: int = 0) -> Iterator[Batch]:
         """Yield batches of exactly `batch_size` rows without end, in a seeded order.
@@ -42,16 +45,18 @@ class Feed(Protocol):
         """
         ...
 
-    def eval_batches(self, batch_size: int = 512) -> Iterator[Batch]:
-        """Yield every row once in stored order; the last batch may be shorter."""
+    def eval_batches(self, batch_size: int = 512, share: Share = WHOLE) -> Iterator[Batch]:
+        """Yield every row of `share` once in stored order; the last batch may be shorter, and a
+        share without rows is one empty batch."""
         ...
 
 
 def chosen_kind(kind: FeedKind, num_bytes: int) -> Literal["resident", "streaming"]:
-    """Resolve `auto`: resident where `num_bytes` take less than half of the free memory."""
+    """Resolve `auto`: resident where `num_bytes` take less than half of the memory. What is free
+    just now does not count: a resumed trial reads its rows in the same order."""
     if kind != "auto":
         return kind
-    fits = num_bytes < RESIDENT_SHARE * psutil.virtual_memory().available
+    fits = num_bytes < RESIDENT_SHARE * psutil.virtual_memory().total
     return "resident" if fits else "streaming"
 
 
@@ -65,11 +70,12 @@ def make_feed(
     seed: int,
     kind: FeedKind = "auto",
     augmented: tuple[AugmentConfig, int] | None = None,
+    share: Share = WHOLE,
 ) -> Feed:
     """Return a feed over the rows `indices` of a split, or over all of them.
 
     With `labelled=False` the label column is never read. `augmented`: how training batches are, and
-    the seed that fixes the views where there are such.
+    the seed that fixes the views where there are such. `share`: the worker's.
     """
     from raytl.data.augmentation import AugmentedFeed, StackedViews, views_of
     from raytl.data.resident import ResidentFeed
@@ -82,7 +88,9 @@ def make_feed(
     }
     build = feeds[chosen_kind(kind, part.bytes)]
     rows = np.arange(part.rows) if indices is None else indices
-    options: dict[str, Any] = {"labelled": labelled, "batch_size": batch_size, "seed": seed}
+    options: dict[str, Any] = {
+        "labelled": labelled, "batch_size": batch_size, "seed": seed, "share": share
+    }  # fmt: skip
     if augmented is None:
         return build(part, rows, **options)
     views = views_of(*augmented)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from raytl.data.feed import Batch
+from raytl.ranks import WHOLE, Share
 from raytl.seeds import seed_for
 
 
@@ -33,9 +34,10 @@ class ResidentFeed:
         batch_size: int,
         seed: int,
         views: int = 1,
+        share: Share = WHOLE,
     ) -> None:
         """`views`: how many views of each row `split` has; each epoch draws one for every row."""
-        self.rows, self.batch_size = len(indices), batch_size
+        self.rows, self.batch_size, self.share = len(indices), batch_size, share
         self._split, self._indices, self._views = split, indices, views
         self._labelled, self._seed = labelled, seed
 
@@ -47,12 +49,13 @@ class ResidentFeed:
             while len(order) < self.batch_size:
                 epoch += 1
                 order = np.concatenate([order, self._drawn(epoch)])
-            yield self._batch(order[: self.batch_size])
+            yield self._batch(order[: self.batch_size], self.share)
             order = order[self.batch_size :]
 
-    def eval_batches(self, batch_size: int = 512) -> Iterator[Batch]:
-        for start in range(0, self.rows, batch_size):
-            yield self._batch(self._indices[start : start + batch_size])
+    def eval_batches(self, batch_size: int = 512, share: Share = WHOLE) -> Iterator[Batch]:
+        rows = share.of(self._indices)
+        for start in range(0, max(1, len(rows)), batch_size):
+            yield self._batch(rows[start : start + batch_size], WHOLE)
 
     def _drawn(self, epoch: int) -> np.ndarray:
         if self._views == 1:
@@ -65,7 +68,7 @@ class ResidentFeed:
         generator = np.random.default_rng(seed_for(self._seed, "epoch", epoch))
         return self._indices[generator.permutation(self.rows)]
 
-    def _batch(self, rows: np.ndarray) -> Batch:
-        x = torch.from_numpy(self._split.images(rows))
+    def _batch(self, rows: np.ndarray, share: Share) -> Batch:
+        x = torch.from_numpy(self._split.images(share.of(rows)))
         y = torch.from_numpy(self._split.labels()[rows]) if self._labelled else None
         return Batch(x, y, torch.from_numpy(self._split.ids()[rows]))

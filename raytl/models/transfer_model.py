@@ -69,14 +69,16 @@ class TransferModel(nn.Module):
             self.backbone.blocks[index].eval()
         return self
 
-    def hold(self, blocks: frozenset[int]) -> None:
-        """Freeze exactly these blocks for now, besides those that always are."""
+    def hold(self, blocks: frozenset[int]) -> bool:
+        """Freeze exactly these blocks for now, besides those that always are. Returns whether that
+        changes anything."""
         if blocks == self._held:
-            return
+            return False
         for index in self.trainable_blocks():
             self.backbone.blocks[index].requires_grad_(index not in blocks)
         self._held = blocks
         self.train(self.training)
+        return True
 
     @torch.no_grad()
     def prefix(self, x_BCHW: Tensor) -> Tensor:

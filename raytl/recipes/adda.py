@@ -13,6 +13,8 @@ from torch.nn import functional as F
 from raytl.data.domains import TrainBatch
 from raytl.models.adversary import DomainDiscriminator
 from raytl.models.transfer_model import TransferModel
+from raytl.ranks import all_rows
+from raytl.recipes.adversarial import scheduled_lambda
 from raytl.recipes.base import Context, Losses, Recipe, Stream, adaptation_streams, run_streams
 
 
@@ -23,10 +25,13 @@ class Adda(Recipe):
     becomes the fixed source encoder, and the network, from there on the target encoder, learns to
     make its target features look like source features: the GAN loss with inverted labels, times
     `adversarial_lambda`. Head and classifier stay as the first stage left them, but for labelled
-    target rows. Deviation: one optimiser and one learning-rate schedule for both stages.
+    target rows. Deviations: one optimiser and one learning-rate schedule for both stages; λ rises
+    over the second stage by `lambda_schedule`, as a discriminator that knows nothing yet would
+    lead the encoder astray.
     """
 
     name = "adda"
+    trains_all = False
     switched: Tensor
 
     def __init__(self, context: Context) -> None:
@@ -55,7 +60,8 @@ class Adda(Recipe):
         assert batch.source is not None
         self.encoder.reads = model.reads
         with torch.no_grad():
-            source_SD = self.encoder(batch.source.x, num_source=len(batch.source.x)).mapped
+            own_SD = self.encoder(batch.source.x, num_source=len(batch.source.x)).mapped
+            source_SD = all_rows(own_SD, len(batch.source.id))
         outputs = run_streams(model, TrainBatch(target=batch.target, labelled=batch.labelled))
         target_TD = outputs["target"].mapped
         losses = {
@@ -65,8 +71,17 @@ class Adda(Recipe):
         return losses | ({"task": self.task_loss(outputs, batch)} if batch.labelled else {})
 
     def total(self, losses: Losses, progress: float) -> Tensor:
-        weights = {"confusion": self.trial.adversarial_lambda}
+        weights = {"confusion": self._lambda(progress)}
         return torch.stack([weights.get(k, 1.0) * loss for k, loss in losses.items()]).sum()
+
+    def scalars(self, progress: float) -> dict[str, float]:
+        return {"adversarial_lambda": self._lambda(progress)}
+
+    def _lambda(self, progress: float) -> float:
+        start = self.trial.probe_fraction
+        if progress < start:
+            return 0.0
+        return scheduled_lambda(self.trial, (progress - start) / (1.0 - start))
 
     def _switch(self, model: TransferModel) -> None:
         self.encoder.load_state_dict(model.state_dict())

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from raytl.config import TrialConfig
 from raytl.models.adversary import grad_reverse
 from raytl.recipes.base import AdaptationRecipe
 
@@ -15,14 +16,19 @@ def ganin_factor(progress: float) -> float:
     return 2.0 / (1.0 + math.exp(-10.0 * progress)) - 1.0
 
 
+def scheduled_lambda(trial: TrialConfig, progress: float) -> float:
+    """Return λ at `progress`, by the trial's schedule."""
+    constant = trial.lambda_schedule == "constant"
+    return trial.adversarial_lambda * (1.0 if constant else ganin_factor(progress))
+
+
 class AdversarialRecipe(AdaptationRecipe):
     """L = L_task + λ·L_domain against an adversary behind `grad_reverse`. As in Ganin et al.'s
     experiments, λ scales only what reaches the features, not the adversary's own update."""
 
     def adversarial_lambda(self, progress: float) -> float:
-        """Return λ at `progress`, by the trial's schedule."""
-        constant = self.trial.lambda_schedule == "constant"
-        return self.trial.adversarial_lambda * (1.0 if constant else ganin_factor(progress))
+        """Return λ at `progress`."""
+        return scheduled_lambda(self.trial, progress)
 
     def scalars(self, progress: float) -> dict[str, float]:
         return {"adversarial_lambda": self.adversarial_lambda(progress)}

@@ -14,8 +14,10 @@ from torch.nn import functional as F
 
 from raytl.config import TrialConfig
 from raytl.data.domains import TrainBatch
+from raytl.data.feed import Batch
 from raytl.errors import ConfigError
 from raytl.models.transfer_model import TransferModel, TransferOutput
+from raytl.ranks import all_rows
 
 Stream = Literal["source", "target", "labelled"]
 Losses = dict[str, Tensor]
@@ -31,8 +33,11 @@ class Teacher:
     convert: Callable[[Tensor], Tensor]  # the student's normalised images → the teacher's
 
     @torch.no_grad()
-    def __call__(self, x_BCHW: Tensor) -> TransferOutput:
-        return self.network(self.convert(x_BCHW))
+    def __call__(self, batch: Batch) -> TransferOutput:
+        """Return the outputs for all rows of the batch."""
+        out = self.network(self.convert(batch.x))
+        parts = (out.features, out.mapped, out.logits)
+        return TransferOutput(*(all_rows(of_rows, len(batch.id)) for of_rows in parts))
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ class Recipe(nn.Module, ABC):
     freezes: ClassVar[Literal["as configured", "all", "nothing"]] = "as configured"
     fresh_backbone: ClassVar[bool] = False  # the source model's architecture with random weights
     shares_classes: ClassVar[bool] = True  # source and target rows pass through one head
+    trains_all: ClassVar[bool] = True  # in every step, all that is not held has a gradient
     uses_student: ClassVar[bool] = False  # the source model teaches another architecture
     vectorises: ClassVar[bool] = False  # losses are pure functions that torch.func.vmap takes
 
@@ -109,7 +115,10 @@ class Recipe(nn.Module, ABC):
 
 
 def run_streams(model: TransferModel, batch: TrainBatch) -> Outputs:
-    """Run every stream of the batch through the model in one forward pass and split the result."""
+    """Run every stream of the batch through the model in one forward pass and split the result.
+
+    With several workers each runs its own rows, and all get the outputs of all rows.
+    """
     streams = {"source": batch.source, "target": batch.target, "labelled": batch.labelled}
     present = {name: stream for name, stream in streams.items() if stream is not None}
     sizes = [len(stream.x) for stream in present.values()]
@@ -117,7 +126,10 @@ def run_streams(model: TransferModel, batch: TrainBatch) -> Outputs:
     out = model(torch.cat([stream.x for stream in present.values()]), num_source=num_source)
     parts = zip(out.features.split(sizes), out.mapped.split(sizes), out.logits.split(sizes),
                 strict=True)  # fmt: skip
-    return {name: TransferOutput(*part) for name, part in zip(present, parts, strict=True)}
+    return {
+        name: TransferOutput(*(all_rows(of_rows, len(present[name].id)) for of_rows in part))
+        for name, part in zip(present, parts, strict=True)
+    }
 
 
 def adaptation_streams(name: str, labelled: bool, has_source: bool) -> tuple[Stream, ...]:

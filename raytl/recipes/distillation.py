@@ -43,7 +43,7 @@ class Distillation(TaughtRecipe):
     def losses(self, model: TransferModel, batch: TrainBatch, progress: float) -> Losses:
         outputs = run_streams(model, batch)
         assert batch.target is not None
-        taught = self.teacher(batch.target.x).logits
+        taught = self.teacher(batch.target).logits
         losses = {
             "distillation": distillation_loss(
                 outputs["target"].logits, taught, self.trial.distillation_temperature

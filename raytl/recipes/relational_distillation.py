@@ -47,7 +47,7 @@ class RelationalDistillation(TaughtRecipe):
     def losses(self, model: TransferModel, batch: TrainBatch, progress: float) -> Losses:
         outputs = run_streams(model, batch)
         assert batch.target is not None
-        ours, theirs = outputs["target"].features, self.teacher(batch.target.x).features
+        ours, theirs = outputs["target"].features, self.teacher(batch.target).features
         return {
             "task": self.task_loss(outputs, batch),
             "distance": F.smooth_l1_loss(relative_distances(ours), relative_distances(theirs)),

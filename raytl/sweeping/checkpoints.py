@@ -4,13 +4,15 @@ Tune's own `num_to_keep` deletes a checkpoint as soon as a newer one is there. A
 the next snapshot is then restored to a checkpoint that is gone, and the trial fails.
 """
 
-import shutil
+import contextlib
 import time
-from pathlib import Path
 from typing import Any
 
+from pyarrow.fs import FileSelector, FileSystem
 from ray.tune import Callback
 from ray.tune.experiment import Trial
+
+FILE_NAME = "checkpoint.pt"
 
 # Seconds after which every snapshot names a newer checkpoint: many times the snapshots' period.
 SAFE_AGE_S = 60.0
@@ -22,16 +24,25 @@ class PruneCheckpoints(Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any
     ) -> None:
-        prune(Path(str(trial.path)), time.time())
+        _prune(trial)
 
     def on_experiment_end(self, trials: list[Trial], **_: Any) -> None:
         for trial in trials:
             if trial.is_finished() and trial.path is not None:
-                prune(Path(trial.path), time.time())
+                _prune(trial)
 
 
-def prune(folder: Path, now: float) -> None:
+def _prune(trial: Trial) -> None:
+    assert trial.storage is not None
+    with contextlib.suppress(OSError):  # storage that fails just now is pruned the next time
+        prune(trial.storage.storage_filesystem, str(trial.path), time.time())
+
+
+def prune(filesystem: FileSystem, folder: str, now: float) -> None:
     """Delete the old checkpoints of one trial."""
-    for checkpoint in sorted(folder.glob("checkpoint_*"))[:-1]:
-        if now - checkpoint.stat().st_mtime > SAFE_AGE_S:
-            shutil.rmtree(checkpoint, ignore_errors=True)
+    found = filesystem.get_file_info(FileSelector(folder, allow_not_found=True))
+    kept = sorted(info.path for info in found if info.base_name.startswith("checkpoint_"))
+    files = filesystem.get_file_info([f"{checkpoint}/{FILE_NAME}" for checkpoint in kept[:-1]])
+    for checkpoint, file in zip(kept[:-1], files, strict=True):
+        if file.mtime is None or now - file.mtime.timestamp() > SAFE_AGE_S:
+            filesystem.delete_dir(checkpoint)

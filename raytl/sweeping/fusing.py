@@ -21,9 +21,11 @@ Suggestion = dict[str, Any]
 
 
 def group_size(study: Study) -> int:
-    """Return how many trials a group has at most."""
-    fuse = study.train.fuse
-    if fuse == "off":
+    """Return how many trials a group has at most. Fused trials have one worker and take whole
+    batches in float32."""
+    train, fuse = study.train, study.train.fuse
+    plain = train.accumulation_steps == 1 and train.precision == "float32"
+    if fuse == "off" or not plain or study.resources.workers != (1, 1):
         return 1
     return MOST_FUSED if fuse == "auto" else fuse
 

@@ -1,95 +1,118 @@
 """How many trials run at once, as arithmetic over what the cluster has or may come to have."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from raytl.config import Study
 from raytl.errors import ConfigError, RaytlError
 
 POLL_S = 2.0
-Resources = Mapping[str, float]
+Node = Mapping[str, float]  # what a node has, by Ray's names
+Bundle = dict[str, float]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What each trial gets and how many run at once."""
+    """How many trials run at once, and the arithmetic behind it."""
 
-    cpus_per_trial: int
-    gpus_per_trial: float
     concurrent: int
     text: str
 
 
-def plan(study: Study, have: Resources, *, grows: bool = False) -> Plan:
-    """Plan the trials on a cluster that has the resources `have`, by Ray's names.
+def plan(study: Study, nodes: Sequence[Node], *, grows: bool = False) -> Plan:
+    """Plan the trials on the cluster's nodes. A worker runs on one node; those of a trial may run
+    on several.
 
-    Trials may hold every CPU: no feed waits for a Ray task. Where the cluster `grows` with demand,
-    `resources.max_concurrent` trials are planned, and those that do not fit yet are the demand.
-    Raises ConfigError where not even one trial fits.
+    Workers may hold every CPU: no feed waits for a Ray task, and the driver of a trial with several
+    workers holds none. Where the cluster `grows` with demand, `resources.max_concurrent` trials are
+    planned, and those that do not fit yet are the demand. Raises ConfigError where not even one
+    trial fits.
     """
-    wanted, fit = study.resources, _fitting(study, have)
+    wanted, fit = study.resources, _fitting(study, nodes)
     if fit < 1:
         raise ConfigError(
-            f"resources: a trial needs {_need(study)}, but Ray has {_text(have)}; lower "
-            "resources.cpus_per_worker or gpus_per_worker"
+            f"resources: a trial needs {_need(study)}, but Ray has {_text(nodes)}; lower "
+            "resources.workers_per_trial, cpus_per_worker or gpus_per_worker"
         )
     most = wanted.max_concurrent
     concurrent = fit if most is None else most if grows else min(fit, most)
-    text = f"{concurrent} trials at once, {_need(study)} each, of {_text(have)}"
+    text = f"{concurrent} trials at once, {_need(study)} each, on {_text(nodes)}"
     if concurrent > fit:
         text += f"; {fit} fit now, the others as the cluster grows"
-    return Plan(wanted.cpus_per_worker, wanted.gpus_per_worker, concurrent, text)
+    return Plan(concurrent, f"{text}; {_left(study, nodes, min(concurrent, fit)):g} CPUs left")
 
 
 def wait_for_room(
     study: Study,
-    resources: Callable[[], Resources],
-    request: Callable[[dict[str, float]], None],
+    nodes: Callable[[], Sequence[Node]],
+    request: Callable[[list[Bundle]], None],
     say: Callable[[str], None],
 ) -> None:
     """Wait until one trial fits, where a cluster may bring what it takes.
 
-    `resources` gives what the cluster has now; `request` asks its autoscaler for a trial's bundle,
-    and with an empty one for nothing any more.
-    Raises RaytlError after `resources.wait_s` seconds.
+    `nodes` gives what the cluster has now; `request` asks its autoscaler for a trial's bundles, and
+    with none for nothing any more. Raises RaytlError after `resources.wait_s` seconds.
     """
-    if _fitting(study, resources()) >= 1:
+    if _fitting(study, nodes()) >= 1:
         return
-    wanted = study.resources
-    request({"CPU": wanted.cpus_per_worker, "GPU": wanted.gpus_per_worker})
+    seconds = study.resources.wait_s
+    request([worker_bundle(study)] * study.resources.workers[0])
     say(
-        f"waiting for {_need(study)}: the cluster has {_text(resources())}; giving up after "
-        f"{wanted.wait_s:g} s (resources.wait_s)"
+        f"waiting for {_need(study)}: the cluster has {_text(nodes())}; giving up after "
+        f"{seconds:g} s (resources.wait_s)"
     )
-    end = time.monotonic() + wanted.wait_s
+    end = time.monotonic() + seconds
     try:
-        while _fitting(study, resources()) < 1:
+        while _fitting(study, nodes()) < 1:
             if time.monotonic() > end:
                 raise RaytlError(
-                    f"resources: after {wanted.wait_s:g} s the cluster still has "
-                    f"{_text(resources())}, but a trial needs {_need(study)}; look at `ray "
-                    "status`, raise resources.wait_s or ask for less"
+                    f"resources: after {seconds:g} s the cluster still has {_text(nodes())}, but "
+                    f"a trial needs {_need(study)}; look at `ray status`, raise resources.wait_s "
+                    "or ask for less"
                 )
-            time.sleep(min(POLL_S, wanted.wait_s / 10))
+            time.sleep(min(POLL_S, seconds / 10))
     finally:
-        request({})  # else the autoscaler would keep the room for ever
+        request([])  # else the autoscaler would keep the room for ever
 
 
-def _fitting(study: Study, have: Resources) -> int:
-    """Return how many trials fit."""
-    wanted = study.resources
-    by_cpu = int(have.get("CPU", 0)) // wanted.cpus_per_worker
-    if not wanted.gpus_per_worker:
-        return by_cpu
-    return min(by_cpu, int(have.get("GPU", 0) / wanted.gpus_per_worker))
+def worker_bundle(study: Study) -> Bundle:
+    """Return what one worker holds, by Ray's names."""
+    wanted = {"CPU": float(study.resources.cpus_per_worker), "GPU": study.resources.gpus_per_worker}
+    return {name: amount for name, amount in wanted.items() if amount}
+
+
+def _fitting(study: Study, nodes: Sequence[Node]) -> int:
+    """Return how many trials fit; an elastic one counts as large as it may get, where there is room
+    for that."""
+    bundle, (fewest, most) = worker_bundle(study), study.resources.workers
+    workers = sum(
+        int(min(node.get(name, 0.0) // amount for name, amount in bundle.items())) for node in nodes
+    )
+    return max(workers // most, int(workers >= fewest))
+
+
+def _left(study: Study, nodes: Sequence[Node], trials: int) -> float:
+    _, most = study.resources.workers
+    cpus = sum(node.get("CPU", 0.0) for node in nodes)
+    held = trials * most * study.resources.cpus_per_worker
+    return max(0.0, cpus - held)
 
 
 def _need(study: Study) -> str:
-    wanted = study.resources
+    wanted, (fewest, most) = study.resources, study.resources.workers
     gpus = f" and {wanted.gpus_per_worker:g} GPU" if wanted.gpus_per_worker else ""
-    return f"{wanted.cpus_per_worker} CPU{gpus}"
+    each = f"{wanted.cpus_per_worker} CPU{gpus}"
+    if most == 1:
+        return each
+    return f"{most if fewest == most else f'{fewest} to {most}'} workers × {each}"
 
 
-def _text(have: Resources) -> str:
-    return f"{have.get('CPU', 0):g} CPUs and {have.get('GPU', 0):g} GPUs"
+def _text(nodes: Sequence[Node]) -> str:
+    """Return what the nodes have, those that have the same together."""
+    having = [node for node in nodes if node.get("CPU", 0) or node.get("GPU", 0)]
+    parts = [f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in having]
+    return " and ".join(
+        f"{f'{parts.count(part)} nodes of ' if parts.count(part) > 1 else ''}{part}"
+        for part in dict.fromkeys(parts or ["0 CPUs and 0 GPUs"])
+    )

@@ -35,7 +35,7 @@ from raytl.sweeping.progress import ProgressCallback
 from raytl.sweeping.resources import Plan, plan, wait_for_room
 from raytl.sweeping.schedulers import build_scheduler
 from raytl.sweeping.searcher import StudySearch
-from raytl.sweeping.trainable import build_trainable
+from raytl.sweeping.storage import RunStorage
 from raytl.sweeping.tuning import ray_session, run_trials
 
 
@@ -62,17 +62,27 @@ def run_study(
     exists and `resume` is not given, or the other way round; what `preflight` raises; RaytlError
     where every trial failed.
     """
+    storage = RunStorage(run, study.resources.storage_path)
+    if resume:
+        storage.pull()
+    elif storage.remote and storage.holds_a_run():
+        raise UserError(
+            f"resources.storage_path: {storage.path} holds a run; go on with --resume, or give "
+            "another --out or storage_path"
+        )
     check_run_folder(study, run, resume)
     checked = preflight(study)
-    run.mkdir(parents=True, exist_ok=True)
-    write_atomically(run / "study.yaml", dump_study(study))
     facts = environment(checked)
-    save_environment(facts, run)
     with ray_session() as cluster:
         if cluster.grows:
-            wait_for_room(study, cluster.resources, cluster.request, _say)
-        budget = plan(study, cluster.resources(), grows=cluster.grows)
-        trials, expected = _run(checked, run, budget, resume, callbacks)
+            wait_for_room(study, cluster.nodes, cluster.request, _say)
+        budget = plan(study, cluster.nodes(), grows=cluster.grows)
+        run.mkdir(parents=True, exist_ok=True)
+        write_atomically(run / "study.yaml", dump_study(study))
+        save_environment(facts, run)
+        storage.push()
+        trials, expected = _run(checked, storage, budget, resume, callbacks)
+    storage.pull()
     leaderboard = build_leaderboard(study, trials, run, expected)
     save_leaderboard(leaderboard, run)
     if leaderboard.state == "complete" and not leaderboard.has_result:
@@ -82,7 +92,7 @@ def run_study(
     confirmation = _confirmation(checked, run, trials)
     save_environment(facts | {"finished": datetime.now(UTC).isoformat(timespec="seconds")}, run)
     if confirmation is not None and confirmation.recommended is not None:
-        export_best(study, run, confirmation.recommended)
+        export_best(study, storage, confirmation.recommended)
     return StudyResult(run, leaderboard, confirmation)
 
 
@@ -108,15 +118,19 @@ def _say(text: str) -> None:
 
 
 def _run(
-    checked: Checked, run: Path, budget: Plan, resume: bool, callbacks: Sequence[Callback]
+    checked: Checked,
+    storage: RunStorage,
+    budget: Plan,
+    resume: bool,
+    callbacks: Sequence[Callback],
 ) -> tuple[list[Trial], int]:
     """Run search and confirmation; return their trials and how many the search should have."""
-    study, objective = checked.study, objective_metric(checked.study)
+    study, run, objective = checked.study, storage.run, objective_metric(checked.study)
     search = StudySearch(study, checked.space, objective, _promising(checked, run))
     board = LeaderboardCallback(study, run, search.num_searched)
     trials = run_trials(
-        run,
-        build_trainable(study),
+        study,
+        storage,
         search,
         budget,
         scheduler=build_scheduler(study, objective.name, objective.mode),
@@ -152,16 +166,15 @@ def _confirmation(checked: Checked, run: Path, trials: Sequence[Trial]) -> Confi
     return confirmation
 
 
-def export_best(study: Study, run: Path, candidate: Candidate) -> None:
+def export_best(study: Study, storage: RunStorage, candidate: Candidate) -> None:
     """Write the recommended candidate's first good seed as a source model in RUN/best."""
     from raytl.training.building import build_trial, target_classes
     from raytl.training.checkpoint import load_checkpoint
 
     good = next(r for r in candidate.runs if r.accuracy is not None)
-    checkpoints = sorted((run / good.folder).glob("checkpoint_*"))
     trial = TrialConfig.from_flat(candidate.config)
     parts = build_trial(study, trial, seed_for(study.search.seed, "confirm", good.seed))
-    load_checkpoint(checkpoints[-1], parts.model)
+    load_checkpoint(storage.newest_checkpoint(good.folder), parts.model)
     merge_adapters(parts.model)
     spec = parts.source_model.spec.model_copy(
         update={
@@ -177,8 +190,8 @@ def export_best(study: Study, run: Path, candidate: Candidate) -> None:
             "score": {"test_accuracy": candidate.mean, "standard_error": candidate.standard_error},
         }
     )
-    shutil.rmtree(run / "best", ignore_errors=True)
-    model = parts.model
+    best, model = storage.run / "best", parts.model
+    shutil.rmtree(best, ignore_errors=True)
     save_source_model(
-        run / "best", backbone=model.backbone, spec=spec, mapper=model.mapper, head=model.head
+        best, backbone=model.backbone, spec=spec, mapper=model.mapper, head=model.head
     )

@@ -6,16 +6,39 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ray import tune
+
 from raytl.config import Study, TrialConfig
+from raytl.sweeping.resources import worker_bundle
+from raytl.sweeping.storage import RunStorage
+
+Trainable = Callable[[dict[str, Any]], None]
+# Of a trial with several workers: they have the CPUs, and the head survives them.
+DRIVER_RESOURCES = {"cpu": 0, "node:__internal_head__": 0.001}
 
 
-def build_trainable(study: Study) -> Callable[[dict[str, Any]], None]:
-    """Return Tune's function trainable for `study`. Only confirmation reads the test split."""
+def build_trainable(study: Study, storage: RunStorage) -> Any:
+    """Return Tune's function trainable for `study`, with the resources that it needs. Only
+    confirmation reads the test split. `storage`: where the run is kept."""
+    if study.resources.workers != (1, 1):
+        return tune.with_resources(_with_workers(study, storage), DRIVER_RESOURCES)
+    bundle = worker_bundle(study)
+    return tune.with_resources(_alone(study), {name.lower(): n for name, n in bundle.items()})
 
+
+def _with_workers(study: Study, storage: RunStorage) -> Trainable:
+    def raytl_driver(config: dict[str, Any]) -> None:
+        from raytl.sweeping.parallel_trial import run_parallel_trial
+
+        run_parallel_trial(study, storage, config)
+
+    return raytl_driver
+
+
+def _alone(study: Study) -> Trainable:
     def raytl_trial(config: dict[str, Any]) -> None:
         # Imported here: the driver pickles this function and needs none of it.
         import torch
-        from ray import tune
 
         from raytl.memory import keep_freed_memory
         from raytl.sweeping.fusing import members_of

@@ -4,9 +4,9 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
 import ray
@@ -15,12 +15,16 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
+from raytl.config import Study
 from raytl.errors import RaytlError
 from raytl.sweeping.checkpoints import PruneCheckpoints
+from raytl.sweeping.faults import MOST_FAULTS, SurviveFaults
 from raytl.sweeping.fusing import FusedCallback
 from raytl.sweeping.resources import Plan
 from raytl.sweeping.searcher import StudySearch
 from raytl.sweeping.selection import folder_name
+from raytl.sweeping.storage import RunStorage
+from raytl.sweeping.trainable import build_trainable
 
 # Seconds between Tune's snapshots of the experiment: what a hard kill can cost.
 SNAPSHOT_S = "5"
@@ -34,16 +38,15 @@ class Cluster:
 
     grows: bool
 
-    def resources(self) -> dict[str, float]:
-        """Return all resources that the cluster has now, used or not, by Ray's names."""
-        return dict(ray.cluster_resources())
+    def nodes(self) -> list[dict[str, float]]:
+        """Return what each node has now, used or not, by Ray's names."""
+        return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
 
-    def request(self, bundle: dict[str, float]) -> None:
-        """Ask the autoscaler for room for a bundle; with an empty one, for none any more."""
+    def request(self, bundles: list[dict[str, float]]) -> None:
+        """Ask the autoscaler for room for these bundles at once, and for nothing else."""
         from ray.autoscaler.sdk import request_resources
 
-        wanted = {name: amount for name, amount in bundle.items() if amount}
-        request_resources(bundles=[wanted] if wanted else [])
+        request_resources(bundles=bundles)
 
 
 @contextlib.contextmanager
@@ -87,8 +90,8 @@ def _reach(address: str) -> None:
 
 
 def run_trials(
-    folder: Path,
-    trainable: Callable[[dict[str, Any]], None],
+    study: Study,
+    storage: RunStorage,
     search: StudySearch,
     plan: Plan,
     *,
@@ -96,26 +99,26 @@ def run_trials(
     callbacks: Sequence[Callback] = (),
     resume: bool = False,
 ) -> list[Trial]:
-    """Run (or with `resume` go on with) one Tune experiment in `folder`; return all its trials.
+    """Run (or with `resume` go on with) a study's Tune experiment in `storage`; return its trials.
 
     A failed trial does not end the experiment. Raises RaytlError where Tune itself fails.
     """
-    folder = folder.resolve()  # Tune takes a relative path for a URI without a scheme
-    resources = {"cpu": plan.cpus_per_trial, "gpu": plan.gpus_per_trial}
-    sized = tune.with_resources(trainable, resources)
+    trainable = build_trainable(study, storage)
+    at: dict[str, Any] = {"path": storage.path, "storage_filesystem": storage.filesystem}
     try:
-        if resume and tune.Tuner.can_restore(str(folder)):
-            tuner = tune.Tuner.restore(str(folder), trainable=sized, resume_unfinished=True)
+        if resume and tune.Tuner.can_restore(**at):
+            tuner = tune.Tuner.restore(**at, trainable=trainable, resume_unfinished=True)
         else:
-            tuner = _new_tuner(folder, sized, search, plan, scheduler, callbacks)
+            tuner = _new_tuner(storage, trainable, search, plan, scheduler, callbacks)
         tuner.fit()
-        return read_trials(folder)
+        return read_trials(storage)
     except OSError as error:
-        raise RaytlError(f"{folder}: cannot write the run: {error.strerror or error}") from error
+        reason = error.strerror or error
+        raise RaytlError(f"{storage.path}: cannot write the run: {reason}") from error
 
 
 def _new_tuner(
-    folder: Path,
+    storage: RunStorage,
     trainable: Any,
     search: StudySearch,
     plan: Plan,
@@ -123,6 +126,7 @@ def _new_tuner(
     callbacks: Sequence[Callback],
 ) -> tune.Tuner:
     loggers = [tune.logger.JsonLoggerCallback(), tune.logger.CSVLoggerCallback()]
+    own = [*loggers, SurviveFaults(), PruneCheckpoints(), FusedCallback()]
     return tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
@@ -134,16 +138,19 @@ def _new_tuner(
             trial_dirname_creator=folder_name,
         ),
         run_config=tune.RunConfig(
-            name=folder.name,
-            storage_path=str(folder.parent),
-            failure_config=tune.FailureConfig(max_failures=0),
-            callbacks=[*loggers, PruneCheckpoints(), FusedCallback(), *callbacks],
+            name=storage.run.name,
+            storage_path=str(PurePosixPath(storage.path).parent),
+            storage_filesystem=storage.filesystem,
+            sync_config=tune.SyncConfig(sync_period=int(SNAPSHOT_S)),
+            failure_config=tune.FailureConfig(max_failures=MOST_FAULTS),
+            callbacks=[*own, *callbacks],
             verbose=0,
         ),
     )
 
 
-def read_trials(folder: Path) -> list[Trial]:
+def read_trials(storage: RunStorage) -> list[Trial]:
     """Return the trials of a Tune experiment from its last snapshot, by running number."""
-    trials = tune.ExperimentAnalysis(str(folder)).trials or []
+    kept = tune.ExperimentAnalysis(storage.path, storage_filesystem=storage.filesystem)
+    trials = kept.trials or []
     return sorted(trials, key=lambda trial: trial.config["number"])

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from raytl.data.feed import Feed
 from raytl.models.transfer_model import TransferModel
+from raytl.ranks import own_share, sum_over_ranks
 from raytl.scoring.classification import macro_f1
 
 Transform = Callable[[torch.Tensor], torch.Tensor]
@@ -51,22 +52,21 @@ def evaluate(
     *,
     of_source: bool = False,
 ) -> Evaluation:
-    """Evaluate in eval mode; the model's mode is put back afterwards. `of_source`: the rows are
-    the source domain's."""
+    """Evaluate in eval mode; the model's mode is put back afterwards. Several workers evaluate
+    their shares and all get the sum. `of_source`: the rows are the source domain's."""
     was_training = model.training
     model.eval()
-    rows, loss, entropy = 0, torch.zeros((), device=device), torch.zeros((), device=device)
+    loss, entropy = torch.zeros((), device=device), torch.zeros((), device=device)
     pairs = torch.zeros(0, dtype=torch.long, device=device)
     surplus_M = torch.zeros(CONFIDENCE_BINS, device=device)
     num_classes = 0
-    for batch in feed.eval_batches():
+    for batch in feed.eval_batches(share=own_share()):
         assert batch.y is not None
         num_source = len(batch.x) if of_source else 0
         logits_BK = model(transform(batch.x.to(device)), num_source=num_source).logits
         y_B = batch.y.to(device)
         num_classes = logits_BK.shape[1]
         log_p_BK = F.log_softmax(logits_BK, dim=1)
-        rows += len(y_B)
         loss += F.nll_loss(log_p_BK, y_B, reduction="sum")
         entropy -= (log_p_BK.exp() * log_p_BK).sum()
         top_B, predicted_B = log_p_BK.max(1)
@@ -75,6 +75,8 @@ def evaluate(
         counts = torch.bincount(y_B * num_classes + predicted_B, minlength=num_classes**2)
         pairs = counts if not len(pairs) else pairs + counts
     model.train(was_training)
+    loss, entropy, pairs, surplus_M = map(sum_over_ranks, (loss, entropy, pairs, surplus_M))
     confusion = pairs.view(num_classes, num_classes).tolist()
+    rows = feed.rows
     calibration_error = float(surplus_M.abs().sum()) / rows
     return Evaluation(rows, float(loss) / rows, float(entropy) / rows, confusion, calibration_error)

@@ -1,18 +1,36 @@
 """The training loop. Everything that trains goes through `train_epoch`."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from raytl.config import OptimizerConfig
 from raytl.data.domains import TrainBatch
 from raytl.data.feed import Batch
 from raytl.errors import TrainingError
 from raytl.models.transfer_model import TransferModel
+from raytl.ranks import WHOLE, data_parallel, own_share
 from raytl.recipes import Recipe
+from raytl.recipes.base import Losses
 from raytl.training.optimization import learning_rate_factor, set_learning_rate
+
+
+class Objective(nn.Module):
+    """Model and recipe as one module, as several workers need it."""
+
+    def __init__(self, model: TransferModel, recipe: Recipe) -> None:
+        super().__init__()
+        self.model, self.recipe = model, recipe
+
+    def forward(self, batch: TrainBatch, progress: float) -> Losses:
+        """Return the losses by name, and their `total`."""
+        losses = self.recipe.losses(self.model, batch, progress)
+        return losses | {"total": self.recipe.total(losses, progress)}
 
 
 @dataclass
@@ -27,7 +45,21 @@ class Trainer:
     device: torch.device
     steps: int  # of the whole training
     step: int = 0  # steps done
-    micro_batches: int = 1  # parts of a batch whose gradients are added up, as memory demands
+    micro_batches: int = 1  # parts of a batch whose gradients are added up
+    autocast: bool = False  # compute in bfloat16 where that is safe
+    objective: nn.Module = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._wrap()
+
+    def hold(self, blocks: frozenset[int]) -> None:
+        """Freeze exactly these blocks for now."""
+        if self.model.hold(blocks):
+            self._wrap()
+
+    def _wrap(self) -> None:
+        objective = Objective(self.model, self.recipe)
+        self.objective = data_parallel(objective, all_used=self.recipe.trains_all)
 
 
 def train_epoch(trainer: Trainer, batches: Iterator[TrainBatch], steps: int) -> dict[str, float]:
@@ -37,13 +69,13 @@ def train_epoch(trainer: Trainer, batches: Iterator[TrainBatch], steps: int) -> 
     """
     trainer.model.train()
     trainer.recipe.train()
-    sums: dict[str, torch.Tensor] = {}
+    sums: Losses = {}
     scalars: dict[str, float] = {}
     for _ in range(steps):
         progress = trainer.step / trainer.steps
         lr = schedule(trainer, progress)
 
-        trainer.model.hold(trainer.recipe.held_blocks(trainer.model, progress))
+        trainer.hold(trainer.recipe.held_blocks(trainer.model, progress))
         losses = _fill_gradients(trainer, next(batches), progress)
         trainer.optimizer.step()
         trainer.step += 1
@@ -57,53 +89,77 @@ def train_epoch(trainer: Trainer, batches: Iterator[TrainBatch], steps: int) -> 
     return means | {f"train/{name}": value for name, value in scalars.items()}
 
 
-def _fill_gradients(
-    trainer: Trainer, batch: TrainBatch, progress: float
-) -> dict[str, torch.Tensor]:
+def _fill_gradients(trainer: Trainer, batch: TrainBatch, progress: float) -> Losses:
     """Fill the gradients of one step and return the values of its losses.
 
     Where memory runs out, the batch is taken in twice as many parts, for the rest of the training.
     That changes nothing in losses that are means over rows; those between rows (mmd, coral, mcc,
-    batch statistics) then see a part's rows.
+    batch statistics) then see a part's rows. Several workers must do so together: there, the error
+    is raised for whoever starts them.
     """
     while True:
         trainer.optimizer.zero_grad(set_to_none=True)
         try:
             return _accumulate(trainer, batch, progress)
-        except torch.OutOfMemoryError as error:
-            smallest = min(len(part.x) for part in vars(batch).values() if part is not None)
-            if 2 * trainer.micro_batches > smallest:
-                raise TrainingError(
-                    f"out of memory even with {trainer.micro_batches} parts of a batch; freeze "
-                    "more blocks, lower input_size or take a smaller source model"
-                ) from error
-            trainer.micro_batches *= 2
+        except torch.OutOfMemoryError:
+            trainer.micro_batches = more_micro_batches(trainer.micro_batches, _rows(batch))
+            if own_share() != WHOLE:
+                raise
 
 
-def _accumulate(trainer: Trainer, batch: TrainBatch, progress: float) -> dict[str, torch.Tensor]:
-    sums: dict[str, torch.Tensor] = {}
-    one = trainer.micro_batches == 1
-    for part, share in [(batch, 1.0)] if one else _parts(batch, trainer.micro_batches):
-        losses = trainer.recipe.losses(trainer.model, prepare(part, trainer), progress)
-        total = trainer.recipe.total(losses, progress)
-        # One sync a step, paid on purpose: an update with a NaN cannot be taken back.
-        if not torch.isfinite(total):
-            raise not_finite(losses, trainer)
-        (share * total).backward()
+def more_micro_batches(micro_batches: int, rows: int) -> int:
+    """Return twice as many parts of a batch of `rows`. Raises TrainingError where there are none
+    smaller."""
+    if 2 * micro_batches > rows:
+        raise TrainingError(
+            f"out of memory even with {micro_batches} parts of a batch; freeze more blocks, lower "
+            "input_size or take a smaller source model"
+        )
+    return 2 * micro_batches
+
+
+def _accumulate(trainer: Trainer, batch: TrainBatch, progress: float) -> Losses:
+    sums: Losses = {}
+    count = trainer.micro_batches
+    for number, (part, share) in enumerate(_parts(batch, count), 1):
+        with _exchanging(trainer.objective, number == count):
+            with torch.autocast(trainer.device.type, torch.bfloat16, enabled=trainer.autocast):
+                losses = trainer.objective(prepare(part, trainer), progress)
+            total = losses.pop("total")
+            # One sync a step, paid on purpose: an update with a NaN cannot be taken back.
+            if not torch.isfinite(total):
+                raise not_finite(losses, trainer)
+            (share * total).backward()
         for name, loss in (losses | {"total": total}).items():
             sums[name] = sums.get(name, 0.0) + share * loss.detach()
     return sums
 
 
+def _exchanging(objective: nn.Module, last: bool) -> AbstractContextManager[None]:
+    """Several workers exchange gradients in the last backward pass of a step only."""
+    if last or not isinstance(objective, DistributedDataParallel):
+        return nullcontext()
+    return objective.no_sync()
+
+
+def _rows(batch: TrainBatch) -> int:
+    """Return the rows of each stream; all have the same number."""
+    return next(len(part.id) for part in vars(batch).values() if part is not None)
+
+
 def _parts(batch: TrainBatch, count: int) -> Iterator[tuple[TrainBatch, float]]:
-    """Yield parts of the batch, and which share of its rows each has. Streams have the same number
-    of rows."""
+    """Yield parts of the batch, and which share of its rows each has. Each part has rows of every
+    worker."""
+    if count == 1:
+        yield batch, 1.0
+        return
     streams = {name: part for name, part in vars(batch).items() if part is not None}
-    rows = len(next(iter(streams.values())).x)
-    for start, stop in pairwise(rows * i // count for i in range(count + 1)):
-        cut = slice(start, stop)
+    rows, ranks = _rows(batch), own_share().ranks
+    bounds = [ranks * (rows // ranks * i // count) for i in range(count)]
+    for start, stop in pairwise([*bounds, rows]):
+        own, cut = slice(start // ranks, -(-stop // ranks)), slice(start, stop)
         parts = {
-            name: Batch(part.x[cut], None if part.y is None else part.y[cut], part.id[cut])
+            name: Batch(part.x[own], None if part.y is None else part.y[cut], part.id[cut])
             for name, part in streams.items()
         }
         yield TrainBatch(**parts), (stop - start) / rows

@@ -17,6 +17,8 @@ from raytl.data.feed import Feed, chosen_kind, make_feed
 from raytl.data.resident import ResidentFeed
 from raytl.data.transforms import InputTransform
 from raytl.models.mappers import Matrix
+from raytl.models.sync_batch_norm import synchronise_batch_norm
+from raytl.ranks import agreed, own_share
 from raytl.recipes import RECIPES
 from raytl.scoring.validators import VALIDATORS, validate
 from raytl.seeds import seed_for
@@ -51,7 +53,7 @@ def training_feeds(
     def feed(dataset: Dataset, split: str, indices: np.ndarray, labelled: bool, name: str) -> Feed:
         return make(
             dataset, split, indices=indices, labelled=labelled, batch_size=size,
-            seed=seed_for(seed, "shuffle", name), kind=kind,
+            seed=seed_for(seed, "shuffle", name), kind=kind, share=own_share(),
             augmented=None if name == "validation" else augmented,
         )  # fmt: skip
 
@@ -89,6 +91,7 @@ class TrialRun:
         device: str = "cpu",
         resume_from: Path | None = None,
         test: bool = False,
+        micro_batches: int | None = None,
     ) -> None:
         """
         Args:
@@ -96,10 +99,13 @@ class TrialRun:
                 study's seed alone, so that all trials are judged on the same rows.
             resume_from: a checkpoint's folder; training goes on at the next epoch's first batch.
             test: read the test split after the last epoch (confirmation only).
+            micro_batches: parts of a batch; the study's by default.
         """
+        study = _with_feed_chosen(study)
         self.study, self.seed, self._test = study, seed, test
         self.device = torch.device(device)
         parts = build_trial(study, trial, seed)
+        synchronise_batch_norm(parts.model, self.device)
         for module in (parts.model, parts.recipe):
             module.to(self.device).to(memory_format=torch.channels_last)
         optimizer = build_optimizer(trial, parts.model, parts.recipe)
@@ -116,6 +122,8 @@ class TrialRun:
         self.trainer = Trainer(
             parts.model, parts.recipe, optimizer, trial.optimizer, self.parts.transform,
             self.device, steps=self.steps * study.train.epochs, step=self.steps * self.epoch,
+            micro_batches=micro_batches or study.train.accumulation_steps,
+            autocast=study.train.precision == "bfloat16",
         )  # fmt: skip
         self._batches = joint_batches(self.feeds, start_step=self.trainer.step)
 
@@ -126,8 +134,10 @@ class TrialRun:
 
     @property
     def epoch_seed(self) -> int:
-        """The seed of what the next epoch draws: a resumed trial draws the same."""
-        return seed_for(self.seed, "epoch", self.epoch)
+        """The seed of what the next epoch draws: a resumed trial draws the same. Each worker has
+        its own, for its rows' dropout."""
+        rank = own_share().rank
+        return seed_for(self.seed, "epoch", self.epoch, *([rank] if rank else []))
 
     def train(self) -> Metrics:
         """Train for one epoch. Raises TrainingError where a loss is not finite."""
@@ -165,13 +175,17 @@ def run_trial(
     device: str = "cpu",
     resume_from: Path | None = None,
     test: bool = False,
+    micro_batches: int | None = None,
 ) -> TrialParts:
     """Train `trial` for the study's epochs and report metrics after each: see `TrialRun`.
 
     `report` is called once an epoch with the metrics and a function that saves a checkpoint.
     Raises TrainingError where a loss is not finite.
     """
-    run = TrialRun(study, trial, seed, device=device, resume_from=resume_from, test=test)
+    run = TrialRun(
+        study, trial, seed, device=device, resume_from=resume_from, test=test,
+        micro_batches=micro_batches,
+    )  # fmt: skip
     while not run.done:
         report(run.judge(run.train()), run.save)
     return run.parts
@@ -201,6 +215,14 @@ def _reusing_prefix(
     return replace(parts, transform=torch.Tensor.float), make
 
 
+def _with_feed_chosen(study: Study) -> Study:
+    """Return the study with its feed no longer `auto`: the same on all workers of a trial, whatever
+    memory each has, for they must draw the same rows."""
+    kind = chosen_kind(study.train.feed, sum(split.bytes for split in _splits(study)))
+    train = study.train.model_copy(update={"feed": agreed(kind)})
+    return study.model_copy(update={"train": train})
+
+
 def _splits(study: Study) -> list[Split]:
     """Return the splits that trials and confirmation read."""
     found = []
@@ -224,7 +246,7 @@ def _pays(study: Study, prefix: Prefix, splits: list[Split]) -> bool:
     views = train.augment.views or 1
     if train.augment.active and train.augment.views is None:
         return False
-    if any(chosen_kind(train.feed, split.bytes) == "streaming" for split in splits):
+    if train.feed == "streaming":
         return False
     rows = views * sum(split.rows for split in splits)
     if rows * prefix.row_bytes > train.prefix_cache_bytes // 2:

@@ -2,9 +2,11 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ray_processes import TRIAL, own_actors
 
 import raytl
 from raytl.config import Study
@@ -49,6 +52,62 @@ def test_a_study_whose_every_trial_fails_says_why(tiny_study: MakeStudy, tmp_pat
     with pytest.raises(RaytlError, match="no searched trial ran to its end; the first said: loss"):
         raytl.sweep(study, tmp_path / "run")
     assert raytl.inspect(tmp_path / "run")["trials"]["failed"] >= 1
+
+
+class Chaos(threading.Thread):
+    """Kills processes that run an actor, one at a time, at seeded moments."""
+
+    def __init__(self, titles: tuple[str, ...], kills: int) -> None:
+        super().__init__(daemon=True)
+        self.titles, self.left, self.killed = titles, kills, 0
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        generator = random.Random(0)
+        while self.left and not self.over.wait(generator.uniform(0.5, 3.0)):
+            running = own_actors(self.titles)
+            if running:
+                generator.choice(running).kill()
+                self.left -= 1
+                self.killed += 1
+
+    def __enter__(self) -> "Chaos":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.join()
+
+
+def outcome(run: Path) -> list[dict[str, Any]]:
+    """Return the leaderboard but for what time and place make different."""
+    board = json.loads((run / "leaderboard.json").read_text())["trials"]
+    for row in board:
+        row.pop("seconds"), row.pop("log")
+        row["metrics"].pop("train/seconds", None)
+    return board
+
+
+@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.parametrize("fuse", ["off", 2])
+def test_lost_actors_change_nothing(tiny_study: MakeStudy, tmp_path: Path, fuse: Any) -> None:
+    study = tiny_study(
+        space={
+            "recipe": {"choice": ["finetune", "dann"]},
+            "optimizer.lr": {"choice": [0.01, 0.03]},
+        },
+        defaults={"frozen_depth": "100%"},
+        search={"sampler": "grid", "trials": 4, "scheduler": "none", "control_tries": 1},
+        train={"epochs": 3, "batch_size": 8, "steps_per_epoch": 150, "fuse": fuse},
+    )
+    raytl.sweep(study, tmp_path / "calm")
+    with Chaos(TRIAL, kills=4) as chaos:
+        result = raytl.sweep(study, tmp_path / "run")
+    assert chaos.killed == 4
+    assert result.leaderboard.state == "complete"
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "calm")
+    assert len(list((tmp_path / "run").glob("*/error.txt"))) >= 1  # written down, not counted
 
 
 def start(study: Path, run: Path, *more: str) -> subprocess.Popen[str]:

@@ -12,6 +12,7 @@ from raytl.data.feed import Batch
 from raytl.models.backbones import build_backbone
 from raytl.models.mappers import build_mapper
 from raytl.models.transfer_model import TransferModel
+from raytl.ranks import WHOLE, Share
 from raytl.scoring.classification import class_recall, macro_f1
 from raytl.training.evaluation import evaluate
 
@@ -30,14 +31,14 @@ class Logits:
     """A feed whose rows are logits already."""
 
     def __init__(self, logits: torch.Tensor, y: torch.Tensor) -> None:
-        self.logits, self.y = logits, y
+        self.logits, self.y, self.rows = logits, y, len(y)
 
-    rows, batch_size = 0, 7
+    batch_size, share = 7, WHOLE
 
     def train_batches(self, start_step: int = 0) -> Iterator[Batch]:
         raise AssertionError("evaluation never trains")
 
-    def eval_batches(self) -> Iterator[Batch]:
+    def eval_batches(self, batch_size: int = 7, share: Share = WHOLE) -> Iterator[Batch]:
         for i in range(0, len(self.y), 7):
             yield Batch(
                 self.logits[i : i + 7], self.y[i : i + 7], torch.arange(len(self.y))[i : i + 7]

@@ -1,0 +1,265 @@
+"""A trial with several workers: a driver without a CPU of its own, and Ray Train below it.
+
+The driver runs in Tune's trial actor on the head node. What the workers report comes up to it
+through a queue and goes on to Tune with its checkpoint, so that Tune stops, resumes and keeps the
+trial as it does any other.
+"""
+
+import contextlib
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import train, tune
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+from ray.train.v2._internal.execution.callback import ControllerCallback
+from ray.train.v2._internal.execution.worker_group import worker_group
+from ray.train.v2.api.callback import UserCallback
+from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
+from ray.util.placement_group import get_placement_group, remove_placement_group
+from ray.util.queue import Queue
+
+from raytl.config import Study, TrialConfig
+from raytl.errors import RaytlError
+from raytl.sweeping.faults import MOST_FAULTS
+from raytl.sweeping.resources import worker_bundle
+from raytl.sweeping.storage import RunStorage
+
+RESIZE_S = 20.0  # how often an elastic trial looks for room
+# Ray Train looks for reports this often; its default would delay each epoch by up to 2 s.
+CONTROLLER = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2", "RAY_TRAIN_METRICS_ENABLED": "0"}
+
+
+@dataclass(frozen=True)
+class Started:
+    """Ray Train's controller runs; its handle."""
+
+    controller: Any
+
+
+@dataclass(frozen=True)
+class Reported:
+    """One epoch, as the workers' controller passes it up."""
+
+    metrics: dict[str, Any]
+    checkpoint: train.Checkpoint
+
+
+@dataclass(frozen=True)
+class OutOfMemory:
+    """A worker ran out of memory with so many parts of a batch."""
+
+    micro_batches: int
+
+
+class Introduce(ControllerCallback):
+    """Tells the driver whom it has to end to stop the workers at once, and names the placement
+    group that they hold, so that whoever comes after a lost driver can free it: Ray does so only
+    when the whole job is over. Runs in Ray Train's controller."""
+
+    def __init__(self, queue: Queue, name: str) -> None:
+        self.queue, self.name = queue, name
+
+    def after_controller_start(self, train_run_context: Any) -> None:
+        worker_group.placement_group = partial(worker_group.placement_group, name=self.name)
+        self.queue.put(Started(ray.get_runtime_context().current_actor))
+
+
+class PassUp(UserCallback):
+    """Passes up what the workers report. Runs in Ray Train's controller."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.queue = queue
+
+    def after_report(
+        self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: train.Checkpoint | None
+    ) -> None:
+        assert checkpoint is not None
+        self.queue.put(Reported(metrics[0], checkpoint))
+
+
+def work(config: dict[str, Any]) -> None:
+    """Train as one of the workers."""
+    import torch
+    from ray.train.torch import get_device
+
+    from raytl.memory import keep_freed_memory
+    from raytl.training.trial import run_trial
+
+    study, queue = config["study"], config["queue"]
+    keep_freed_memory()
+    torch.set_num_threads(study.resources.cpus_per_worker)
+    first = train.get_context().get_world_rank() == 0
+
+    def report(metrics: dict[str, Any], save: Any) -> None:
+        if not first:
+            train.report({})
+            return
+        with tempfile.TemporaryDirectory(prefix="raytl-") as folder:
+            save(Path(folder))
+            train.report(metrics, checkpoint=train.Checkpoint.from_directory(folder))
+
+    with _folder_of(train.get_checkpoint() or config["checkpoint"]) as resume_from:
+        try:
+            run_trial(
+                study, config["trial"], config["seed"], report, device=str(get_device()),
+                resume_from=resume_from, test=config["test"],
+                micro_batches=config["micro_batches"],
+            )  # fmt: skip
+        except RaytlError as error:
+            queue.put(error)  # Ray Train would try again
+            raise
+        except torch.OutOfMemoryError:
+            queue.put(OutOfMemory(config["micro_batches"]))
+            raise
+
+
+@contextlib.contextmanager
+def _folder_of(checkpoint: Any) -> Iterator[Path | None]:
+    if checkpoint is None:
+        yield None
+        return
+    with checkpoint.as_directory() as folder:
+        yield Path(folder)
+
+
+def run_parallel_trial(study: Study, storage: RunStorage, config: dict[str, Any]) -> None:
+    """Run one of Tune's trials on several workers. Runs in its actor.
+
+    Losses of workers and nodes are made good from the last checkpoint, at most MOST_FAULTS times.
+    Where a worker's memory runs out, all start again from there with batches in twice as many
+    parts. `storage`: where the run is kept. Raises what a worker raised, or Ray Train's own error.
+    """
+    os.environ.update(CONTROLLER)
+    checkpoint, micro_batches = tune.get_checkpoint(), study.train.accumulation_steps
+    while True:
+        attempt = Attempt(study, storage, config, checkpoint, micro_batches)
+        try:
+            ended = attempt.run()
+        finally:
+            attempt.stop()
+        if ended is None:
+            return
+        checkpoint, micro_batches = tune.get_checkpoint() or checkpoint, 2 * ended.micro_batches
+
+
+class LeanTrainer(TorchTrainer):
+    """Without the helpers that it would start in processes of their own and we do not need: one
+    that distributes datasets of Ray Data, and one that frees placement groups by asking the
+    dashboard."""
+
+    def _create_default_callbacks(self) -> list[Any]:
+        needless = (DatasetsCallback, PlacementGroupCleanerCallback)
+        every = super()._create_default_callbacks()  # type: ignore[misc]  # not in its stubs
+        return [callback for callback in every if not isinstance(callback, needless)]
+
+
+class Attempt:
+    """Workers from their start to their end."""
+
+    def __init__(
+        self,
+        study: Study,
+        storage: RunStorage,
+        config: dict[str, Any],
+        checkpoint: Any,
+        micro_batches: int,
+    ) -> None:
+        self.queue = Queue(actor_options={"num_cpus": 0})
+        self._epochs = study.train.epochs
+        self._controller: Any = None
+        self._shown: train.Checkpoint | None = None
+        wanted = study.resources
+        fewest, most = wanted.workers
+        self._name = f"{storage.path}/{config['number']}"
+        callbacks: list[Any] = [Introduce(self.queue, self._name), PassUp(self.queue)]
+        run_config: Any = RunConfig(
+            name=f".workers-{config['number']:05d}",
+            storage_path=storage.path,
+            storage_filesystem=storage.filesystem,
+            failure_config=FailureConfig(
+                max_failures=MOST_FAULTS, controller_failure_limit=MOST_FAULTS
+            ),
+            callbacks=callbacks,
+        )
+        self._storage = run_config.storage_context
+        self._clear()  # Ray Train would go on where the last attempt stood: Tune may not know that
+        self._trainer = LeanTrainer(
+            work,
+            train_loop_config={
+                "study": study, "queue": self.queue, "checkpoint": checkpoint,
+                "trial": TrialConfig.from_flat(config["trial"]), "seed": int(config["seed"]),
+                "test": config["phase"] == "confirm", "micro_batches": micro_batches,
+            },
+            torch_config=TorchConfig(backend="nccl" if wanted.gpus_per_worker else "gloo"),
+            scaling_config=ScalingConfig(
+                num_workers=most if fewest == most else (fewest, most),
+                use_gpu=wanted.gpus_per_worker > 0,
+                resources_per_worker=worker_bundle(study),
+                elastic_resize_monitor_interval_s=RESIZE_S,
+            ),
+            run_config=run_config,
+        )  # fmt: skip
+
+    def run(self) -> OutOfMemory | None:
+        """Report to Tune what the workers do, until they are done or memory runs out."""
+        threading.Thread(target=self._fit, daemon=True).start()
+        epoch = 0
+        while epoch < self._epochs:
+            item = self.queue.get()
+            if isinstance(item, Reported):
+                self._report(item)
+                epoch = item.metrics["epoch"]
+            elif isinstance(item, Started):
+                self._controller = item.controller
+            elif isinstance(item, OutOfMemory):
+                return item
+            elif isinstance(item, Exception):
+                raise item
+        return None
+
+    def _fit(self) -> None:
+        try:
+            self._trainer.fit()
+        except Exception as error:
+            with contextlib.suppress(ray.exceptions.RayError):  # stopped: nobody listens any more
+                self.queue.put(error)
+
+    def _report(self, item: Reported) -> None:
+        theirs = item.checkpoint
+        copied = tune.Checkpoint(theirs.path, theirs.filesystem)
+        tune.report(item.metrics, checkpoint=copied)  # copies it to the trial's folder
+        if self._shown is not None:  # the newest is what lost workers start from again
+            _delete(self._shown.filesystem, self._shown.path)
+        self._shown = theirs
+
+    def stop(self) -> None:
+        """End the workers and free what they hold. Ray Train's own way takes 12 s."""
+        if self._controller is not None:
+            ray.kill(self._controller)
+        self.queue.shutdown()
+        self._clear()
+
+    def _clear(self) -> None:
+        """Free what the workers held, also those of a driver that was lost."""
+        _free(self._name)
+        _delete(self._storage.storage_filesystem, self._storage.experiment_fs_path)
+
+
+def _free(name: str) -> None:
+    """Remove the placement group of that name, if there is one."""
+    with contextlib.suppress(ValueError):
+        remove_placement_group(get_placement_group(name))
+
+
+def _delete(filesystem: Any, folder: str) -> None:
+    with contextlib.suppress(OSError):
+        filesystem.delete_dir(folder)

@@ -1,0 +1,147 @@
+"""Where a run is kept: in its folder, or behind a URL whose files the folder mirrors.
+
+With a URL, trials write their checkpoints there from wherever they run, and Tune its snapshots. The
+folder on the driver's machine has what a person reads; what it lacks is fetched, so that another
+machine can go on with `--resume`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+from pyarrow.fs import (
+    FileSelector,
+    FileSystem,
+    FileType,
+    FSSpecHandler,
+    LocalFileSystem,
+    PyFileSystem,
+    copy_files,
+)
+
+from raytl.errors import RaytlError
+
+# What raytl itself writes into a run's folder, besides Tune's files.
+OWN_FILES = (
+    "study.yaml", "environment.json", "ranking.json", "leaderboard.json", "leaderboard.csv",
+    "confirmation.json", "report.html",
+)  # fmt: skip
+OWN_FOLDERS = ("best", "tensorboard")
+
+
+@dataclass(frozen=True)
+class RunStorage:
+    """The folder of a run, and the URL under which it is kept, if there is one."""
+
+    run: Path
+    storage_path: str | None = None
+
+    @cached_property
+    def _kept(self) -> tuple[FileSystem, str]:
+        if self.storage_path is None:
+            # Resolved: Tune takes a relative path for a URI without a scheme.
+            return LocalFileSystem(), str(self.run.resolve())
+        filesystem, path = filesystem_of(self.storage_path)
+        return filesystem, f"{path.rstrip('/')}/{self.run.name}"
+
+    @property
+    def filesystem(self) -> FileSystem:
+        return self._kept[0]
+
+    @property
+    def path(self) -> str:
+        """The run's folder on `filesystem`."""
+        return self._kept[1]
+
+    @property
+    def remote(self) -> bool:
+        return self.storage_path is not None
+
+    def holds_a_run(self) -> bool:
+        """Whether a study was started here, wherever it stands."""
+        try:
+            info = self.filesystem.get_file_info(f"{self.path}/study.yaml")
+        except OSError as error:
+            raise RaytlError(f"resources.storage_path: cannot read {self.path}: {error}") from error
+        return bool(info.type != FileType.NotFound)
+
+    def push(self) -> None:
+        """Copy what raytl wrote into the folder to where the run is kept."""
+        if not self.remote:
+            return
+        try:
+            for top in (*OWN_FILES, *OWN_FOLDERS):
+                for file in (self.run / top, *(self.run / top).rglob("*")):
+                    if file.is_file():
+                        self._copy(file.relative_to(self.run).as_posix(), up=True)
+        except OSError as error:
+            raise RaytlError(
+                f"resources.storage_path: cannot write {self.path}: {error}"
+            ) from error
+
+    def pull(self) -> None:
+        """Copy what is kept into the folder: what raytl wrote, where it is missing, and each
+        trial's results, but no checkpoints."""
+        if not self.remote:
+            return
+        for name in self._names(""):
+            own = name.split("/")[0] in (*OWN_FILES, *OWN_FOLDERS)
+            if own and (self.run / name).exists():
+                continue
+            if own or ("/" in name and "/checkpoint_" not in name):
+                self._copy(name, up=False)
+
+    def newest_checkpoint(self, trial: str) -> Path:
+        """Return the last checkpoint of a trial's folder, fetched if it is kept elsewhere."""
+        folder = f"{self.path}/{trial}"
+        found = self.filesystem.get_file_info(FileSelector(folder))
+        name = max(info.base_name for info in found if info.base_name.startswith("checkpoint_"))
+        if self.remote:
+            for file in self._names(f"{trial}/{name}"):
+                self._copy(file, up=False)
+        return self.run / trial / name
+
+    def _names(self, folder: str) -> Iterator[str]:
+        """Yield the kept files of a folder by their paths in the run."""
+        at = f"{self.path}/{folder}".rstrip("/")
+        selector = FileSelector(at, recursive=True, allow_not_found=True)
+        for info in self.filesystem.get_file_info(selector):
+            if info.type == FileType.File:
+                yield str(PurePosixPath(info.path).relative_to(self.path))
+
+    def _copy(self, name: str, *, up: bool) -> None:
+        here, there = str(self.run / name), f"{self.path}/{name}"
+        local, kept = LocalFileSystem(), self.filesystem
+        if up:
+            _make_parent(kept, there)
+            copy_files(here, there, source_filesystem=local, destination_filesystem=kept)
+        else:
+            Path(here).parent.mkdir(parents=True, exist_ok=True)
+            copy_files(there, here, source_filesystem=kept, destination_filesystem=local)
+
+
+def _make_parent(filesystem: FileSystem, path: str) -> None:
+    filesystem.create_dir(str(PurePosixPath(path).parent), recursive=True)
+
+
+def filesystem_of(url: str) -> tuple[FileSystem, str]:
+    """Return pyarrow's filesystem for a URL, and the path in it: pyarrow's own where it has one,
+    else fsspec's. Raises RaytlError where neither knows the scheme or can reach it."""
+    try:
+        return FileSystem.from_uri(url)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        pass
+    except OSError as error:
+        raise RaytlError(f"resources.storage_path: cannot reach {url}: {error}") from error
+    from fsspec.core import url_to_fs
+
+    try:
+        filesystem, path = url_to_fs(url)
+    except (ValueError, ImportError) as error:
+        raise RaytlError(
+            f"resources.storage_path: no filesystem for {urlsplit(url).scheme}://: {error}"
+        ) from error
+    return PyFileSystem(FSSpecHandler(filesystem)), path

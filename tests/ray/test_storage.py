@@ -1,0 +1,104 @@
+"""A study that is kept behind a URL: its machine is lost, another goes on."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from moto.server import ThreadedMotoServer
+from pyarrow.fs import FileSelector, FileSystem, S3FileSystem
+from ray_processes import free_port
+from test_faults import wait_for
+
+from raytl.config import Study
+
+MakeStudy = Callable[..., Study]
+SECRET = "not-for-any-file-0123456789"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "raytl-test", "AWS_SECRET_ACCESS_KEY": SECRET}
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Yield the URL of a bucket on a local S3 server."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    port = free_port()
+    server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
+    server.start()
+    options = {"region": "us-east-1", "scheme": "http", "endpoint_override": f"127.0.0.1:{port}"}
+    S3FileSystem(**options, allow_bucket_creation=True).create_dir("runs")
+    yield "s3://runs/of/raytl?" + "&".join(f"{key}={value}" for key, value in options.items())
+    server.stop()
+
+
+def sweep(study: Path, run: Path, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "raytl.cli", "sweep", str(study), "--out", str(run), *more]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env=os.environ | {"RAY_ADDRESS": "local"},
+    )  # fmt: skip
+
+
+def kept(url: str) -> dict[str, int]:
+    """Return the files under the URL and their sizes."""
+    filesystem, path = FileSystem.from_uri(url)
+    found = filesystem.get_file_info(FileSelector(path, recursive=True, allow_not_found=True))
+    return {info.path.removeprefix(f"{path}/"): info.size for info in found if info.is_file}
+
+
+def knows_of_a_finished_trial(url: str) -> bool:
+    """Whether Tune's snapshot under the URL names one."""
+    filesystem, path = FileSystem.from_uri(url)
+    for name in kept(url):
+        if "experiment_state" in name:
+            with filesystem.open_input_stream(f"{path}/{name}") as file:
+                return b"TERMINATED" in file.read()
+    return False
+
+
+def test_a_lost_driver_machine_loses_nothing(
+    tiny_study: MakeStudy, tmp_path: Path, bucket: str
+) -> None:
+    study = tiny_study(
+        source_domain=None,
+        space={"optimizer.lr": {"choice": [0.01, 0.04]}},
+        train={"epochs": 4, "batch_size": 16, "steps_per_epoch": 150},
+        resources={"max_concurrent": 1, "storage_path": bucket},
+    )
+    file, run = tmp_path / "study.yaml", tmp_path / "run"
+    file.write_text(yaml.safe_dump(study.model_dump(mode="json", by_alias=True, exclude_none=True)))
+
+    first = sweep(file, run)
+    wait_for(lambda: knows_of_a_finished_trial(bucket), first, 120)
+    first.kill()
+    first.communicate(timeout=60)
+    shutil.rmtree(run)
+
+    again = sweep(file, run)
+    output = again.communicate(timeout=60)[0]
+    assert again.returncode == 2
+    assert "runs/of/raytl/run holds a run; go on with --resume" in output
+
+    second = sweep(file, run, "--resume")
+    output = second.communicate(timeout=200)[0]
+    assert second.returncode == 0, output
+    assert "search 1/3" not in output and "search 3/3" in output
+    board: dict[str, Any] = json.loads((run / "leaderboard.json").read_text())
+    assert [row["status"] for row in board["trials"]] == ["completed"] * 3
+    assert (run / "best" / "model.safetensors").exists()
+    assert (run / "trial-00000" / "result.json").exists()
+
+    names = kept(bucket)
+    for name in ("study.yaml", "leaderboard.csv", "report.html", "best/source.json"):
+        assert names[f"run/{name}"] == (run / name).stat().st_size
+    for path in run.rglob("*"):
+        assert path.is_dir() or SECRET.encode() not in path.read_bytes(), path
+    assert SECRET not in output

@@ -1,0 +1,215 @@
+"""Two workers train what one would: every recipe, batch statistics, uneven shares."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from raytl.config import Study, TrialConfig
+from raytl.data.augmentation import AugmentedFeed
+from raytl.data.dataset import Dataset
+from raytl.data.feed import Feed, make_feed
+from raytl.models.sync_batch_norm import synchronise_batch_norm
+from raytl.ranks import Share, all_rows, own_share, sum_over_ranks
+from raytl.recipes import RECIPES
+from raytl.training.pretrain import pretrain
+from raytl.training.trial import run_trial
+
+RANKS = 2
+UNLABELLED = ("source_only", "mcc")
+BETWEEN_ROWS = ("dan", "deep_coral", "cdan", "relational_distillation", "importance_weighting")
+Case = tuple[dict[str, Any], dict[str, Any], Any]  # keys of the trial, of `train`, labels
+
+
+def cases() -> dict[str, Case]:
+    found: dict[str, Case] = {}
+    for name in RECIPES:
+        trial: dict[str, Any] = {"recipe": name, "frozen_depth": 1}
+        if name in ("distillation", "relational_distillation"):
+            trial |= {"source_model": "taught", "student": "other"}
+        found[name] = (trial, {}, "none" if name in UNLABELLED else 10)
+    for name in BETWEEN_ROWS:
+        trial, _, labels = found[name]
+        found[f"{name}, uneven"] = (trial, {"batch_size": 7}, labels)
+    tuned = {"recipe": "finetune", "frozen_depth": 0}
+    found["batch statistics"] = ({**tuned, "source_model": "normed"}, {"batch_size": 7}, 10)
+    found["accumulated"] = ({"recipe": "dann"}, {"batch_size": 7, "accumulation_steps": 3}, 10)
+    found["streaming, augmented"] = (
+        tuned, {"feed": "streaming", "augment": {"flip": True, "crop": 1}}, 10
+    )  # fmt: skip
+    found["coral matrix"] = ({"recipe": "dan", "mapper": "matrix"}, {}, "none")
+    return found
+
+
+def train_all(study: dict[str, Any]) -> dict[str, Any]:
+    """Return every case's metrics and trained weights."""
+    results = {}
+    for name, (trial, train, labels) in cases().items():
+        target = study["target_domain"] | {"labels": labels}
+        plain = {"epochs": 2, "batch_size": 8, "steps_per_epoch": 3} | train
+        made = Study.model_validate(study | {"target_domain": target, "train": plain})
+        flat = {"source_model": "net", "optimizer.lr": 0.05, "head": "mlp"} | trial
+        seen: list[dict[str, Any]] = []
+        parts = run_trial(
+            made, TrialConfig.from_flat(flat), 3, lambda m, _, seen=seen: seen.append(m), test=True
+        )  # fmt: skip
+        state = parts.model.trainable_state() | parts.recipe.state_dict()
+        results[name] = (seen, {key: value.clone() for key, value in state.items()})
+    return results
+
+
+def worker(rank: int, folder: str, study: dict[str, Any]) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=RANKS
+    )
+    torch.save((parts_of_it(), train_all(study)), f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+def parts_of_it() -> dict[str, Any]:
+    """What is measured inside the group besides whole trials."""
+    share, x_BD = own_share(), torch.arange(15.0).view(5, 3)
+    own = share.of(x_BD).clone().requires_grad_()
+    rows = all_rows(own, 5)
+    (rows.square().sum() / RANKS).backward()
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(5, 2, 3, 3, generator=generator) + 100
+    weights = torch.randn(5, 2, 3, 3, generator=generator)
+    layer = nn.Sequential(nn.BatchNorm2d(2))
+    synchronise_batch_norm(layer, torch.device("cpu"))
+    mine = share.of(images).clone().requires_grad_()
+    out = layer(mine)
+    (out * share.of(weights)).sum().backward()
+    return {
+        "rows": rows.detach(),
+        "gradient": own.grad,
+        "sum": sum_over_ranks(torch.tensor([1.0 + share.rank])),
+        "normed": out.detach(),
+        "normed gradient": mine.grad,
+        "statistics": layer.state_dict(),
+    }
+
+
+@pytest.fixture(scope="module")
+def plain_study(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    from conftest import stripes
+
+    from raytl.data.schema import ImageColumn
+    from raytl.data.writer import write_dataset
+
+    folder = tmp_path_factory.mktemp("ranks")
+    for name, seed, noise in [("source", 0, 10.0), ("target", 1, 60.0)]:
+        splits = {"train": [stripes(80, seed, noise)], "test": [stripes(41, seed + 9, noise)]}
+        image = ImageColumn(shape=(8, 8, 1), dtype="uint8")
+        write_dataset(folder / name, image, ("rows", "columns"), splits, {})
+    pretrain(folder / "source", "lenet", folder / "taught", epochs=1, batch_size=16)
+    return {
+        "study": "ranks",
+        "source_domain": {"dataset": folder / "source"},
+        "target_domain": {"dataset": folder / "target"},
+        "source_models": {
+            "net": {"backbone": "lenet"},
+            "other": {"backbone": "lenet"},
+            "taught": {"path": folder / "taught"},
+            "normed": {"backbone": "small_cnn", "args": {"width": 4}},
+        },
+        "space": {"recipe": {"choice": ["finetune"]}},
+    }
+
+
+@pytest.fixture(scope="module")
+def of_two(tmp_path_factory: pytest.TempPathFactory, plain_study: dict[str, Any]) -> list[Any]:
+    folder = tmp_path_factory.mktemp("group")
+    torch.multiprocessing.spawn(worker, (str(folder), plain_study), nprocs=RANKS)
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(RANKS)]
+
+
+@pytest.fixture(scope="module")
+def of_one(plain_study: dict[str, Any]) -> dict[str, Any]:
+    return train_all(plain_study)
+
+
+def comparable(metrics: dict[str, Any]) -> dict[str, float]:
+    # iwv and dev fit a classifier to a handful of rows: rounding shows there.
+    left_out = ("train/seconds", "test/confusion", "target/validator/iwv", "target/validator/dev")
+    return {k: v for k, v in metrics.items() if k not in left_out}
+
+
+@pytest.mark.parametrize("case", cases())
+def test_two_workers_train_what_one_would(
+    case: str, of_one: dict[str, Any], of_two: list[Any]
+) -> None:
+    metrics, state = of_one[case]
+    for _, results in of_two:
+        their_metrics, their_state = results[case]
+        for ours, theirs in zip(metrics, their_metrics, strict=True):
+            assert theirs.get("test/confusion") == ours.get("test/confusion")
+            assert comparable(theirs) == pytest.approx(comparable(ours), rel=1e-3, abs=1e-5)
+        for name, value in state.items():
+            torch.testing.assert_close(their_state[name], value, rtol=1e-3, atol=1e-5)
+
+
+def test_rows_come_together_in_their_order(of_two: list[Any]) -> None:
+    x_BD = torch.arange(15.0).view(5, 3)
+    for rank, (parts, _) in enumerate(of_two):
+        torch.testing.assert_close(parts["rows"], x_BD)
+        torch.testing.assert_close(parts["gradient"], 2 * x_BD[rank::RANKS])
+        assert parts["sum"].item() == 3.0
+
+
+def test_batch_statistics_are_those_of_all_rows(of_two: list[Any]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = (torch.randn(5, 2, 3, 3, generator=generator) + 100).requires_grad_()
+    weights = torch.randn(5, 2, 3, 3, generator=generator)
+    layer = nn.BatchNorm2d(2)
+    out = layer(images)
+    (out * weights).sum().backward()
+    assert images.grad is not None
+    for rank, (parts, _) in enumerate(of_two):
+        mine = slice(rank, None, RANKS)
+        torch.testing.assert_close(parts["normed"], out[mine], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            parts["normed gradient"], images.grad[mine], rtol=1e-3, atol=1e-4
+        )
+        for name, value in layer.state_dict().items():
+            torch.testing.assert_close(parts["statistics"][f"0.{name}"], value)
+
+
+@pytest.mark.parametrize("kind", ["resident", "streaming"])
+@pytest.mark.parametrize("augmented", [False, True])
+def test_shares_make_up_the_batches(
+    tiny_study: Callable[..., Study], kind: Any, augmented: bool
+) -> None:
+    from raytl.config import AugmentConfig
+
+    dataset = Dataset.open(tiny_study().target_domain.dataset)
+
+    def feed(share: Share) -> Feed:
+        return make_feed(
+            dataset, "train", indices=None, labelled=True, batch_size=7, seed=1, kind=kind,
+            augmented=(AugmentConfig(flip=True), 5) if augmented else None, share=share,
+        )  # fmt: skip
+
+    assert isinstance(feed(Share()), AugmentedFeed) == augmented
+    streams = [feed(share).train_batches(11) for share in (Share(), Share(0, 3), Share(2, 3))]
+    for _ in range(4):
+        whole, first, third = (next(stream) for stream in streams)
+        torch.testing.assert_close(first.x, whole.x[0::3])
+        torch.testing.assert_close(third.x, whole.x[2::3])
+        torch.testing.assert_close(third.y, whole.y)
+        torch.testing.assert_close(third.id, whole.id)
+    ids = [batch.id for batch in feed(Share()).eval_batches(9, Share(1, 3))]
+    every = torch.cat([batch.id for batch in feed(Share()).eval_batches()])
+    torch.testing.assert_close(torch.cat(ids), every[1::3])
+    (empty,) = feed(Share()).eval_batches(9, Share(90, 91))
+    assert len(empty.x) == 0
+
+
+def test_the_group_is_only_in_the_workers(tmp_path: Path) -> None:
+    assert own_share() == Share(0, 1)
+    assert sum_over_ranks(torch.ones(1)).item() == 1.0
