@@ -35,6 +35,29 @@ def wait_until_open(port: int, head: subprocess.Popen[bytes]) -> None:
         time.sleep(0.5)
 
 
+def start_node(log: Path, head_port: int, *options: str) -> subprocess.Popen[bytes]:
+    """Add a node to the cluster of the head that listens on `head_port` of loopback."""
+    ports = [
+        f"--{name}-port={free_port()}"
+        for name in ("dashboard-agent-listen", "dashboard-agent-grpc", "runtime-env-agent",
+                     "metrics-export")
+    ]  # fmt: skip
+    command = [
+        RAY, "start", f"--address=127.0.0.1:{head_port}", "--block", "--disable-usage-stats",
+        "--node-ip-address=127.0.0.1", *ports, *options,
+    ]  # fmt: skip
+    return _start(command, log, AUTH)
+
+
+def _start(command: list[str], log: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    own = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    with log.open("w") as file:
+        return subprocess.Popen(
+            command, stdout=file, stderr=subprocess.STDOUT, env=own | dict(env),
+            start_new_session=True,
+        )  # fmt: skip
+
+
 @contextlib.contextmanager
 def ray_head(
     log: Path, port: int, *options: str, env: Mapping[str, str] | None = None
@@ -49,12 +72,7 @@ def ray_head(
         "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
         f"--dashboard-agent-listen-port={agent}", "--disable-usage-stats", *options,
     ]  # fmt: skip
-    own = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    with log.open("w") as file:
-        head = subprocess.Popen(
-            command, stdout=file, stderr=subprocess.STDOUT, env=own | AUTH | dict(env or {}),
-            start_new_session=True,
-        )  # fmt: skip
+    head = _start(command, log, AUTH | dict(env or {}))
     try:
         wait_until_open(dashboard, head)
         yield f"http://127.0.0.1:{dashboard}"
@@ -78,7 +96,8 @@ def own_actors(titles: tuple[str, ...]) -> list[psutil.Process]:
 
 def stop(head: subprocess.Popen[bytes]) -> None:
     """End the head and all that it started."""
-    os.killpg(head.pid, signal.SIGTERM)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(head.pid, signal.SIGTERM)
     try:
         head.wait(5)
     except subprocess.TimeoutExpired:

@@ -33,6 +33,8 @@ from raytl.sweeping.faults import MOST_FAULTS
 from raytl.sweeping.resources import worker_bundle
 from raytl.sweeping.storage import RunStorage
 
+# Ray Train's actor that reserves room for elastic trials, and its namespace.
+COORDINATOR = ("AutoscalingCoordinator", "AutoscalingCoordinator")
 RESIZE_S = 20.0  # how often an elastic trial looks for room
 # Ray Train looks for reports this often; its default would delay each epoch by up to 2 s.
 CONTROLLER = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2", "RAY_TRAIN_METRICS_ENABLED": "0"}
@@ -154,7 +156,12 @@ def run_parallel_trial(study: Study, storage: RunStorage, config: dict[str, Any]
 class LeanTrainer(TorchTrainer):
     """Without the helpers that it would start in processes of their own and we do not need: one
     that distributes datasets of Ray Data, and one that frees placement groups by asking the
-    dashboard."""
+    dashboard. `name`: what the room that is reserved for the workers goes by, so that whoever comes
+    after a lost driver takes it over."""
+
+    def __init__(self, *args: Any, name: str, **options: Any) -> None:
+        super().__init__(*args, **options)
+        object.__setattr__(vars(self)["train_run_context"], "run_id", name)
 
     def _create_default_callbacks(self) -> list[Any]:
         needless = (DatasetsCallback, PlacementGroupCleanerCallback)
@@ -179,10 +186,12 @@ class Attempt:
         self._shown: train.Checkpoint | None = None
         wanted = study.resources
         fewest, most = wanted.workers
-        self._name = f"{storage.path}/{config['number']}"
+        folder = f".workers-{config['number']:05d}"
+        self._name, self._filesystem = f"{storage.path}/{folder}", storage.filesystem
+        self._clear()  # Ray Train would go on where the last attempt stood: Tune may not know that
         callbacks: list[Any] = [Introduce(self.queue, self._name), PassUp(self.queue)]
         run_config: Any = RunConfig(
-            name=f".workers-{config['number']:05d}",
+            name=folder,
             storage_path=storage.path,
             storage_filesystem=storage.filesystem,
             failure_config=FailureConfig(
@@ -190,10 +199,9 @@ class Attempt:
             ),
             callbacks=callbacks,
         )
-        self._storage = run_config.storage_context
-        self._clear()  # Ray Train would go on where the last attempt stood: Tune may not know that
         self._trainer = LeanTrainer(
             work,
+            name=self._name,
             train_loop_config={
                 "study": study, "queue": self.queue, "checkpoint": checkpoint,
                 "trial": TrialConfig.from_flat(config["trial"]), "seed": int(config["seed"]),
@@ -250,14 +258,12 @@ class Attempt:
 
     def _clear(self) -> None:
         """Free what the workers held, also those of a driver that was lost."""
-        _free(self._name)
-        _delete(self._storage.storage_filesystem, self._storage.experiment_fs_path)
-
-
-def _free(name: str) -> None:
-    """Remove the placement group of that name, if there is one."""
-    with contextlib.suppress(ValueError):
-        remove_placement_group(get_placement_group(name))
+        with contextlib.suppress(ValueError):
+            remove_placement_group(get_placement_group(self._name))
+        with contextlib.suppress(ValueError):
+            coordinator = ray.get_actor(*COORDINATOR)
+            coordinator.cancel_request.remote(f"train-{self._name}")
+        _delete(self._filesystem, self._name)
 
 
 def _delete(filesystem: Any, folder: str) -> None:

@@ -114,7 +114,7 @@ def start(study: Path, run: Path, *more: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "raytl.cli", "sweep", str(study), "--out", str(run), *more]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env=os.environ | {"RAY_ADDRESS": "local"},
+        env={"RAY_ADDRESS": "local"} | os.environ,
     )  # fmt: skip
 
 

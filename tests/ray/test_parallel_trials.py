@@ -27,7 +27,7 @@ def parallel_study(make: MakeStudy, **more: Any) -> Study:
     plain = {
         "source_models": {"net": {"backbone": "lenet"}},
         "train": {"epochs": 3, "batch_size": 8, "steps_per_epoch": 5, "feed": "streaming"},
-        "resources": {"workers_per_trial": 2},  # together they hold every CPU of the cluster
+        "resources": {"workers_per_trial": [1, 2]},  # two hold every CPU of the cluster
     }
     return make(**plain | more)
 

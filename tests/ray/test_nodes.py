@@ -1,0 +1,60 @@
+"""A node that is killed while its trial trains, and one that comes in its place."""
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ray_processes import AUTH, free_port, ray_head, start_node, stop
+from test_faults import epochs_reported, start, wait_for
+
+from raytl.config import Study
+
+MakeStudy = Callable[..., Study]
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
+
+# So that a lost node is noticed in seconds.
+HEALTH = {"RAY_health_check_period_ms": "500", "RAY_health_check_failure_threshold": "3"}
+
+
+def test_a_lost_node_loses_no_trial(
+    tiny_study: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = tiny_study(
+        source_domain=None,
+        space={"optimizer.lr": {"choice": [0.01, 0.04]}},
+        train={"epochs": 3, "batch_size": 16, "steps_per_epoch": 300},
+        resources={"max_concurrent": 2},
+    )
+    file, run = tmp_path / "study.yaml", tmp_path / "run"
+    file.write_text(yaml.safe_dump(study.model_dump(mode="json", by_alias=True, exclude_none=True)))
+    port = free_port()
+    for name, value in (AUTH | {"RAY_ADDRESS": f"127.0.0.1:{port}"}).items():
+        monkeypatch.setenv(name, value)
+    nodes = []
+
+    def add(name: str) -> None:
+        nodes.append(start_node(tmp_path / f"{name}.log", port, "--num-cpus=1"))
+
+    with ray_head(tmp_path / "head.log", port, "--num-cpus=0", env=HEALTH):
+        try:
+            add("lost")
+            add("staying")
+            sweep = start(file, run)
+            wait_for(lambda: epochs_reported(run) >= 2, sweep, 150)
+            os.killpg(nodes[0].pid, signal.SIGKILL)
+            add("coming")
+            output = sweep.communicate(timeout=200)[0]
+        finally:
+            for node in nodes:
+                stop(node)
+    assert sweep.returncode == 0, output
+    board: dict[str, Any] = json.loads((run / "leaderboard.json").read_text())
+    assert [(row["status"], row["epochs"]) for row in board["trials"]] == [("completed", 3)] * 3
+    assert sorted(row["trial"] for row in board["trials"]) == ["00000", "00001", "00002"]
+    assert list(run.glob("*/error.txt")), "no trial ran on the node that was lost"
