@@ -49,7 +49,7 @@ def _place(path: Path | None, loc: tuple[str, ...], lines: dict[tuple[str, ...],
 def _message(error: Mapping[str, Any]) -> str:
     text = str(error["msg"]).removeprefix("Value error, ")
     got = error.get("input")
-    plain = isinstance(got, str | int | float) and repr(got) not in text
+    plain = isinstance(got, str | int | float) and " got " not in text  # a secret, say
     return f"{text}, got {got!r}" if plain else text
 
 

@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_validator
 
 from raytl.config.base import (
     LOCAL_WEIGHTS,
@@ -155,10 +155,14 @@ class ConfirmConfig(Frozen):
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95  # confidence of the intervals
 
 
-def _ordered(bounds: tuple[int, int]) -> tuple[int, int]:
-    if bounds[0] > bounds[1]:
-        raise ValueError(f"fewest <= most must hold, got {list(bounds)}; swap them")
-    return bounds
+def _workers(given: Any) -> int | tuple[int, int]:
+    bounds = [given, given] if isinstance(given, int) else given
+    whole = isinstance(bounds, list | tuple) and all(type(number) is int for number in bounds)
+    if not whole or len(bounds) != 2 or not 1 <= bounds[0] <= bounds[1]:
+        raise ValueError(
+            f"must be a number of workers, or [fewest, most] with 1 <= fewest <= most, got {given}"
+        )
+    return given if isinstance(given, int) else (bounds[0], bounds[1])
 
 
 def _without_credentials(url: str) -> str:
@@ -167,14 +171,14 @@ def _without_credentials(url: str) -> str:
         raise ValueError(f"must be a URL such as s3://bucket/runs, got {url}; a folder is --out")
     if parts.username or parts.password or re.search("secret|key|token|password", parts.query):
         raise ValueError(
-            "must hold no credentials, for the study is copied into the run; leave them to the "
-            "environment (AWS_ACCESS_KEY_ID and the like)"
+            "must hold no credentials, for the study is copied into the run, but got some; leave "
+            "them to the environment (AWS_ACCESS_KEY_ID and the like)"
         )
     return url
 
 
 StorageUrl = Annotated[str, AfterValidator(_without_credentials)]
-Workers = PositiveInt | Annotated[tuple[PositiveInt, PositiveInt], AfterValidator(_ordered)]
+Workers = Annotated[int | tuple[int, int], BeforeValidator(_workers)]
 
 
 class ResourcesConfig(Frozen):

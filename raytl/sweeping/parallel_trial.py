@@ -32,6 +32,7 @@ from raytl.errors import RaytlError
 from raytl.sweeping.faults import MOST_FAULTS
 from raytl.sweeping.resources import worker_bundle
 from raytl.sweeping.storage import RunStorage
+from raytl.sweeping.trainable import trial_device
 
 # Ray Train's actor that reserves room for elastic trials, and its namespace.
 COORDINATOR = ("AutoscalingCoordinator", "AutoscalingCoordinator")
@@ -99,6 +100,10 @@ def work(config: dict[str, Any]) -> None:
     study, queue = config["study"], config["queue"]
     keep_freed_memory()
     torch.set_num_threads(study.resources.cpus_per_worker)
+    device = trial_device(study)
+    if device == "cuda":  # several workers may see the same GPUs
+        device = str(get_device())
+        torch.cuda.set_device(device)
     first = train.get_context().get_world_rank() == 0
 
     def report(metrics: dict[str, Any], save: Any) -> None:
@@ -112,7 +117,7 @@ def work(config: dict[str, Any]) -> None:
     with _folder_of(train.get_checkpoint() or config["checkpoint"]) as resume_from:
         try:
             run_trial(
-                study, config["trial"], config["seed"], report, device=str(get_device()),
+                study, config["trial"], config["seed"], report, device=device,
                 resume_from=resume_from, test=config["test"],
                 micro_batches=config["micro_batches"],
             )  # fmt: skip

@@ -1,6 +1,8 @@
 """The adapter between one trial and Tune. Tune reuses the actor that runs it, so that the next
 trial finds torch imported, datasets mapped and source models in memory."""
 
+import os
+import socket
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +11,32 @@ from typing import Any
 from ray import tune
 
 from raytl.config import Study, TrialConfig
+from raytl.errors import RaytlError
 from raytl.sweeping.resources import worker_bundle
 from raytl.sweeping.storage import RunStorage
 
 Trainable = Callable[[dict[str, Any]], None]
 # Of a trial with several workers: they have the CPUs, and the head survives them.
 DRIVER_RESOURCES = {"cpu": 0, "node:__internal_head__": 0.001}
+
+
+def trial_device(study: Study) -> str:
+    """Return what the process that Ray gave a trial trains on. RAYTL_DEVICE overrides it, as where
+    GPUs are there by name only.
+
+    Raises RaytlError where Ray gave a GPU that torch does not see.
+    """
+    import torch
+
+    device = os.environ.get("RAYTL_DEVICE")
+    if device is not None or not study.resources.gpus_per_worker:
+        return device or "cpu"
+    if not torch.cuda.is_available():
+        raise RaytlError(
+            f"{socket.gethostname()}: Ray gave this trial a GPU, but torch {torch.__version__} "
+            "sees none; look at the driver and the CUDA build with `raytl doctor`"
+        )
+    return "cuda"
 
 
 def build_trainable(study: Study, storage: RunStorage) -> Any:
@@ -55,7 +77,7 @@ def _alone(study: Study) -> Trainable:
 
         def run(resume_from: Path | None) -> None:
             options: dict[str, Any] = {
-                "device": "cuda" if study.resources.gpus_per_worker else "cpu",
+                "device": trial_device(study),
                 "test": config["phase"] == "confirm",
                 "resume_from": resume_from,
             }

@@ -30,7 +30,7 @@ EMPTY = {
 
 
 def autoscaling(port: int) -> dict[str, object]:
-    """A head without CPUs, and up to two workers with one CPU each."""
+    """A head without CPUs, and up to two workers with one CPU and one GPU (by name only) each."""
     return EMPTY | {
         "cluster_name": "fake",
         "max_workers": 2,
@@ -46,7 +46,8 @@ def autoscaling(port: int) -> dict[str, object]:
         "available_node_types": {
             "ray.head.default": {"resources": {}, "node_config": {}, "max_workers": 0},
             "worker": {
-                "resources": {"CPU": 1}, "node_config": {}, "min_workers": 0, "max_workers": 2,
+                "resources": {"CPU": 1, "GPU": 1}, "node_config": {}, "min_workers": 0,
+                "max_workers": 2,
             },
         },
         "head_node_type": "ray.head.default",
@@ -63,6 +64,7 @@ def cluster(tmp_path: Path) -> Iterator[str]:
         "RAY_CLOUD_INSTANCE_ID": HEAD_ID,
         "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD_ID,
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+        "RAYTL_DEVICE": "cpu",
     }
     options = ("--num-cpus=0", f"--autoscaling-config={config}")
     with ray_head(tmp_path / "head.log", port, *options, env=env):
@@ -95,7 +97,7 @@ def test_nodes_come_for_a_study_and_go(
 ) -> None:
     study = tiny_study(
         search={"sampler": "grid", "trials": 1, "control_tries": 1},
-        resources={"max_concurrent": 2, "wait_s": 90},
+        resources={"gpus_per_worker": 1, "max_concurrent": 2, "wait_s": 90},
     )
     file, run = tmp_path / "study.yaml", tmp_path / "run"
     file.write_text(dump_study(study))
@@ -107,7 +109,7 @@ def test_nodes_come_for_a_study_and_go(
     )  # fmt: skip
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
-    assert "waiting for 1 CPU: the cluster has 0 CPUs and 0 GPUs" in said
+    assert "waiting for 1 CPU and 1 GPU: the cluster has 0 CPUs and 0 GPUs" in said
     assert "2 trials at once" in said
     board = yaml.safe_load((run / "leaderboard.json").read_text())
     assert {row["status"] for row in board["trials"]} == {"completed"}

@@ -53,6 +53,22 @@ def test_nothing_listens_openly_and_every_node_needs_the_token() -> None:
     assert {".git", "data", "runs"} <= set(config["rsync_exclude"])
 
 
+def test_the_kubernetes_job_is_the_same_cluster() -> None:
+    """What KubeRay's operator itself would check is not checked here: it needs a Kubernetes."""
+    job = yaml.safe_load((ROOT / "docs" / "rayjob.yaml").read_text(encoding="utf-8"))
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    cluster = job["spec"]["rayClusterSpec"]
+    assert cluster["authOptions"] == {"mode": "token"}
+    assert cluster["enableInTreeAutoscaling"]
+    assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+    assert all(group["minReplicas"] == 0 for group in cluster["workerGroupSpecs"])
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    specs = [group["template"]["spec"] for group in groups]
+    assert all(spec["containers"][0]["volumeMounts"][0]["mountPath"] == "/shared" for spec in specs)
+    pinned = re.search(r"==(\d+\.\d+)\.\*", " ".join(variant("aws")["setup_commands"]))
+    assert pinned is not None and cluster["rayVersion"].startswith(f"{pinned[1]}.")
+
+
 def test_the_versions_are_pinned() -> None:
     config = variant("aws")
     text = " ".join(config["setup_commands"])

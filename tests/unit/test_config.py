@@ -1,8 +1,10 @@
 """The study file: what is read, and what each mistake is told."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from raytl.config import TrialConfig, dump_study, frozen_blocks, load_study
 from raytl.errors import ConfigError
@@ -64,7 +66,7 @@ def test_objective_follows_the_labels(study_file: Path) -> None:
         ("space.head={chioce: [linear]}", "unknown key 'chioce'; did you mean 'choice'?"),
         ("space.mapper.hidden={int: [9, 3]}", "low <= high must hold, got [9, 3]"),
         ("space.optimizer.lr={float: [0, 1], log: true}", "log needs low > 0"),
-        ("resources.workers_per_trial=4", "resources.workers_per_trial: Input should be 1"),
+        ("resources.workers_per_trial=0", "must be a number of workers, or [fewest, most]"),
         ("study=../evil", "study: "),
     ],
 )
@@ -112,3 +114,20 @@ def test_frozen_blocks(depth: int | str, blocks: int, frozen: int) -> None:
 def test_frozen_depth_beyond_the_backbone() -> None:
     with pytest.raises(ConfigError, match="frozen_depth=9 for net with 5 blocks"):
         frozen_blocks(9, 5, "net")
+
+
+@pytest.mark.parametrize(
+    ("resources", "train", "message"),
+    [
+        ({"workers_per_trial": 0}, {}, "workers_per_trial"),
+        ({"workers_per_trial": [4, 1]}, {}, r"1 <= fewest <= most, got \[4, 1\]"),
+        ({"workers_per_trial": [1, 2, 3]}, {}, "1 <= fewest <= most"),
+        ({"workers_per_trial": 2.5}, {}, "must be a number of workers"),
+        ({"workers_per_trial": 3}, {"batch_size": 8, "accumulation_steps": 3}, "got 8 for 9"),
+    ],
+)
+def test_workers_that_cannot_be_are_refused(
+    tiny_study: Any, resources: Any, train: Any, message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        tiny_study(resources=resources, train=train)

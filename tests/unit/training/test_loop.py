@@ -1,4 +1,4 @@
-"""What a step does when memory runs out."""
+"""What a step does with a batch in parts, and when memory runs out."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,10 +13,10 @@ from raytl.training.trial import TrialRun
 MakeStudy = Callable[..., Study]
 
 
-def make_run(tiny_study: MakeStudy, recipe: str) -> TrialRun:
+def make_run(tiny_study: MakeStudy, recipe: str, **train: Any) -> TrialRun:
     study = tiny_study(
         source_models={"net": {"backbone": "lenet"}},  # without batch statistics
-        train={"epochs": 1, "batch_size": 8, "steps_per_epoch": 4},
+        train={"epochs": 1, "batch_size": 8, "steps_per_epoch": 4} | train,
     )
     trial = TrialConfig.from_flat({"source_model": "net", "recipe": recipe, "optimizer.lr": 0.05})
     return TrialRun(study, trial, seed=3)
@@ -54,6 +54,35 @@ def test_halved_batches_train_the_same(
     theirs = halved.trainer.model.state_dict()
     for name, value in whole.trainer.model.state_dict().items():
         torch.testing.assert_close(theirs[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch(tiny_study: MakeStudy) -> None:
+    whole = make_run(tiny_study, "dann")
+    parts = make_run(tiny_study, "dann", accumulation_steps=3)
+    one, three = whole.train(), parts.train()
+    assert three.pop("train/micro_batches") == 3
+    for name in one.keys() - {"train/seconds"}:
+        assert three[name] == pytest.approx(one[name], rel=1e-5), name
+    theirs = parts.trainer.model.state_dict()
+    for name, value in whole.trainer.model.state_dict().items():
+        torch.testing.assert_close(theirs[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_bfloat16_computes_in_it_and_keeps_float32_weights(
+    tiny_study: MakeStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = make_run(tiny_study, "dann")
+    coarse = make_run(tiny_study, "dann", precision="bfloat16")
+    types = set()
+    head = coarse.trainer.model.head
+    head.register_forward_hook(lambda module, given, out: types.add(out.dtype))
+    one, two = plain.train(), coarse.train()
+    assert types == {torch.bfloat16}
+    assert two["train/loss/total"] == pytest.approx(one["train/loss/total"], rel=0.02)
+    assert two["train/loss/total"] != one["train/loss/total"]
+    assert {p.dtype for p in coarse.trainer.model.parameters()} == {torch.float32}
+    coarse.judge(two)
+    assert types == {torch.bfloat16, torch.float32}, "evaluation is in float32"
 
 
 def test_where_not_even_a_row_fits_the_trial_fails(

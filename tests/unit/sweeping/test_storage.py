@@ -1,0 +1,85 @@
+"""Runs behind URLs: which filesystem, what is copied, what is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from raytl.config import Study
+from raytl.config.reading import check_study
+from raytl.errors import ConfigError, RaytlError, UserError
+from raytl.sweeping.storage import RunStorage, filesystem_of
+from raytl.sweeping.study_run import run_study
+
+MakeStudy = Callable[..., Study]
+
+
+@pytest.mark.parametrize("scheme", ["file", "local"])  # of pyarrow's own, and of fsspec's
+def test_the_folder_mirrors_what_is_kept(scheme: str, tmp_path: Path) -> None:
+    here, kept = tmp_path / "here" / "run", tmp_path / "kept" / "run"
+    (here / "best").mkdir(parents=True)
+    (here / "study.yaml").write_text("study: x")
+    (here / "best" / "source.json").write_text("{}")
+    (here / "notes.txt").write_text("not raytl's")
+    storage = RunStorage(here, f"{scheme}://{tmp_path}/kept")
+    assert not storage.holds_a_run()
+    storage.push()
+    assert storage.holds_a_run()
+    found = {p.relative_to(kept).as_posix() for p in kept.rglob("*") if p.is_file()}
+    assert found == {"study.yaml", "best/source.json"}
+
+    for name in ("trial-0/result.json", "trial-0/checkpoint_000001/a.pt", "tuner.pkl",
+                 "trial-0/checkpoint_000002/a.pt"):  # fmt: skip
+        (kept / name).parent.mkdir(parents=True, exist_ok=True)
+        (kept / name).write_text(name)
+    (here / "study.yaml").write_text("newer")
+    other = RunStorage(tmp_path / "there" / "run", storage.storage_path)
+    other.pull()
+    pulled = {p.relative_to(other.run).as_posix() for p in other.run.rglob("*") if p.is_file()}
+    assert pulled == {"study.yaml", "best/source.json", "trial-0/result.json"}
+    assert other.newest_checkpoint("trial-0") == other.run / "trial-0" / "checkpoint_000002"
+    assert (other.run / "trial-0" / "checkpoint_000002" / "a.pt").exists()
+    storage.pull()
+    assert (here / "study.yaml").read_text() == "newer"
+
+
+def test_without_a_url_the_folder_is_all_there_is(tmp_path: Path) -> None:
+    (tmp_path / "trial-0" / "checkpoint_000000").mkdir(parents=True)
+    storage = RunStorage(tmp_path)
+    storage.push()
+    storage.pull()
+    assert storage.newest_checkpoint("trial-0") == tmp_path / "trial-0" / "checkpoint_000000"
+    assert storage.path == str(tmp_path)
+
+
+def test_a_scheme_that_nobody_knows_is_named() -> None:
+    with pytest.raises(RaytlError, match=r"storage_path: no filesystem for nowhere://"):
+        filesystem_of("nowhere://bucket/runs")
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("s3://name:secret@bucket/runs", "must hold no credentials"),
+        ("s3://bucket/runs?access_key=a&secret_key=b", "must hold no credentials"),
+        ("/mnt/runs", "must be a URL such as s3://bucket/runs, got /mnt/runs"),
+    ],
+)
+def test_what_is_no_place_for_a_run_is_refused(
+    tiny_study: MakeStudy, url: str, message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        tiny_study(resources={"storage_path": url})
+    with pytest.raises(ConfigError, match="storage_path: must") as caught:
+        check_study(tiny_study().model_dump(mode="json") | {"resources": {"storage_path": url}})
+    assert "secret" not in str(caught.value)
+
+
+def test_a_run_that_is_kept_is_not_overwritten(tiny_study: MakeStudy, tmp_path: Path) -> None:
+    (tmp_path / "kept" / "run").mkdir(parents=True)
+    (tmp_path / "kept" / "run" / "study.yaml").touch()
+    study = tiny_study(resources={"storage_path": f"file://{tmp_path}/kept"})
+    with pytest.raises(UserError, match="kept/run holds a run; go on with --resume"):
+        run_study(study, tmp_path / "here" / "run")
+    assert not (tmp_path / "here").exists()
