@@ -84,10 +84,11 @@ TRIAL = ("ImplicitFunc.train",)  # an actor that trains, by the title that Ray g
 WORKER = ("RayTrainWorker", "execute.")  # one of a trial's several workers
 
 
-def own_actors(titles: tuple[str, ...]) -> list[psutil.Process]:
-    """Return the processes of this process's own cluster whose titles start so."""
+def own_actors(titles: tuple[str, ...], pid: int | None = None) -> list[psutil.Process]:
+    """Return the processes of this process's own cluster, or of the node `pid`, whose titles start
+    so."""
     found = []
-    for process in psutil.Process().children(recursive=True):
+    for process in psutil.Process(pid).children(recursive=True):
         with contextlib.suppress(psutil.Error):
             if process.name().startswith(tuple(f"ray::{title}" for title in titles)):
                 found.append(process)

@@ -229,6 +229,16 @@ class Study(Frozen):
         return self.search.objective
 
     @model_validator(mode="after")
+    def _check_gpus(self) -> "Study":
+        gpus = self.resources.gpus_per_worker
+        if self.resources.workers[1] > 1 and 0 < gpus < 1:
+            raise ValueError(
+                "resources: several workers of a trial need a GPU each (NCCL), got "
+                f"gpus_per_worker={gpus:g}; take 1, or workers_per_trial: 1"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_batch(self) -> "Study":
         parts = self.train.accumulation_steps * self.resources.workers[1]
         if parts > self.train.batch_size:

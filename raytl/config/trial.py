@@ -42,6 +42,9 @@ class MapperConfig(Frozen):
     hidden: PositiveInt = 128  # width of the hidden layer of mlp, residual and attention
     out: PositiveInt | None = None  # width of linear, mlp and conv1x1; None: the features' width
     fit: Literal["coral", "class_means"] = "coral"  # what matrix is fitted to
+    # linear and mlp: normalise z over the batch, which keeps a target encoder's features at the
+    # source's scale: adda is unstable without
+    batch_norm: bool = False
 
 
 class HeadConfig(Frozen):

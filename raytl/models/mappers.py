@@ -33,15 +33,20 @@ class Identity(Mapper):
 
 
 class Linear(Mapper):
-    """z = W f + b."""
+    """z = W f + b, normalised over the batch with `config.batch_norm` (Ioffe & Szegedy 2015)."""
 
     def __init__(self, config: MapperConfig, in_dim: int) -> None:
         super().__init__()
         self.out_dim = config.out or in_dim
         self.linear = nn.Linear(in_dim, self.out_dim)
+        self.norm = _norm(config, self.out_dim)
 
     def forward(self, f_BD: Tensor) -> Tensor:
-        return self.linear(f_BD)
+        return self.norm(self.linear(f_BD))
+
+
+def _norm(config: MapperConfig, dim: int) -> nn.Module:
+    return nn.BatchNorm1d(dim) if config.batch_norm else nn.Identity()
 
 
 class Matrix(Mapper):
@@ -70,14 +75,15 @@ class Matrix(Mapper):
 
 
 class MLP(Mapper):
-    """z = relu(W2 relu(W1 f + b1) + b2)."""
+    """z = relu(W2 relu(W1 f + b1) + b2), normalised before the last relu with
+    `config.batch_norm`."""
 
     def __init__(self, config: MapperConfig, in_dim: int) -> None:
         super().__init__()
         self.out_dim = config.out or in_dim
         self.layers = nn.Sequential(
             nn.Linear(in_dim, config.hidden), nn.ReLU(), nn.Linear(config.hidden, self.out_dim),
-            nn.ReLU(),
+            _norm(config, self.out_dim), nn.ReLU(),
         )  # fmt: skip
 
     def forward(self, f_BD: Tensor) -> Tensor:

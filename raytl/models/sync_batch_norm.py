@@ -1,6 +1,6 @@
 """Batch normalisation over the rows of all workers.
 
-Legend: B rows of this worker, C channels.
+Legend: B rows of this worker, C channels, … positions, if there are any.
 """
 
 import torch
@@ -10,33 +10,50 @@ from torch.distributed.nn.functional import all_reduce
 from raytl.ranks import WHOLE, own_share
 
 
-class SyncedBatchNorm2d(nn.BatchNorm2d):
-    """`nn.BatchNorm2d` with the statistics of the global batch. Torch's own SyncBatchNorm, which
+class SyncedBatchNorm1d(nn.BatchNorm1d):
+    """`nn.BatchNorm1d` with the statistics of the global batch. Torch's own SyncBatchNorm, which
     does the same, needs CUDA."""
 
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        if not self.training:
-            return super().forward(x_BCHW)
-        per_channel = (0, 2, 3)
-        own_count = x_BCHW.new_tensor([x_BCHW.numel() / x_BCHW.shape[1]])
-        sums = all_reduce(torch.cat([x_BCHW.sum(per_channel), own_count]))
-        count = sums[-1].detach()
-        centred_BCHW = x_BCHW - (mean_C := sums[:-1] / count)[:, None, None]
-        variance_C = all_reduce(centred_BCHW.square().sum(per_channel)) / count
-        self._remember(mean_C, variance_C * count / (count - 1))
-        out_BCHW = centred_BCHW * torch.rsqrt(variance_C + self.eps)[:, None, None]
-        if self.affine:
-            out_BCHW = out_BCHW * self.weight[:, None, None] + self.bias[:, None, None]
-        return out_BCHW
+    def forward(self, x: Tensor) -> Tensor:
+        return _normalised(self, x) if self.training else super().forward(x)
 
-    @torch.no_grad()
-    def _remember(self, mean_C: Tensor, variance_C: Tensor) -> None:
-        if self.running_mean is None or self.running_var is None:
-            return
-        assert self.momentum is not None and self.num_batches_tracked is not None
-        self.num_batches_tracked += 1
-        self.running_mean.lerp_(mean_C, self.momentum)
-        self.running_var.lerp_(variance_C, self.momentum)
+
+class SyncedBatchNorm2d(nn.BatchNorm2d):
+    """The same for `nn.BatchNorm2d`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _normalised(self, x) if self.training else super().forward(x)
+
+
+SYNCED: dict[type[nn.Module], type[nn.Module]] = {
+    nn.BatchNorm1d: SyncedBatchNorm1d,
+    nn.BatchNorm2d: SyncedBatchNorm2d,
+}
+
+
+def _normalised(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
+    """Return x (B, C, …) as the layer in training normalises it, and let it remember."""
+    per_channel = [0, *range(2, x.dim())]
+    shape = [1, -1, *[1] * (x.dim() - 2)]
+    own_count = x.new_tensor([x.numel() / x.shape[1]])
+    sums = all_reduce(torch.cat([x.sum(per_channel), own_count]))
+    count = sums[-1].detach()
+    mean_C = sums[:-1] / count
+    centred = x - mean_C.view(shape)
+    variance_C = all_reduce(centred.square().sum(per_channel)) / count
+    _remember(layer, mean_C, variance_C * count / (count - 1))
+    out = centred * torch.rsqrt(variance_C + layer.eps).view(shape)
+    return out * layer.weight.view(shape) + layer.bias.view(shape) if layer.affine else out
+
+
+@torch.no_grad()
+def _remember(layer: nn.BatchNorm1d | nn.BatchNorm2d, mean_C: Tensor, variance_C: Tensor) -> None:
+    if layer.running_mean is None or layer.running_var is None:
+        return
+    assert layer.momentum is not None and layer.num_batches_tracked is not None
+    layer.num_batches_tracked += 1
+    layer.running_mean.lerp_(mean_C, layer.momentum)
+    layer.running_var.lerp_(variance_C, layer.momentum)
 
 
 def synchronise_batch_norm(model: nn.Module, device: torch.device) -> None:
@@ -48,5 +65,4 @@ def synchronise_batch_norm(model: nn.Module, device: torch.device) -> None:
         nn.SyncBatchNorm.convert_sync_batchnorm(model)
         return
     for module in model.modules():
-        if type(module) is nn.BatchNorm2d:
-            module.__class__ = SyncedBatchNorm2d
+        module.__class__ = SYNCED.get(type(module), type(module))

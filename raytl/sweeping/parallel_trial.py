@@ -7,12 +7,7 @@ trial as it does any other.
 
 import contextlib
 import os
-import tempfile
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -20,122 +15,21 @@ from ray import train, tune
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
-from ray.train.v2._internal.execution.callback import ControllerCallback
-from ray.train.v2._internal.execution.worker_group import worker_group
-from ray.train.v2.api.callback import UserCallback
 from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 from ray.util.placement_group import get_placement_group, remove_placement_group
 from ray.util.queue import Queue
 
 from raytl.config import Study, TrialConfig
-from raytl.errors import RaytlError
 from raytl.sweeping.faults import MOST_FAULTS
 from raytl.sweeping.resources import worker_bundle
 from raytl.sweeping.storage import RunStorage
-from raytl.sweeping.trainable import trial_device
+from raytl.sweeping.workers import Introduce, OutOfMemory, PassUp, Reported, Started, work
 
 # Ray Train's actor that reserves room for elastic trials, and its namespace.
 COORDINATOR = ("AutoscalingCoordinator", "AutoscalingCoordinator")
 RESIZE_S = 20.0  # how often an elastic trial looks for room
 # Ray Train looks for reports this often; its default would delay each epoch by up to 2 s.
 CONTROLLER = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2", "RAY_TRAIN_METRICS_ENABLED": "0"}
-
-
-@dataclass(frozen=True)
-class Started:
-    """Ray Train's controller runs; its handle."""
-
-    controller: Any
-
-
-@dataclass(frozen=True)
-class Reported:
-    """One epoch, as the workers' controller passes it up."""
-
-    metrics: dict[str, Any]
-    checkpoint: train.Checkpoint
-
-
-@dataclass(frozen=True)
-class OutOfMemory:
-    """A worker ran out of memory with so many parts of a batch."""
-
-    micro_batches: int
-
-
-class Introduce(ControllerCallback):
-    """Tells the driver whom it has to end to stop the workers at once, and names the placement
-    group that they hold, so that whoever comes after a lost driver can free it: Ray does so only
-    when the whole job is over. Runs in Ray Train's controller."""
-
-    def __init__(self, queue: Queue, name: str) -> None:
-        self.queue, self.name = queue, name
-
-    def after_controller_start(self, train_run_context: Any) -> None:
-        worker_group.placement_group = partial(worker_group.placement_group, name=self.name)
-        self.queue.put(Started(ray.get_runtime_context().current_actor))
-
-
-class PassUp(UserCallback):
-    """Passes up what the workers report. Runs in Ray Train's controller."""
-
-    def __init__(self, queue: Queue) -> None:
-        self.queue = queue
-
-    def after_report(
-        self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: train.Checkpoint | None
-    ) -> None:
-        assert checkpoint is not None
-        self.queue.put(Reported(metrics[0], checkpoint))
-
-
-def work(config: dict[str, Any]) -> None:
-    """Train as one of the workers."""
-    import torch
-    from ray.train.torch import get_device
-
-    from raytl.memory import keep_freed_memory
-    from raytl.training.trial import run_trial
-
-    study, queue = config["study"], config["queue"]
-    keep_freed_memory()
-    torch.set_num_threads(study.resources.cpus_per_worker)
-    device = trial_device(study)
-    if device == "cuda":  # several workers may see the same GPUs
-        device = str(get_device())
-        torch.cuda.set_device(device)
-    first = train.get_context().get_world_rank() == 0
-
-    def report(metrics: dict[str, Any], save: Any) -> None:
-        if not first:
-            train.report({})
-            return
-        with tempfile.TemporaryDirectory(prefix="raytl-") as folder:
-            save(Path(folder))
-            train.report(metrics, checkpoint=train.Checkpoint.from_directory(folder))
-
-    with _folder_of(train.get_checkpoint() or config["checkpoint"]) as resume_from:
-        try:
-            run_trial(
-                study, config["trial"], config["seed"], report, device=device,
-                resume_from=resume_from, test=config["test"],
-                micro_batches=config["micro_batches"],
-            )  # fmt: skip
-        except RaytlError as error:
-            queue.put(error)  # Ray Train would try again
-            raise
-        except torch.OutOfMemoryError:
-            queue.put(OutOfMemory(config["micro_batches"]))
-            raise
-
-
-@contextlib.contextmanager
-def _folder_of(checkpoint: Any) -> Iterator[Path | None]:
-    if checkpoint is None:
-        yield None
-        return
-    with checkpoint.as_directory() as folder:
-        yield Path(folder)
 
 
 def run_parallel_trial(study: Study, storage: RunStorage, config: dict[str, Any]) -> None:

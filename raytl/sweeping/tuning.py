@@ -18,7 +18,7 @@ from ray.tune.schedulers import TrialScheduler
 from raytl.config import Study
 from raytl.errors import RaytlError
 from raytl.sweeping.checkpoints import PruneCheckpoints
-from raytl.sweeping.faults import MOST_FAULTS, SurviveFaults
+from raytl.sweeping.faults import MOST_FAULTS, surviving_faults
 from raytl.sweeping.fusing import FusedCallback
 from raytl.sweeping.resources import Plan
 from raytl.sweeping.searcher import StudySearch
@@ -110,7 +110,8 @@ def run_trials(
             tuner = tune.Tuner.restore(**at, trainable=trainable, resume_unfinished=True)
         else:
             tuner = _new_tuner(storage, trainable, search, plan, scheduler, callbacks)
-        tuner.fit()
+        with surviving_faults():
+            tuner.fit()
         return read_trials(storage)
     except OSError as error:
         reason = error.strerror or error
@@ -126,7 +127,7 @@ def _new_tuner(
     callbacks: Sequence[Callback],
 ) -> tune.Tuner:
     loggers = [tune.logger.JsonLoggerCallback(), tune.logger.CSVLoggerCallback()]
-    own = [*loggers, SurviveFaults(), PruneCheckpoints(), FusedCallback()]
+    own = [*loggers, PruneCheckpoints(), FusedCallback()]
     return tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ray_processes import AUTH, free_port, ray_head, start_node, stop
+from ray_processes import AUTH, TRIAL, free_port, own_actors, ray_head, start_node, stop
 from test_faults import epochs_reported, start, wait_for
 
 from raytl.config import Study
@@ -46,7 +46,8 @@ def test_a_lost_node_loses_no_trial(
             add("lost")
             add("staying")
             sweep = start(file, run)
-            wait_for(lambda: epochs_reported(run) >= 2, sweep, 150)
+            wait_for(lambda: epochs_reported(run) >= 1, sweep, 150)
+            wait_for(lambda: bool(own_actors(TRIAL, nodes[0].pid)), sweep, 60)
             os.killpg(nodes[0].pid, signal.SIGKILL)
             add("coming")
             output = sweep.communicate(timeout=200)[0]

@@ -12,7 +12,7 @@ from ray.tune.experiment import Trial
 from ray_processes import WORKER, own_actors
 
 from raytl.config import Study, TrialConfig
-from raytl.sweeping.faults import SurviveFaults
+from raytl.sweeping.faults import surviving_faults
 from raytl.sweeping.storage import RunStorage
 from raytl.sweeping.trainable import build_trainable
 from raytl.training.trial import run_trial
@@ -78,7 +78,7 @@ def test_stopped_and_faulty_trials_free_their_workers_and_lose_nothing(
 ) -> None:
     study, disturb = parallel_study(tiny_study), Disturb()
     space = config(0) | {"number": tune.grid_search([0, 1, 2])}
-    results = tune.Tuner(
+    tuner = tune.Tuner(
         build_trainable(study, RunStorage(tmp_path)),
         param_space=space,
         tune_config=tune.TuneConfig(max_concurrent_trials=1, reuse_actors=True),
@@ -86,9 +86,11 @@ def test_stopped_and_faulty_trials_free_their_workers_and_lose_nothing(
             name="run", storage_path=str(tmp_path), verbose=0,
             stop=lambda _, result: result["config"]["number"] == 0,
             failure_config=tune.FailureConfig(max_failures=4),
-            callbacks=[SurviveFaults(), disturb],
+            callbacks=[disturb],
         ),
-    ).fit()  # fmt: skip
+    )  # fmt: skip
+    with surviving_faults():
+        results = tuner.fit()
     assert not results.errors
     assert len(disturb.seen[0]) == 1
     expected = [comparable(metrics) for metrics in alone(study)]

@@ -123,6 +123,7 @@ def test_frozen_depth_beyond_the_backbone() -> None:
         ({"workers_per_trial": [4, 1]}, {}, r"1 <= fewest <= most, got \[4, 1\]"),
         ({"workers_per_trial": [1, 2, 3]}, {}, "1 <= fewest <= most"),
         ({"workers_per_trial": 2.5}, {}, "must be a number of workers"),
+        ({"workers_per_trial": 2, "gpus_per_worker": 0.5}, {}, "need a GPU each"),
         ({"workers_per_trial": 3}, {"batch_size": 8, "accumulation_steps": 3}, "got 8 for 9"),
     ],
 )

@@ -1,14 +1,14 @@
 """What Tune retries, and what it does not."""
 
-from types import SimpleNamespace
 from typing import Any
 
-import ray
+import pytest
 from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError, RayTaskError
+from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 
 from raytl.errors import TrainingError
-from raytl.sweeping.faults import SurviveFaults, SurvivingTrial, is_fault
+from raytl.sweeping.faults import FaultTolerantController, is_fault, surviving_faults
 
 
 def raised(cause: Exception) -> RayTaskError:
@@ -24,31 +24,50 @@ def test_faults_are_of_machines() -> None:
     assert not is_fault(raised(TrainingError("loss must be finite")))
     assert not is_fault(raised(ValueError("a bug")))
     assert not is_fault(None)
-    assert issubclass(ActorDiedError, ray.exceptions.RayError)
 
 
-def new_trial() -> Trial:
-    nowhere: Any = SimpleNamespace(trial_driver_staging_path=None)
-    return Trial("raytl_trial", stub=True, max_failures=2, storage=nowhere)
+class Untold(FaultTolerantController):
+    """A controller without a cluster."""
+
+    def __init__(self) -> None:
+        self._resetting_trials: set[Trial] = set()
+        self.statuses: list[str] = []
+
+    def _set_trial_status(self, trial: Trial, status: str) -> None:
+        self.statuses.append(status)
 
 
-def test_a_trial_is_retried_after_faults_and_not_after_its_own_errors() -> None:
-    trial = new_trial()
-    callback = SurviveFaults()
-    callback.on_step_begin(0, [trial])
-    callback.on_step_begin(1, [trial])
-    assert type(trial) is SurvivingTrial
-    for _ in range(2):
-        trial.handle_error(ActorDiedError())
-        assert trial.should_recover()
-    preempted = ActorDiedError()
-    preempted._preempted = True
-    trial.handle_error(preempted)
-    assert trial.should_recover(), "a preemption does not count"
-    trial.handle_error(ActorDiedError())
-    assert not trial.should_recover(), "one fault more than max_failures"
+@pytest.fixture
+def handed_on(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
+    """The errors that Tune's own controller is given."""
+    seen: list[Exception] = []
 
-    other = new_trial()
-    callback.on_step_begin(2, [trial, other])
-    other.handle_error(raised(TrainingError("loss must be finite")))
-    assert not other.should_recover()
+    def process(self: Any, trial: Trial, exception: Exception) -> None:
+        seen.append(exception)
+
+    monkeypatch.setattr(TuneController, "_process_trial_failure", process)
+    return seen
+
+
+def test_after_a_fault_a_trial_may_be_retried(handed_on: list[Exception]) -> None:
+    controller, trial = Untold(), Trial("raytl_trial", stub=True, max_failures=2)
+    controller._resetting_trials.add(trial)
+    controller._process_trial_failure(trial, ActorDiedError())  # it is pending
+    assert (trial.max_failures, controller.statuses) == (2, [Trial.RUNNING])
+    assert not controller._resetting_trials
+    assert len(handed_on) == 1
+
+
+def test_an_error_of_its_own_ends_a_trial(handed_on: list[Exception]) -> None:
+    controller, trial = Untold(), Trial("raytl_trial", stub=True, max_failures=2)
+    controller._process_trial_failure(trial, raised(TrainingError("loss must be finite")))
+    assert (trial.max_failures, controller.statuses) == (0, [])
+    assert len(handed_on) == 1
+
+
+def test_tune_uses_the_controller_only_while_it_is_told_to() -> None:
+    from ray.tune import tune
+
+    with surviving_faults():
+        assert tune.TuneController is FaultTolerantController
+    assert tune.TuneController is TuneController

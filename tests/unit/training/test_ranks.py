@@ -37,6 +37,9 @@ def cases() -> dict[str, Case]:
         found[f"{name}, uneven"] = (trial, {"batch_size": 7}, labels)
     tuned = {"recipe": "finetune", "frozen_depth": 0}
     found["batch statistics"] = ({**tuned, "source_model": "normed"}, {"batch_size": 7}, 10)
+    found["normalised mapper"] = (
+        {**tuned, "mapper": "mlp", "mapper.batch_norm": True}, {"batch_size": 7}, 10
+    )  # fmt: skip
     found["accumulated"] = ({"recipe": "dann"}, {"batch_size": 7, "accumulation_steps": 3}, 10)
     found["streaming, augmented"] = (
         tuned, {"feed": "streaming", "augment": {"flip": True, "crop": 1}}, 10
