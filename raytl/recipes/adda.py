@@ -27,7 +27,8 @@ class Adda(Recipe):
     `adversarial_lambda`. Head and classifier stay as the first stage left them, but for labelled
     target rows. Deviations: one optimiser and one learning-rate schedule for both stages; λ rises
     over the second stage by `lambda_schedule`, as a discriminator that knows nothing yet would
-    lead the encoder astray.
+    lead the encoder astray. Without `mapper.batch_norm` nothing holds the target features at the
+    source's scale, and the encoder collapses (docs/benchmarks.md has the figures).
     """
 
     name = "adda"
