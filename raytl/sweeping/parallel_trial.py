@@ -131,14 +131,18 @@ class Attempt:
                 return item
             elif isinstance(item, Exception):
                 raise item
+            else:  # they ended without a report: the checkpoint was the last epoch's
+                return None
         return None
 
     def _fit(self) -> None:
+        error: Exception | None = None
         try:
             self._trainer.fit()
-        except Exception as error:
-            with contextlib.suppress(ray.exceptions.RayError):  # stopped: nobody listens any more
-                self.queue.put(error)
+        except Exception as raised:
+            error = raised
+        with contextlib.suppress(ray.exceptions.RayError):  # stopped: nobody listens any more
+            self.queue.put(error)
 
     def _report(self, item: Reported) -> None:
         theirs = item.checkpoint

@@ -61,3 +61,38 @@ def test_what_a_worker_raises_ends_the_trial_and_its_workers(
     with pytest.raises(TrainingError, match="finite"):
         play(script)
     assert script.stopped == 1
+
+
+class Items:
+    """A queue that holds what the workers' side put there."""
+
+    def __init__(self, *items: Any) -> None:
+        self.items = list(items)
+
+    def get(self) -> Any:
+        return self.items.pop(0)
+
+
+@pytest.fixture
+def attempt(monkeypatch: pytest.MonkeyPatch) -> parallel_trial.Attempt:
+    """An attempt of two epochs without workers."""
+    made: parallel_trial.Attempt = object.__new__(parallel_trial.Attempt)
+    monkeypatch.setattr(made, "_epochs", 2, raising=False)
+    monkeypatch.setattr(made, "_fit", lambda: None)
+    return made
+
+
+@pytest.mark.parametrize("end", [None, parallel_trial.OutOfMemory(4)])
+def test_workers_that_end_without_a_report_end_the_attempt(
+    attempt: parallel_trial.Attempt, end: Any
+) -> None:
+    queue: Any = Items(parallel_trial.Started("the controller"), end)
+    attempt.queue = queue
+    assert attempt.run() == end
+
+
+def test_what_ray_train_raises_is_raised(attempt: parallel_trial.Attempt) -> None:
+    queue: Any = Items(ValueError("no room"))
+    attempt.queue = queue
+    with pytest.raises(ValueError, match="no room"):
+        attempt.run()
