@@ -9,7 +9,7 @@ from raytl.models.source_model import SourceSpec, describe_source_model
 from raytl.recipes import RECIPES
 from raytl.search_space import SearchSpace, check_callable_space
 from raytl.sweeping.controls import control_trials
-from raytl.training.splits import source_rows, target_rows
+from raytl.training.splits import redrawable, source_rows, target_rows
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,12 @@ def _open(place: str, domain: DomainConfig) -> Dataset:
 def _check_splits(study: Study, target: Dataset, source: Dataset | None) -> None:
     domain = study.target_domain
     target.split(domain.splits.test)
-    if domain.splits.test in (domain.splits.train, domain.splits.validation):
-        raise ConfigError(
-            f"target_domain.splits: the test split must be no other's, got test="
-            f"'{domain.splits.test}' for two parts; name another split"
-        )
     target_rows(domain, target, study.search.seed)
+    if study.confirm.redraw is True and not redrawable(domain, target):
+        raise ConfigError(
+            "confirm.redraw: true needs `labels: N` and more than N training rows of every class, "
+            f"so that seeds can draw others, but labels is {domain.labels}; use auto"
+        )
     if study.source_domain is not None and source is not None:
         source_rows(study.source_domain, source, study.search.seed)
 
