@@ -226,10 +226,10 @@ def _finish(result: Any, again: str) -> None:
         out_console.print(oracle.sentence, highlight=False, soft_wrap=True)
     verdict, recommended = result.confirmation.verdict, result.confirmation.recommended
     out_console.print(f"\n{verdict.sentence}", style="bold", highlight=False, soft_wrap=True)
-    if verdict.against_plain is not None:
-        out_console.print(verdict.against_plain, highlight=False, soft_wrap=True)
+    for sentence in [*verdict.against_plain, *verdict.remarks]:
+        out_console.print(sentence, markup=False, highlight=False, soft_wrap=True)
     if recommended is not None:
-        exported = f"exported:    {result.run / 'best'} ({recommended.name})"
+        exported = f"exported:    {result.run / 'best'} ({recommended})"
         out_console.print(f"\n{exported}", soft_wrap=True, highlight=False)
     out_console.print(f"report:      {result.run / 'report.html'}", soft_wrap=True, highlight=False)
     out_console.print(f"tensorboard --logdir {result.run}", soft_wrap=True, highlight=False)
@@ -258,6 +258,18 @@ def doctor(
 def report(run: Path) -> None:
     """Write a run's report.html again."""
     out_console.print(str(verbs.report(run)), soft_wrap=True, highlight=False)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder that has been confirmed.")],
+    candidate: Annotated[str, typer.Argument(help="A confirmed one, such as 'scratch control'.")],
+    out: Annotated[Path, typer.Argument(help="Folder of the new source model.")],
+    force: Force = False,
+) -> None:
+    """Take another confirmed candidate than the one in best/, as a source model."""
+    verbs.export(run, candidate, out, force=force)
+    out_console.print(f"{out}: {candidate}", soft_wrap=True, markup=False, highlight=False)
 
 
 @app.command()

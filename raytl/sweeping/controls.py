@@ -5,6 +5,7 @@ is tried at several learning rates spread over the range that the study searches
 epochs and seed as every trial; the best by the study's own objective is confirmed.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from raytl.config import CONTROLS, ControlName, Study, TrialConfig
@@ -60,3 +61,8 @@ def _learning_rates(study: Study, space: SearchSpace, base: dict[str, Any]) -> l
     if distribution is None:
         return [base["optimizer.lr"]]
     return list(dict.fromkeys(quantiles(distribution, study.search.control_tries)))
+
+
+def lower_tries(tries: Sequence[TrialConfig]) -> list[TrialConfig]:
+    """Return the tries of a control that all failed at a tenth of their learning rates."""
+    return [trial.replace(optimizer__lr=trial.optimizer.lr / 10) for trial in tries]

@@ -22,6 +22,12 @@ class Checked:
     source: Dataset | None
     source_models: dict[str, SourceSpec]
 
+    @property
+    def redraws(self) -> bool:
+        """Whether each seed of the confirmation draws labelled rows of its own."""
+        wanted = self.study.confirm.redraw
+        return wanted is not False and redrawable(self.study.target_domain, self.target)
+
 
 def preflight(study: Study) -> Checked:
     """Check the whole study against its data and source models.

@@ -74,9 +74,13 @@ def test_each_mistake_has_its_place(
 
 def test_splits_that_are_one(domains: tuple[Path, Path]) -> None:
     study = base(domains)
-    study["target_domain"] = study["target_domain"] | {"splits": {"test": "train"}}
-    with pytest.raises(RaytlError, match="the test split must be no other's"):
-        preflight(Study.model_validate(study))
+    for splits in ({"test": "train"}, {"validation": "train"}, {"validation": "test"}):
+        study["target_domain"] = study["target_domain"] | {"splits": splits}
+        with pytest.raises(ValueError, match="each part must be another split"):
+            Study.model_validate(study)
+    source = study["source_domain"] | {"splits": {"validation": "train"}}
+    with pytest.raises(ValueError, match="each part must be another split"):
+        Study.model_validate(study | {"source_domain": source})
     study["target_domain"] = study["target_domain"] | {"splits": {"train": "trian"}}
     with pytest.raises(RaytlError, match="did you mean 'train'"):
         preflight(Study.model_validate(study))
