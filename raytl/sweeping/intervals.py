@@ -1,0 +1,223 @@
+"""Paired differences of two models' test scores, with an interval over seeds and test rows.
+
+S seeds, N test rows, U units that are drawn together (groups of rows, or single rows), R draws.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+from scipy.special import stdtrit
+
+from raytl.sweeping.metrics import Floats, Ints, Metric
+
+DRAWS = 2000
+_CHUNK = 2**22  # weights drawn at a time
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """One run's predictions on the test rows; `group_N` numbers rows that belong together."""
+
+    id_N: np.ndarray
+    target_N: Ints
+    predicted_N: Ints
+    group_N: Ints | None = None
+
+
+class Difference(BaseModel):
+    """A paired difference of scores, positive where ours is better, with its interval.
+
+    `n` seeds, `rows` test rows in `units` that are drawn together. `seed_variance` is s²/n of the
+    differences by seed, `row_variance` the bootstrap variance, over test rows, of their mean;
+    `shared_variance` is what both hold: it falls with more seeds and with more rows.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    difference: float
+    interval: tuple[float, float]
+    level: float
+    n: int
+    rows: int
+    units: int
+    seed_variance: float
+    row_variance: float
+    shared_variance: float
+
+    @property
+    def half_width(self) -> float:
+        return (self.interval[1] - self.interval[0]) / 2
+
+    def at(self, level: float) -> "Difference":
+        """Return the same difference with its interval at another confidence level."""
+        seed_t, row_t = (stdtrit(n - 1, (1 + level) / 2) for n in (self.n, self.units))
+        half = math.sqrt(seed_t**2 * self.seed_variance + row_t**2 * self.row_variance)
+        interval = (self.difference - half, self.difference + half)
+        return self.model_copy(update={"interval": interval, "level": level})
+
+    def projected(self, n: int, rows: int) -> "Difference":
+        """Return what `n` seeds and `rows` test rows would give, were the estimates true."""
+        seeds_by, rows_by = self.n / n, self.rows / rows
+        shared = self.shared_variance
+        changes = {
+            "n": n,
+            "rows": rows,
+            "units": max(2, round(self.units / rows_by)),
+            "seed_variance": seeds_by * (max(self.seed_variance - shared, 0.0) + shared * rows_by),
+            "row_variance": rows_by * (max(self.row_variance - shared, 0.0) + shared * seeds_by),
+            "shared_variance": shared * seeds_by * rows_by,
+        }
+        return self.model_copy(update=changes).at(self.level)
+
+
+def paired_difference(
+    metric: Metric,
+    ours: Sequence[Predictions],
+    theirs: Sequence[Predictions],
+    level: float,
+    seed: int = 0,
+) -> Difference:
+    """Return the mean over seeds of ours - theirs (turned where less is better), its interval.
+
+    `ours[s]` and `theirs[s]` share a seed; all hold the same rows in the same order. The interval
+    covers the draw of seeds (initial weights, order of the data, labels where they are drawn
+    anew) and of test rows:
+
+        half² = t²(S - 1)·s²/S + t²(U - 1)·v
+
+    with s² the sample variance of the differences by seed and v the variance of their mean in a
+    paired bootstrap over units. Each part has its own quantile: the coverage of such a sum is
+    concave in the share of either part, so it is nowhere below what both ends have, where
+    Satterthwaite's single t falls short. Two discordant rows, one each way, are added for v, so
+    that it is never zero (Bonett and Price 2012, for two proportions). The part of the
+    variance that falls with seeds and rows alike is in s² and in v: the interval is wider for it,
+    not narrower. Needs two seeds and two units at least; `seed` is the bootstrap's.
+    """
+    assert len(ours) == len(theirs) >= 2, f"pairs of two seeds or more: {len(ours)}, {len(theirs)}"
+    _check_rows([*ours, *theirs])
+    seeds, rows = len(ours), len(ours[0].target_N)
+    difference_S = _differences(metric, ours, theirs, np.ones((1, rows)))[0]
+    unit_N = _units(ours[0])
+    mean_variance, variance_S = _row_variances(metric, ours, theirs, seed)
+    return Difference(
+        difference=float(difference_S.mean()),
+        interval=(math.nan, math.nan),
+        level=level,
+        n=seeds,
+        rows=rows,
+        units=int(unit_N.max()) + 1,
+        seed_variance=float(difference_S.var(ddof=1)) / seeds,
+        row_variance=mean_variance,
+        shared_variance=max(0.0, (float(variance_S.mean()) - mean_variance) / (seeds - 1)),
+    ).at(level)
+
+
+def _check_rows(runs: Sequence[Predictions]) -> None:
+    first = runs[0]
+    for run in runs:
+        assert np.array_equal(run.id_N, first.id_N), "runs must hold the same rows in one order"
+        assert np.array_equal(run.target_N, first.target_N), "runs must hold the same targets"
+        assert len(run.predicted_N) == len(first.target_N), "a prediction a row"
+
+
+def _units(run: Predictions) -> Ints:
+    if run.group_N is None:
+        return np.arange(len(run.target_N))
+    return np.unique(run.group_N, return_inverse=True)[1]
+
+
+def _differences(
+    metric: Metric, ours: Sequence[Predictions], theirs: Sequence[Predictions], weights_RN: Floats
+) -> Floats:
+    """Return (R, S) differences by weighting and seed, positive where ours is better."""
+
+    def scores(runs: Sequence[Predictions]) -> Floats:
+        scored = [metric.score(run.target_N, run.predicted_N, weights_RN) for run in runs]
+        return np.stack(scored, axis=1)
+
+    return metric.sign * (scores(ours) - scores(theirs))
+
+
+def _with_discordant_rows(
+    ours: Sequence[Predictions], theirs: Sequence[Predictions]
+) -> tuple[list[Predictions], list[Predictions]]:
+    """Add two rows, units of their own: one that ours has right and theirs wrong in every seed,
+    and one the other way. Their class is the one with fewest rows, which moves a mean over classes
+    most; the wrong answer is the largest other class."""
+    classes, counts = np.unique(ours[0].target_N, return_counts=True)
+    right = classes[counts.argmin()]
+    others = counts * (classes != right)
+    wrong = classes[others.argmax()] if others.any() else right + 1
+    unit_N = _units(ours[0])
+    unit_N = np.append(unit_N, unit_N.max() + np.array([1, 2]))
+
+    def extended(run: Predictions, answers: list[int]) -> Predictions:
+        return Predictions(
+            np.arange(len(unit_N)),
+            np.append(run.target_N, [right, right]),
+            np.append(run.predicted_N, answers),
+            unit_N,
+        )
+
+    return (
+        [extended(run, [right, wrong]) for run in ours],
+        [extended(run, [wrong, right]) for run in theirs],
+    )
+
+
+def _row_variances(
+    metric: Metric, ours: Sequence[Predictions], theirs: Sequence[Predictions], seed: int
+) -> tuple[float, Floats]:
+    """Return the variance over test rows of the mean difference, and of each seed's alone (S,)."""
+    ours, theirs = _with_discordant_rows(ours, theirs)
+    unit_N = _units(ours[0])
+    units = int(unit_N.max()) + 1
+    exact = metric.row_score is not None
+    moments = _exact_variances if exact else partial(_bootstrap_variances, seed=seed)
+    mean_variance, variance_S = moments(metric, ours, theirs, unit_N)
+    unbiased = units / (units - 1)
+    return unbiased * mean_variance, unbiased * variance_S
+
+
+def _exact_variances(
+    metric: Metric, ours: Sequence[Predictions], theirs: Sequence[Predictions], unit_N: Ints
+) -> tuple[float, Floats]:
+    """The bootstrap's variance without its draws, for a mean of row scores: the sum over units of
+    their squared deviations over N². Exact for units of one size, to first order otherwise."""
+    assert metric.row_score is not None
+    score = metric.row_score
+    difference_SN = np.stack(
+        [
+            score(a.target_N, a.predicted_N) - score(b.target_N, b.predicted_N)
+            for a, b in zip(ours, theirs, strict=True)
+        ]
+    )
+    deviation_SN = difference_SN - difference_SN.mean(axis=1, keepdims=True)
+    unit_SU = np.stack([np.bincount(unit_N, row_N) for row_N in deviation_SN])
+    rows = len(unit_N)
+    mean_variance = float((unit_SU.mean(axis=0) ** 2).sum()) / rows**2
+    return mean_variance, (unit_SU**2).sum(axis=1) / rows**2
+
+
+def _bootstrap_variances(
+    metric: Metric,
+    ours: Sequence[Predictions],
+    theirs: Sequence[Predictions],
+    unit_N: Ints,
+    seed: int,
+) -> tuple[float, Floats]:
+    generator = np.random.default_rng(seed)
+    units = int(unit_N.max()) + 1
+    chunk = max(1, _CHUNK // len(unit_N))
+    parts = []
+    for start in range(0, DRAWS, chunk):
+        draws = min(chunk, DRAWS - start)
+        count_RU = generator.multinomial(units, np.full(units, 1 / units), size=draws)
+        weights_RN = count_RU[:, unit_N].astype(np.float64)
+        parts.append(_differences(metric, ours, theirs, weights_RN))
+    difference_RS = np.concatenate(parts)
+    return float(difference_RS.mean(axis=1).var()), difference_RS.var(axis=0)
