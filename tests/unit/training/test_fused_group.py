@@ -1,6 +1,7 @@
 """Trials that train together report what each would report alone."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,12 +118,12 @@ def test_only_the_member_that_diverges_fails(study: Study, tmp_path: Path) -> No
 
 def test_a_group_that_cannot_be_fused_trains_alone(study: Study, tmp_path: Path) -> None:
     members = [
-        (trial.replace(frozen_depth="50%", optimizer__transferred_lr_scale=1.0), seed)
-        for trial, seed in MEMBERS
+        replace(of, trial=of.trial.replace(frozen_depth="50%", optimizer__transferred_lr_scale=1.0))
+        for of in MEMBERS
     ]
     reports = Reports(tmp_path / "0")
     run_fused_trial(study, members, 0, "g-alone", reports)
     own = Reports(tmp_path / "own")
-    run_trial(study, *members[0], own)
+    run_trial(study, members[0].trial, members[0].seed, own)
     assert reports.results == own.results
     assert not group_folder("g-alone").exists()
