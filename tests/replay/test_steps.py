@@ -36,12 +36,20 @@ LAMBDA = 2 / (1 + math.exp(-10 * PROGRESS)) - 1
 Objectives = tuple[dict[str, Tensor], Tensor, Tensor]
 
 
-def build(depth: int = 1, width: int = 4, seed: int = 0) -> TransferModel:
+def build(
+    depth: int = 1, width: int = 4, seed: int = 0, head: HeadConfig | None = None
+) -> TransferModel:
     torch.manual_seed(seed)
     backbone = build_backbone("small_cnn", SHAPE, width=width)
     mapper = build_mapper(MapperConfig(name="linear", out=WIDTH), backbone.feature_dim)
-    head = build_head(HeadConfig(), WIDTH, CLASSES)
-    return TransferModel(backbone, mapper, head, range(depth), True)
+    return TransferModel(
+        backbone, mapper, build_head(head or HeadConfig(), WIDTH, CLASSES), range(depth), True
+    )
+
+
+def build_teacher() -> TransferModel:
+    """With batch norm and dropout, in train mode as any new module."""
+    return build(0, width=3, seed=9, head=HeadConfig(name="mlp", dropout=0.5))
 
 
 def stream(rows: int, seed: int, labelled: bool = True) -> Batch:
@@ -60,7 +68,7 @@ STREAMS = {
 
 def make(name: str, model: TransferModel, **flat: Any) -> Recipe:
     trial = TrialConfig.from_flat({"source_model": "m", "recipe": name} | flat)
-    teacher = build(0, width=3, seed=9).requires_grad_(False)
+    teacher = build_teacher()
     torch.manual_seed(4)
     context = Context(
         trial=trial,
@@ -210,7 +218,7 @@ def joint(model: TransferModel, recipe: Any) -> Objectives:
 
 def distillation(model: TransferModel, recipe: Any) -> Objectives:
     out = Forward(model, ["target", "labelled"])
-    taught = recipe.teacher.network(STREAMS["target"].x).logits.detach()
+    taught = build_teacher().eval()(STREAMS["target"].x).logits.detach()
     p, log_q = (taught / 4).softmax(1), F.log_softmax(out.logits["target"] / 4, 1)
     soft = 16 * (p * (p.log() - log_q)).sum(1).mean()
     total = out.task() + 0.5 * soft
@@ -220,7 +228,7 @@ def distillation(model: TransferModel, recipe: Any) -> Objectives:
 def relational_distillation(model: TransferModel, recipe: Any) -> Objectives:
     out = Forward(model, ["target", "labelled"])
     ours = out.f["target"]
-    theirs = recipe.teacher.network(STREAMS["target"].x).features.detach()
+    theirs = build_teacher().eval()(STREAMS["target"].x).features.detach()
 
     def huber(gap: Tensor) -> Tensor:
         return torch.where(gap.abs() < 1, 0.5 * gap**2, gap.abs() - 0.5)
@@ -450,6 +458,23 @@ def test_teachers_that_do_not_fit() -> None:
     teacher = Teacher(build(0), None, lambda x: x)
     with pytest.raises(ConfigError, match="m has no head; use relational_distillation"):
         RECIPES["distillation"](Context(trial, model, CLASSES, teacher=teacher))
+
+
+@pytest.mark.parametrize("name", ["distillation", "relational_distillation"])
+def test_a_teacher_stays_as_it_is(name: str) -> None:
+    model = build()
+    recipe: Any = make(name, model)
+    start = copy.deepcopy(recipe.teacher.network.state_dict())
+    for _ in range(2):
+        model.train()
+        recipe.train()
+        recipe.losses(model, batch_for(recipe), 0.0)
+    teacher = recipe.teacher.network
+    assert all(torch.equal(value, start[key]) for key, value in teacher.state_dict().items())
+    assert not any(module.training for module in teacher.modules())
+    assert not any(p.requires_grad for p in teacher.parameters())
+    batch = STREAMS["target"]
+    assert torch.equal(recipe.teacher(batch).logits, recipe.teacher(batch).logits)
 
 
 def test_adversary_gradient_is_reversed_and_not_zero() -> None:
