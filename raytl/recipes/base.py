@@ -53,7 +53,9 @@ class Context:
     num_classes: int
     num_source_classes: int | None = None
     teacher: Teacher | None = None
-    max_ids: Mapping[str, int] | None = None  # dataset ("source", "target") → largest row id
+    source_rows: int | None = None  # of the source domain, that the trial learns from
+    # domain ("source", "target") → its dataset's row ids are below that
+    id_bounds: Mapping[str, int] | None = None
 
 
 class Recipe(nn.Module, ABC):

@@ -26,10 +26,12 @@ from raytl.models.transfer_model import TransferModel
 from raytl.recipes import RECIPES, Context, Recipe, Teacher
 from raytl.recipes.adversarial import ganin_factor
 from raytl.recipes.dan import KERNELS
+from raytl.recipes.mdd import disparity
 from raytl.recipes.tradaboost import ROUNDS
 
 SHAPE, CLASSES, WIDTH = (1, 8, 8), 3, 5
 SOURCE, TARGET, LABELLED = 6, 5, 4
+SOURCE_ROWS = 40  # of which a batch has 6
 PROGRESS = 0.3
 LAMBDA = 2 / (1 + math.exp(-10 * PROGRESS)) - 1
 
@@ -76,7 +78,8 @@ def make(name: str, model: TransferModel, **flat: Any) -> Recipe:
         num_classes=CLASSES,
         num_source_classes=CLASSES,
         teacher=Teacher(teacher, CLASSES, lambda x: x),
-        max_ids={"source": SOURCE, "target": LABELLED},
+        source_rows=SOURCE_ROWS,
+        id_bounds={"source": SOURCE, "target": LABELLED},
     )
     return RECIPES[name](context)
 
@@ -130,12 +133,12 @@ def cdan(model: TransferModel, recipe: Any) -> Objectives:
     out = Forward(model, ["source", "target", "labelled"])
     g = {n: out.logits[n].softmax(1).detach() for n in ("source", "target")}
     joined = {n: torch.einsum("bk,bd->bkd", g[n], out.z[n]).reshape(len(g[n]), -1) for n in g}
-    parts = []
+    weights, losses = [], []
     for truth, n in enumerate(("source", "target")):
-        losses = bce(recipe.discriminator(joined[n]), float(truth))
-        weight = 1 + torch.exp((g[n] * g[n].log()).sum(1))
-        parts.append((weight * losses).sum() / weight.sum())
-    d = (parts[0] + parts[1]) / 2
+        losses.append(bce(recipe.discriminator(joined[n]), float(truth)))
+        weights.append(1 + torch.exp((g[n] * g[n].log()).sum(1)))
+    weight = torch.cat(weights)
+    d = (weight * torch.cat(losses)).sum() / weight.sum()
     return {"task": out.task(), "domain": d}, out.task() - LAMBDA * d, d
 
 
@@ -370,13 +373,30 @@ def test_tradaboost_fades_what_contradicts() -> None:
     y = STREAMS["source"].y
     assert y is not None
     error = 1 - out.logits["source"].softmax(1)[torch.arange(SOURCE), y]
-    log_beta = -math.log(1 + math.sqrt(2 * math.log(SOURCE + 1) / ROUNDS))
+    log_beta = -math.log(1 + math.sqrt(2 * math.log(SOURCE_ROWS) / ROUNDS))
     assert torch.allclose(recipe.source_log_weights_N[:SOURCE], log_beta * error, atol=1e-4)
     assert (recipe.target_log_weights_N[:LABELLED] > 0).all()
     recipe.eval()
     before = recipe.source_log_weights_N.clone()
     recipe.losses(model, batch_for(recipe), 0.0)
     assert torch.equal(before, recipe.source_log_weights_N)
+
+
+def test_mdd_pulls_where_the_adversary_is_certain() -> None:
+    scores = torch.tensor([[30.0, 0.0, -1.0], [200.0, 0.0, 5.0], [0.3, 1.0, -2.0]])
+    y = torch.zeros(3, dtype=torch.long)
+    exact = scores.double()
+    others = exact[:, 1:].logsumexp(1) - exact.logsumexp(1)  # log(1 - p_0)
+    target = scores.clone().requires_grad_()
+    loss = disparity(torch.zeros(1, 3), target, y[:1], y, margin=1.0)
+    assert loss.item() == pytest.approx(math.log(3) - others.mean().item(), rel=1e-6)
+    loss.backward()
+    assert target.grad is not None
+    p = exact.softmax(1)
+    expected = p.clone()  # of -log(1 - p_0): p_0 at class 0, p_k - p_k / (1 - p_0) at the others
+    expected[:, 1:] -= exact[:, 1:].softmax(1)
+    torch.testing.assert_close(target.grad.double(), expected / 3, rtol=1e-5, atol=1e-6)
+    assert target.grad[:2].abs().amax(1).tolist() == pytest.approx([1 / 3, 1 / 3], rel=1e-5)
 
 
 def test_lambda_schedules() -> None:
