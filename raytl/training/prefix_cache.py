@@ -62,9 +62,9 @@ def stored_features(
     """Return the features of a whole split, seen through `view` if there is one, computing and
     storing them where they are not yet.
 
-    They are computed from those of a shorter prefix where these are stored in full. An entry that is not
-    what was written is computed again. Entries that save the fewest seconds per byte go first where
-    the cache would grow beyond `budget` bytes.
+    They are computed from those of a shorter prefix where these are stored in float32. An entry
+    that is not what was written is computed again. Entries that save the fewest seconds per byte go
+    first where the cache would grow beyond `budget` bytes.
     """
     part, entry = dataset.split(split), cache_folder() / prefix.key(dataset, split, view=view)
     rows: RowSource = part if view is None else view.of(part)
