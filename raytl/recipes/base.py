@@ -26,11 +26,15 @@ Outputs = dict[str, TransferOutput]
 
 @dataclass
 class Teacher:
-    """A fixed network that comments on the student's inputs."""
+    """A network that comments on the student's inputs; frozen and in eval mode from here on, as
+    nobody puts it in another: batch-norm statistics stay as they are and dropout is off."""
 
     network: TransferModel
     num_classes: int | None  # None: it has no head
     convert: Callable[[Tensor], Tensor]  # the student's normalised images → the teacher's
+
+    def __post_init__(self) -> None:
+        self.network.requires_grad_(False).eval()
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> TransferOutput:
@@ -49,7 +53,9 @@ class Context:
     num_classes: int
     num_source_classes: int | None = None
     teacher: Teacher | None = None
-    max_ids: Mapping[str, int] | None = None  # dataset ("source", "target") → largest row id
+    source_rows: int | None = None  # of the source domain, that the trial learns from
+    # domain ("source", "target") → its dataset's row ids are below that
+    id_bounds: Mapping[str, int] | None = None
 
 
 class Recipe(nn.Module, ABC):

@@ -62,9 +62,9 @@ def stored_features(
     """Return the features of a whole split, seen through `view` if there is one, computing and
     storing them where they are not yet.
 
-    They are computed from those of a shorter prefix where these are stored. An entry that is not
-    what was written is computed again. Entries that save the fewest seconds per byte go first where
-    the cache would grow beyond `budget` bytes.
+    They are computed from those of a shorter prefix where these are stored in float32. An entry
+    that is not what was written is computed again. Entries that save the fewest seconds per byte go
+    first where the cache would grow beyond `budget` bytes.
     """
     part, entry = dataset.split(split), cache_folder() / prefix.key(dataset, split, view=view)
     rows: RowSource = part if view is None else view.of(part)
@@ -124,8 +124,13 @@ def _draft(entry: Path, prefix: Prefix, part: RowSource, budget: int) -> Draft |
 def _source(
     prefix: Prefix, dataset: Dataset, split: str, part: RowSource, view: View | None
 ) -> Callable[[range], np.ndarray]:
-    """Return what computes rows: from the longest shorter prefix that is stored, or from images."""
-    for depth in range(prefix.depth - 1, 0, -1):
+    """Return what computes rows: from the longest shorter prefix that is stored, or from images.
+
+    Only float32 is stored in full: what is computed from rounded features would depend on what
+    happens to be there.
+    """
+    shorter = range(prefix.depth - 1, 0, -1) if prefix.dtype == "float32" else ()
+    for depth in shorter:
         entry = cache_folder() / prefix.key(dataset, split, depth, view)
         if is_whole(entry):
             stored = np.load(entry / "features.npy", mmap_mode="r")

@@ -17,7 +17,6 @@ from raytl.data.feed import Feed, chosen_kind, make_feed
 from raytl.data.predictions import FILE_NAME as PREDICTIONS
 from raytl.data.predictions import Predictions
 from raytl.data.resident import ResidentFeed
-from raytl.data.transforms import InputTransform
 from raytl.models.mappers import Matrix
 from raytl.models.sync_batch_norm import synchronise_batch_norm
 from raytl.ranks import agreed, own_share
@@ -215,8 +214,8 @@ def _reusing_prefix(
     study: Study, parts: TrialParts, device: torch.device
 ) -> tuple[TrialParts, MakeFeed]:
     """Return the parts and what makes their feeds: of prefix features where those pay."""
-    assert isinstance(parts.transform, InputTransform)
-    prefix = Prefix(parts.model, parts.transform, device, study.train.prefix_dtype)
+    spec = parts.source_model.spec
+    prefix = Prefix(parts.model, spec, device, study.train.prefix_dtype)
     splits = _splits(study)
     if parts.recipe.uses_student or not _pays(study, prefix, splits):
         return parts, make_feed

@@ -1,5 +1,6 @@
 """A trial in a plain process: determinism, label regimes, resuming, losses that are not finite."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from raytl.data.dataset import Dataset
 from raytl.data.schema import ImageColumn
 from raytl.data.writer import write_dataset
 from raytl.errors import CorruptError, DataError, TrainingError
+from raytl.recipes.tradaboost import ROUNDS
+from raytl.training.building import build_trial
 from raytl.training.checkpoint import FILE_NAME
 from raytl.training.splits import count_labelled, redrawable, target_rows
 from raytl.training.trial import run_trial, training_feeds
@@ -197,3 +200,18 @@ def test_source_validators_have_their_rows_whatever_the_recipe_reads(
     assert set(feeds) == {"target"}
     assert source_validation is not None
     assert training_feeds(tiny_study(), trial, seed=0)[2] is None  # judged by target labels
+
+
+@pytest.mark.parametrize(
+    ("splits", "rows"),
+    [({}, 64), ({"validation": "test"}, 80)],  # of 80, a fifth is held out
+)
+def test_tradaboost_counts_the_source_rows_that_it_learns_from(
+    tiny_study: MakeStudy, domains: tuple[Path, Path], splits: dict[str, Any], rows: int
+) -> None:
+    study = tiny_study(source_domain={"dataset": domains[0], "splits": splits})
+    recipe: Any = build_trial(study, dann(recipe="tradaboost"), 0).recipe
+    beta = 1 / (1 + math.sqrt(2 * math.log(rows) / ROUNDS))
+    assert recipe.log_beta == pytest.approx(math.log(beta))
+    ids = Dataset.open(domains[0]).split("test").ids()
+    assert ids.max() == len(recipe.source_log_weights_N) - 1 == 119
