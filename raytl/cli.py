@@ -110,6 +110,8 @@ def shard(
         log_console.print(f"skipped {name}", markup=False, highlight=False, soft_wrap=True)
     if len(result.skipped) > 5:
         log_console.print(f"… and {len(result.skipped) - 5} more skipped")
+    for note in result.notes:
+        log_console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     counts = ", ".join(f"{name} {part.rows}" for name, part in result.info.splits.items())
     out_console.print(f"{paths[-1]}: {counts} rows in {result.seconds:.1f} s", highlight=False)
 
@@ -136,6 +138,8 @@ def _splits(pairs: list[str] | None) -> dict[str, tuple[str, str]] | None:
         images, comma, labels = keys.partition(",")
         if not (equals and comma):
             raise ConfigError(f"--split {pair}: expected NAME=IMAGES,LABELS, e.g. train=X,y")
+        if name in splits:
+            raise ConfigError(f"--split {pair}: split '{name}' is given twice; give it once")
         splits[name] = (images, labels)
     return splits
 

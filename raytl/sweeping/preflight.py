@@ -58,6 +58,7 @@ def _open(place: str, domain: DomainConfig) -> Dataset:
         for split in (domain.splits.train, domain.splits.validation):
             if split is not None:
                 dataset.split(split)
+        dataset.ensure_verified()
     except RaytlError as error:
         raise type(error)(f"{place}.dataset: {error}") from None
     return dataset
