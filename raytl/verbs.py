@@ -18,7 +18,7 @@ from raytl.folders import rooted
 
 if TYPE_CHECKING:
     from raytl.data.shard import ShardReport
-    from raytl.models.source_model import SourceSpec
+    from raytl.models.source_spec import SourceSpec
     from raytl.sweeping.doctor import Finding
     from raytl.sweeping.ranking import Ranked
     from raytl.sweeping.study_run import StudyResult
@@ -122,11 +122,9 @@ def inspect(path: Path | str) -> dict[str, Any]:
 
         return {"kind": "dataset"} | describe(Dataset.open(path), verify=True)
     if (path / "source.json").exists():
-        from raytl.models.source_model import describe as describe_model
-        from raytl.models.source_model import verify_source_model
+        from raytl.models.source_model import inspect_source_model
 
-        verify_source_model(path)
-        return {"kind": "source model"} | describe_model(path) | {"verified": True}
+        return {"kind": "source model"} | inspect_source_model(path)
     if (path / "leaderboard.json").exists():
         return {"kind": "run"} | _describe_run(path)
     if (path / "study.yaml").exists():

@@ -14,7 +14,8 @@ from raytl.config import (
 )
 from raytl.data.dataset import Dataset
 from raytl.folders import refuse_existing
-from raytl.models.source_model import SourceSpec, save_source_model
+from raytl.models.source_model import save_source_model
+from raytl.models.source_spec import SourceSpec
 from raytl.seeds import seed_for
 from raytl.training.trial import run_trial
 
