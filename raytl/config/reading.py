@@ -1,7 +1,8 @@
 """A study file, read and checked: every message has the file, the line, the key and the law."""
 
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,17 @@ def check_study(
             texts.append(_place(path, loc, dict(lines or {})) + _message(item))
         more = f"\n… and {len(texts) - 3} more" if len(texts) > 3 else ""
         raise ConfigError("\n".join(texts[:3]) + more) from None
+
+
+@contextlib.contextmanager
+def checked_options(place: str) -> Iterator[None]:
+    """Raise ConfigError for the first option that a part of a study, built meanwhile, refuses."""
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{place}: {option}: {_message(first)}") from None
 
 
 def set_key(data: dict[str, Any], assignment: str) -> None:

@@ -6,7 +6,6 @@ name, or a local state dict, or a fresh network.
 
 import contextlib
 import copy
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,7 +30,10 @@ from raytl.models.source_spec import (
     WEIGHTS_FILE,
     SourceSpec,
     check_channels,
+    check_head,
     read_spec,
+    sha256_of,
+    verify_source_model,
 )
 from raytl.models.state_dicts import load_strictly
 from raytl.models.transfer_model import TransferModel
@@ -128,53 +130,43 @@ def save_source_model(
             save_file(tensors, folder / WEIGHTS_FILE)
         except SafetensorError as error:
             raise OSError(None, str(error)) from None
-        final = spec.model_copy(update={"weights_sha256": _sha256(folder / WEIGHTS_FILE)})
+        final = spec.model_copy(update={"weights_sha256": sha256_of(folder / WEIGHTS_FILE)})
         text = json.dumps(final.model_dump(mode="json"), indent=1)
         (folder / SPEC_FILE).write_text(text, encoding="utf-8")
     return final
 
 
-def verify_source_model(path: Path) -> SourceSpec:
-    """Compare the weights with their SHA-256; raises CorruptError where they differ."""
-    spec = read_spec(path)
-    file = path / WEIGHTS_FILE
-    if not file.is_file():
-        raise CorruptError(f"{file}: the weights are missing; copy or make the source model again")
-    found = _sha256(file)
-    if found != spec.weights_sha256:
-        raise CorruptError(
-            f"{file}: SHA-256 {found[:12]}… is not {str(spec.weights_sha256)[:12]}… as written; "
-            "copy or make the source model again"
-        )
-    return spec
+def open_source_model(path: Path) -> tuple[Backbone, SourceSpec]:
+    """Load a source model's folder and compare what it says of itself with what it holds.
 
-
-def inspect_source_model(path: Path) -> dict[str, Any]:
-    """Return what a source model's folder holds, ready for JSON, after comparing what it says of
-    itself with its weights. Raises ModelError where there is none, CorruptError where it is broken.
+    Raises ModelError where there is none, CorruptError where it is broken.
     """
     spec, tensors = verify_source_model(path), _read_weights(path)
-    if spec.mapper is not None and spec.head is not None and spec.classes is not None:
-        network: nn.Module = load_complete_model(path)[0]
-    else:
-        network = _stored_backbone(path, spec, tensors, seed=0)
     strange = [key for key in tensors if not key.startswith(("backbone.", "mapper.", "head."))]
     if strange:
         raise CorruptError(
             f"{path / WEIGHTS_FILE}: '{strange[0]}' belongs to no part of a source model; copy or "
             "make it again"
         )
+    if spec.complete:
+        return load_complete_model(path)[0].backbone, spec
+    return _stored_backbone(path, spec, tensors, seed=0), spec
+
+
+def inspect_source_model(path: Path) -> dict[str, Any]:
+    """Return what a source model's folder holds, ready for JSON; raises as `open_source_model`."""
+    backbone, spec = open_source_model(path)
     facts = spec.model_dump(mode="json", exclude_none=True)
-    count = sum(parameter.numel() for parameter in network.parameters())
-    return {"path": str(path)} | facts | {"parameters": count, "verified": True}
+    count = sum(parameter.numel() for parameter in backbone.parameters())
+    return {"path": str(path)} | facts | {"backbone_parameters": count, "verified": True}
 
 
 def load_complete_model(path: Path) -> tuple[TransferModel, SourceSpec]:
     """Load backbone, mapper and head. Raises ModelError where the folder has no head, CorruptError
     where it is broken."""
     spec, tensors = verify_source_model(path), _read_weights(path)
-    if spec.mapper is None or spec.head is None or spec.classes is None:
-        raise ModelError(f"{path}: has no head, so it cannot predict; use a run's best/")
+    check_head(spec, path)
+    assert spec.mapper is not None and spec.head is not None and spec.classes is not None
     backbone = _stored_backbone(path, spec, tensors, seed=0)
     with torch.random.fork_rng(devices=[]), _as_stored(path):
         mapper = build_mapper(spec.mapper, backbone.feature_dim)
@@ -249,7 +241,7 @@ def _spec(config: SourceModelConfig, backbone: Backbone) -> SourceSpec:
     channels = backbone.input_shape[0]
     half = Normalization(mean=(0.5,) * channels, std=(0.5,) * channels)
     usual = IMAGENET if config.weights is not None and channels == 3 else half
-    sha = _sha256(Path(str(config.weights))) if config.has_local_weights else config.weights
+    sha = sha256_of(Path(str(config.weights))) if config.has_local_weights else config.weights
     return SourceSpec(
         backbone=backbone.name,
         args=config.args,
@@ -280,8 +272,3 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,5 +1,6 @@
 """What `source.json` says of a source model. Reading it loads no torch."""
 
+import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,6 +36,11 @@ class SourceSpec(BaseModel):
     def _fits_channels(self) -> "SourceSpec":
         check_channels(self.normalization, self.input_shape[0])
         return self
+
+    @property
+    def complete(self) -> bool:
+        """Whether mapper and head are there too, so that it can predict."""
+        return None not in (self.mapper, self.head, self.classes)
 
     @property
     def score_text(self) -> str:
@@ -75,3 +81,30 @@ def read_spec(path: Path) -> SourceSpec:
             f"{file}: cannot be read: {str(error).splitlines()[0]}; copy or make the source model "
             "again"
         ) from None
+
+
+def check_head(spec: SourceSpec, path: Path) -> None:
+    """Raise ModelError where a source model cannot predict."""
+    if not spec.complete:
+        raise ModelError(f"{path}: has no head, so it cannot predict; use a run's best/")
+
+
+def verify_source_model(path: Path) -> SourceSpec:
+    """Compare the weights with their SHA-256; raises CorruptError where they differ."""
+    spec = read_spec(path)
+    file = path / WEIGHTS_FILE
+    if not file.is_file():
+        raise CorruptError(f"{file}: the weights are missing; copy or make the source model again")
+    found = sha256_of(file)
+    if found != spec.weights_sha256:
+        raise CorruptError(
+            f"{file}: SHA-256 {found[:12]}… is not {str(spec.weights_sha256)[:12]}… as written; "
+            "copy or make the source model again"
+        )
+    return spec
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,16 +12,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from raytl.errors import CorruptError, ModelError
+from raytl.models.weight_files import check_file
 
 NESTED = ("state_dict", "model", "model_state_dict")
-
-
-def check_file(path: Path) -> None:
-    """Raise ModelError where there is no file of weights. Reads nothing."""
-    if not path.exists():
-        raise ModelError(f"{path}: no such weights file")
-    if not path.is_file():
-        raise ModelError(f"{path}: is no file; give the .pth or .safetensors file itself")
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:

@@ -221,7 +221,7 @@ def saved(tmp_path: Path) -> Path:
 def test_a_source_model_that_is_not_what_it_says(
     saved: Path, change: dict[str, Any], message: str
 ) -> None:
-    assert raytl.inspect(saved)["parameters"] > 1000
+    assert raytl.inspect(saved)["backbone_parameters"] == 3868
     file = saved / "source.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
     text = told(CorruptError, lambda: raytl.inspect(saved))
