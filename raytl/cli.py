@@ -162,7 +162,10 @@ def pretrain(
     force: Force = False,
 ) -> None:
     """Train a source model from scratch on a labelled dataset."""
-    from raytl.config import OptimizerConfig
+    from raytl.config import OptimizerConfig, checked_options
+
+    with checked_options("pretrain"):
+        optimizer = OptimizerConfig(lr=lr)
 
     def show(metrics: dict[str, Any]) -> None:
         log_console.print(
@@ -173,7 +176,7 @@ def pretrain(
 
     spec = verbs.pretrain(
         dataset, backbone, out, epochs=epochs, batch_size=batch_size,
-        optimizer=OptimizerConfig(lr=lr), seed=seed, force=force, progress=show,
+        optimizer=optimizer, seed=seed, force=force, progress=show,
     )  # fmt: skip
     out_console.print(
         f"{out}: {backbone}, {spec.blocks} blocks, {spec.score_text}", highlight=False
@@ -189,9 +192,10 @@ def rank(
     ] = None,
 ) -> None:
     """Rank the study's source models on the labelled target rows, before any training."""
+    ranking = verbs.rank(study, overrides=set_, out=out)
     from raytl.reporting.terminal import ranking_table
 
-    out_console.print(ranking_table(verbs.rank(study, overrides=set_, out=out)))
+    out_console.print(ranking_table(ranking))
 
 
 @app.command()

@@ -29,6 +29,16 @@ def refuse_existing(out: Path, force: bool) -> None:
         raise UserError(f"{out}: exists already; remove it, give another folder or use --force")
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it. Raises UserError where the system refuses."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot make this folder: {error.strerror}; give another one"
+        ) from None
+
+
 @contextlib.contextmanager
 def new_folder(out: Path, force: bool = False) -> Iterator[Path]:
     """Yield a temporary neighbour of `out` that becomes `out` when the block ends well.

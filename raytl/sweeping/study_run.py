@@ -9,9 +9,10 @@ from pathlib import Path
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from raytl.config import Study, TrialConfig, dump_study, load_study
+from raytl.config import Study, TrialConfig, dump_study
 from raytl.errors import RaytlError, UserError
 from raytl.files import write_atomically
+from raytl.folders import make_folder
 from raytl.models.adapters import merge_adapters
 from raytl.models.source_model import save_source_model
 from raytl.seeds import seed_for
@@ -35,6 +36,7 @@ from raytl.sweeping.preflight import Checked, preflight
 from raytl.sweeping.progress import ProgressCallback
 from raytl.sweeping.resources import Plan, plan, wait_for_room
 from raytl.sweeping.rounds import standing
+from raytl.sweeping.run_folder import check_run_folder
 from raytl.sweeping.schedulers import build_scheduler
 from raytl.sweeping.searcher import StudySearch
 from raytl.sweeping.storage import RunStorage
@@ -74,12 +76,14 @@ def run_study(
         )
     check_run_folder(study, run, resume)
     checked = preflight(study)
+    for warning in checked.warnings:
+        _say(f"warning: {warning}")
     facts = environment(checked)
     with ray_session() as cluster:
         if cluster.grows:
             wait_for_room(study, cluster.nodes, cluster.request, _say)
         budget = plan(study, cluster.nodes(), grows=cluster.grows)
-        run.mkdir(parents=True, exist_ok=True)
+        make_folder(run)
         write_atomically(run / "study.yaml", dump_study(study))
         save_environment(facts, run)
         storage.push()
@@ -96,23 +100,6 @@ def run_study(
     if confirmation is not None and confirmation.recommended is not None:
         export(study, storage, confirmation, confirmation.recommended, run / "best", force=True)
     return StudyResult(run, leaderboard, confirmation)
-
-
-def check_run_folder(study: Study, run: Path, resume: bool) -> None:
-    """Refuse to overwrite a run, and to resume one that is not there or is another study's."""
-    if not resume:
-        if run.exists() and any(run.iterdir()):
-            raise UserError(
-                f"{run}: the run folder exists; go on with --resume, or give another --out"
-            )
-        return
-    if not (run / "study.yaml").exists():
-        raise UserError(f"{run}: nothing to resume here; leave out --resume to start the study")
-    if load_study(run / "study.yaml") != study:
-        raise UserError(
-            f"{run}: this run was started with another study ({run / 'study.yaml'} differs); "
-            "resume with the same file and --set, or give another --out"
-        )
 
 
 def _say(text: str) -> None:
