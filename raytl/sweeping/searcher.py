@@ -24,8 +24,6 @@ from raytl.sweeping.fusing import group_size, grouped
 from raytl.sweeping.objective import ObjectiveMetric
 from raytl.sweeping.selection import Outcome, best_controls, best_searched, outcome_of
 
-MOST_LOWERED = 2  # times that a control whose tries all failed is tried again
-
 
 def build_sampler(config: SearchConfig) -> optuna.samplers.BaseSampler:
     """Return Optuna's sampler. TPE is multivariate and grouped, as conditional spaces want."""
@@ -106,8 +104,7 @@ class StudySearch(Searcher):
         self._name, self._asked, self._groupings = uuid.uuid4().hex, 0, 0
         controls = control_trials(study, space)
         self._queue = [self._control(*control) for control in controls]
-        self._lowered: dict[str, int] = {}  # how often a control's tries were lowered
-        self._tries: dict[str, list[TrialConfig]] = {}  # the last ones of each control
+        self._tries: dict[str, list[TrialConfig]] = {}  # of each control
         for control, trial in controls:
             self._tries.setdefault(control, []).append(trial)
         self.num_searched = len(self._queue)
@@ -130,8 +127,8 @@ class StudySearch(Searcher):
     def most_trials(self) -> int:
         """How many trials there can be in all."""
         confirm = self._study.confirm
-        tries = len(CONTROLS) * self._study.search.control_tries * MOST_LOWERED
-        return self.num_searched + tries + (confirm.top + len(CONTROLS)) * confirm.seed_counts[1]
+        lower = len(CONTROLS) * self._study.search.control_tries
+        return self.num_searched + lower + (confirm.top + len(CONTROLS)) * confirm.seed_counts[1]
 
     def _control(self, name: str, trial: TrialConfig) -> dict[str, Any]:
         return self._suggestion(name, [], trial)
@@ -229,20 +226,16 @@ class StudySearch(Searcher):
             self._try_lower(config["control"])
 
     def _try_lower(self, control: str) -> None:
-        """Where every try of a control has failed, queue lower ones, MOST_LOWERED times."""
+        """Where every try of a control has failed, queue lower ones, if there are such."""
         waiting = [*self._running.values(), *self._queue]
         if any(config["control"] == control for config in waiting):
             return
         if any(outcome.control == control for outcome in self._outcomes):
             return
-        self._lowered[control] = self._lowered.get(control, 0) + 1
-        if self._lowered[control] > MOST_LOWERED:
-            return
-        self._tries[control] = lower_tries(self._tries[control])
-        self._queue = [
-            self._control(control, trial) for trial in self._tries[control]
-        ] + self._queue
-        self.num_searched += len(self._tries[control])
+        tries = lower_tries(self._study, self._tries[control])
+        self._tries[control] += tries
+        self._queue = [self._control(control, trial) for trial in tries] + self._queue
+        self.num_searched += len(tries)
 
     def save(self, checkpoint_path: str) -> None:
         with open(checkpoint_path, "wb") as file:

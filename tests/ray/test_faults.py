@@ -36,10 +36,12 @@ def test_a_failed_trial_does_not_end_the_study(tiny_study: MakeStudy, tmp_path: 
     rows = {row.config["optimizer.lr"]: row for row in result.leaderboard.trials if not row.control}
     failed = rows[1e30]
     assert (failed.status, rows[0.05].status) == ("failed", "completed")
-    assert failed.error is not None and failed.error.startswith("loss must be finite, but at step")
+    assert failed.error is not None and failed.error.startswith(
+        "loss and gradient must be finite, but at step"
+    )
     assert failed.log is not None and Path(failed.log).exists()
     assert result.confirmation is not None
-    assert "loss must be finite" in (tmp_path / "run" / "report.html").read_text()
+    assert "loss and gradient must be finite" in (tmp_path / "run" / "report.html").read_text()
 
 
 @pytest.mark.usefixtures("ray_cluster")

@@ -115,7 +115,9 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(
 
     models: list[Any] = []
     monkeypatch.setattr(Finetune, "losses", losses)
-    with pytest.raises(TrainingError, match=r"at step 4 of 9 got task=nan; stopped before the"):
+    with pytest.raises(
+        TrainingError, match=r"at step 4 of 9 got task=nan, gradient_norm=nan; stopped"
+    ):
         run(tiny_study(train=BUDGET), dann(recipe="finetune"))
     parameters = dict(models[-1].named_parameters())
     assert all(torch.equal(value, seen[-1][key]) for key, value in parameters.items())
