@@ -11,7 +11,7 @@ import raytl
 from raytl.config import Study
 from raytl.errors import UserError
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
+pytestmark = pytest.mark.ray
 
 
 @pytest.mark.usefixtures("ray_cluster")
