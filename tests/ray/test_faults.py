@@ -22,7 +22,7 @@ from raytl.errors import RaytlError
 
 MakeStudy = Callable[..., Study]
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
+pytestmark = pytest.mark.ray
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -91,6 +91,7 @@ def outcome(run: Path) -> list[dict[str, Any]]:
     return board
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_cluster")
 @pytest.mark.parametrize("fuse", ["off", 2])
 def test_lost_actors_change_nothing(tiny_study: MakeStudy, tmp_path: Path, fuse: Any) -> None:
@@ -132,6 +133,7 @@ def epochs_reported(run: Path) -> int:
     return sum(len(file.read_text().splitlines()) for file in run.glob("*/result.json"))
 
 
+@pytest.mark.slow
 def test_ctrl_c_and_a_kill_lose_no_trial(tiny_study: MakeStudy, tmp_path: Path) -> None:
     study: Study = tiny_study(
         space={"optimizer.lr": {"choice": [0.01, 0.04]}},

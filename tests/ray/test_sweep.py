@@ -13,7 +13,7 @@ from raytl.data.predictions import Predictions
 from raytl.errors import UserError
 from raytl.sweeping.confirmation import Confirmation
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
+pytestmark = pytest.mark.ray
 
 
 @pytest.mark.usefixtures("ray_cluster")
