@@ -131,11 +131,11 @@ def test_what_is_hardly_meant_is_warned_of(domains: tuple[Path, Path]) -> None:
     assert batch.startswith("train.batch_size: a batch of 100,000 is larger than the 76 rows")
     (hours,) = warnings(epochs=1_000_000_000)
     # 32 trials and 2 controls, 2 steps an epoch
-    assert "34 trials and controls come to 68,000,000,000 steps of 64 rows, about" in hours
+    assert "38 trials and controls come to 76,000,000,000 steps of 64 rows, about" in hours
     assert "hours one after another on this machine" in hours
     gpu = {"train": {"epochs": 10**9}, "resources": {"gpus_per_worker": 1}}
     (steps,) = preflight(Study.model_validate(base(domains) | gpu)).warnings
-    assert "68,000,000,000 steps of 64 rows, not counting confirmation" in steps
+    assert "76,000,000,000 steps of 64 rows, not counting confirmation" in steps
 
 
 def test_splits_that_are_one(domains: tuple[Path, Path]) -> None:

@@ -36,7 +36,7 @@ def cases() -> dict[str, Case]:
         found[name] = (trial, {}, "none" if name in UNLABELLED else 10)
     for name in BETWEEN_ROWS:
         trial, _, labels = found[name]
-        found[f"{name}, uneven"] = (trial, {"batch_size": 7}, labels)
+        found[f"{name}, uneven"] = (trial, {"batch_size": 9}, labels)
     tuned = {"recipe": "finetune", "frozen_depth": 0}
     found["batch statistics"] = ({**tuned, "source_model": "normed"}, {"batch_size": 7}, 10)
     found["normalised mapper"] = (
