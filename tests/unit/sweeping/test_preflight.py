@@ -130,7 +130,7 @@ def test_what_is_hardly_meant_is_warned_of(domains: tuple[Path, Path]) -> None:
     (batch,) = warnings(batch_size=100_000)
     assert batch.startswith("train.batch_size: a batch of 100,000 is larger than the 76 rows")
     (hours,) = warnings(epochs=1_000_000_000)
-    # 32 trials and 2 controls, 2 steps an epoch
+    # 32 trials and three tries of two controls, 2 steps an epoch
     assert "38 trials and controls come to 76,000,000,000 steps of 64 rows, about" in hours
     assert "hours one after another on this machine" in hours
     gpu = {"train": {"epochs": 10**9}, "resources": {"gpus_per_worker": 1}}
