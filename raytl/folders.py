@@ -16,10 +16,27 @@ def rooted(path: Path | str) -> Path:
     return Path(os.environ.get("RAYTL_ROOT", "")).absolute() / path
 
 
+def cache_folder() -> Path:
+    """Return the folder of what can be computed again: RAYTL_CACHE, or raytl's folder under the
+    user's cache."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(os.environ.get("RAYTL_CACHE") or Path(base) / "raytl")
+
+
 def refuse_existing(out: Path, force: bool) -> None:
     """Raise UserError where `out` stands already and is not to be replaced."""
     if out.exists() and not force:
         raise UserError(f"{out}: exists already; remove it, give another folder or use --force")
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it. Raises UserError where the system refuses."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot make this folder: {error.strerror}; give another one"
+        ) from None
 
 
 @contextlib.contextmanager

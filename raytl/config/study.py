@@ -10,6 +10,7 @@ from raytl.config.base import (
     LOCAL_WEIGHTS,
     AbsolutePath,
     Count,
+    Finite,
     Frozen,
     NonNegative,
     Positive,
@@ -63,8 +64,17 @@ class TargetDomainConfig(DomainConfig):
 class Normalization(Frozen):
     """Per-channel mean and standard deviation of pixels scaled to [0, 1]."""
 
-    mean: tuple[float, ...]
+    mean: tuple[Finite, ...]
     std: tuple[Positive, ...]
+
+    @model_validator(mode="after")
+    def _a_number_a_channel(self) -> "Normalization":
+        if not self.mean or len(self.mean) != len(self.std):
+            raise ValueError(
+                "give a number a channel; mean and std must be as long, got "
+                f"{len(self.mean)} and {len(self.std)}"
+            )
+        return self
 
 
 class SourceModelConfig(Frozen):
@@ -78,7 +88,8 @@ class SourceModelConfig(Frozen):
         None  # torchvision: DEFAULT or a member's name; both: a .pth/.pt/.th file
     )
     args: dict[str, Any] = Field(default_factory=dict)  # arguments of the backbone
-    input_size: PositiveInt | None = None  # side in pixels; None: the data's, or the least allowed
+    # Side in pixels, at most 4096; None: the data's, or the least allowed
+    input_size: Annotated[int, Field(gt=0, le=4096)] | None = None
     normalization: Normalization | None = None  # None: ImageNet's with weights, else mean=std=0.5
 
     @model_validator(mode="after")

@@ -71,6 +71,7 @@ class Recipe(nn.Module, ABC):
     shares_classes: ClassVar[bool] = True  # source and target rows pass through one head
     trains_all: ClassVar[bool] = True  # in every step, all that is not held has a gradient
     uses_student: ClassVar[bool] = False  # the source model teaches another architecture
+    pulls_to_start: ClassVar[bool] = False  # adds the pull of `l2_sp`, for which decay makes room
     vectorises: ClassVar[bool] = False  # losses are pure functions that torch.func.vmap takes
 
     def __init__(self, context: Context) -> None:
@@ -87,6 +88,12 @@ class Recipe(nn.Module, ABC):
 
         Raises ConfigError where the recipe makes no sense under that regime.
         """
+
+    @classmethod
+    def judged_after(cls, trial: TrialConfig) -> float:
+        """Return the fraction of the training, in [0, 1], after which a trial may be compared with
+        others and stopped early: by then it does what it will be judged for."""
+        return 0.0
 
     @abstractmethod
     def losses(self, model: TransferModel, batch: TrainBatch, progress: float) -> Losses:

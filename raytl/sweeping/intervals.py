@@ -5,35 +5,26 @@ S seeds, N test rows, U units that are drawn together (groups of rows, or single
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 from scipy.special import stdtrit
 
+from raytl.data.predictions import Predictions
 from raytl.sweeping.metrics import Floats, Ints, Metric
 
 DRAWS = 2000
 _CHUNK = 2**22  # weights drawn at a time
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """One run's predictions on the test rows; `group_N` numbers rows that belong together."""
-
-    id_N: np.ndarray
-    target_N: Ints
-    predicted_N: Ints
-    group_N: Ints | None = None
-
-
 class Difference(BaseModel):
     """A paired difference of scores, positive where ours is better, with its interval.
 
-    `n` seeds, `rows` test rows in `units` that are drawn together. `seed_variance` is s²/n of the
-    differences by seed, `row_variance` the bootstrap variance, over test rows, of their mean;
-    `shared_variance` is what both hold: it falls with more seeds and with more rows.
+    `n` seeds, `rows` test rows in `units` that are drawn together, seen in `looks` looks in all.
+    `seed_variance` is s²/n of the differences by seed; `shared_variance` is the part of it that
+    more rows make smaller too; `row_variance` is what is left for the rows with any number of
+    seeds.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -44,6 +35,7 @@ class Difference(BaseModel):
     n: int
     rows: int
     units: int
+    looks: int
     seed_variance: float
     row_variance: float
     shared_variance: float
@@ -54,24 +46,47 @@ class Difference(BaseModel):
 
     def at(self, level: float) -> "Difference":
         """Return the same difference with its interval at another confidence level."""
-        seed_t, row_t = (stdtrit(n - 1, (1 + level) / 2) for n in (self.n, self.units))
-        half = math.sqrt(seed_t**2 * self.seed_variance + row_t**2 * self.row_variance)
-        interval = (self.difference - half, self.difference + half)
+        half = half_width(
+            self.seed_variance, self.row_variance, self.n, self.units, level, self.looks
+        )
+        interval = (self.difference - float(half), self.difference + float(half))
         return self.model_copy(update={"interval": interval, "level": level})
 
     def projected(self, n: int, rows: int) -> "Difference":
         """Return what `n` seeds and `rows` test rows would give, were the estimates true."""
         seeds_by, rows_by = self.n / n, self.rows / rows
-        shared = self.shared_variance
+        own = max(self.seed_variance - self.shared_variance, 0.0)
         changes = {
             "n": n,
             "rows": rows,
             "units": max(2, round(self.units / rows_by)),
-            "seed_variance": seeds_by * (max(self.seed_variance - shared, 0.0) + shared * rows_by),
-            "row_variance": rows_by * (max(self.row_variance - shared, 0.0) + shared * seeds_by),
-            "shared_variance": shared * seeds_by * rows_by,
+            "seed_variance": seeds_by * (own + self.shared_variance * rows_by),
+            "row_variance": rows_by * self.row_variance,
+            "shared_variance": seeds_by * rows_by * self.shared_variance,
         }
         return self.model_copy(update=changes).at(self.level)
+
+
+def half_width(
+    seed_variance: Floats | float,
+    row_variance: Floats | float,
+    n: int,
+    units: int,
+    level: float,
+    looks: int = 1,
+) -> Floats:
+    """Return half the interval's width, of one difference or of an array of them.
+
+        half² = t²(n - 1)·seed_variance + t²(units - 1)·row_variance
+
+    A quantile for each part: the coverage of such a sum is concave in either part's share of the
+    variance and right at both ends, so nowhere below them; Satterthwaite's single t is too narrow
+    for few seeds of unequal spread. Of `looks` looks each has its share of the error rate for the
+    seeds (Bonferroni); the test rows are the same at each, so theirs is spent once.
+    """
+    error = (1 - level) / 2
+    seed_t, row_t = stdtrit(n - 1, 1 - error / looks), stdtrit(units - 1, 1 - error)
+    return np.sqrt(seed_t**2 * seed_variance + row_t**2 * row_variance)
 
 
 def paired_difference(
@@ -80,40 +95,49 @@ def paired_difference(
     theirs: Sequence[Predictions],
     level: float,
     seed: int = 0,
+    looks: int = 1,
 ) -> Difference:
     """Return the mean over seeds of ours - theirs (turned where less is better), its interval.
 
     `ours[s]` and `theirs[s]` share a seed; all hold the same rows in the same order. The interval
     covers the draw of seeds (initial weights, order of the data, labels where they are drawn
-    anew) and of test rows:
-
-        half² = t²(S - 1)·s²/S + t²(U - 1)·v
-
-    with s² the sample variance of the differences by seed and v the variance of their mean in a
-    paired bootstrap over units. Each part has its own quantile: the coverage of such a sum is
-    concave in the share of either part, so it is nowhere below what both ends have, where
-    Satterthwaite's single t falls short. Two discordant rows, one each way, are added for v, so
-    that it is never zero (Bonett and Price 2012, for two proportions). The part of the
-    variance that falls with seeds and rows alike is in s² and in v: the interval is wider for it,
-    not narrower. Needs two seeds and two units at least; `seed` is the bootstrap's.
+    anew) and of test rows (`half_width`), over all `looks` looks together. Its seed variance is
+    s²/S; its row variance is that of the mean difference in a paired bootstrap over units, less
+    what falls with more seeds, which s² has already. For the bootstrap two discordant rows are
+    added, one each way, so that it is never zero (Bonett and Price 2012, for two proportions).
+    Needs two seeds and two units at least; `seed` is the bootstrap's.
     """
     assert len(ours) == len(theirs) >= 2, f"pairs of two seeds or more: {len(ours)}, {len(theirs)}"
     _check_rows([*ours, *theirs])
     seeds, rows = len(ours), len(ours[0].target_N)
     difference_S = _differences(metric, ours, theirs, np.ones((1, rows)))[0]
-    unit_N = _units(ours[0])
     mean_variance, variance_S = _row_variances(metric, ours, theirs, seed)
+    row_variance, shared_variance = split_row_variance(
+        mean_variance, float(variance_S.mean()), seeds
+    )
     return Difference(
         difference=float(difference_S.mean()),
         interval=(math.nan, math.nan),
         level=level,
         n=seeds,
         rows=rows,
-        units=int(unit_N.max()) + 1,
+        units=int(_units(ours[0]).max()) + 1,
+        looks=looks,
         seed_variance=float(difference_S.var(ddof=1)) / seeds,
-        row_variance=mean_variance,
-        shared_variance=max(0.0, (float(variance_S.mean()) - mean_variance) / (seeds - 1)),
+        row_variance=float(row_variance),
+        shared_variance=float(shared_variance),
     ).at(level)
+
+
+def split_row_variance(
+    mean_variance: Floats | float, single_variance: Floats | float, seeds: int
+) -> tuple[Floats, Floats]:
+    """Split v, the variance over rows of the mean difference, into what rows alone make and what
+    seeds make smaller too: with v₁ that of a single seed's difference, v = b + e/S and
+    v₁ = b + e. At least v/S is left to the rows, for b is an estimate."""
+    shared = np.maximum(0.0, (single_variance - mean_variance) / (seeds - 1))
+    shared = np.minimum(shared, mean_variance * (1 - 1 / seeds))
+    return mean_variance - shared, shared
 
 
 def _check_rows(runs: Sequence[Predictions]) -> None:
@@ -139,7 +163,7 @@ def _differences(
         scored = [metric.score(run.target_N, run.predicted_N, weights_RN) for run in runs]
         return np.stack(scored, axis=1)
 
-    return metric.sign * (scores(ours) - scores_RS(theirs))
+    return metric.sign * (scores(ours) - scores(theirs))
 
 
 def _with_discordant_rows(
@@ -160,7 +184,7 @@ def _with_discordant_rows(
             np.arange(len(unit_N)),
             np.append(run.target_N, [right, right]),
             np.append(run.predicted_N, answers),
-            unit_N,
+            group_N=unit_N,
         )
 
     return (

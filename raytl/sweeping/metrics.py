@@ -35,7 +35,7 @@ def _macro_f1(target_N: Ints, predicted_N: Ints, weights_RN: Floats) -> Floats:
         return np.asarray(weights_RN @ member_NK)
 
     hits_RK = counts(target_N, hit_N)
-    sizes_RK = counts(target_N, np.ones_like(hit_N)) + counts_RK(place_N, known_N)
+    sizes_RK = counts(target_N, np.ones_like(hit_N)) + counts(place_N, known_N)
     return np.asarray(np.mean(2 * hits_RK / np.where(sizes_RK > 0, sizes_RK, 1), axis=1))
 
 

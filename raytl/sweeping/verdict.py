@@ -29,15 +29,8 @@ class Decision(BaseModel):
 
 
 def decide(against: Mapping[str, Difference], margin: float) -> Decision:
-    """Return the verdict over all of `against`; `margin` is in the differences' own unit.
-
-    hurts: worse than one control, its interval at 1 - (1 - level) / m for m controls below zero;
-    helps: better than every control, each interval at its level above zero; equivalent: the
-    intervals of those not beaten within ± margin; else undecided. No adjustment where all must
-    hold. The difference in the decision has the interval that the verdict was read off.
-    """
-    assert against and margin >= 0, "one control at least and a margin of zero or more"
-    decision = _read(against, margin)
+    """Return `read_verdict`, and for undecided how many more seeds or rows would decide."""
+    decision = read_verdict(against, margin)
     if decision.kind != "undecided":
         return decision
     seeds = max(d.n for d in against.values())
@@ -47,7 +40,7 @@ def decide(against: Mapping[str, Difference], margin: float) -> Decision:
         projected = {
             control: d.projected(max(n, d.n), max(rows, d.rows)) for control, d in against.items()
         }
-        return _read(projected, margin).kind != "undecided"
+        return read_verdict(projected, margin).kind != "undecided"
 
     needed = {
         "seeds": _fewest(seeds, lambda n: decides(n, rows)),
@@ -56,19 +49,39 @@ def decide(against: Mapping[str, Difference], margin: float) -> Decision:
     return decision.model_copy(update=needed)
 
 
-def _read(against: Mapping[str, Difference], margin: float) -> Decision:
+def read_verdict(against: Mapping[str, Difference], margin: float) -> Decision:
+    """Return the verdict over all of `against`; `margin` is in the differences' own unit.
+
+    hurts: worse than one control, its interval at 1 - (1 - level) / m for m controls below zero;
+    helps: better than every control, each interval at its level above zero; equivalent: the
+    intervals of those not beaten within ± margin; else undecided. No adjustment where all must
+    hold. The difference in the decision has the interval that the verdict was read off: of
+    several, the one nearest to saying otherwise.
+    """
+    assert against and margin >= 0, "one control at least and a margin of zero or more"
     adjusted = {c: d.at(1 - (1 - d.level) / len(against)) for c, d in against.items()}
     worst = min(adjusted, key=lambda c: adjusted[c].interval[1])
     if adjusted[worst].interval[1] < 0:
         return Decision(kind="hurts", control=worst, difference=adjusted[worst])
-    least = min(against, key=lambda c: against[c].interval[0])
-    if against[least].interval[0] > 0:
-        return Decision(kind="helps", control=least, difference=against[least])
     unbeaten = {c: d for c, d in against.items() if d.interval[0] <= 0}
-    widest = max(unbeaten, key=lambda c: max(map(abs, unbeaten[c].interval)))
-    if max(map(abs, against[widest].interval)) <= margin:
-        return Decision(kind="equivalent", control=widest, difference=against[widest])
-    return Decision(kind="undecided", control=least, difference=against[least])
+    shown = min(against, key=lambda c: against[c].interval[0])
+    if not unbeaten:
+        kind: Kind = "helps"
+    elif open_comparisons(against, margin):
+        kind = "undecided"
+    else:
+        kind, shown = "equivalent", max(unbeaten, key=lambda c: _reach(unbeaten[c]))
+    return Decision(kind=kind, control=shown, difference=against[shown])
+
+
+def open_comparisons(against: Mapping[str, Difference], margin: float) -> list[str]:
+    """Return the controls whose interval neither lies above zero nor within ± margin: where the
+    verdict is undecided, those comparisons need more seeds, the others none."""
+    return [c for c, d in against.items() if d.interval[0] <= 0 and _reach(d) > margin]
+
+
+def _reach(difference: Difference) -> float:
+    return max(map(abs, difference.interval))
 
 
 def _fewest(start: int, decides: Callable[[int], bool]) -> int | None:

@@ -7,7 +7,6 @@ help. A lock goes with its process: what a killed one held, another computes.
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from raytl import folders
 from raytl.data.dataset import Dataset
 from raytl.data.views import RowSource, View
 from raytl.training.prefix import Prefix, decode
@@ -30,9 +30,8 @@ STALE_S = 7 * 86400.0  # drafts that nobody touched for so long are deleted
 
 
 def cache_folder() -> Path:
-    """Return RAYTL_CACHE, or raytl's folder under the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(os.environ.get("RAYTL_CACHE") or Path(base) / "raytl") / "prefix"
+    """Return the folder of the prefix features."""
+    return folders.cache_folder() / "prefix"
 
 
 class FeatureSplit:

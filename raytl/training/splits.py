@@ -4,6 +4,7 @@ The rule of the house: with `labels: none` no target label reaches training or s
 test split is opened by nobody here.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,6 +108,17 @@ def redrawable(domain: TargetDomainConfig, dataset: Dataset) -> bool:
         return False
     _, counts = np.unique(dataset.split(domain.splits.train).labels(), return_counts=True)
     return bool(counts.min() > domain.labels)
+
+
+def count_labelled(domain: TargetDomainConfig, dataset: Dataset, seeds: Collection[int]) -> int:
+    """Return how many different rows had their label read, for training or selection, by trials
+    that drew their rows with `seeds`."""
+    if domain.labels == "none":
+        return 0
+    drawn = [target_rows(domain, dataset, seed) for seed in seeds]
+    known = {(domain.splits.train, row) for rows in drawn for row in rows.labelled.tolist()}
+    held_out = {(rows.validation_split, row) for rows in drawn for row in rows.validation.tolist()}
+    return len(known | held_out)
 
 
 def _random_rows(rows: int, domain: TargetDomainConfig, seed: int) -> Rows:

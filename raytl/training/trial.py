@@ -184,7 +184,7 @@ class TrialRun:
         return metrics
 
     def save(self, folder: Path) -> None:
-        """Write a checkpoint into `folder`, and the predictions of the test split if it was read."""
+        """Write a checkpoint into `folder`, and the test split's predictions once it was read."""
         trainer = self.trainer
         save_checkpoint(folder, trainer.model, trainer.recipe, trainer.optimizer, self.epoch)
         if self.predictions is not None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import stripes
 
 from raytl.config import Study, TargetDomainConfig, TrialConfig
 from raytl.data.dataset import Dataset
@@ -17,7 +18,7 @@ from raytl.errors import CorruptError, DataError, TrainingError
 from raytl.recipes.tradaboost import ROUNDS
 from raytl.training.building import build_trial
 from raytl.training.checkpoint import FILE_NAME
-from raytl.training.splits import target_rows
+from raytl.training.splits import count_labelled, redrawable, target_rows
 from raytl.training.trial import run_trial, training_feeds
 
 MakeStudy = Callable[..., Study]
@@ -114,7 +115,9 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(
 
     models: list[Any] = []
     monkeypatch.setattr(Finetune, "losses", losses)
-    with pytest.raises(TrainingError, match=r"at step 4 of 9 got task=nan; stopped before the"):
+    with pytest.raises(
+        TrainingError, match=r"at step 4 of 9 got task=nan, gradient_norm=nan; stopped"
+    ):
         run(tiny_study(train=BUDGET), dann(recipe="finetune"))
     parameters = dict(models[-1].named_parameters())
     assert all(torch.equal(value, seen[-1][key]) for key, value in parameters.items())
@@ -142,6 +145,40 @@ def test_rows_of_the_label_regimes(domains: tuple[Path, Path]) -> None:
         rows(41)
     with pytest.raises(DataError, match="cannot hold out 0.2 of 2 labelled rows"):
         rows(1)
+
+
+def test_labels_bound_what_a_named_validation_split_gives(tmp_path: Path) -> None:
+    splits = {
+        name: [stripes(60, seed, 10.0)] for seed, name in enumerate(("train", "held", "test"))
+    }
+    image = ImageColumn(shape=(8, 8, 1), dtype="uint8")
+    write_dataset(tmp_path / "target", image, ("rows", "columns"), splits, {})
+    dataset = Dataset.open(tmp_path / "target")
+
+    def rows(regime: Any, seed: int = 0) -> Any:
+        return target_rows(domain(regime), dataset, seed)
+
+    def domain(regime: Any) -> TargetDomainConfig:
+        return TargetDomainConfig(
+            dataset=tmp_path / "target", labels=regime, splits={"validation": "held"}
+        )
+
+    few = rows(5)
+    assert few.validation_split == "held"
+    assert np.bincount(dataset.split("train").labels()[few.labelled]).tolist() == [4, 4]
+    assert np.bincount(dataset.split("held").labels()[few.validation]).tolist() == [1, 1]
+    assert len(few.unlabelled) == 60
+    assert len(rows("all").validation) == len(rows("none").validation) == 60
+    with pytest.raises(DataError, match="labels: 1 per class leave none to learn from when 1"):
+        rows(1)
+    assert redrawable(domain(29), dataset) and not redrawable(domain(30), dataset)
+    assert not redrawable(domain("all"), dataset)
+    assert count_labelled(domain(5), dataset, [0]) == 10
+    others = len(np.union1d(few.labelled, rows(5, seed=1).labelled))
+    held = len(np.union1d(few.validation, rows(5, seed=1).validation))
+    assert others > 8
+    assert count_labelled(domain(5), dataset, [0, 1]) == others + held
+    assert count_labelled(domain("none"), dataset, [0, 1]) == 0
 
 
 def test_validators_are_the_objectives_until_the_last_epoch(
