@@ -40,6 +40,7 @@ class Prefix:
 
     @cached_property
     def transform(self) -> InputTransform:
+        """What makes the model's input from images as the shards hold them."""
         return input_transform(self.spec)
 
     @property

@@ -232,9 +232,9 @@ def _reusing_prefix(
     def make(dataset: Dataset, split: str, **options: Any) -> Feed:
         del options["kind"]
         augmented, indices = options.pop("augmented", None), options.pop("indices")
-        views: Sequence[View | None] = [options.pop("view", None)]
-        if augmented:
-            views = views_of(*augmented)
+        views: Sequence[View | None] = (
+            views_of(*augmented) if augmented else [options.pop("view", None)]
+        )
         features = [stored_features(prefix, dataset, split, budget, view) for view in views]
         rows = np.arange(features[0].rows) if indices is None else indices
         source = features[0] if len(features) == 1 else StackedViews(features)
