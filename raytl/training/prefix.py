@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raytl.data.augmentation import View
 from raytl.data.dataset import Dataset
 from raytl.data.transforms import InputTransform
+from raytl.data.views import View
 from raytl.models.source_model import SourceSpec
 from raytl.models.transfer_model import Reads, TransferModel
 from raytl.training.inputs import input_transform
@@ -40,6 +40,7 @@ class Prefix:
 
     @cached_property
     def transform(self) -> InputTransform:
+        """What makes the model's input from images as the shards hold them."""
         return input_transform(self.spec)
 
     @property
@@ -95,7 +96,7 @@ class Prefix:
         self, dataset: Dataset, split: str, depth: int | None = None, view: View | None = None
     ) -> str:
         """Return the digest of all that the features depend on; with `depth`, of those after the
-        first `depth` blocks; with `view`, of augmented images."""
+        first `depth` blocks; with `view`, of what that shows."""
         rows = {"dataset": dataset.fingerprint, "split": split, "view": view and view.key}
         return _digest(self._function(self.depth if depth is None else depth) | rows)
 

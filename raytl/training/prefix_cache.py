@@ -19,9 +19,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from raytl import folders
-from raytl.data.augmentation import View
-from raytl.data.dataset import Dataset, Split
-from raytl.data.resident import RowSource
+from raytl.data.dataset import Dataset
+from raytl.data.views import RowSource, View
 from raytl.training.prefix import Prefix, decode
 
 MOST_CHUNKS = 64
@@ -36,9 +35,9 @@ def cache_folder() -> Path:
 
 
 class FeatureSplit:
-    """A split whose images are prefix features; labels and ids are the split's own."""
+    """A split, or a view of one, whose images are prefix features; labels and ids are its own."""
 
-    def __init__(self, split: Split, stored: np.ndarray) -> None:
+    def __init__(self, split: RowSource, stored: np.ndarray) -> None:
         self._split, self._stored = split, stored
         self.rows, self.bytes = split.rows, stored.nbytes
 
@@ -72,7 +71,7 @@ def stored_features(
         draft = _draft(entry, prefix, rows, budget)
         if draft is not None:
             _compute(draft, _source(prefix, dataset, split, rows, view))
-    return FeatureSplit(part, np.load(entry / "features.npy", mmap_mode="r"))
+    return FeatureSplit(rows, np.load(entry / "features.npy", mmap_mode="r"))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """One trial in training, in a plain Python process."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from raytl.data.feed import Feed, chosen_kind, make_feed
 from raytl.data.predictions import FILE_NAME as PREDICTIONS
 from raytl.data.predictions import Predictions
 from raytl.data.resident import ResidentFeed
+from raytl.data.views import View
 from raytl.models.mappers import Matrix
 from raytl.models.sync_batch_norm import synchronise_batch_norm
 from raytl.ranks import agreed, own_share
@@ -27,7 +28,7 @@ from raytl.training.building import TrialParts, build_trial, open_dataset
 from raytl.training.checkpoint import load_checkpoint, save_checkpoint
 from raytl.training.closed_form import fit_matrix
 from raytl.training.evaluation import Evaluation, evaluate
-from raytl.training.evidence import gather
+from raytl.training.evidence import EvidenceFeeds, evidence_feeds, gather
 from raytl.training.loop import Trainer, train_epoch
 from raytl.training.optimization import build_optimizer
 from raytl.training.prefix import Prefix
@@ -128,6 +129,12 @@ class TrialRun:
         self.feeds, self._validation, self._source_validation = training_feeds(
             study, trial, seed, self._make, rows_seed
         )
+        self._evidence = None
+        if study.objective != "target_accuracy":  # nothing else asks validators
+            self._evidence = evidence_feeds(
+                study, self._make, study.search.seed if rows_seed is None else rows_seed,
+                with_source=self._source_validation is not None and parts.recipe.shares_classes,
+            )  # fmt: skip
         if isinstance(parts.model.mapper, Matrix) and resume_from is None:
             fit_matrix(parts.model, trial.mapper.fit, self.feeds, self.parts.transform, self.device)
         self.steps = study.train.steps_per_epoch or steps_per_epoch(self.feeds)
@@ -162,8 +169,8 @@ class TrialRun:
         """Count an epoch as done; return its training `metrics` and what there is to measure."""
         self.epoch += 1
         metrics = metrics | _validate(
-            self.study, self.parts, self._validation, self._source_validation, self.device,
-            last=self.done,
+            self.study, self.parts, self._validation, self._source_validation, self._evidence,
+            self.device, last=self.done,
         )  # fmt: skip
         metrics |= {"epoch": self.epoch, "step": self.trainer.step}
         metrics |= {"frozen_blocks": self.parts.frozen_depth}
@@ -225,7 +232,9 @@ def _reusing_prefix(
     def make(dataset: Dataset, split: str, **options: Any) -> Feed:
         del options["kind"]
         augmented, indices = options.pop("augmented", None), options.pop("indices")
-        views = views_of(*augmented) if augmented else [None]
+        views: Sequence[View | None] = (
+            views_of(*augmented) if augmented else [options.pop("view", None)]
+        )
         features = [stored_features(prefix, dataset, split, budget, view) for view in views]
         rows = np.arange(features[0].rows) if indices is None else indices
         source = features[0] if len(features) == 1 else StackedViews(features)
@@ -282,6 +291,7 @@ def _validate(
     parts: TrialParts,
     validation: Feed,
     source_validation: Feed | None,
+    evidence_rows: EvidenceFeeds | None,
     device: torch.device,
     *,
     last: bool,
@@ -294,9 +304,10 @@ def _validate(
     else:
         metrics |= {"oracle/target_validation_accuracy": target.accuracy}
     validators = _validators(study, last)
-    if validators:
-        held_out = source_validation if parts.recipe.shares_classes else None
-        evidence = gather(parts.model, validation, held_out, parts.transform, device)
+    if evidence_rows is not None and validators:
+        evidence = gather(
+            parts.model, evidence_rows, parts.transform, device, mixed="mixval" in validators
+        )
         metrics |= {
             f"target/validator/{name}": v for name, v in validate(evidence, validators).items()
         }
@@ -308,8 +319,6 @@ def _validate(
 
 def _validators(study: Study, last: bool) -> set[str]:
     """Return the validators to compute: the objective in every epoch, all after the last one."""
-    if study.objective == "target_accuracy":
-        return set()
     return {name for name in VALIDATORS if last or name == study.objective}
 
 
