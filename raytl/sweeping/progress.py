@@ -40,7 +40,7 @@ class ProgressCallback(Callback):
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("{task.fields[note]}"),
-            console=Console(stderr=True),
+            console=Console(stderr=True, emoji=False),
             transient=True,
         )
         says = f"trials are selected by {self.objective.label}, {self.objective.mode} is best"

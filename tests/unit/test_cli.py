@@ -177,6 +177,8 @@ LIGHT_MISTAKES = [
     ),
     (["sweep", "s.yaml", "--set", "space.recipe={choice: [fine]}"], 2, "space.recipe"),
     (["sweep", "digits"], 2, "is a folder; give the study's YAML file"),
+    (["sweep", "s.yaml", "--out", "file/run"], 2, "file is no folder; give another one"),
+    ([*PRETRAIN[:-1], "file/m"], 2, "file is no folder; give another one"),
     (["rank", "s.yaml", "--out", "digits"], 2, "digits: is a folder; give the name of a file"),
     (["rank", "s.yaml", "--out", "no/where.json"], 2, "the folder"),
     (["rank", "s.yaml", "--set", "target_domain.dataset=none"], 2, "no dataset here"),
@@ -215,7 +217,7 @@ def test_more_mistakes_end_in_a_line(
 
 
 @pytest.mark.usefixtures("work")
-@pytest.mark.parametrize("which", [0, 6, 8, 9, 10, 15, 17, 20, 21, 23, 28])
+@pytest.mark.parametrize("which", [0, 6, 8, 9, 10, 14, 17, 19, 22, 23, 25, 30])
 def test_what_is_wrong_is_said_without_torch_or_ray(which: int) -> None:
     arguments, code, message = LIGHT_MISTAKES[which]
     program = FAST.format(arguments=arguments)
