@@ -254,9 +254,11 @@ def _load_function(name: str) -> Callable[[Any], Params | None]:
 
 def _what(error: Exception) -> str:
     """Return an error of the user's own code in a line, with its innermost place."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {str(error)[:200]}{place}"
+    text = f"{type(error).__name__}: {str(error)[:200]}"
+    if isinstance(error, ImportError | AttributeError | SyntaxError):
+        return text  # which say themselves where they are
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{text} ({Path(frame.filename).name}:{frame.lineno})"
 
 
 class _working_directory_on_path:  # noqa: N801 (a context manager, used like a function)
