@@ -110,6 +110,8 @@ def shard(
         log_console.print(f"skipped {name}", markup=False, highlight=False, soft_wrap=True)
     if len(result.skipped) > 5:
         log_console.print(f"… and {len(result.skipped) - 5} more skipped")
+    for note in result.notes:
+        log_console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     counts = ", ".join(f"{name} {part.rows}" for name, part in result.info.splits.items())
     out_console.print(f"{paths[-1]}: {counts} rows in {result.seconds:.1f} s", highlight=False)
 
@@ -136,6 +138,8 @@ def _splits(pairs: list[str] | None) -> dict[str, tuple[str, str]] | None:
         images, comma, labels = keys.partition(",")
         if not (equals and comma):
             raise ConfigError(f"--split {pair}: expected NAME=IMAGES,LABELS, e.g. train=X,y")
+        if name in splits:
+            raise ConfigError(f"--split {pair}: split '{name}' is given twice; give it once")
         splits[name] = (images, labels)
     return splits
 
@@ -230,10 +234,10 @@ def _finish(result: Any, again: str) -> None:
         out_console.print(oracle.sentence, highlight=False, soft_wrap=True)
     verdict, recommended = result.confirmation.verdict, result.confirmation.recommended
     out_console.print(f"\n{verdict.sentence}", style="bold", highlight=False, soft_wrap=True)
-    if verdict.against_plain is not None:
-        out_console.print(verdict.against_plain, highlight=False, soft_wrap=True)
+    for sentence in [*verdict.against_plain, *verdict.remarks]:
+        out_console.print(sentence, markup=False, highlight=False, soft_wrap=True)
     if recommended is not None:
-        exported = f"exported:    {result.run / 'best'} ({recommended.name})"
+        exported = f"exported:    {result.run / 'best'} ({recommended})"
         out_console.print(f"\n{exported}", soft_wrap=True, highlight=False)
     out_console.print(f"report:      {result.run / 'report.html'}", soft_wrap=True, highlight=False)
     out_console.print(f"tensorboard --logdir {result.run}", soft_wrap=True, highlight=False)
@@ -262,6 +266,18 @@ def doctor(
 def report(run: Path) -> None:
     """Write a run's report.html again."""
     out_console.print(str(verbs.report(run)), soft_wrap=True, highlight=False)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder that has been confirmed.")],
+    candidate: Annotated[str, typer.Argument(help="A confirmed one, such as 'scratch control'.")],
+    out: Annotated[Path, typer.Argument(help="Folder of the new source model.")],
+    force: Force = False,
+) -> None:
+    """Take another confirmed candidate than the one in best/, as a source model."""
+    verbs.export(run, candidate, out, force=force)
+    out_console.print(f"{out}: {candidate}", soft_wrap=True, markup=False, highlight=False)
 
 
 @app.command()

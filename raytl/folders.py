@@ -16,6 +16,13 @@ def rooted(path: Path | str) -> Path:
     return Path(os.environ.get("RAYTL_ROOT", "")).absolute() / path
 
 
+def cache_folder() -> Path:
+    """Return the folder of what can be computed again: RAYTL_CACHE, or raytl's folder under the
+    user's cache."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(os.environ.get("RAYTL_CACHE") or Path(base) / "raytl")
+
+
 def refuse_existing(out: Path, force: bool) -> None:
     """Raise UserError where `out` stands already and is not to be replaced, or cannot be made."""
     if out.exists() and not force:

@@ -118,6 +118,21 @@ def doctor(study: Study | Path | str | None = None, *, address: str | None = Non
     return examine_cluster(checked, address)
 
 
+def export(run: Path | str, candidate: str, out: Path | str, *, force: bool = False) -> None:
+    """Write a confirmed candidate of a run as a source model; see `sweeping.study_run.export`.
+
+    Raises UserError where the run has not been confirmed.
+    """
+    from raytl.sweeping.confirmation import load_confirmation
+    from raytl.sweeping.storage import RunStorage
+    from raytl.sweeping.study_run import export as write
+
+    confirmation = load_confirmation(Path(run))
+    study = load_study(Path(run) / "study.yaml")
+    storage = RunStorage(Path(run), study.resources.storage_path)
+    write(study, storage, confirmation, candidate, Path(out), force=force)
+
+
 def report(run: Path | str) -> Path:
     """Write `report.html` of a run folder again and return its path."""
     if not (Path(run) / "leaderboard.json").exists():

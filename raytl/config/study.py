@@ -32,14 +32,33 @@ class DomainConfig(Frozen):
 
     dataset: AbsolutePath
     splits: SplitNames = SplitNames()
+    # Held out of train; of `labels: N`, also where a validation split is named
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+
+    def read_splits(self) -> list[str]:
+        """Return the splits that are read, each in a part of its own."""
+        return [name for name in (self.splits.train, self.splits.validation) if name is not None]
+
+    @model_validator(mode="after")
+    def _splits_apart(self) -> "DomainConfig":
+        names = self.read_splits()
+        if len(set(names)) < len(names):
+            raise ValueError(
+                "splits: each part must be another split, so that no row is learnt from and judged "
+                f"by, got {', '.join(names)}; name another one, or leave out validation to hold "
+                "rows out of train"
+            )
+        return self
 
 
 class TargetDomainConfig(DomainConfig):
-    """The target domain. With `labels: N`, N labels per class are known in all, those held out
-    for validation included."""
+    """The target domain. With `labels: N`, N labels per class are known to one training and its
+    selection in all, those held out for validation included, from whichever split these are."""
 
     labels: Literal["none", "all"] | PositiveInt = "all"
+
+    def read_splits(self) -> list[str]:
+        return [*super().read_splits(), self.splits.test]
 
 
 class Normalization(Frozen):
@@ -160,12 +179,38 @@ class TrainConfig(Frozen):
     fuse: Literal["auto", "off"] | Annotated[int, Field(ge=2)] = "auto"
 
 
+LEAST_SEEDS = 3  # a variance over two tells next to nothing
+
+
+def _seeds(given: Any) -> int | tuple[int, int]:
+    bounds = [given, given] if type(given) is int else given
+    whole = isinstance(bounds, list | tuple) and all(type(number) is int for number in bounds)
+    if not whole or len(bounds) != 2 or not LEAST_SEEDS <= bounds[0] <= bounds[1]:
+        raise ValueError(
+            f"must be a number of seeds >= {LEAST_SEEDS}, or [fewest, most] with {LEAST_SEEDS} <= "
+            f"fewest <= most, got {given}"
+        )
+    return given if type(given) is int else (bounds[0], bounds[1])
+
+
+Seeds = Annotated[int | tuple[int, int], BeforeValidator(_seeds)]
+
+
 class ConfirmConfig(Frozen):
     """The retraining of the best trials, and the one look at the test split."""
 
     top: PositiveInt = 3
-    seeds: Annotated[int, Field(ge=2)] = 3  # two at least, for a standard error
-    level: Annotated[float, Field(gt=0, lt=1)] = 0.95  # confidence of the intervals
+    # Retrainings of each: a number, or [fewest, most] for more only while nothing is decided
+    seeds: Seeds = (3, 8)
+    level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95  # confidence of the intervals
+    margin: Positive = 1.0  # smaller differences count as none; in points of the test metric
+    # With `labels: N`, whether each seed draws labelled rows of its own; auto: where there are more
+    redraw: Literal["auto"] | bool = "auto"
+
+    @property
+    def seed_counts(self) -> tuple[int, int]:
+        """The fewest and the most retrainings of a configuration."""
+        return (self.seeds, self.seeds) if isinstance(self.seeds, int) else self.seeds
 
 
 def _workers(given: Any) -> int | tuple[int, int]:

@@ -3,7 +3,7 @@
 Legend: N rows, H height, W width, C channels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from raytl.config import nearest
-from raytl.data.schema import DatasetInfo, ImageColumn, LabelColumn, SplitInfo, read_info
-from raytl.data.writer import sha256_of
+from raytl.data.schema import Columns, DatasetInfo, ShardInfo, SplitInfo, read_info
+from raytl.data.verification import Progress, ensure_verified, read_shard, verify
 from raytl.errors import CorruptError, DataError
 
 
@@ -25,7 +25,7 @@ class Dataset:
     @classmethod
     def open(cls, path: Path | str) -> "Dataset":
         """Open a folder; raises DataError where it is none, CorruptError where a shard is missing
-        or truncated. Checksums are left to `verify`."""
+        or truncated. Their content is verified when a split is first read, once per copy."""
         path = Path(path)
         dataset = cls(path, read_info(path))
         for name, split in dataset.info.splits.items():
@@ -46,21 +46,17 @@ class Dataset:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        column = self.info.columns["label"]
-        assert isinstance(column, LabelColumn)
-        return column.classes
+        return self.info.columns.label.classes
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(H, W, C)."""
-        column = self.info.columns["image"]
-        assert isinstance(column, ImageColumn)
-        return column.shape
+        return self.info.columns.image.shape
 
     @property
     def bytes(self) -> int:
         """Bytes of all shards."""
-        return sum(s.bytes for split in self.info.splits.values() for s in split.shards)
+        return sum(shard.bytes for shard in self._shards())
 
     def split(self, name: str) -> "Split":
         """Return a split; raises DataError that lists the known ones."""
@@ -68,27 +64,27 @@ class Dataset:
             raise DataError(
                 f"{self.path}: unknown split '{name}'; {nearest(name, list(self.info.splits))}"
             )
-        return Split(self.path, name, self.info.splits[name])
+        return Split(self.path, name, self.info.splits[name], self.info.columns)
 
-    def verify(self, progress: Callable[[int], None] = lambda num_bytes: None) -> None:
-        """Compare every shard with its SHA-256; CorruptError for the first that differs."""
-        for split in self.info.splits.values():
-            for shard in split.shards:
-                found = sha256_of(self.path / shard.file)
-                if found != shard.sha256:
-                    raise CorruptError(
-                        f"{self.path / shard.file}: SHA-256 {found[:12]}… is not "
-                        f"{shard.sha256[:12]}… as written; copy or shard the dataset again"
-                    )
-                progress(shard.bytes)
+    def _shards(self) -> list[ShardInfo]:
+        return [shard for split in self.info.splits.values() for shard in split.shards]
+
+    def verify(self, progress: Progress = lambda num_bytes: None) -> None:
+        """Read every shard and compare it with `dataset.json`, whatever was verified before;
+        CorruptError for the first that differs."""
+        verify(self.path, self._shards(), self.info.columns, progress)
+
+    def ensure_verified(self) -> None:
+        """Verify the shards that were not verified on this machine since they were written."""
+        ensure_verified(self.path, self._shards(), self.info.columns)
 
 
 class Split:
-    """One split of a dataset, memory-mapped at first use."""
+    """One split of a dataset, verified and memory-mapped at first use."""
 
-    def __init__(self, path: Path, name: str, info: SplitInfo) -> None:
+    def __init__(self, path: Path, name: str, info: SplitInfo, columns: Columns) -> None:
+        self._path, self._columns = path, columns
         self.name, self.rows, self.info = name, info.rows, info
-        self.shard_paths = [path / shard.file for shard in info.shards]
         self._ends = np.cumsum([shard.rows for shard in info.shards])
 
     @property
@@ -98,9 +94,10 @@ class Split:
 
     @cached_property
     def _batches(self) -> list[pa.RecordBatch]:
+        ensure_verified(self._path, self.info.shards, self._columns)
         return [
-            read_shard(path, s.rows)
-            for path, s in zip(self.shard_paths, self.info.shards, strict=True)
+            read_shard(self._path / shard.file, shard.rows, self._columns)
+            for shard in self.info.shards
         ]
 
     @cached_property
@@ -142,17 +139,3 @@ class Split:
     def take(self, indices: Sequence[int] | np.ndarray | range) -> tuple[np.ndarray, np.ndarray]:
         """Return images_NHWC and labels_N of the rows `indices`."""
         return self.images(indices), self._labels[np.asarray(indices, dtype=np.int64)]
-
-
-def read_shard(path: Path, rows: int) -> pa.RecordBatch:
-    """Return a memory-mapped shard's one record batch; CorruptError where not whole."""
-    try:
-        with pa.memory_map(str(path)) as file:
-            batch = pa.ipc.open_file(file).get_batch(0)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise CorruptError(
-            f"{path}: not a whole Arrow file: {error}; copy or shard the dataset again"
-        ) from None
-    if batch.num_rows != rows:
-        raise CorruptError(f"{path}: has {batch.num_rows} rows, expected {rows}")
-    return batch

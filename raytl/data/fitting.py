@@ -6,12 +6,11 @@ Legend: N rows, H height, W width, C channels.
 from typing import Literal
 
 import numpy as np
-import torch
-from torch.nn import functional as F
 
 from raytl.errors import DataError
 
 Fit = Literal["stretch", "pad", "crop"]
+MOST_PIXELS = 2**24  # of one scaled image, before it is cropped
 
 
 def fit_images(
@@ -24,7 +23,8 @@ def fit_images(
     - crop: scaled to cover, the middle cut out.
 
     With `box` they are fitted into box × box first and that is centred in a zero frame, as MNIST
-    places its digits (20 in 28). Bilinear, antialiased.
+    places its digits (20 in 28). Bilinear, antialiased. Raises DataError where the box is larger
+    than the frame, or where an image is so narrow that covering the frame would take gigabytes.
     """
     inner = box or size
     if inner > size:
@@ -32,6 +32,11 @@ def fit_images(
     height, width = images_NHWC.shape[1:3]
     scale = {"pad": min, "crop": max, "stretch": min}[how](inner / height, inner / width)
     shape = (inner, inner) if how == "stretch" else (round(height * scale), round(width * scale))
+    if shape[0] * shape[1] > MOST_PIXELS:
+        raise DataError(
+            f"an image of {width} x {height} pixels is too narrow to be cropped to {inner}: it "
+            f"would be scaled to {shape[1]} x {shape[0]} first; use --fit stretch or pad"
+        )
     scaled = _resize(images_NHWC, max(1, shape[0]), max(1, shape[1]))
     if how == "crop":
         top, left = (scaled.shape[1] - inner) // 2, (scaled.shape[2] - inner) // 2
@@ -52,6 +57,10 @@ def _centre(images_NHWC: np.ndarray, size: int) -> np.ndarray:
 def _resize(images_NHWC: np.ndarray, height: int, width: int) -> np.ndarray:
     if images_NHWC.shape[1:3] == (height, width):
         return images_NHWC
+    # Imported here: what is wrong with an option is said without waiting for torch.
+    import torch
+    from torch.nn import functional as F
+
     x = torch.from_numpy(images_NHWC.astype(np.float32)).permute(0, 3, 1, 2)
     x = F.interpolate(x, (height, width), mode="bilinear", antialias=True, align_corners=False)
     y = x.permute(0, 2, 3, 1).contiguous().numpy()

@@ -20,11 +20,10 @@ def describe(dataset: Dataset, *, verify: bool = True) -> dict[str, Any]:
             "shards": len(info.shards),
             "classes": dict(zip(classes, counts.tolist(), strict=True)),
         }
-    image = dataset.info.columns["image"]
     return {
         "path": str(dataset.path),
         "task": dataset.info.task,
-        "image": image.model_dump(mode="json"),
+        "image": dataset.info.columns.image.model_dump(mode="json"),
         "splits": splits,
         "bytes": dataset.bytes,
         "origin": dataset.info.origin,

@@ -6,15 +6,38 @@ stored H × W × C: permuted to C × H × W they are channels-last tensors, with
 
 import hashlib
 import json
+import re
+from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from raytl.errors import CorruptError, DataError
 
 FILE_NAME = "dataset.json"
 FORMAT_VERSION = 1
+
+
+def plain_name(name: str) -> str:
+    """Return `name`, which files are named after; ValueError unless it is letters (a to z), digits,
+    _ and -."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise ValueError(
+            f"a split's name must be letters (a to z), digits, _ and - alone, got '{name}'"
+        )
+    return name
+
+
+SplitName = Annotated[str, AfterValidator(plain_name)]
 
 
 class _Part(BaseModel):
@@ -25,7 +48,7 @@ class ImageColumn(_Part):
     """Tensors of one shape (H, W, C)."""
 
     kind: Literal["image"] = "image"
-    shape: tuple[int, int, int]
+    shape: tuple[PositiveInt, PositiveInt, PositiveInt]
     dtype: Literal["uint8", "float32"]
 
 
@@ -33,26 +56,37 @@ class LabelColumn(_Part):
     """Class numbers; `classes[k]` is the name of class k."""
 
     kind: Literal["label"] = "label"
-    classes: tuple[str, ...]
+    classes: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
-Column = Annotated[ImageColumn | LabelColumn, Field(discriminator="kind")]
+class Columns(_Part):
+    """What every row has, besides its id."""
+
+    image: ImageColumn
+    label: LabelColumn
 
 
 class ShardInfo(_Part):
     """One Arrow file."""
 
     file: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+-\d{5}-of-\d{5}\.arrow$")]
-    rows: int
-    bytes: int
-    sha256: str
+    rows: PositiveInt
+    bytes: PositiveInt
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class SplitInfo(_Part):
     """One split, such as train."""
 
-    rows: int
-    shards: tuple[ShardInfo, ...]
+    rows: PositiveInt
+    shards: Annotated[tuple[ShardInfo, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _rows_add_up(self) -> Self:
+        found = sum(shard.rows for shard in self.shards)
+        if found != self.rows:
+            raise ValueError(f"the shards' rows must add up to rows={self.rows}, got {found}")
+        return self
 
 
 class DatasetInfo(_Part):
@@ -61,16 +95,30 @@ class DatasetInfo(_Part):
 
     format_version: int = FORMAT_VERSION
     task: Literal["classification"] = "classification"
-    columns: dict[str, Column]
-    splits: dict[str, SplitInfo]
+    columns: Columns
+    splits: Annotated[dict[SplitName, SplitInfo], Field(min_length=1)]
     origin: dict[str, Any]
     fingerprint: str
 
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        counts = Counter(shard.file for split in self.splits.values() for shard in split.shards)
+        file, times = counts.most_common(1)[0]
+        if times > 1:
+            raise ValueError(f"a shard must be listed once, but {file} is listed {times} times")
+        expected = fingerprint_of(self.columns, self.splits)
+        if self.fingerprint != expected:
+            raise ValueError(
+                f"the fingerprint of these columns and shards is {expected[:12]}…, "
+                f"got {self.fingerprint[:12]}…: something was changed by hand"
+            )
+        return self
 
-def fingerprint_of(columns: dict[str, Any], splits: dict[str, SplitInfo]) -> str:
+
+def fingerprint_of(columns: Columns, splits: dict[str, SplitInfo]) -> str:
     """Return the SHA-256 over the columns and every shard's SHA-256."""
     content = {
-        "columns": {name: column.model_dump(mode="json") for name, column in columns.items()},
+        "columns": columns.model_dump(mode="json"),
         "shards": {name: [s.sha256 for s in split.shards] for name, split in splits.items()},
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -87,7 +135,7 @@ def read_info(path: Path) -> DatasetInfo:
             f"{path.absolute()}: no dataset here ({FILE_NAME} is missing); make one with "
             f"`raytl shard KIND SOURCE {path}`"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CorruptError(f"{file}: cannot be read: {error}; shard the dataset again") from None
     version = data.get("format_version") if isinstance(data, dict) else None
     if version != FORMAT_VERSION:
@@ -99,5 +147,7 @@ def read_info(path: Path) -> DatasetInfo:
         return DatasetInfo.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise CorruptError(f"{file}: {place}: {first['msg']}; shard the dataset again") from None
+        key = ".".join(str(part) for part in first["loc"])
+        place = f"{file}: {key}" if key else file
+        what = first["msg"].removeprefix("Value error, ")
+        raise CorruptError(f"{place}: {what}; shard the dataset again") from None

@@ -1,28 +1,38 @@
 """`raytl shard`: from raw files to a dataset folder."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from raytl.config import nearest
 from raytl.data.importers import IMPORTERS
-from raytl.data.importers.base import ShardOptions, refuse_unused
-from raytl.data.schema import DatasetInfo
-from raytl.data.writer import write_dataset
-from raytl.errors import ConfigError
+from raytl.data.importers.base import (
+    Imported,
+    Importer,
+    ShardOptions,
+    distinct_names,
+    flag,
+    printable,
+    refuse_unused,
+)
+from raytl.data.schema import FILE_NAME, DatasetInfo
+from raytl.data.writer import Chunks, write_dataset
+from raytl.errors import ConfigError, DataError, UserError
 from raytl.folders import refuse_existing
 
 
 @dataclass(frozen=True)
 class ShardReport:
-    """What was written, and which files were left out and why."""
+    """What was written, which files were left out and why, and what else should be known."""
 
     info: DatasetInfo
     skipped: list[str]
+    notes: list[str]
     seconds: float
 
 
@@ -32,8 +42,10 @@ def shard_options(**options: Any) -> ShardOptions:
         return ShardOptions(**options)
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0]).replace("_", "-") if first["loc"] else "shard"
-        raise ConfigError(f"--{name}: {first['msg']}, got {first['input']!r}") from None
+        what = first["msg"].removeprefix("Value error, ")
+        if not first["loc"]:
+            raise ConfigError(what) from None
+        raise ConfigError(f"{flag(str(first['loc'][0]))}: {what}, got {first['input']!r}") from None
 
 
 def shard(
@@ -49,22 +61,83 @@ def shard(
 
     `progress` gets the number of rows just read and of all rows. Raises ConfigError for an unknown
     kind or an option that it does not use, DataError for data that cannot be used, UserError where
-    `out` exists without `force`.
+    `out` exists without `force`, or is no dataset that `force` may replace.
     """
     start = time.perf_counter()
     if kind not in IMPORTERS:
         raise ConfigError(f"shard: unknown kind '{kind}'; {nearest(kind, list(IMPORTERS))}")
     importer = IMPORTERS[kind]
     refuse_unused(kind, importer, options)
-    if importer.needs_source and source is None:
-        raise ConfigError(f"shard {kind}: needs SOURCE and OUT, got one path")
-    refuse_existing(out, force)
-    found = importer.read(source, options)
-    origin = {"kind": kind, "source": source} | options.model_dump(
-        mode="json", exclude_defaults=True
-    )
+    _check_paths(kind, importer, source, out, force)
+    found = _read(importer, source, options)
+    _check_classes(found.classes)
+    held: dict[str, set[int]] = {name: set() for name in found.splits}
+    splits = {name: _watched(chunks, held[name]) for name, chunks in found.splits.items()}
     info = write_dataset(
-        out, found.image, found.classes, found.splits, origin,
+        out, found.image, found.classes, splits, _origin(kind, source, options),
         force=force, progress=lambda rows: progress(rows, found.rows),
     )  # fmt: skip
-    return ShardReport(info, found.skipped, time.perf_counter() - start)
+    notes = found.notes + _classes_without_rows(found.classes, held)
+    return ShardReport(info, found.skipped, notes, time.perf_counter() - start)
+
+
+def _check_paths(kind: str, importer: Importer, source: str | None, out: Path, force: bool) -> None:
+    if importer.source == "needed" and source is None:
+        raise ConfigError(f"shard {kind}: needs SOURCE and OUT, got one path")
+    if importer.source == "none" and source is not None:
+        raise ConfigError(f"shard {kind}: needs OUT alone, got two paths: {source} {out}")
+    refuse_existing(out, force)
+    if not out.exists():
+        return
+    if source is not None and Path(source).resolve().is_relative_to(out.resolve()):
+        raise UserError(f"{out}: --force would delete the source {source}; give another OUT")
+    if not (out / FILE_NAME).is_file():
+        raise UserError(
+            f"{out}: --force replaces datasets alone, and this is none ({FILE_NAME} is missing); "
+            "remove it or give another OUT"
+        )
+
+
+def _read(importer: Importer, source: str | None, options: ShardOptions) -> Imported:
+    try:
+        return importer.read(source, options)
+    except OSError as error:
+        place = printable(error.filename or source or "")
+        raise DataError(f"{place}: cannot be read: {error.strerror or error}") from None
+
+
+def _check_classes(classes: tuple[str, ...]) -> None:
+    try:
+        distinct_names(list(classes))
+    except ValueError as error:
+        raise DataError(str(error)) from None
+    if len(classes) < 2:
+        raise DataError(
+            f"a classification needs two classes or more, got one, '{classes[0]}'; add the others, "
+            "or name them (arrays: --classes; image-folder: an empty folder each)"
+        )
+
+
+def _watched(chunks: Chunks, held: set[int]) -> Iterator[Any]:
+    """Pass chunks on and note which classes they hold."""
+    for chunk in chunks:
+        held.update(np.unique(chunk[1]).tolist())
+        yield chunk
+
+
+def _classes_without_rows(classes: tuple[str, ...], held: dict[str, set[int]]) -> list[str]:
+    notes = []
+    for split, present in held.items():
+        missing = [name for number, name in enumerate(classes) if number not in present]
+        if missing:
+            names = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
+            notes.append(
+                f"split {split}: {len(missing)} of {len(classes)} classes have no row: {names}"
+            )
+    return notes
+
+
+def _origin(kind: str, source: str | None, options: ShardOptions) -> dict[str, Any]:
+    """Return where the data came from, for `dataset.json`."""
+    given = options.model_dump(mode="json", exclude_defaults=True)
+    return {"kind": kind, "source": source and printable(source)} | given

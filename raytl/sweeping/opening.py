@@ -12,7 +12,7 @@ from raytl.errors import ConfigError, RaytlError
 from raytl.models.source_spec import read_spec
 from raytl.models.weight_files import check_file
 from raytl.search_space import SearchSpace
-from raytl.training.splits import SourceRows, TargetRows, source_rows, target_rows
+from raytl.training.splits import SourceRows, TargetRows, redrawable, source_rows, target_rows
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ def _open(place: str, domain: DomainConfig) -> Dataset:
         for split in (domain.splits.train, domain.splits.validation):
             if split is not None:
                 dataset.split(split)
+        dataset.ensure_verified()
     return dataset
 
 
@@ -74,13 +75,13 @@ def _rows(
     domain = study.target_domain
     with placed("target_domain.dataset"):
         target.split(domain.splits.test)
-    if domain.splits.test in (domain.splits.train, domain.splits.validation):
-        raise ConfigError(
-            f"target_domain.splits: the test split must be no other's, got test="
-            f"'{domain.splits.test}' for two parts; name another split"
-        )
     with placed("target_domain"):
         of_target = target_rows(domain, target, study.search.seed)
+    if study.confirm.redraw is True and not redrawable(domain, target):
+        raise ConfigError(
+            "confirm.redraw: true needs `labels: N` and more than N training rows of every class, "
+            f"so that seeds can draw others, but labels is {domain.labels}; use auto"
+        )
     if study.source_domain is None or source is None:
         return of_target, None
     with placed("source_domain"):

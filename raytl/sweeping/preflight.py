@@ -17,6 +17,7 @@ from raytl.sweeping.controls import control_trials
 from raytl.sweeping.effort import effort_warnings
 from raytl.sweeping.opening import open_study, placed
 from raytl.training.inputs import input_transform
+from raytl.training.splits import redrawable
 
 ROWS_TRIED = 4
 
@@ -31,6 +32,12 @@ class Checked:
     source: Dataset | None
     source_models: dict[str, SourceSpec]
     warnings: tuple[str, ...] = ()
+
+    @property
+    def redraws(self) -> bool:
+        """Whether each seed of the confirmation draws labelled rows of its own."""
+        wanted = self.study.confirm.redraw
+        return wanted is not False and redrawable(self.study.target_domain, self.target)
 
 
 def preflight(study: Study) -> Checked:

@@ -1,6 +1,5 @@
 """A whole study: preflight, controls and search, confirmation, export."""
 
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,11 +17,13 @@ from raytl.models.adapters import merge_adapters
 from raytl.models.source_model import save_source_model
 from raytl.seeds import seed_for
 from raytl.sweeping.confirmation import (
-    Candidate,
     Confirmation,
     build_confirmation,
+    gather_retrained,
+    retrained_trials,
     save_confirmation,
 )
+from raytl.sweeping.confirming import Confirming
 from raytl.sweeping.environment import environment, save_environment
 from raytl.sweeping.leaderboard import (
     Leaderboard,
@@ -34,6 +35,7 @@ from raytl.sweeping.objective import objective_metric
 from raytl.sweeping.preflight import Checked, preflight
 from raytl.sweeping.progress import ProgressCallback
 from raytl.sweeping.resources import Plan, plan, wait_for_room
+from raytl.sweeping.rounds import standing
 from raytl.sweeping.run_folder import check_run_folder
 from raytl.sweeping.schedulers import build_scheduler
 from raytl.sweeping.searcher import StudySearch
@@ -93,10 +95,10 @@ def run_study(
         failed = next((row for row in leaderboard.trials if row.error), None)
         cause = f"; the first said: {failed.error} (log: {failed.log})" if failed else ""
         raise RaytlError(f"{run}: no searched trial ran to its end{cause}")
-    confirmation = _confirmation(checked, run, trials)
+    confirmation = _confirmation(checked, storage, trials)
     save_environment(facts | {"finished": datetime.now(UTC).isoformat(timespec="seconds")}, run)
     if confirmation is not None and confirmation.recommended is not None:
-        export_best(study, storage, confirmation.recommended)
+        export(study, storage, confirmation, confirmation.recommended, run / "best", force=True)
     return StudyResult(run, leaderboard, confirmation)
 
 
@@ -113,7 +115,8 @@ def _run(
 ) -> tuple[list[Trial], int]:
     """Run search and confirmation; return their trials and how many the search should have."""
     study, run, objective = checked.study, storage.run, objective_metric(checked.study)
-    search = StudySearch(study, checked.space, objective, _promising(checked, run))
+    confirming = Confirming(study, storage.predictions, redraw=checked.redraws)
+    search = StudySearch(study, checked.space, objective, _promising(checked, run), confirming)
     board = LeaderboardCallback(study, run, search.num_searched)
     trials = run_trials(
         study,
@@ -141,24 +144,43 @@ def _promising(checked: Checked, run: Path) -> list[str]:
     return [name for name in order(load_ranking(file), score) if name in known]
 
 
-def _confirmation(checked: Checked, run: Path, trials: Sequence[Trial]) -> Confirmation | None:
+def _confirmation(
+    checked: Checked, storage: RunStorage, trials: Sequence[Trial]
+) -> Confirmation | None:
     """Gather the confirmation and save it. None where it was interrupted."""
-    retrained = [trial for trial in trials if trial.config["phase"] == "confirm"]
-    if not retrained or len(retrained) < retrained[-1].config["count"]:
+    study, read = checked.study, storage.predictions
+    retrained = retrained_trials(trials)
+    if not retrained or not all(trial.is_finished() for trial in trials):
         return None
-    if not all(trial.is_finished() for trial in retrained):
+    if standing(study, gather_retrained(study, trials, read)).wanted:
         return None
-    confirmation = build_confirmation(checked.study, retrained, checked.target.classes, run)
-    save_confirmation(confirmation, run)
+    confirmation = build_confirmation(study, trials, checked.target, storage.run, read)
+    save_confirmation(confirmation, storage.run)
     return confirmation
 
 
-def export_best(study: Study, storage: RunStorage, candidate: Candidate) -> None:
-    """Write the recommended candidate's first good seed as a source model in RUN/best."""
+def export(
+    study: Study,
+    storage: RunStorage,
+    confirmation: Confirmation,
+    name: str,
+    out: Path,
+    *,
+    force: bool = False,
+) -> None:
+    """Write a confirmed candidate's first good seed as a source model in `out`.
+
+    Raises UserError that lists the candidates where `name` is none of them, or where `out` exists
+    without `force`.
+    """
     from raytl.training.building import build_trial, target_classes
     from raytl.training.checkpoint import load_checkpoint
 
-    good = next(r for r in candidate.runs if r.accuracy is not None)
+    candidate = confirmation.candidate(name)
+    good = next((r for r in candidate.runs if r.accuracy is not None), None) if candidate else None
+    if candidate is None or good is None:
+        known = ", ".join(f"'{c.name}'" for c in confirmation.candidates if c.n)
+        raise UserError(f"no confirmed candidate '{name}' with a good seed; there are {known}")
     trial = TrialConfig.from_flat(candidate.config)
     parts = build_trial(study, trial, seed_for(study.search.seed, "confirm", good.seed))
     load_checkpoint(storage.newest_checkpoint(good.folder), parts.model)
@@ -177,8 +199,7 @@ def export_best(study: Study, storage: RunStorage, candidate: Candidate) -> None
             "score": {"test_accuracy": candidate.mean, "standard_error": candidate.standard_error},
         }
     )
-    best, model = storage.run / "best", parts.model
-    shutil.rmtree(best, ignore_errors=True)
+    model = parts.model
     save_source_model(
-        best, backbone=model.backbone, spec=spec, mapper=model.mapper, head=model.head
+        out, backbone=model.backbone, spec=spec, mapper=model.mapper, head=model.head, force=force
     )

@@ -7,7 +7,6 @@ help. A lock goes with its process: what a killed one held, another computes.
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from raytl import folders
 from raytl.data.augmentation import View
 from raytl.data.dataset import Dataset, Split
 from raytl.data.resident import RowSource
@@ -31,9 +31,8 @@ STALE_S = 7 * 86400.0  # drafts that nobody touched for so long are deleted
 
 
 def cache_folder() -> Path:
-    """Return RAYTL_CACHE, or raytl's folder under the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(os.environ.get("RAYTL_CACHE") or Path(base) / "raytl") / "prefix"
+    """Return the folder of the prefix features."""
+    return folders.cache_folder() / "prefix"
 
 
 class FeatureSplit:
@@ -62,9 +61,9 @@ def stored_features(
     """Return the features of a whole split, seen through `view` if there is one, computing and
     storing them where they are not yet.
 
-    They are computed from those of a shorter prefix where these are stored. An entry that is not
-    what was written is computed again. Entries that save the fewest seconds per byte go first where
-    the cache would grow beyond `budget` bytes.
+    They are computed from those of a shorter prefix where these are stored in float32. An entry
+    that is not what was written is computed again. Entries that save the fewest seconds per byte go
+    first where the cache would grow beyond `budget` bytes.
     """
     part, entry = dataset.split(split), cache_folder() / prefix.key(dataset, split, view=view)
     rows: RowSource = part if view is None else view.of(part)
@@ -124,8 +123,13 @@ def _draft(entry: Path, prefix: Prefix, part: RowSource, budget: int) -> Draft |
 def _source(
     prefix: Prefix, dataset: Dataset, split: str, part: RowSource, view: View | None
 ) -> Callable[[range], np.ndarray]:
-    """Return what computes rows: from the longest shorter prefix that is stored, or from images."""
-    for depth in range(prefix.depth - 1, 0, -1):
+    """Return what computes rows: from the longest shorter prefix that is stored, or from images.
+
+    Only float32 is stored in full: what is computed from rounded features would depend on what
+    happens to be there.
+    """
+    shorter = range(prefix.depth - 1, 0, -1) if prefix.dtype == "float32" else ()
+    for depth in shorter:
         entry = cache_folder() / prefix.key(dataset, split, depth, view)
         if is_whole(entry):
             stored = np.load(entry / "features.npy", mmap_mode="r")

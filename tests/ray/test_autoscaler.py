@@ -18,7 +18,7 @@ from ray_processes import AUTH, free_port, ray_head
 
 from raytl.config import Study, dump_study
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 HEAD_ID = "f" * 51 + "00000"
 EMPTY = {

@@ -11,7 +11,7 @@ from ray_processes import free_port
 import raytl
 from raytl.config import Study
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.ray
 
 
 @pytest.mark.usefixtures("ray_cluster")

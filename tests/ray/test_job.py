@@ -14,7 +14,7 @@ from ray_processes import AUTH, RAY, TOKEN, free_port, ray_head
 
 from raytl.config import Study, dump_study
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 def submit(address: str, *more: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:

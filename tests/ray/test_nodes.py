@@ -16,7 +16,7 @@ from raytl.config import Study
 
 MakeStudy = Callable[..., Study]
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 # So that a lost node is noticed in seconds.
 HEALTH = {"RAY_health_check_period_ms": "500", "RAY_health_check_failure_threshold": "3"}

@@ -20,7 +20,7 @@ from raytl.training.trial import run_trial
 MakeStudy = Callable[..., Study]
 SEED = 3
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 def parallel_study(make: MakeStudy, **more: Any) -> Study:

@@ -13,8 +13,8 @@ IMPORTERS = {
     "arrays": Importer(read_arrays, uses=frozenset({"splits", "image_shape", "classes"})),
     "image-folder": Importer(read_image_folder, uses=frozenset({"skip_bad"})),
     "torchvision": Importer(read_torchvision, uses=frozenset({"root"})),
-    "digits": Importer(read_digits, uses=frozenset({"seed"}), needs_source=False),
+    "digits": Importer(read_digits, uses=frozenset({"seed"}), source="none"),
     "rendered-digits": Importer(
-        read_rendered_digits, uses=frozenset({"rows", "seed"}), needs_source=False
+        read_rendered_digits, uses=frozenset({"rows", "seed"}), source="optional"
     ),
 }

@@ -1,26 +1,37 @@
-"""Arrays under keys: .npz and .h5 files."""
+"""Arrays under keys: .npz and .h5 files.
+
+Legend: N rows, H height, W width, C channels.
+"""
 
 import contextlib
 import math
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import h5py
 import numpy as np
 
 from raytl.config import nearest
-from raytl.data.importers.base import Imported, ShardOptions, imported, need_source
+from raytl.data.importers.base import Imported, ShardOptions, distinct_names, imported, need_source
 from raytl.errors import ConfigError, DataError
 
 Read = Callable[[str], np.ndarray]
+# What numpy and h5py raise for bytes that are not what they should be.
+BROKEN = (
+    OSError, BadZipFile, ValueError, EOFError, KeyError, TypeError, RuntimeError, MemoryError,
+    zlib.error,
+)  # fmt: skip
 
 
 def read_arrays(source: str | None, options: ShardOptions) -> Imported:
     """Read splits by key. Images are (N, H, W), (N, H, W, C), or (N, H·W·C) with `--image-shape`;
-    uint8 is kept, other whole numbers in 0..255 become uint8, the rest float32 as it is.
+    uint8 is kept, other whole numbers in 0..255 become uint8, the rest float32 as it is. Labels are
+    class numbers from 0, all of them present unless `--classes` names the classes.
 
-    Raises DataError where a key is missing or shapes do not fit.
+    Raises DataError where a key is missing, or where shapes or values do not fit.
     """
     path = Path(need_source(source))
     if not options.splits:
@@ -31,44 +42,86 @@ def read_arrays(source: str | None, options: ShardOptions) -> Imported:
             for name, (images, labels) in options.splits.items()
         }
         classes = _classes(read, options, splits)
-    return imported(splits, classes, options)
+    return _noted(imported(splits, classes, options), splits)
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Read]:
+    with _readable(path):
+        file, keys = _open(path)
+    with file:
+        yield lambda key: _at(path, key, keys, lambda: file[key][()])
+
+
+def _open(path: Path) -> tuple[Any, list[str]]:
+    """Return a file to index by key, and its keys."""
+    if path.suffix == ".npz":
+        archive = np.load(path, allow_pickle=False)
+        return archive, list(archive.files)
+    if path.suffix in (".h5", ".hdf5"):
+        keys: list[str] = []
+        file = h5py.File(path, "r")
+        file.visititems(
+            lambda name, item: keys.append(name) if isinstance(item, h5py.Dataset) else None
+        )
+        return file, keys
+    raise DataError(f"{path}: arrays are read from .npz and .h5 files")
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                yield lambda key: _at(path, key, list(file.files), lambda: file[key])
-        elif path.suffix in (".h5", ".hdf5"):
-            with h5py.File(path, "r") as file:
-                keys: list[str] = []
-                file.visititems(
-                    lambda name, item: keys.append(name) if isinstance(item, h5py.Dataset) else None
-                )
-                yield lambda key: _at(path, key, keys, lambda: file[key][()])
-        else:
-            raise DataError(f"{path}: arrays are read from .npz and .h5 files")
-    except (OSError, BadZipFile, ValueError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from None
+        yield
+    except BROKEN as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{path}: cannot be read: {reason}") from None
 
 
-def _at(path: Path, key: str, keys: list[str], read: Callable[[], np.ndarray]) -> np.ndarray:
+def _at(path: Path, key: str, keys: list[str], read: Callable[[], Any]) -> np.ndarray:
     if key not in keys:
         raise DataError(f"{path}: no array '{key}'; {nearest(key, keys)}")
-    return np.asarray(read())
+    with _readable(path):
+        return np.asarray(read())
 
 
 def _split(
     read: Read, images_key: str, labels_key: str, options: ShardOptions
 ) -> tuple[np.ndarray, np.ndarray]:
-    images, labels = read(images_key), read(labels_key).reshape(-1)
+    images, labels = read(images_key), _labels(read(labels_key), labels_key)
+    if images.dtype.kind not in "biuf":
+        raise DataError(f"'{images_key}': images are whole numbers or floats, got {images.dtype}")
+    if images.ndim < 2 or not images.size:
+        raise DataError(
+            f"'{images_key}': images are (N, H, W) or (N, H, W, C), none of these zero, "
+            f"got {images.shape}"
+        )
     if len(images) != len(labels):
         raise DataError(
             f"'{images_key}' and '{labels_key}' must have as many rows, "
             f"got {len(images)} and {len(labels)}"
         )
-    return _numbers(_shaped(images, images_key, options)), labels.astype(np.int64)
+    return _numbers(_shaped(images, images_key, options)), labels
+
+
+def _labels(labels: np.ndarray, key: str) -> np.ndarray:
+    """Return class numbers, int64 (N,)."""
+    if labels.ndim not in (1, 2) or labels.shape[1:] not in ((), (1,)):
+        raise DataError(f"'{key}': labels are one class number a row, (N,), got {labels.shape}")
+    labels = labels.reshape(-1)
+    if labels.dtype.kind not in "biuf":
+        raise DataError(
+            f"'{key}': labels are class numbers from 0, got {labels.dtype}"
+            + (f" such as {labels[0]!r}" if len(labels) else "")
+            + "; number the classes, and name them with --classes"
+        )
+    with np.errstate(invalid="ignore"):
+        numbers = labels.astype(np.int64)
+    bad = np.flatnonzero((numbers != labels) | (numbers < 0))
+    if len(bad):
+        raise DataError(
+            f"'{key}': labels are class numbers from 0, but row {bad[0]} has {labels[bad[0]]}"
+        )
+    return numbers
 
 
 def _shaped(images: np.ndarray, key: str, options: ShardOptions) -> np.ndarray:
@@ -96,16 +149,45 @@ def _numbers(images: np.ndarray) -> np.ndarray:
     whole = np.issubdtype(images.dtype, np.integer)
     if whole and images.min() >= 0 and images.max() <= 255:
         return images.astype(np.uint8)
-    return images.astype(np.float32)
+    with np.errstate(over="ignore"):  # what becomes infinite is refused where it is written
+        return images.astype(np.float32)
+
+
+def _noted(found: Imported, splits: dict[str, tuple[np.ndarray, np.ndarray]]) -> Imported:
+    for name, (images, _) in splits.items():
+        low, high = images.min(), images.max()
+        if images.dtype == np.float32 and (low < 0 or high > 1):
+            found.notes.append(
+                f"split {name}: images are floats from {low:g} to {high:g} and stay so; a source "
+                "model's mean and std are meant for 0 to 1"
+            )
+    return found
 
 
 def _classes(
     read: Read, options: ShardOptions, splits: dict[str, tuple[np.ndarray, np.ndarray]]
 ) -> tuple[str, ...]:
     if options.classes is None:
-        highest = max(int(labels.max()) for _, labels in splits.values())
-        return tuple(str(k) for k in range(highest + 1))
+        return _counted(np.unique(np.concatenate([labels for _, labels in splits.values()])))
     if "," in options.classes:
         return tuple(name.strip() for name in options.classes.split(","))
     names = read(options.classes)
-    return tuple(n.decode() if isinstance(n, bytes) else str(n) for n in names.tolist())
+    if names.ndim != 1 or not names.size:
+        raise DataError(f"--classes {options.classes}: names are an array (K,), got {names.shape}")
+    try:
+        return distinct_names(
+            [n.decode() if isinstance(n, bytes) else str(n) for n in names.tolist()]
+        )
+    except ValueError as error:
+        raise DataError(f"--classes {options.classes}: {error}") from None
+
+
+def _counted(values: np.ndarray) -> tuple[str, ...]:
+    if values[-1] >= len(values):
+        missing = np.setdiff1d(np.arange(len(values)), values)[0]
+        raise DataError(
+            f"labels must be 0 to K - 1, every class with a row, but there are {len(values)} "
+            f"classes from {values[0]} to {values[-1]} and none is {missing}; number them anew, or "
+            "name every class with --classes"
+        )
+    return tuple(str(k) for k in values.tolist())

@@ -1,8 +1,6 @@
 """scikit-learn's handwritten digits: 1,797 images of 8 × 8 pixels (Alpaydin & Kaynak 1998)."""
 
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from raytl.data.importers.base import Imported, ShardOptions, imported
 from raytl.seeds import seed_for
@@ -12,6 +10,10 @@ TEST_ROWS = 797
 
 def read_digits(source: str | None, options: ShardOptions) -> Imported:
     """Split into 1,000 training and 797 test rows, stratified and seeded; 0..16 becomes 0..255."""
+    # Imported here: it takes a second, which no other kind needs.
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
     images, labels = load_digits(return_X_y=True)
     pixels = (images.reshape(-1, 8, 8, 1) * (255 / 16)).round().astype(np.uint8)
     train, test = train_test_split(

@@ -1,7 +1,9 @@
 """MNIST's idx files (LeCun et al. 1998), gzipped or plain."""
 
 import gzip
+import math
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +23,10 @@ def read_idx(path: Path) -> np.ndarray:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         zero, kind, dimensions = struct.unpack_from(">HBB", data)
         shape = struct.unpack_from(f">{dimensions}I", data, 4)
-    except (OSError, EOFError, struct.error) as error:
+    except (OSError, EOFError, struct.error, zlib.error) as error:
         raise DataError(f"{path}: not a whole idx file: {error}") from None
     offset = 4 + 4 * dimensions
-    if zero or kind != 8 or len(data) != offset + int(np.prod(shape)):
+    if zero or kind != 8 or len(data) != offset + math.prod(shape):
         raise DataError(
             f"{path}: not an idx file of unsigned bytes with shape {shape}: "
             f"got {len(data) - offset} bytes of content"
@@ -35,11 +37,18 @@ def read_idx(path: Path) -> np.ndarray:
 def read_mnist(source: str | None, options: ShardOptions) -> Imported:
     """Read train and test from a folder with the four standard files."""
     folder = Path(need_source(source))
-    splits = {}
-    for split, names in FILES.items():
-        images, labels = (read_idx(_find(folder, name)) for name in names)
-        splits[split] = (images[..., None], labels.astype(np.int64))
+    splits = {split: _split(*(_find(folder, name) for name in FILES[split])) for split in FILES}
     return imported(splits, tuple(str(k) for k in range(10)), options)
+
+
+def _split(images_file: Path, labels_file: Path) -> tuple[np.ndarray, np.ndarray]:
+    images, labels = read_idx(images_file), read_idx(labels_file)
+    if images.ndim != 3 or labels.ndim != 1 or not images.size or len(images) != len(labels):
+        raise DataError(
+            f"{images_file}: images (N, H, W) and labels (N,) must have as many rows, not "
+            f"none, got {images.shape} and {labels.shape}"
+        )
+    return images[..., None], labels.astype(np.int64)
 
 
 def _find(folder: Path, name: str) -> Path:

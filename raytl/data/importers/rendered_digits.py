@@ -10,16 +10,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from raytl.data.importers.base import Imported, ShardOptions, fitted
+from raytl.data.importers.base import CHUNK, Imported, ShardOptions, fitted, printable
 from raytl.data.schema import ImageColumn
-from raytl.data.writer import Chunk
+from raytl.data.writer import Pair
 from raytl.errors import DataError
 from raytl.seeds import seed_for
 
 DEFAULT_ROWS = 8000
 TEST_SHARE = 0.2
 SIDE = 28
-CHUNK = 256  # images rendered between two reports of progress
 # matplotlib's fonts with plain digits; its others hold symbols or oversized brackets.
 BUNDLED = (
     "DejaVuSans",
@@ -36,7 +35,8 @@ BUNDLED = (
 def read_rendered_digits(source: str | None, options: ShardOptions) -> Imported:
     """Render light digits on black, in random font, size, place, rotation, shear, stroke and blur.
 
-    `source`: a folder of .ttf or .otf files. `--rows` images in all, a fifth of them test.
+    `source`: a folder of .ttf or .otf files. `--rows` images in all, a fifth of them test. Digits
+    come in an order drawn at random. Raises DataError for a folder without fonts or a broken one.
     """
     fonts = _fonts(source)
     rows = options.rows or DEFAULT_ROWS
@@ -47,7 +47,7 @@ def read_rendered_digits(source: str | None, options: ShardOptions) -> Imported:
     return Imported(image, tuple(str(k) for k in range(10)), splits, rows)
 
 
-def _chunks(name: str, count: int, fonts: list[str], options: ShardOptions) -> Iterator[Chunk]:
+def _chunks(name: str, count: int, fonts: list[str], options: ShardOptions) -> Iterator[Pair]:
     generator = np.random.default_rng(seed_for(options.seed, "rendered digits", name))
     labels = generator.permutation(np.arange(count) % 10)
     for start in range(0, count, CHUNK):
@@ -66,7 +66,16 @@ def _fonts(source: str | None) -> list[str]:
         found = sorted(p for p in Path(source).glob("*") if p.suffix.lower() in (".ttf", ".otf"))
     if not found:
         raise DataError(f"{source}: no .ttf or .otf file in this folder")
+    for path in found:
+        _check(path)
     return [str(path) for path in found]
+
+
+def _check(path: Path) -> None:
+    try:
+        _font(str(path), 40).getbbox("0123456789")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{printable(path)}: not a font that can be read: {error}") from None
 
 
 def _is_bundled_text_font(path: Path) -> bool:

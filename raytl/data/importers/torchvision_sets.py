@@ -1,6 +1,7 @@
-"""Any classification dataset of torchvision, by its class name."""
+"""torchvision's datasets of images with classes, by name."""
 
 import inspect
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,29 +9,47 @@ import numpy as np
 
 from raytl.config import nearest
 from raytl.data.fitting import fit_images
-from raytl.data.importers.base import Imported, ShardOptions, image_column, need_source
+from raytl.data.importers.base import (
+    CHUNK,
+    Imported,
+    ShardOptions,
+    image_column,
+    need_source,
+    shuffled,
+)
+from raytl.data.writer import Chunk
 from raytl.errors import DataError, RaytlError
 
+# Those that have one class an image and need no more than a folder. Listed here, so that a wrong
+# name is told at once: importing torchvision takes seconds.
+NAMES = (
+    "CIFAR10", "CIFAR100", "CLEVRClassification", "Caltech101", "Caltech256", "Country211", "DTD",
+    "EuroSAT", "FER2013", "FGVCAircraft", "FashionMNIST", "Flowers102", "Food101", "GTSRB",
+    "INaturalist", "ImageNet", "Imagenette", "KMNIST", "LFWPeople", "MNIST", "Omniglot",
+    "OxfordIIITPet", "PCAM", "Places365", "QMNIST", "RenderedSST2", "SEMEION", "STL10", "SUN397",
+    "SVHN", "StanfordCars", "USPS",
+)  # fmt: skip
 # The splits of datasets that take `split=`, in the order in which they are tried.
 SPLITS = ("train", "val", "valid", "test")
-CHUNK = 512
 
 
 def read_torchvision(source: str | None, options: ShardOptions) -> Imported:
-    """Read `torchvision.datasets.NAME`, downloading it into `--root` where it is not there.
+    """Read `torchvision.datasets.NAME`, downloading it into `--root` where it is not there; rows
+    are stored in shuffled order.
 
-    Raises DataError for an unknown name, RaytlError where the download fails.
+    Raises DataError for an unknown name or rows without a class, RaytlError where the download
+    fails.
     """
+    name = need_source(source)
+    if name not in NAMES:
+        raise DataError(f"shard torchvision: no dataset '{name}'; {nearest(name, list(NAMES))}")
     from torchvision import datasets
 
-    name = need_source(source)
-    if name not in datasets.__all__:
-        raise DataError(f"torchvision has no dataset '{name}'; {nearest(name, datasets.__all__)}")
     loaded = _load(vars(datasets)[name], Path(options.root or "downloads") / name)
-    splits = {split: _chunks(dataset, options) for split, dataset in loaded.items()}
+    splits = {split: _chunks(dataset, split, options) for split, dataset in loaded.items()}
     first = next(iter(loaded.values()))
-    image, _ = next(_chunks(first, options, limit=1))
-    return Imported(image_column(image), _classes(first), splits, sum(map(len, loaded.values())))
+    image = image_column(_pixels(first[0][0])[None], options)
+    return Imported(image, _classes(first), splits, sum(map(len, loaded.values())))
 
 
 def _load(dataset: Any, root: Path) -> dict[str, Any]:
@@ -66,19 +85,27 @@ def _classes(dataset: Any) -> tuple[str, ...]:
     return tuple(str(k) for k in range(int(np.max(labels)) + 1))
 
 
-def _chunks(dataset: Any, options: ShardOptions, limit: int | None = None) -> Any:
-    count = min(len(dataset), limit or len(dataset))
+def _chunks(dataset: Any, split: str, options: ShardOptions) -> Iterator[Chunk]:
+    order = shuffled(len(dataset), split)
     # One frame for all: a dataset of pictures of several shapes needs a size.
     size = options.size
-    for start in range(0, count, CHUNK):
-        rows = [dataset[i] for i in range(start, min(start + CHUNK, count))]
+    for start in range(0, len(order), CHUNK):
+        places = order[start : start + CHUNK]
+        rows = [dataset[int(place)] for place in places]
         images = [_pixels(image) for image, _ in rows]
         if size is None and len({image.shape for image in images}) > 1:
             raise DataError("images of several shapes; give --size")
         if size is not None or options.box is not None:
             side = size or max(images[0].shape[:2])
             images = [fit_images(i[None], side, options.fit, options.box)[0] for i in images]
-        yield np.stack(images), np.array([int(label) for _, label in rows])
+        yield Chunk(np.stack(images), _labels(rows, split), places)
+
+
+def _labels(rows: list[tuple[Any, Any]], split: str) -> np.ndarray:
+    try:
+        return np.array([int(label) for _, label in rows])
+    except (TypeError, ValueError):
+        raise DataError(f"split {split}: there are rows without a class") from None
 
 
 def _pixels(image: Any) -> np.ndarray:

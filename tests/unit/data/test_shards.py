@@ -109,6 +109,7 @@ def test_image_that_does_not_decode(tmp_path: Path) -> None:
     folder = tmp_path / "in" / "train" / "ants"
     folder.mkdir(parents=True)
     (folder / "bad.jpg").write_bytes(b"not a jpeg")
+    (tmp_path / "in" / "train" / "bees").mkdir()
     with pytest.raises(DataError, match=r"bad\.jpg: does not decode"):
         shard("image-folder", str(tmp_path / "in"), tmp_path / "d", options=ShardOptions(size=8))
     assert not (tmp_path / "d").exists()
@@ -116,6 +117,6 @@ def test_image_that_does_not_decode(tmp_path: Path) -> None:
 
 def test_options_that_mean_nothing_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--rows means nothing"):
-        shard("digits", None, tmp_path / "d", options=ShardOptions(rows=3))
+        shard("digits", None, tmp_path / "d", options=ShardOptions(rows=30))
     with pytest.raises(ConfigError, match="unknown kind 'mnst'; did you mean 'mnist'"):
         shard("mnst", None, tmp_path / "d", options=ShardOptions())

@@ -131,18 +131,22 @@ def test_what_is_hardly_meant_is_warned_of(domains: tuple[Path, Path]) -> None:
     assert batch.startswith("train.batch_size: a batch of 100,000 is larger than the 76 rows")
     (hours,) = warnings(epochs=1_000_000_000)
     # 32 trials and 2 controls, 2 steps an epoch
-    assert "34 trials and controls come to 68,000,000,000 steps of 64 rows, about" in hours
+    assert "38 trials and controls come to 76,000,000,000 steps of 64 rows, about" in hours
     assert "hours one after another on this machine" in hours
     gpu = {"train": {"epochs": 10**9}, "resources": {"gpus_per_worker": 1}}
     (steps,) = preflight(Study.model_validate(base(domains) | gpu)).warnings
-    assert "68,000,000,000 steps of 64 rows, not counting confirmation" in steps
+    assert "76,000,000,000 steps of 64 rows, not counting confirmation" in steps
 
 
 def test_splits_that_are_one(domains: tuple[Path, Path]) -> None:
     study = base(domains)
-    study["target_domain"] = study["target_domain"] | {"splits": {"test": "train"}}
-    with pytest.raises(RaytlError, match="the test split must be no other's"):
-        preflight(Study.model_validate(study))
+    for splits in ({"test": "train"}, {"validation": "train"}, {"validation": "test"}):
+        study["target_domain"] = study["target_domain"] | {"splits": splits}
+        with pytest.raises(ValueError, match="each part must be another split"):
+            Study.model_validate(study)
+    source = study["source_domain"] | {"splits": {"validation": "train"}}
+    with pytest.raises(ValueError, match="each part must be another split"):
+        Study.model_validate(study | {"source_domain": source})
     study["target_domain"] = study["target_domain"] | {"splits": {"train": "trian"}}
     with pytest.raises(RaytlError, match="did you mean 'train'"):
         preflight(Study.model_validate(study))
