@@ -28,8 +28,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 PIPED_WIDTH = 120  # columns where no terminal says how many it has
-out_console = Console() if sys.stdout.isatty() else Console(width=PIPED_WIDTH)
-log_console = Console(stderr=True)
+out_console = Console(emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+log_console = Console(stderr=True, emoji=False)
 
 Force = Annotated[bool, typer.Option(help="Replace what stands at OUT.")]
 

@@ -24,9 +24,19 @@ def cache_folder() -> Path:
 
 
 def refuse_existing(out: Path, force: bool) -> None:
-    """Raise UserError where `out` stands already and is not to be replaced."""
+    """Raise UserError where `out` stands already and is not to be replaced, or cannot be made."""
     if out.exists() and not force:
         raise UserError(f"{out}: exists already; remove it, give another folder or use --force")
+    check_place(out)
+
+
+def check_place(path: Path) -> None:
+    """Raise UserError where no folder can be made at `path`, without making it."""
+    place = path.absolute()
+    above = next(folder for folder in (place, *place.parents) if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        what = "may not be written to" if above.is_dir() else "is no folder"
+        raise UserError(f"{path}: cannot make this folder: {above} {what}; give another one")
 
 
 def make_folder(path: Path) -> None:

@@ -33,6 +33,22 @@ def _message(error: Mapping[str, Any]) -> str:
     return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]} …"
 
 
+KINDS = {"function-before", "function-after", "str", "constrained-int", "literal"}
+
+
+def _keys(loc: tuple[int | str, ...]) -> tuple[str, ...]:
+    """Return a place without pydantic's names of the kinds that a value may be of."""
+    parts = [str(part) for part in loc]
+    return tuple(part for part in parts if part not in KINDS and not re.search(r"[\[(]", part))
+
+
+def _any_of(messages: list[str]) -> str:
+    """Join what is said of one value that may be of several kinds."""
+    first = messages[0].partition(", got ")[0]
+    rest = [text.removeprefix("Input should be ") for text in messages[1:]]
+    return ", or ".join([first, *rest]) if rest else messages[0]
+
+
 def check_study(
     data: Any, path: Path | None = None, lines: Mapping[tuple[str, ...], int] | None = None
 ) -> Study:
@@ -43,12 +59,16 @@ def check_study(
     try:
         return Study.model_validate(data)
     except ValidationError as error:
-        drop = {"function-before", "function-after", "str", "constrained-int", "literal"}
-        texts = []
+        found: dict[tuple[str, ...], list[str]] = {}
         for item in error.errors():
-            loc = tuple(str(part) for part in item["loc"])
-            loc = tuple(p for p in loc if p not in drop and not re.search(r"[\[(]", p))
-            texts.append(_place(path, loc, dict(lines or {})) + _message(item))
+            found.setdefault(_keys(item["loc"]), []).append(_message(item))
+        inner = {keys[:n] for keys in found for n in range(len(keys))}
+        # What is said of a section whose inside is at fault is of another kind that it might be.
+        texts = [
+            _place(path, keys, dict(lines or {})) + _any_of(messages)
+            for keys, messages in found.items()
+            if keys not in inner or not keys
+        ]
         more = f"\n… and {len(texts) - 3} more" if len(texts) > 3 else ""
         raise ConfigError("\n".join(texts[:3]) + more) from None
 

@@ -99,8 +99,10 @@ class SourceModelConfig(Frozen):
             raise ValueError(
                 f"give exactly one of path, torchvision and backbone, got {origins or 'none'}"
             )
-        if self.path is not None and (self.weights or self.args or self.normalization):
-            raise ValueError("path already fixes weights, args and normalization; remove them")
+        fixed = ("weights", "args", "input_size", "normalization")
+        given = [name for name in fixed if getattr(self, name)]
+        if self.path is not None and given:
+            raise ValueError(f"path already fixes {', '.join(fixed)}; remove {', '.join(given)}")
         if self.torchvision is not None and self.weights is None:
             raise ValueError(
                 "torchvision needs weights: DEFAULT, a member's name or a .pth file; "

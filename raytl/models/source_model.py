@@ -63,7 +63,7 @@ def describe_source_model(name: str, config: SourceModelConfig, image_shape: Sha
     """
     if config.path is not None:
         spec = read_spec(config.path)
-        shape = input_shape_for(spec.backbone, image_shape, config.input_size)
+        shape = input_shape_for(spec.backbone, image_shape)
         if spec.input_shape[0] != shape[0] and {spec.input_shape[0], shape[0]} != {1, 3}:
             raise ModelError(
                 f"{config.path} takes {spec.input_shape[0]} channels, but the images have "

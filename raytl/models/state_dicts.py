@@ -56,7 +56,10 @@ def _is_pickle(path: Path, error: Exception) -> bool:
 
 def _reason(error: Exception) -> str:
     """Return why a file cannot be read, without torch's advice to trust it after all."""
-    text = " ".join(str(error).rpartition("WeightsUnpickler error:")[2].split())
+    own = (
+        str(error).rpartition("WeightsUnpickler error:")[2].partition("Check the documentation")[0]
+    )
+    text = " ".join(own.split())
     return f"{type(error).__name__}: {text}"[:160] if text else type(error).__name__
 
 

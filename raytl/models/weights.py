@@ -30,10 +30,10 @@ def check_weights(name: str, config: SourceModelConfig) -> None:
     import torchvision
 
     members = torchvision.models.get_model_weights(name).__members__
-    if config.weights != "DEFAULT" and config.weights not in members:
+    if config.weights not in members:  # DEFAULT is one
         raise ModelError(
-            f"{name} has no weights '{config.weights}'; known: DEFAULT, "
-            f"{', '.join(members)}, or a .pth file"
+            f"{name} has no weights '{config.weights}'; known: {', '.join(sorted(members))}, or a "
+            ".pth file"
         )
 
 

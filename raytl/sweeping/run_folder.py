@@ -4,12 +4,15 @@ from pathlib import Path
 
 from raytl.config import Study, load_study
 from raytl.errors import UserError
+from raytl.folders import check_place
 
 
 def check_run_folder(study: Study, run: Path, resume: bool) -> None:
-    """Refuse to overwrite a run, and to resume one that is not there or is another study's."""
+    """Raise UserError where a run would be overwritten or cannot be written, and where one to
+    resume is not there or another study's."""
     if run.exists() and not run.is_dir():
         raise UserError(f"{run}: is a file, not a run folder; give another --out")
+    check_place(run)
     if not resume:
         if run.exists() and any(run.iterdir()):
             raise UserError(

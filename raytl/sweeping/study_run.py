@@ -124,7 +124,7 @@ def _run(
         search,
         budget,
         scheduler=build_scheduler(study, objective.name, objective.mode),
-        callbacks=[ProgressCallback(objective, budget.text), board, *callbacks],
+        callbacks=[ProgressCallback(objective, budget.text, run), board, *callbacks],
         resume=resume,
     )
     return trials, search.num_searched

@@ -17,7 +17,7 @@ import yaml
 from ray_processes import TRIAL, own_actors
 
 import raytl
-from raytl.config import Study
+from raytl.config import Study, dump_study
 from raytl.errors import RaytlError
 
 MakeStudy = Callable[..., Study]
@@ -54,6 +54,30 @@ def test_a_study_whose_every_trial_fails_says_why(tiny_study: MakeStudy, tmp_pat
     with pytest.raises(RaytlError, match="no searched trial ran to its end; the first said: loss"):
         raytl.sweep(study, tmp_path / "run")
     assert raytl.inspect(tmp_path / "run")["trials"]["failed"] >= 1
+
+
+def test_failures_are_a_line_each_on_the_terminal(tiny_study: MakeStudy, tmp_path: Path) -> None:
+    study = tiny_study(
+        source_domain=None,
+        space={"optimizer.lr": {"choice": [1e30]}},
+        defaults={"optimizer.transferred_lr_scale": 1.0},
+        train={"epochs": 1, "batch_size": 1000, "steps_per_epoch": 2},
+    )
+    file, run = tmp_path / "study.yaml", tmp_path / "run"
+    file.write_text(dump_study(study))
+    process = start(file, run)
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == 1, output
+    assert "Traceback" not in output
+    assert "ERROR" not in output
+    lines = output.strip().splitlines()
+    assert lines[0].startswith("warning: train.batch_size: a batch of 1,000 is larger than the")
+    assert lines[-1].startswith(f"raytl: {run}: no searched trial ran to its end; the first said")
+    causes = [line for line in lines if "failed: loss must be finite, but at step" in line]
+    assert len(causes) == 2 and len(lines) <= 10, output
+    for line in causes:
+        log = Path(line.rpartition("(log: ")[2].rstrip(")"))
+        assert "in train_epoch" in log.read_text()  # the traceback
 
 
 class Chaos(threading.Thread):

@@ -190,6 +190,7 @@ def test_numbers_that_are_none(tmp_path: Path, line: str, message: str) -> None:
         ("{backbone: lenet, input_size: 100000}", "less than or equal to 4096"),
         ("{backbone: lenet, input_size: 0}", "greater than 0"),
         ("{backbone: lenet, args: [1]}", "args"),
+        ("{path: a, input_size: 32}", "remove input_size"),
         ("{}", "exactly one of path, torchvision and backbone"),
         ("", "source_models.lenet"),
     ],
@@ -197,3 +198,13 @@ def test_numbers_that_are_none(tmp_path: Path, line: str, message: str) -> None:
 def test_source_models_that_cannot_be(tmp_path: Path, model: str, message: str) -> None:
     study = STUDY.replace("{path: sources/lenet}", model)
     assert message in refused(tmp_path / "bad.yaml", study)
+
+
+def test_a_value_of_several_kinds_is_told_once(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    space = refused(path, STUDY + "  optimizer.lr: {float: [2, 1]}\n")
+    assert space == f"{path}:7: space.optimizer.lr: low <= high must hold, got [2.0, 1.0]"
+    labels = refused(path, STUDY, "target_domain.labels=-1")
+    assert labels.endswith("should be 'none' or 'all', or greater than 0, got -1")
+    objective = refused(path, STUDY, "search.objective=acuracy")
+    assert "should be 'auto', or 'target_accuracy', 'target_entropy'" in objective
