@@ -8,7 +8,8 @@ pool until the arms' means agree.
 Banks:
   synthetic  probit: row difficulty, an arm's own rows, a run's level, and noise of each run and row
   digits     linear heads on stored features of small networks trained on other digits; noise in
-             the pixels sets the accuracy (MNIST, or scikit-learn's digits without a folder)
+             the pixels and the number of classes set the accuracy (MNIST, or scikit-learn's
+             digits without a folder)
   groups     synthetic, rows in groups of ten that share half of the difficulty; whole groups drawn
 
 `rule` is the verdict as it is run: looks after 3 and 8 seeds, two controls, margin 1 point. Beside
@@ -44,8 +45,11 @@ from raytl.sweeping.verdict import open_comparisons, read_verdict
 RUNS, POOL, GROUP = 256, 20_000, 10
 SEEDS, ROWS, ACCURACIES, LABELS = (3, 4, 8, 20), (100, 300, 1000), (0.6, 0.9, 0.99), ("all", "8")
 LEVEL, BAR, FALSE_HELPS, MARGIN = 0.95, 0.94, 0.03, 0.01
-# Pixel noise (standard deviation) by labels, for each of ACCURACIES
-NOISE = {"all": (3.0, 1.3, 0.0), "8": (2.0, 0.8, 0.0)}
+# Pixel noise (standard deviation) and number of classes that give about ACCURACIES, by labels
+DIFFICULTY = {
+    "all": ((1.3, 10), (0.58, 10), (0.0, 5)),
+    "8": ((1.0, 10), (0.45, 10), (0.0, 5)),
+}
 
 
 class Bank(NamedTuple):
@@ -93,9 +97,9 @@ def train_network(images: np.ndarray, digits: np.ndarray, seed: int, epochs: int
     from torch import nn
 
     torch.manual_seed(seed)
+    kernel, stride = (3, 1) if images.shape[-1] < 16 else (5, 2)
     network = nn.Sequential(
-        nn.Conv2d(1, 16, 3, stride=1 if images.shape[-1] < 16 else 2), nn.ReLU(),
-        nn.Conv2d(16, 32, 3, stride=2), nn.ReLU(),
+        nn.Conv2d(1, 16, kernel, stride), nn.ReLU(), nn.Conv2d(16, 32, kernel, stride), nn.ReLU(),
         nn.Flatten(), nn.LazyLinear(64), nn.ReLU(), nn.Linear(64, 10),
     )  # fmt: skip
     x, y = torch.from_numpy(images), torch.from_numpy(digits.astype(np.int64))
@@ -128,7 +132,7 @@ def train_heads(x_ND: np.ndarray, y_N: np.ndarray, rows_RN: np.ndarray) -> Any:
     runs, rows = rows_RN.shape
     weights = 0.1 * torch.randn(runs, x.shape[1], 10)
     batch, steps = min(64, rows), 150
-    for step in range(steps):
+    for step in range(steps):  # the rows are in random order
         first = step * batch % (rows - batch + 1)
         chosen = torch.from_numpy(rows_RN[:, first : first + batch])
         inputs = x[chosen]
@@ -144,7 +148,7 @@ def labelled_rows(y_N: np.ndarray, labels: str, rng: np.random.Generator) -> np.
     if labels == "all":
         return np.stack(orders)
     few = int(labels)
-    picked = [np.stack([order[y_N[order] == k][:few] for k in range(10)]) for order in orders]
+    picked = [np.stack([order[y_N[order] == k][:few] for k in np.unique(y_N)]) for order in orders]
     return np.stack([rng.permutation(rows.ravel()) for rows in picked])
 
 
@@ -157,16 +161,17 @@ def digit_banks(mnist: Path | None, rng: np.random.Generator) -> Iterator[Bank]:
     few = source[: len(source) // 10]
     networks.append(train_network(images[few], digits[few], 3, 2 * epochs))
     for labels in LABELS:
-        rows_RN = labelled_rows(digits[heads], labels, rng)
-        for noise in NOISE[labels]:
+        for noise, classes in DIFFICULTY[labels]:
             noisy = images + noise * rng.standard_normal(images.shape, dtype=np.float32)
+            own, test = (rows[digits[rows] < classes] for rows in (heads, pool))
+            rows_RN = labelled_rows(digits[own], labels, rng)
             arms = []
             for network in networks:
-                x, z = features(network, noisy[heads]), features(network, noisy[pool])
+                x, z = features(network, noisy[own]), features(network, noisy[test])
                 scale, shift = 1 / (x.std(axis=0) + 1e-6), x.mean(axis=0)
-                weights = train_heads((x - shift) * scale, digits[heads], rows_RN).numpy()
+                weights = train_heads((x - shift) * scale, digits[own], rows_RN).numpy()
                 answers = np.stack([((z - shift) * scale @ w).argmax(axis=1) for w in weights])
-                arms.append((answers == digits[pool]).astype(np.int8))
+                arms.append((answers == digits[test]).astype(np.int8))
             yield Bank("digits", labels, tuple(arms))
 
 
@@ -295,6 +300,11 @@ def one_interval(
     return {
         "coverage": held / repeats, "naive": naive / repeats, "width": float(np.median(widths)),
     }  # fmt: skip
+
+
+def holds(difference: Difference, truth: float) -> bool:
+    low, high = difference.interval
+    return low - 1e-9 <= truth <= high + 1e-9
 
 
 # Who is confirmed against which two controls: arms of a Bank
