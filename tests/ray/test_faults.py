@@ -1,11 +1,8 @@
 """Studies that go wrong: a trial that fails, Ctrl-C, a kill, and going on after each."""
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ray_processes import TRIAL, own_actors
+from ray_processes import TRIAL, epochs_reported, own_actors, sweeping, wait_for
 
 import raytl
 from raytl.config import Study, dump_study
@@ -137,26 +134,6 @@ def test_lost_actors_change_nothing(tiny_study: MakeStudy, tmp_path: Path, fuse:
     assert len(list((tmp_path / "run").glob("*/error.txt"))) >= 1  # written down, not counted
 
 
-def start(study: Path, run: Path, *more: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "raytl.cli", "sweep", str(study), "--out", str(run), *more]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={"RAY_ADDRESS": "local"} | os.environ,
-    )  # fmt: skip
-
-
-def wait_for(what: Callable[[], bool], process: subprocess.Popen[str], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.1)
-
-
-def epochs_reported(run: Path) -> int:
-    return sum(len(file.read_text().splitlines()) for file in run.glob("*/result.json"))
-
-
 @pytest.mark.slow
 def test_ctrl_c_and_a_kill_lose_no_trial(tiny_study: MakeStudy, tmp_path: Path) -> None:
     study: Study = tiny_study(
@@ -168,23 +145,23 @@ def test_ctrl_c_and_a_kill_lose_no_trial(tiny_study: MakeStudy, tmp_path: Path) 
     file, run = tmp_path / "study.yaml", tmp_path / "run"
     file.write_text(yaml.safe_dump(study.model_dump(mode="json", by_alias=True, exclude_none=True)))
 
-    first = start(file, run)
-    wait_for(lambda: epochs_reported(run) >= 1, first, 90)
-    first.send_signal(signal.SIGINT)
-    output = first.communicate(timeout=60)[0]
+    with sweeping(file, run) as first:
+        wait_for(lambda: epochs_reported(run) >= 1, first)
+        first.send_signal(signal.SIGINT)
+        output = first.communicate()[0]
     assert first.returncode == 130, output
     assert f"go on with: raytl sweep {file} --out {run} --resume" in output
     assert "Traceback" not in output
 
-    second = start(file, run, "--resume")
-    seen = epochs_reported(run)
-    wait_for(lambda: epochs_reported(run) >= seen + 2, second, 90)
-    time.sleep(1)
-    second.kill()
-    second.communicate(timeout=60)
+    with sweeping(file, run, "--resume") as second:
+        seen = epochs_reported(run)
+        wait_for(lambda: epochs_reported(run) >= seen + 2, second)
+        time.sleep(1)
+        second.kill()
+        second.communicate()
 
-    third = start(file, run, "--resume")
-    output = third.communicate(timeout=200)[0]
+    with sweeping(file, run, "--resume") as third:
+        output = third.communicate()[0]
     assert third.returncode == 0, output
     board: dict[str, Any] = json.loads((run / "leaderboard.json").read_text())
     assert [row["status"] for row in board["trials"]] == ["completed"] * 4

@@ -54,7 +54,7 @@ def test_mnist_to_usps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_hymenoptera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     images = str(REAL_DATA / "hymenoptera/hymenoptera_data")
-    options = ShardOptions(size=160)  # half the pixels of the whole study
+    options = ShardOptions(size=128)  # a third of the pixels of the whole study
     report = shard("image-folder", images, tmp_path / "data/hymenoptera", options=options)
     assert [Path(line.split(":")[0]).name for line in report.skipped] == ["imageNotFound.gif"]
     weights = REAL_DATA / "pretrained/squeezenet1_0_imagenet_deepcompression.pth"
