@@ -31,9 +31,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import stdtrit
 
+from raytl.data.predictions import Predictions
 from raytl.sweeping.intervals import (
     Difference,
-    Predictions,
     half_width,
     paired_difference,
     split_row_variance,
@@ -240,7 +240,10 @@ def check(ours: np.ndarray, theirs: np.ndarray, group: int, moment: Moments, loo
     """The vectorised sums are the shipped function's, here on the chunk's first repeat."""
     rows = np.arange(ours.shape[1])
     runs = [
-        [Predictions(rows, np.ones_like(rows), row.astype(int), rows // group) for row in arm]
+        [
+            Predictions(rows, np.ones_like(rows), row.astype(int), group_N=rows // group)
+            for row in arm
+        ]
         for arm in (ours, theirs)
     ]
     shipped = paired_difference(METRICS["accuracy"], runs[0], runs[1], LEVEL, looks=looks)

@@ -62,15 +62,17 @@ def test_failures_are_a_line_each_on_the_terminal(tiny_study: MakeStudy, tmp_pat
     )
     file, run = tmp_path / "study.yaml", tmp_path / "run"
     file.write_text(dump_study(study))
-    process = start(file, run)
-    output = process.communicate(timeout=120)[0]
-    assert process.returncode == 1, output
+    with sweeping(file, run) as process:
+        output = process.communicate()[0]
+        assert process.returncode == 1, output
     assert "Traceback" not in output
     assert "ERROR" not in output
     lines = output.strip().splitlines()
     assert lines[0].startswith("warning: train.batch_size: a batch of 1,000 is larger than the")
     assert lines[-1].startswith(f"raytl: {run}: no searched trial ran to its end; the first said")
-    causes = [line for line in lines if "failed: loss must be finite, but at step" in line]
+    causes = [
+        line for line in lines if "failed: loss and gradient must be finite, but at step" in line
+    ]
     assert len(causes) == 2 and len(lines) <= 10, output
     for line in causes:
         log = Path(line.rpartition("(log: ")[2].rstrip(")"))

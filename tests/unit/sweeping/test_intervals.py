@@ -21,7 +21,7 @@ def arm(right_SN: Sequence[Sequence[int]], group: Sequence[int] | None = None) -
     target = rows % 2
     groups = None if group is None else np.array(group)
     return [
-        Predictions(rows, target, np.where(np.array(right), target, 1 - target), groups)
+        Predictions(rows, target, np.where(np.array(right), target, 1 - target), group_N=groups)
         for right in right_SN
     ]
 
