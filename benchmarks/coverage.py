@@ -53,7 +53,8 @@ DIFFICULTY = {
 
 
 class Bank(NamedTuple):
-    """Right answers (runs, pool rows) by arm: ours, two twins of about its accuracy, a weaker."""
+    """Right answers (runs, pool rows) by arm: ours, two twins of about its accuracy, and
+    another, in most banks a weaker one."""
 
     family: str
     labels: str
@@ -260,7 +261,7 @@ def build(moment: Moments, place: int, n: int, rows: int, units: int, looks: int
 
 
 def coverage_cells(bank: Bank, repeats: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
-    """Cells of one interval: a true zero against the first twin, and the weaker arm."""
+    """Cells of one interval: a true zero against the first twin, and the other arm."""
     for null, other in ((True, 1), (False, 3)):
         ours, theirs = bank.arms[0], bank.arms[other]
         if null:
@@ -311,14 +312,14 @@ def holds(difference: Difference, truth: float) -> bool:
 
 
 # Who is confirmed against which two controls: arms of a Bank
-SCENARIOS = {"null": (0, 1, 2), "null and better": (0, 1, 3), "worse": (3, 0, 1)}
+SCENARIOS = {"null": (0, 1, 2), "null and other": (0, 1, 3), "other": (3, 0, 1)}
 
 
 def rule_cells(bank: Bank, repeats: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
     """Cells of the rule as it is run, for each of SCENARIOS."""
     for name, (candidate, *controls) in SCENARIOS.items():
         differences = [bank.arms[candidate] - bank.arms[control] for control in controls]
-        zero = {"null": differences, "null and better": differences[:1]}.get(name)
+        zero = {"null": differences, "null and other": differences[:1]}.get(name)
         if zero is not None:
             left = balanced(zero, bank.group, rng)
             differences = [d[:, left] for d in differences]

@@ -79,10 +79,11 @@ def half_width(
 
         half² = t²(n - 1)·seed_variance + t²(units - 1)·row_variance
 
-    A quantile for each part: the coverage of such a sum is concave in either part's share of the
-    variance and right at both ends, so nowhere below them; Satterthwaite's single t is too narrow
-    for few seeds of unequal spread. Of `looks` looks each has its share of the error rate for the
-    seeds (Bonferroni); the test rows are the same at each, so theirs is spent once.
+    A quantile for each part: with one look the coverage of such a sum is concave in either part's
+    share of the variance and right at both ends, so nowhere below them; Satterthwaite's single t
+    falls short with few seeds. Of several looks each has its share of the error rate for the seeds
+    (Bonferroni). The test rows are the same at each look, so theirs is spent once: for normal
+    parts, all looks together then miss 5.0 % at most for 3 and 8 seeds at 95 %, 5.4 % for 3 and 20.
     """
     error = (1 - level) / 2
     seed_t, row_t = stdtrit(n - 1, 1 - error / looks), stdtrit(units - 1, 1 - error)
