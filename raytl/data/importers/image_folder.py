@@ -162,7 +162,11 @@ def _files(folder: Path, seen: set[Path], skipped: list[str]) -> Iterator[Path]:
     seen.add(real)
     for path in sorted(folder.iterdir()):
         if path.is_dir():
-            yield from _files(path, seen, skipped)
+            reason = _no_class(path)
+            if reason:
+                skipped.append(f"{printable(path)}: {reason}")
+            else:
+                yield from _files(path, seen, skipped)
         elif path.is_file():
             yield path
         else:
