@@ -50,7 +50,7 @@ def make_study(folder: Path, args: argparse.Namespace) -> Path:
             "space": {"optimizer.lr": {"choice": [0.01, 0.02, 0.05, 0.1]}},
             "search": {"sampler": "grid", "trials": 4, "scheduler": "none", "control_tries": 1},
             "train": {"epochs": 4, "batch_size": 32, "steps_per_epoch": args.steps},
-            "confirm": {"top": 1, "seeds": 2},
+            "confirm": {"top": 1, "seeds": 3},
             "resources": {
                 "workers_per_trial": args.workers,
                 "max_concurrent": max(1, args.nodes // args.workers),

@@ -65,7 +65,7 @@ def searched_study(args: argparse.Namespace) -> Study:
                 "optimizer.lr": {"float": [3e-4, 3e-2], "log": True},
             },
             "search": {"sampler": "tpe", "scheduler": "asha", "trials": args.trials},
-            "confirm": {"top": 1, "seeds": 2},
+            "confirm": {"top": 1, "seeds": 3},
         }
     )
 

@@ -28,8 +28,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 PIPED_WIDTH = 120  # columns where no terminal says how many it has
-out_console = Console() if sys.stdout.isatty() else Console(width=PIPED_WIDTH)
-log_console = Console(stderr=True)
+out_console = Console(emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+log_console = Console(stderr=True, emoji=False)
 
 Force = Annotated[bool, typer.Option(help="Replace what stands at OUT.")]
 
@@ -163,7 +163,10 @@ def pretrain(
     force: Force = False,
 ) -> None:
     """Train a source model from scratch on a labelled dataset."""
-    from raytl.config import OptimizerConfig
+    from raytl.config import OptimizerConfig, checked_options
+
+    with checked_options("pretrain"):
+        optimizer = OptimizerConfig(lr=lr)
 
     def show(metrics: dict[str, Any]) -> None:
         log_console.print(
@@ -174,7 +177,7 @@ def pretrain(
 
     spec = verbs.pretrain(
         dataset, backbone, out, epochs=epochs, batch_size=batch_size,
-        optimizer=OptimizerConfig(lr=lr), seed=seed, force=force, progress=show,
+        optimizer=optimizer, seed=seed, force=force, progress=show,
     )  # fmt: skip
     out_console.print(
         f"{out}: {backbone}, {spec.blocks} blocks, {spec.score_text}", highlight=False
@@ -190,9 +193,10 @@ def rank(
     ] = None,
 ) -> None:
     """Rank the study's source models on the labelled target rows, before any training."""
+    ranking = verbs.rank(study, overrides=set_, out=out)
     from raytl.reporting.terminal import ranking_table
 
-    out_console.print(ranking_table(verbs.rank(study, overrides=set_, out=out)))
+    out_console.print(ranking_table(ranking))
 
 
 @app.command()
@@ -231,10 +235,10 @@ def _finish(result: Any, again: str) -> None:
         out_console.print(oracle.sentence, highlight=False, soft_wrap=True)
     verdict, recommended = result.confirmation.verdict, result.confirmation.recommended
     out_console.print(f"\n{verdict.sentence}", style="bold", highlight=False, soft_wrap=True)
-    if verdict.against_plain is not None:
-        out_console.print(verdict.against_plain, highlight=False, soft_wrap=True)
+    for sentence in [*verdict.against_plain, *verdict.remarks]:
+        out_console.print(sentence, markup=False, highlight=False, soft_wrap=True)
     if recommended is not None:
-        exported = f"exported:    {result.run / 'best'} ({recommended.name})"
+        exported = f"exported:    {result.run / 'best'} ({recommended})"
         out_console.print(f"\n{exported}", soft_wrap=True, highlight=False)
     out_console.print(f"report:      {result.run / 'report.html'}", soft_wrap=True, highlight=False)
     out_console.print(f"tensorboard --logdir {result.run}", soft_wrap=True, highlight=False)
@@ -263,6 +267,18 @@ def doctor(
 def report(run: Path) -> None:
     """Write a run's report.html again."""
     out_console.print(str(verbs.report(run)), soft_wrap=True, highlight=False)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder that has been confirmed.")],
+    candidate: Annotated[str, typer.Argument(help="A confirmed one, such as 'scratch control'.")],
+    out: Annotated[Path, typer.Argument(help="Folder of the new source model.")],
+    force: Force = False,
+) -> None:
+    """Take another confirmed candidate than the one in best/, as a source model."""
+    verbs.export(run, candidate, out, force=force)
+    out_console.print(f"{out}: {candidate}", soft_wrap=True, markup=False, highlight=False)
 
 
 @app.command()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from raytl import verbs
 from raytl.config import Study, load_study
 from raytl.errors import UserError
+from raytl.folders import make_folder
 
 if TYPE_CHECKING:
     from raytl.sweeping.study_run import StudyResult
@@ -33,6 +34,7 @@ def run_demo(out: Path, *, resume: bool, say: Callable[[str], None]) -> StudyRes
     """Make what is missing under `out`, then run the study in `out`/run."""
     if (out / "run").exists() and not resume:
         raise UserError(f"{out / 'run'}: the run folder exists; use --resume or another --out")
+    make_folder(out)
     start = time.perf_counter()
 
     def stamp(text: str) -> None:

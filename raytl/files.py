@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from raytl.errors import RaytlError
+from raytl.errors import RaytlError, UserError
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -15,3 +15,11 @@ def write_atomically(path: Path, text: str) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise RaytlError(f"{path}: cannot write: {error.strerror}") from None
+
+
+def check_writable(path: Path) -> None:
+    """Raise UserError where no file can be written at `path`, before what it will hold is made."""
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; give the name of a file in it")
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"{path}: the folder {path.absolute().parent} is not there; make it first")

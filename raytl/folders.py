@@ -30,14 +30,33 @@ def cache_folder() -> Path:
 
 def refuse_existing(out: Path, force: bool) -> None:
     """Raise UserError where `out` stands already and is not to be replaced, or cannot be made."""
-    try:
-        out.lstat()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise UserError(f"{out}: cannot be made: {error.strerror}; give another folder") from None
-    if not force:
+    if os.path.lexists(out) and not force:
         raise UserError(f"{out}: exists already; remove it, give another folder or use --force")
+    check_place(out)
+
+
+def check_place(path: Path) -> None:
+    """Raise UserError where no folder can be made at `path`, without making it."""
+    place = path.absolute()
+    try:
+        above = next(folder for folder in (place, *place.parents) if folder.exists())
+    except OSError as error:  # a name that is too long, say
+        raise UserError(
+            f"{path}: cannot make this folder: {error.strerror}; give another one"
+        ) from None
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        what = "may not be written to" if above.is_dir() else "is no folder"
+        raise UserError(f"{path}: cannot make this folder: {above} {what}; give another one")
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it. Raises UserError where the system refuses."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot make this folder: {error.strerror}; give another one"
+        ) from None
 
 
 @contextlib.contextmanager

@@ -9,8 +9,10 @@ import itertools
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
 from typing import Any, cast
 
 from pydantic import ValidationError
@@ -44,7 +46,12 @@ class SearchSpace:
         """Suggest every active key. With a callable space, returns what the callable returns."""
         if self.function is not None:
             returned = _load_function(self.function)(trial) or {}
-            return dict(trial.params) | returned
+            if not isinstance(returned, Mapping):
+                raise ConfigError(
+                    f"space: {self.function} must return a dictionary of dotted keys or nothing, "
+                    f"got {returned!r:.80}"
+                )
+            return dict(trial.params) | dict(returned)
         params: Params = {}
         for key, distribution in self.distributions.items():
             if _is_active(distribution, params):
@@ -165,7 +172,8 @@ def _check_key(key: str, distribution: Distribution, study: Study, base: Params)
             TrialConfig.from_flat(base | {key: value})
         except ValidationError as error:
             message = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise ConfigError(f"space.{key}: {message}, got {value!r}") from None
+            got = "" if " got " in message else f", got {value!r}"
+            raise ConfigError(f"space.{key}: {message}{got}") from None
     _check_parents(key, distribution, cast("dict[str, Distribution]", study.space))
 
 
@@ -234,12 +242,23 @@ def _load_function(name: str) -> Callable[[Any], Params | None]:
     with _working_directory_on_path():
         try:
             loaded = getattr(importlib.import_module(module), function)
-        except (ImportError, AttributeError, ValueError) as error:
+        except Exception as error:  # the user's own code runs
             raise ConfigError(
-                f"space: cannot load '{name}' as module:function: {error}; a module is looked up "
-                "in the working directory and on PYTHONPATH"
+                f"space: cannot load '{name}' as module:function: {_what(error)}; a module is "
+                "looked up in the working directory and on PYTHONPATH"
             ) from None
+    if not callable(loaded):
+        raise ConfigError(f"space: '{name}' is no function but {loaded!r:.80}; name a function")
     return cast("Callable[[Any], Params | None]", loaded)
+
+
+def _what(error: Exception) -> str:
+    """Return an error of the user's own code in a line, with its innermost place."""
+    text = f"{type(error).__name__}: {str(error)[:200]}"
+    if isinstance(error, ImportError | AttributeError | SyntaxError):
+        return text  # which say themselves where they are
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{text} ({Path(frame.filename).name}:{frame.lineno})"
 
 
 class _working_directory_on_path:  # noqa: N801 (a context manager, used like a function)
@@ -254,6 +273,13 @@ def check_callable_space(space: SearchSpace, samples: int = 3) -> None:
     """Draw a few trials from a callable space and check them, before anything long starts."""
     import optuna
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in itertools.repeat(None, samples):
-        space.resolve(space(study.ask()))
+        try:
+            params = space(study.ask())
+        except ConfigError:
+            raise
+        except Exception as error:  # the user's own code runs
+            raise ConfigError(f"space: {space.function} fails: {_what(error)}") from None
+        space.resolve(params)

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raytl.config import Study, load_study
-from raytl.errors import UserError
-from raytl.files import write_atomically
+from raytl.errors import CorruptError, UserError
+from raytl.files import check_writable, write_atomically
 from raytl.folders import rooted
 
 if TYPE_CHECKING:
     from raytl.data.shard import ShardReport
-    from raytl.models.source_model import SourceSpec
+    from raytl.models.source_spec import SourceSpec
     from raytl.sweeping.doctor import Finding
     from raytl.sweeping.ranking import Ranked
     from raytl.sweeping.study_run import StudyResult
@@ -51,6 +51,14 @@ def sweep(
     checked = study if isinstance(study, Study) else load_study(study, overrides)
     run = Path(out) if out is not None else rooted("runs") / checked.study
 
+    # What is wrong is said before torch and Ray are imported, which takes seconds.
+    from raytl.sweeping.opening import open_study
+    from raytl.sweeping.run_folder import check_run_folder
+
+    if checked.resources.storage_path is None:
+        check_run_folder(checked, run, resume)
+    open_study(checked)
+
     from raytl.reporting.html import write_report
     from raytl.reporting.tensorboard import TensorBoardCallback, write_confusions, write_images
     from raytl.sweeping.objective import objective_metric
@@ -73,10 +81,16 @@ def rank(
 ) -> list[Ranked]:
     """Score the study's source models on the labelled target rows, before any training; with
     `out` the scores are also written there as JSON."""
+    from raytl.sweeping.opening import open_study
+
+    checked = study if isinstance(study, Study) else load_study(study, overrides)
+    if out is not None:
+        check_writable(Path(out))
+    open_study(checked)
+
     from raytl.sweeping.preflight import preflight
     from raytl.sweeping.ranking import rank_source_models, save_ranking
 
-    checked = study if isinstance(study, Study) else load_study(study, overrides)
     ranking = rank_source_models(preflight(checked))
     if out is not None:
         save_ranking(ranking, Path(out))
@@ -104,12 +118,29 @@ def doctor(study: Study | Path | str | None = None, *, address: str | None = Non
     return examine_cluster(checked, address)
 
 
+def export(run: Path | str, candidate: str, out: Path | str, *, force: bool = False) -> None:
+    """Write a confirmed candidate of a run as a source model; see `sweeping.study_run.export`.
+
+    Raises UserError where the run has not been confirmed.
+    """
+    from raytl.sweeping.confirmation import load_confirmation
+    from raytl.sweeping.storage import RunStorage
+    from raytl.sweeping.study_run import export as write
+
+    confirmation = load_confirmation(Path(run))
+    study = load_study(Path(run) / "study.yaml")
+    storage = RunStorage(Path(run), study.resources.storage_path)
+    write(study, storage, confirmation, candidate, Path(out), force=force)
+
+
 def report(run: Path | str) -> Path:
     """Write `report.html` of a run folder again and return its path."""
-    from raytl.reporting.html import write_report
-
     if not (Path(run) / "leaderboard.json").exists():
         raise UserError(f"{run}: not a run folder with a leaderboard; run `raytl sweep` first")
+    _describe_run(Path(run))
+
+    from raytl.reporting.html import write_report
+
     return write_report(Path(run))
 
 
@@ -122,11 +153,13 @@ def inspect(path: Path | str) -> dict[str, Any]:
 
         return {"kind": "dataset"} | describe(Dataset.open(path), verify=True)
     if (path / "source.json").exists():
-        from raytl.models.source_model import describe as describe_model
-        from raytl.models.source_model import verify_source_model
+        from raytl.models.source_spec import verify_source_model
 
         verify_source_model(path)
-        return {"kind": "source model"} | describe_model(path) | {"verified": True}
+
+        from raytl.models.source_model import inspect_source_model
+
+        return {"kind": "source model"} | inspect_source_model(path)
     if (path / "leaderboard.json").exists():
         return {"kind": "run"} | _describe_run(path)
     if (path / "study.yaml").exists():
@@ -138,20 +171,28 @@ def inspect(path: Path | str) -> dict[str, Any]:
 
 
 def _describe_run(run: Path) -> dict[str, Any]:
-    board = json.loads((run / "leaderboard.json").read_text(encoding="utf-8"))
-    statuses = [row["status"] for row in board["trials"]]
-    confirmation = run / "confirmation.json"
-    verdict = None
-    if confirmation.exists():
-        verdict = json.loads(confirmation.read_text(encoding="utf-8"))["verdict"]["sentence"]
-    return {
-        "path": str(run),
-        "study": board["study"],
-        "state": board["state"],
-        "objective": board["objective"]["label"],
-        "trials": {status: statuses.count(status) for status in sorted(set(statuses))},
-        "verdict": verdict,
-    }
+    board, confirmation = run / "leaderboard.json", run / "confirmation.json"
+    try:
+        found = json.loads(board.read_text(encoding="utf-8"))
+        statuses = [row["status"] for row in found["trials"]]
+        facts = {
+            "path": str(run),
+            "study": found["study"],
+            "state": found["state"],
+            "objective": found["objective"]["label"],
+            "trials": {status: statuses.count(status) for status in sorted(set(statuses))},
+            "verdict": None,
+        }
+        if confirmation.exists():
+            board = confirmation
+            text = confirmation.read_text(encoding="utf-8")
+            facts["verdict"] = json.loads(text)["verdict"]["sentence"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CorruptError(
+            f"{board}: not as `raytl sweep` writes it ({error!r:.100}); "
+            "copy the run again, or go on with `raytl sweep … --resume`"
+        ) from None
+    return facts
 
 
 def predict(
@@ -162,6 +203,14 @@ def predict(
     Writes a CSV with id, predicted class and its probability where `out` is given; returns the
     accuracy on the split's labels and the number of rows.
     """
+    from raytl.data.dataset import Dataset
+    from raytl.models.source_spec import check_head, read_spec
+
+    check_head(read_spec(Path(model)), Path(model))
+    Dataset.open(dataset).split(split)
+    if out is not None:
+        check_writable(Path(out))
+
     from raytl.training.predict import predict_split
 
     prediction = predict_split(Path(model), Path(dataset), split)

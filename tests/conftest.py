@@ -71,7 +71,7 @@ def tiny_study(domains: tuple[Path, Path]) -> Callable[..., Study]:
             "space": {"recipe": {"choice": ["finetune", "dann"]}},
             "search": {"sampler": "grid", "trials": 2, "scheduler": "none", "control_tries": 1},
             "train": {"epochs": 2, "batch_size": 8, "steps_per_epoch": 3},
-            "confirm": {"top": 1, "seeds": 2},
+            "confirm": {"top": 1, "seeds": 3},
         }
         return Study.model_validate(plain | more)
 

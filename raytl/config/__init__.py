@@ -7,7 +7,7 @@ the data or the weights (class counts, depths, shapes) is checked by `sweeping.p
 from raytl.config.base import Frozen, nearest
 from raytl.config.depths import frozen_blocks, tuned_blocks
 from raytl.config.distribution import Distribution
-from raytl.config.reading import dump_study, load_study
+from raytl.config.reading import checked_options, dump_study, load_study
 from raytl.config.study import (
     AugmentConfig,
     DomainConfig,
@@ -52,6 +52,7 @@ __all__ = [
     "TargetDomainConfig",
     "TrainConfig",
     "TrialConfig",
+    "checked_options",
     "dump_study",
     "frozen_blocks",
     "load_study",

@@ -1,5 +1,6 @@
 """One searched key of the space."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,19 +39,32 @@ class Distribution(Frozen):
         if len(tags) != 1:
             raise ValueError("give exactly one of choice, int and float")
         if self.choice is not None:
-            if not self.choice:
-                raise ValueError("choice has no values; list at least one")
+            _check_choice(self.choice)
             if self.log or self.step:
                 raise ValueError("log and step are for int and float, not for choice")
-            return self
+        else:
+            self._check_range()
+        return self
+
+    def _check_range(self) -> None:
         low, high = self.bounds
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise ValueError(f"bounds must be finite, got [{low}, {high}]")
         if low > high:
             raise ValueError(f"low <= high must hold, got [{low}, {high}]")
         if self.log and (low <= 0 or self.step):
             raise ValueError(
                 f"log needs low > 0 and no step, got [{low}, {high}], step={self.step}"
             )
-        return self
+        width, law = (high / low, "high / low") if self.log else (high - low, "high - low")
+        if not math.isfinite(width):
+            raise ValueError(f"{law} must be finite, got [{low}, {high}]; take a narrower range")
+        if self.step is not None and self.step > width:
+            raise ValueError(
+                f"step <= high - low must hold, got step={self.step:g} for [{low}, {high}]"
+            )
+        if self.is_int and self.step is not None and not float(self.step).is_integer():
+            raise ValueError(f"step of an int range must be whole, got {self.step:g}")
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -69,3 +83,14 @@ class Distribution(Frozen):
             return value in self.choice
         low, high = self.bounds
         return isinstance(value, int | float) and low <= value <= high
+
+
+def _check_choice(values: tuple[Any, ...]) -> None:
+    if not values:
+        raise ValueError("choice has no values; list at least one")
+    for index, value in enumerate(values):
+        twin = next((other for other in values[:index] if other == value), None)
+        if twin is not None and repr(twin) == repr(value):
+            raise ValueError(f"choice has {value!r} twice; remove one")
+        if twin is not None:
+            raise ValueError(f"choice has {twin!r} and {value!r}, which count as one value")

@@ -1,5 +1,6 @@
 """A study file, read and checked: every message has the file, the line, the key and the law."""
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,32 +10,10 @@ import yaml
 from pydantic import ValidationError
 
 from raytl.config.study import Study
+from raytl.config.yaml_text import parse_yaml, read_text
 from raytl.errors import ConfigError
 
-
-class _StudyLoader(yaml.SafeLoader):
-    """A safe loader that reads `1e-3` as the number it is (YAML 1.2), not as a string."""
-
-
-_StudyLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)$"),
-    list("-+0123456789."),
-)
-
-
-def _lines(
-    node: yaml.Node | None, path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], int]]:
-    if node is None:
-        return
-    yield path, node.start_mark.line + 1
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            yield (*path, str(key.value)), key.start_mark.line + 1
-            for sub, line in _lines(value, (*path, str(key.value))):
-                if sub != (*path, str(key.value)):
-                    yield sub, line
+MOST_LETTERS = 300  # of one message
 
 
 def _place(path: Path | None, loc: tuple[str, ...], lines: dict[tuple[str, ...], int]) -> str:
@@ -50,7 +29,24 @@ def _message(error: Mapping[str, Any]) -> str:
     text = str(error["msg"]).removeprefix("Value error, ")
     got = error.get("input")
     plain = isinstance(got, str | int | float) and " got " not in text  # a secret, say
-    return f"{text}, got {got!r}" if plain else text
+    text = f"{text}, got {got!r}" if plain else text
+    return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]} …"
+
+
+KINDS = {"function-before", "function-after", "str", "constrained-int", "literal"}
+
+
+def _keys(loc: tuple[int | str, ...]) -> tuple[str, ...]:
+    """Return a place without pydantic's names of the kinds that a value may be of."""
+    parts = [str(part) for part in loc]
+    return tuple(part for part in parts if part not in KINDS and not re.search(r"[\[(]", part))
+
+
+def _any_of(messages: list[str]) -> str:
+    """Join what is said of one value that may be of several kinds."""
+    first = messages[0].partition(", got ")[0]
+    rest = [text.removeprefix("Input should be ") for text in messages[1:]]
+    return ", or ".join([first, *rest]) if rest else messages[0]
 
 
 def check_study(
@@ -63,19 +59,29 @@ def check_study(
     try:
         return Study.model_validate(data)
     except ValidationError as error:
-        drop = {"function-before", "function-after", "str", "constrained-int", "literal"}
-        texts = []
+        found: dict[tuple[str, ...], list[str]] = {}
         for item in error.errors():
-            loc = tuple(str(part) for part in item["loc"])
-            loc = tuple(p for p in loc if p not in drop and not re.search(r"[\[(]", p))
-            texts.append(_place(path, loc, dict(lines or {})) + _message(item))
+            found.setdefault(_keys(item["loc"]), []).append(_message(item))
+        inner = {keys[:n] for keys in found for n in range(len(keys))}
+        # What is said of a section whose inside is at fault is of another kind that it might be.
+        texts = [
+            _place(path, keys, dict(lines or {})) + _any_of(messages)
+            for keys, messages in found.items()
+            if keys not in inner or not keys
+        ]
         more = f"\n… and {len(texts) - 3} more" if len(texts) > 3 else ""
         raise ConfigError("\n".join(texts[:3]) + more) from None
 
 
-def parse_yaml(text: str) -> Any:
-    """Parse YAML safely, with YAML 1.2 floats. Raises yaml.YAMLError."""
-    return yaml.load(text, Loader=_StudyLoader)
+@contextlib.contextmanager
+def checked_options(place: str) -> Iterator[None]:
+    """Raise ConfigError for the first option that a part of a study, built meanwhile, refuses."""
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{place}: {option}: {_message(first)}") from None
 
 
 def set_key(data: dict[str, Any], assignment: str) -> None:
@@ -84,17 +90,18 @@ def set_key(data: dict[str, Any], assignment: str) -> None:
     Keys that themselves hold a dot, as in `space` and `defaults`, are matched whole.
     """
     dotted, equals, text = assignment.partition("=")
+    place = f"--set {assignment[:80]}"
     if not equals or not dotted:
-        raise ConfigError(f"--set {assignment}: expected key=value, such as search.trials=8")
+        raise ConfigError(f"{place}: expected key=value, such as search.trials=8")
     parts, node = dotted.split("."), data
-    while len(parts) > 1 and parts[0] not in ("space", "defaults"):
-        child = node.setdefault(parts.pop(0), {})
-        if not isinstance(child, dict):
-            raise ConfigError(f"--set {assignment}: '{dotted}' goes through a value, not a section")
-        node = child
-    if len(parts) > 1 and parts[0] in ("space", "defaults"):
-        node = node.setdefault(parts.pop(0), {})
-    node[".".join(parts)] = parse_yaml(text)
+    if not all(parts):
+        raise ConfigError(f"{place}: a name is empty in '{dotted}'; write search.trials=8")
+    sections = min(1 if parts[0] in ("space", "defaults") else len(parts), len(parts) - 1)
+    for section in parts[:sections]:
+        node = node.setdefault(section, {})
+        if not isinstance(node, dict):
+            raise ConfigError(f"{place}: '{dotted}' goes through a value, not a section")
+    node[".".join(parts[sections:])], _ = parse_yaml(text, place)
 
 
 def load_study(path: Path | str, overrides: list[str] | None = None) -> Study:
@@ -103,19 +110,7 @@ def load_study(path: Path | str, overrides: list[str] | None = None) -> Study:
     Raises ConfigError with the file, the line, the dotted key, the law and the values.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot read the study: {error.strerror}") from None
-    try:
-        data = parse_yaml(text)
-        lines = dict(_lines(yaml.compose(text, Loader=yaml.SafeLoader))) if data else {}
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(
-            f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}"
-        ) from None
+    data, lines = parse_yaml(read_text(path), str(path))
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected a study with keys such as target_domain and space")
     for assignment in overrides or []:

@@ -10,6 +10,7 @@ from raytl.config.base import (
     LOCAL_WEIGHTS,
     AbsolutePath,
     Count,
+    Finite,
     Frozen,
     NonNegative,
     Positive,
@@ -31,21 +32,49 @@ class DomainConfig(Frozen):
 
     dataset: AbsolutePath
     splits: SplitNames = SplitNames()
+    # Held out of train; of `labels: N`, also where a validation split is named
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+
+    def read_splits(self) -> list[str]:
+        """Return the splits that are read, each in a part of its own."""
+        return [name for name in (self.splits.train, self.splits.validation) if name is not None]
+
+    @model_validator(mode="after")
+    def _splits_apart(self) -> "DomainConfig":
+        names = self.read_splits()
+        if len(set(names)) < len(names):
+            raise ValueError(
+                "splits: each part must be another split, so that no row is learnt from and judged "
+                f"by, got {', '.join(names)}; name another one, or leave out validation to hold "
+                "rows out of train"
+            )
+        return self
 
 
 class TargetDomainConfig(DomainConfig):
-    """The target domain. With `labels: N`, N labels per class are known in all, those held out
-    for validation included."""
+    """The target domain. With `labels: N`, N labels per class are known to one training and its
+    selection in all, those held out for validation included, from whichever split these are."""
 
     labels: Literal["none", "all"] | PositiveInt = "all"
+
+    def read_splits(self) -> list[str]:
+        return [*super().read_splits(), self.splits.test]
 
 
 class Normalization(Frozen):
     """Per-channel mean and standard deviation of pixels scaled to [0, 1]."""
 
-    mean: tuple[float, ...]
+    mean: tuple[Finite, ...]
     std: tuple[Positive, ...]
+
+    @model_validator(mode="after")
+    def _a_number_a_channel(self) -> "Normalization":
+        if not self.mean or len(self.mean) != len(self.std):
+            raise ValueError(
+                "give a number a channel; mean and std must be as long, got "
+                f"{len(self.mean)} and {len(self.std)}"
+            )
+        return self
 
 
 class SourceModelConfig(Frozen):
@@ -59,7 +88,8 @@ class SourceModelConfig(Frozen):
         None  # torchvision: DEFAULT or a member's name; both: a .pth/.pt/.th file
     )
     args: dict[str, Any] = Field(default_factory=dict)  # arguments of the backbone
-    input_size: PositiveInt | None = None  # side in pixels; None: the data's, or the least allowed
+    # Side in pixels, at most 4096; None: the data's, or the least allowed
+    input_size: Annotated[int, Field(gt=0, le=4096)] | None = None
     normalization: Normalization | None = None  # None: ImageNet's with weights, else mean=std=0.5
 
     @model_validator(mode="after")
@@ -69,8 +99,10 @@ class SourceModelConfig(Frozen):
             raise ValueError(
                 f"give exactly one of path, torchvision and backbone, got {origins or 'none'}"
             )
-        if self.path is not None and (self.weights or self.args or self.normalization):
-            raise ValueError("path already fixes weights, args and normalization; remove them")
+        fixed = ("weights", "args", "input_size", "normalization")
+        given = [name for name in fixed if getattr(self, name)]
+        if self.path is not None and given:
+            raise ValueError(f"path already fixes {', '.join(fixed)}; remove {', '.join(given)}")
         if self.torchvision is not None and self.weights is None:
             raise ValueError(
                 "torchvision needs weights: DEFAULT, a member's name or a .pth file; "
@@ -147,12 +179,38 @@ class TrainConfig(Frozen):
     fuse: Literal["auto", "off"] | Annotated[int, Field(ge=2)] = "auto"
 
 
+LEAST_SEEDS = 3  # a variance over two tells next to nothing
+
+
+def _seeds(given: Any) -> int | tuple[int, int]:
+    bounds = [given, given] if type(given) is int else given
+    whole = isinstance(bounds, list | tuple) and all(type(number) is int for number in bounds)
+    if not whole or len(bounds) != 2 or not LEAST_SEEDS <= bounds[0] <= bounds[1]:
+        raise ValueError(
+            f"must be a number of seeds >= {LEAST_SEEDS}, or [fewest, most] with {LEAST_SEEDS} <= "
+            f"fewest <= most, got {given}"
+        )
+    return given if type(given) is int else (bounds[0], bounds[1])
+
+
+Seeds = Annotated[int | tuple[int, int], BeforeValidator(_seeds)]
+
+
 class ConfirmConfig(Frozen):
     """The retraining of the best trials, and the one look at the test split."""
 
     top: PositiveInt = 3
-    seeds: Annotated[int, Field(ge=2)] = 3  # two at least, for a standard error
-    level: Annotated[float, Field(gt=0, lt=1)] = 0.95  # confidence of the intervals
+    # Retrainings of each: a number, or [fewest, most] for more only while nothing is decided
+    seeds: Seeds = (3, 8)
+    level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95  # confidence of the intervals
+    margin: Positive = 1.0  # smaller differences count as none; in points of the test metric
+    # With `labels: N`, whether each seed draws labelled rows of its own; auto: where there are more
+    redraw: Literal["auto"] | bool = "auto"
+
+    @property
+    def seed_counts(self) -> tuple[int, int]:
+        """The fewest and the most retrainings of a configuration."""
+        return (self.seeds, self.seeds) if isinstance(self.seeds, int) else self.seeds
 
 
 def _workers(given: Any) -> int | tuple[int, int]:

@@ -65,7 +65,10 @@ class OptimizerConfig(Frozen):
     transferred_lr_scale: NonNegative = 0.1  # learning rate of transferred blocks, relative to lr
     layer_decay: PositiveFraction = 1.0  # and times this for each block further from the head
     schedule: Literal["cosine", "constant"] = "cosine"
-    warmup: Probability = 0.0  # fraction of all steps with a linear warm-up
+    warmup: Probability = 0.1  # fraction of all steps in which the learning rate rises
+    clip_norm: NonNegative = (
+        1.0  # a step's gradient, of all that is trained, is at most so long; 0: any
+    )
 
 
 class TrialConfig(Frozen):

@@ -11,7 +11,7 @@ import torch
 
 from raytl.config import AugmentConfig
 from raytl.data.feed import Batch, Feed
-from raytl.data.resident import RowSource
+from raytl.data.views import RowSource
 from raytl.ranks import WHOLE, Share
 from raytl.seeds import seed_for
 
@@ -54,7 +54,7 @@ class AugmentedFeed:
 
 
 @dataclass(frozen=True)
-class View:
+class AugmentedView:
     """One fixed augmentation of every row of a split."""
 
     config: AugmentConfig
@@ -62,7 +62,7 @@ class View:
     number: int
 
     @property
-    def key(self) -> list[object]:
+    def key(self) -> Sequence[object]:
         """What the view depends on."""
         return [self.config.flip, self.config.crop, self.seed, self.number]
 
@@ -73,7 +73,7 @@ class View:
 class ViewedRows:
     """A split whose images are seen through a view."""
 
-    def __init__(self, split: RowSource, view: View) -> None:
+    def __init__(self, split: RowSource, view: AugmentedView) -> None:
         self.rows, self._split, self._config = split.rows, split, view.config
         generator = np.random.default_rng(seed_for(view.seed, "view", view.number))
         self._draws = generator.random((split.rows, DRAWS))
@@ -110,6 +110,6 @@ class StackedViews:
         return np.tile(self._views[0].ids(), len(self._views))
 
 
-def views_of(config: AugmentConfig, seed: int) -> list[View]:
+def views_of(config: AugmentConfig, seed: int) -> list[AugmentedView]:
     """Return the views that `config` asks for; `seed` is the study's, so that trials share them."""
-    return [View(config, seed, number) for number in range(config.views or 0)]
+    return [AugmentedView(config, seed, number) for number in range(config.views or 0)]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from raytl.config import AugmentConfig
 from raytl.data.dataset import Dataset
+from raytl.data.views import RowSource, View
 from raytl.ranks import WHOLE, Share
 
 FeedKind = Literal["auto", "resident", "streaming"]
@@ -71,8 +72,10 @@ def make_feed(
     kind: FeedKind = "auto",
     augmented: tuple[AugmentConfig, int] | None = None,
     share: Share = WHOLE,
+    view: View | None = None,
 ) -> Feed:
-    """Return a feed over the rows `indices` of a split, or over all of them.
+    """Return a feed over the rows `indices` of a split, or over all of them; where there is a
+    `view`, of what that shows.
 
     With `labelled=False` the label column is never read. `augmented`: how training batches are, and
     the seed that fixes the views where there are such. `share`: the worker's.
@@ -82,19 +85,20 @@ def make_feed(
     from raytl.data.streaming import StreamingFeed
 
     part = dataset.split(split)
+    seen: RowSource = part if view is None else view.of(part)
     feeds: dict[str, type[ResidentFeed] | type[StreamingFeed]] = {
         "resident": ResidentFeed,
         "streaming": StreamingFeed,
     }
     build = feeds[chosen_kind(kind, part.bytes)]
-    rows = np.arange(part.rows) if indices is None else indices
+    rows = np.arange(seen.rows) if indices is None else indices
     options: dict[str, Any] = {
         "labelled": labelled, "batch_size": batch_size, "seed": seed, "share": share
     }  # fmt: skip
     if augmented is None:
-        return build(part, rows, **options)
+        return build(seen, rows, **options)
     views = views_of(*augmented)
     if not views:
-        return AugmentedFeed(build(part, rows, **options), augmented[0], seed)
-    stacked = StackedViews([view.of(part) for view in views])
+        return AugmentedFeed(build(seen, rows, **options), augmented[0], seed)
+    stacked = StackedViews([each.of(seen) for each in views])
     return build(stacked, rows, **options, views=len(views))

@@ -1,24 +1,14 @@
 """The resident feed: memory-mapped shards, batched index reads, a global shuffle."""
 
 from collections.abc import Iterator
-from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from raytl.data.feed import Batch
+from raytl.data.views import RowSource
 from raytl.ranks import WHOLE, Share
 from raytl.seeds import seed_for
-
-
-class RowSource(Protocol):
-    """What is read by row number: a split, or features that stand for its images."""
-
-    rows: int
-
-    def images(self, indices: Any) -> np.ndarray: ...
-    def labels(self) -> np.ndarray: ...
-    def ids(self) -> np.ndarray: ...
 
 
 class ResidentFeed:

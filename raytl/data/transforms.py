@@ -15,6 +15,11 @@ from raytl.errors import DataError
 LUMINANCE = (0.299, 0.587, 0.114)
 
 
+def pixels(x: Tensor) -> Tensor:
+    """Return stored images as float32: uint8 is divided by 255, float32 taken as is."""
+    return x.float().div_(255.0) if x.dtype == torch.uint8 else x.float()
+
+
 class InputTransform:
     """Scale, fit channels, resize and normalise; deterministic, on the tensor's own device."""
 
@@ -27,12 +32,11 @@ class InputTransform:
         self.mean, self.std = torch.tensor(mean), torch.tensor(std)
 
     def __call__(self, x_BHWC: Tensor) -> Tensor:
-        """Return float32 x_BCHW of the input shape. uint8 is divided by 255, float32 taken as is.
+        """Return float32 x_BCHW of the input shape.
 
         Raises DataError for a change of channels other than grey to colour or back.
         """
-        x = x_BHWC.permute(0, 3, 1, 2)
-        x = x.float().div_(255.0) if x.dtype == torch.uint8 else x.float()
+        x = pixels(x_BHWC.permute(0, 3, 1, 2))
         channels, height, width = self.input_shape
         x = _fit_channels(x, channels)
         if x.shape[2:] != (height, width):

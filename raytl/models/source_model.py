@@ -4,60 +4,42 @@ A source model is a folder of `model.safetensors` and `source.json`, or torchvis
 name, or a local state dict, or a fresh network.
 """
 
+import contextlib
 import copy
-import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from raytl.config import HeadConfig, MapperConfig, Normalization, SourceModelConfig
-from raytl.errors import CorruptError, ModelError, RaytlError
+from raytl.config import Normalization, SourceModelConfig
+from raytl.errors import CorruptError, ModelError
 from raytl.folders import new_folder
 from raytl.models.backbones import Backbone, backbone_spec, build_backbone, input_shape_for
 from raytl.models.backbones.base import Shape
-from raytl.models.backbones.tv import from_network
 from raytl.models.heads import build_head
 from raytl.models.mappers import build_mapper
-from raytl.models.state_dicts import load_strictly, read_state_dict
+from raytl.models.source_spec import (
+    SPEC_FILE,
+    WEIGHTS_FILE,
+    SourceSpec,
+    check_channels,
+    check_head,
+    read_spec,
+    sha256_of,
+    verify_source_model,
+)
+from raytl.models.state_dicts import load_strictly
 from raytl.models.transfer_model import TransferModel
+from raytl.models.weights import check_weights, with_weights
 
-WEIGHTS_FILE = "model.safetensors"
-SPEC_FILE = "source.json"
 IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-
-
-class SourceSpec(BaseModel):
-    """The content of `source.json`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format_version: int = 1
-    backbone: str
-    args: dict[str, Any] = {}
-    blocks: int
-    feature_dim: int
-    input_shape: Shape
-    normalization: Normalization
-    classes: tuple[str, ...] | None = None
-    trained_on: dict[str, Any] | None = None
-    score: dict[str, float | None] | None = None
-    mapper: MapperConfig | None = None  # with mapper and head, the model can predict
-    head: HeadConfig | None = None
-    weights_sha256: str | None = None  # None: fresh weights
-
-    @property
-    def score_text(self) -> str:
-        """The score in words."""
-        known = {key: value for key, value in (self.score or {}).items() if value is not None}
-        return ", ".join(f"{key.replace('_', ' ')} {value:.4f}" for key, value in known.items())
 
 
 @dataclass
@@ -81,19 +63,14 @@ def describe_source_model(name: str, config: SourceModelConfig, image_shape: Sha
     """
     if config.path is not None:
         spec = read_spec(config.path)
-        shape = input_shape_for(spec.backbone, image_shape, config.input_size)
+        shape = input_shape_for(spec.backbone, image_shape)
         if spec.input_shape[0] != shape[0] and {spec.input_shape[0], shape[0]} != {1, 3}:
             raise ModelError(
                 f"{config.path} takes {spec.input_shape[0]} channels, but the images have "
                 f"{image_shape[0]}; only grey and colour are converted"
             )
         return spec
-    backbone, shape = _origin(config), _input_shape(config, image_shape)
-    if config.has_local_weights and not Path(str(config.weights)).exists():
-        raise ModelError(f"{Path(str(config.weights)).absolute()}: no such weights file")
-    with torch.random.fork_rng(devices=[]):
-        built = build_backbone(backbone, shape, **config.args)
-    return _spec(config, built)
+    return _spec(config, _built(config, image_shape, seed=0))
 
 
 def load_source_model(
@@ -105,14 +82,12 @@ def load_source_model(
     where a stored folder is broken, RaytlError where a download fails.
     """
     if config.path is not None:
-        spec, tensors = read_spec(config.path), _read_weights(config.path)
-        backbone = _build_seeded(spec.backbone, spec.input_shape, spec.args, seed)
-        load_strictly(backbone, _under(tensors, "backbone."), str(config.path))
+        spec = describe_source_model(name, config, image_shape)
+        backbone = _stored_backbone(config.path, spec, _read_weights(config.path), seed)
         return SourceModel(name, backbone, spec, transferred=True)
-    shape = _input_shape(config, image_shape)
-    backbone = _build_seeded(_origin(config), shape, config.args, seed)
+    backbone = _built(config, image_shape, seed)
     if config.weights is not None:
-        backbone = _with_weights(backbone, config, shape)
+        backbone = with_weights(backbone, config, backbone.input_shape)
     spec = _spec(config, backbone)
     return SourceModel(name, backbone, spec, transferred=config.weights is not None)
 
@@ -155,64 +130,104 @@ def save_source_model(
             save_file(tensors, folder / WEIGHTS_FILE)
         except SafetensorError as error:
             raise OSError(None, str(error)) from None
-        final = spec.model_copy(update={"weights_sha256": _sha256(folder / WEIGHTS_FILE)})
+        final = spec.model_copy(update={"weights_sha256": sha256_of(folder / WEIGHTS_FILE)})
         text = json.dumps(final.model_dump(mode="json"), indent=1)
         (folder / SPEC_FILE).write_text(text, encoding="utf-8")
     return final
 
 
-def read_spec(path: Path) -> SourceSpec:
-    """Read `source.json`. Raises ModelError where there is none, CorruptError if broken."""
-    file = path / SPEC_FILE
-    try:
-        return SourceSpec.model_validate_json(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(
-            f"{path.absolute()}: no source model here ({SPEC_FILE} is missing); make one with "
-            f"`raytl pretrain --dataset DIR --backbone NAME --out {path}`"
-        ) from None
-    except (OSError, ValidationError, ValueError) as error:
-        raise CorruptError(f"{file}: cannot be read: {str(error).splitlines()[0]}") from None
+def open_source_model(path: Path) -> tuple[Backbone, SourceSpec]:
+    """Load a source model's folder and compare what it says of itself with what it holds.
 
-
-def verify_source_model(path: Path) -> SourceSpec:
-    """Compare the weights with their SHA-256; raises CorruptError where they differ."""
-    spec = read_spec(path)
-    file = path / WEIGHTS_FILE
-    if not file.exists():
-        raise CorruptError(f"{file}: the weights are missing; copy or make the source model again")
-    found = _sha256(file)
-    if found != spec.weights_sha256:
+    Raises ModelError where there is none, CorruptError where it is broken.
+    """
+    spec, tensors = verify_source_model(path), _read_weights(path)
+    strange = [key for key in tensors if not key.startswith(("backbone.", "mapper.", "head."))]
+    if strange:
         raise CorruptError(
-            f"{file}: SHA-256 {found[:12]}… is not {str(spec.weights_sha256)[:12]}… as written; "
-            "copy or make the source model again"
+            f"{path / WEIGHTS_FILE}: '{strange[0]}' belongs to no part of a source model; copy or "
+            "make it again"
         )
-    return spec
+    if spec.complete:
+        return load_complete_model(path)[0].backbone, spec
+    return _stored_backbone(path, spec, tensors, seed=0), spec
 
 
-def describe(path: Path) -> dict[str, Any]:
-    """Return what a source model's folder holds, ready for JSON."""
-    return {"path": str(path)} | read_spec(path).model_dump(mode="json", exclude_none=True)
+def inspect_source_model(path: Path) -> dict[str, Any]:
+    """Return what a source model's folder holds, ready for JSON; raises as `open_source_model`."""
+    backbone, spec = open_source_model(path)
+    facts = spec.model_dump(mode="json", exclude_none=True)
+    count = sum(parameter.numel() for parameter in backbone.parameters())
+    return {"path": str(path)} | facts | {"backbone_parameters": count, "verified": True}
 
 
 def load_complete_model(path: Path) -> tuple[TransferModel, SourceSpec]:
-    """Load backbone, mapper and head. Raises ModelError where the folder has no head."""
+    """Load backbone, mapper and head. Raises ModelError where the folder has no head, CorruptError
+    where it is broken."""
     spec, tensors = verify_source_model(path), _read_weights(path)
-    if spec.mapper is None or spec.head is None or spec.classes is None:
-        raise ModelError(f"{path}: has no head, so it cannot predict; use a run's best/")
-    backbone = build_backbone(spec.backbone, spec.input_shape, **spec.args)
-    mapper = build_mapper(spec.mapper, backbone.feature_dim)
-    head = build_head(spec.head, mapper.out_dim, len(spec.classes))
-    parts = (("backbone", backbone), ("mapper", mapper), ("head", head))
-    for part, module in parts:
-        load_strictly(module, _under(tensors, f"{part}."), str(path))
+    check_head(spec, path)
+    assert spec.mapper is not None and spec.head is not None and spec.classes is not None
+    backbone = _stored_backbone(path, spec, tensors, seed=0)
+    with torch.random.fork_rng(devices=[]), _as_stored(path):
+        mapper = build_mapper(spec.mapper, backbone.feature_dim)
+        head = build_head(spec.head, mapper.out_dim, len(spec.classes))
+    for part, module in (("mapper", mapper), ("head", head)):
+        _load_part(part, module, tensors, path)
     return TransferModel(backbone, mapper, head, (), transferred=True), spec
+
+
+def _stored_backbone(
+    path: Path, spec: SourceSpec, tensors: dict[str, Tensor], seed: int
+) -> Backbone:
+    """Build the network that `source.json` names, compare the two, and load its weights."""
+    with _as_stored(path):
+        backbone = _build_seeded(spec.backbone, spec.input_shape, spec.args, seed)
+    for what, said, found in (
+        ("blocks", spec.blocks, len(backbone.blocks)),
+        ("feature_dim", spec.feature_dim, backbone.feature_dim),
+    ):
+        if said != found:
+            raise CorruptError(
+                f"{path / SPEC_FILE}: {what} is {said}, but {spec.backbone} with args {spec.args} "
+                f"has {found}; copy or make the source model again"
+            )
+    _load_part("backbone", backbone, tensors, path)
+    return backbone
+
+
+def _load_part(part: str, module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    with _as_stored(path):
+        load_strictly(module, _under(tensors, f"{part}."), f"{WEIGHTS_FILE}: {part}")
+
+
+@contextlib.contextmanager
+def _as_stored(path: Path) -> Iterator[None]:
+    """What `source.json` names and its weights do not hold is no mistake of the user's."""
+    try:
+        yield
+    except ModelError as error:
+        raise CorruptError(
+            f"{path}: {SPEC_FILE} and {WEIGHTS_FILE} do not agree: {error}; copy or make the "
+            "source model again"
+        ) from None
 
 
 def _origin(config: SourceModelConfig) -> str:
     name = config.torchvision or config.backbone
     assert name is not None
     return name
+
+
+def _built(config: SourceModelConfig, image_shape: Shape, seed: int) -> Backbone:
+    """Build the fresh network of a source model that is no folder."""
+    name, shape = _origin(config), _input_shape(config, image_shape)
+    if config.normalization is not None:
+        try:
+            check_channels(config.normalization, shape[0])
+        except ValueError as error:
+            raise ModelError(str(error)) from None
+    check_weights(name, config)
+    return _build_seeded(name, shape, config.args, seed)
 
 
 def _input_shape(config: SourceModelConfig, image_shape: Shape) -> Shape:
@@ -226,7 +241,7 @@ def _spec(config: SourceModelConfig, backbone: Backbone) -> SourceSpec:
     channels = backbone.input_shape[0]
     half = Normalization(mean=(0.5,) * channels, std=(0.5,) * channels)
     usual = IMAGENET if config.weights is not None and channels == 3 else half
-    sha = _sha256(Path(str(config.weights))) if config.has_local_weights else config.weights
+    sha = sha256_of(Path(str(config.weights))) if config.has_local_weights else config.weights
     return SourceSpec(
         backbone=backbone.name,
         args=config.args,
@@ -245,60 +260,6 @@ def _build_seeded(name: str, shape: Shape, args: dict[str, Any], seed: int) -> B
         return build_backbone(name, shape, **args)
 
 
-def _with_weights(backbone: Backbone, config: SourceModelConfig, shape: Shape) -> Backbone:
-    spec = backbone_spec(backbone.name)
-    if not config.has_local_weights:
-        return from_network(backbone.name, _downloaded(config), shape)
-    state = read_state_dict(Path(str(config.weights)))
-    if spec.load is not None:
-        try:
-            spec.load(backbone, state)
-        except RuntimeError as error:
-            raise ModelError(f"{config.weights}: the weights do not fit: {error}") from None
-        return backbone
-    if not spec.torchvision:
-        load_strictly(backbone, state, str(config.weights))
-        return backbone
-    import torchvision
-
-    # torchvision's own names: load the whole network, classifier included, and cut it.
-    classes = _classifier_width(state)
-    network = torchvision.models.get_model(
-        backbone.name, weights=None, num_classes=classes, **_image_size(backbone.name, shape),
-        **config.args,
-    )  # fmt: skip
-    load_strictly(network, state, str(config.weights))
-    return from_network(backbone.name, network, shape)
-
-
-def _image_size(name: str, shape: Shape) -> dict[str, int]:
-    return {"image_size": shape[1]} if name.startswith("vit") else {}
-
-
-def _classifier_width(state: dict[str, Tensor]) -> int:
-    """The classifier's weight is the last matrix or convolution of the file."""
-    return next((len(v) for v in reversed(state.values()) if v.dim() >= 2), 1000)
-
-
-def _downloaded(config: SourceModelConfig) -> nn.Module:
-    import torchvision
-
-    name = _origin(config)
-    members = torchvision.models.get_model_weights(name)
-    if config.weights != "DEFAULT" and config.weights not in members.__members__:
-        raise ModelError(
-            f"{name} has no weights '{config.weights}'; known: DEFAULT, "
-            f"{', '.join(members.__members__)}, or a .pth file"
-        )
-    try:
-        return torchvision.models.get_model(name, weights=config.weights, **config.args)
-    except OSError as error:
-        raise RaytlError(
-            f"{name}: cannot download weights {config.weights}: {error}; give a local .pth file "
-            "in weights"
-        ) from None
-
-
 def _read_weights(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path / WEIGHTS_FILE)
@@ -311,8 +272,3 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from raytl.config import TrialConfig
 from raytl.data.domains import TrainBatch
 from raytl.models.adversary import DomainDiscriminator
 from raytl.models.transfer_model import TransferModel
@@ -46,6 +47,10 @@ class Adda(Recipe):
     @classmethod
     def streams(cls, labelled: bool, has_source: bool) -> tuple[Stream, ...]:
         return adaptation_streams(cls.name, labelled, has_source)
+
+    @classmethod
+    def judged_after(cls, trial: TrialConfig) -> float:
+        return trial.probe_fraction
 
     def train(self, mode: bool = True) -> "Adda":
         super().train(mode)

@@ -26,11 +26,15 @@ Outputs = dict[str, TransferOutput]
 
 @dataclass
 class Teacher:
-    """A fixed network that comments on the student's inputs."""
+    """A network that comments on the student's inputs; frozen and in eval mode from here on, as
+    nobody puts it in another: batch-norm statistics stay as they are and dropout is off."""
 
     network: TransferModel
     num_classes: int | None  # None: it has no head
     convert: Callable[[Tensor], Tensor]  # the student's normalised images → the teacher's
+
+    def __post_init__(self) -> None:
+        self.network.requires_grad_(False).eval()
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> TransferOutput:
@@ -49,7 +53,9 @@ class Context:
     num_classes: int
     num_source_classes: int | None = None
     teacher: Teacher | None = None
-    max_ids: Mapping[str, int] | None = None  # dataset ("source", "target") → largest row id
+    source_rows: int | None = None  # of the source domain, that the trial learns from
+    # domain ("source", "target") → its dataset's row ids are below that
+    id_bounds: Mapping[str, int] | None = None
 
 
 class Recipe(nn.Module, ABC):
@@ -65,6 +71,7 @@ class Recipe(nn.Module, ABC):
     shares_classes: ClassVar[bool] = True  # source and target rows pass through one head
     trains_all: ClassVar[bool] = True  # in every step, all that is not held has a gradient
     uses_student: ClassVar[bool] = False  # the source model teaches another architecture
+    pulls_to_start: ClassVar[bool] = False  # adds the pull of `l2_sp`, for which decay makes room
     vectorises: ClassVar[bool] = False  # losses are pure functions that torch.func.vmap takes
 
     def __init__(self, context: Context) -> None:
@@ -81,6 +88,12 @@ class Recipe(nn.Module, ABC):
 
         Raises ConfigError where the recipe makes no sense under that regime.
         """
+
+    @classmethod
+    def judged_after(cls, trial: TrialConfig) -> float:
+        """Return the fraction of the training, in [0, 1], after which a trial may be compared with
+        others and stopped early: by then it does what it will be judged for."""
+        return 0.0
 
     @abstractmethod
     def losses(self, model: TransferModel, batch: TrainBatch, progress: float) -> Losses:

@@ -39,18 +39,20 @@ class MultilinearMap(nn.Module):
 
 
 def certainty_weights(g_BK: Tensor) -> Tensor:
-    """1 + exp(-H(g)), (B,), without gradient (Long et al. 2018, section 3.3)."""
-    entropy_B = torch.special.entr(g_BK.detach()).sum(1)
-    return 1.0 + torch.exp(-entropy_B)
+    """1 + exp(-H(g)), (B,) (Long et al. 2018, section 3.3)."""
+    return 1.0 + torch.exp(-torch.special.entr(g_BK).sum(1))
 
 
 class Cdan(AdversarialRecipe):
     """Long et al. 2018, "Conditional Adversarial Domain Adaptation", NeurIPS, eq. 7 and, with
     `entropy_conditioning`, eq. 9 (CDAN+E).
 
-    The discriminator reads the multilinear map of mapped features and class probabilities. As in
-    the authors' code, probabilities carry no gradient, and the weights of CDAN+E add up to the same
-    in both domains.
+    The discriminator reads the multilinear map of mapped features and class probabilities. Followed
+    is Transfer-Learning-Library (Jiang et al. 2022), whose table docs/benchmarks.md quotes:
+    probabilities carry no gradient, neither in the map nor in the weights of CDAN+E, and the
+    weights are divided by their sum over both domains. The authors' earlier code differs in the
+    weights: they carry the reversed gradient to the classifier, and add up to the same in each
+    domain.
     """
 
     name = "cdan"
@@ -71,7 +73,6 @@ class Cdan(AdversarialRecipe):
         )
         weights = None
         if self.trial.entropy_conditioning:
-            parts = [certainty_weights(g[name]) for name in g]
-            weights = torch.cat([part / part.sum() for part in parts])
+            weights = certainty_weights(torch.cat([g["source"], g["target"]]))
         # Reversed above, in front of the product.
         return {"domain": domain_loss(self.discriminator, source, target, -1.0, weights)}

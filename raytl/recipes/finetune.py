@@ -22,6 +22,7 @@ class Finetune(SupervisedRecipe):
     """
 
     name = "finetune"
+    pulls_to_start = True
     vectorises = True
 
     def __init__(self, context: Context) -> None:

@@ -2,6 +2,7 @@
 
 import math
 
+from raytl.config import TrialConfig
 from raytl.models.transfer_model import TransferModel
 from raytl.recipes.finetune import Finetune
 
@@ -13,6 +14,10 @@ class GradualUnfreezing(Finetune):
     progress, not one block an epoch."""
 
     name = "gradual_unfreezing"
+
+    @classmethod
+    def judged_after(cls, trial: TrialConfig) -> float:
+        return trial.probe_fraction
 
     def held_blocks(self, model: TransferModel, progress: float) -> frozenset[int]:
         blocks = model.trainable_blocks()

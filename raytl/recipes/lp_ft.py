@@ -1,5 +1,6 @@
 """Linear probing, then fine-tuning."""
 
+from raytl.config import TrialConfig
 from raytl.models.transfer_model import TransferModel
 from raytl.recipes.finetune import Finetune
 
@@ -10,6 +11,10 @@ class LpFt(Finetune):
     everything that is not frozen. Deviation: one learning-rate schedule over both stages."""
 
     name = "lp_ft"
+
+    @classmethod
+    def judged_after(cls, trial: TrialConfig) -> float:
+        return trial.probe_fraction
 
     def held_blocks(self, model: TransferModel, progress: float) -> frozenset[int]:
         probing = progress < self.trial.probe_fraction

@@ -3,6 +3,8 @@
 Legend: B rows of one domain, D mapped features, K classes.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,10 +23,10 @@ def disparity(
     CE'(p, ŷ) = -log(1 - p_ŷ) (Zhang et al. 2019, eq. 29 and 30). ŷ are the classifier's own
     predictions; γ is `margin`."""
     agrees = F.cross_entropy(adversary_source_BK, y_source_B)
-    log_p = F.log_softmax(adversary_target_BK, dim=1).gather(1, y_target_B.unsqueeze(1))
-    # log(1 - p), finite also where the adversary is certain.
-    disagrees = -torch.log1p(-log_p.exp().clamp(max=1.0 - 1e-6)).mean()
-    return margin * agrees + disagrees
+    log_p_BK = F.log_softmax(adversary_target_BK, dim=1)
+    # log(1 - p_ŷ) as the sum over the other classes: it has a gradient also where p_ŷ rounds to 1.
+    log_others_B = log_p_BK.scatter(1, y_target_B.unsqueeze(1), -math.inf).logsumexp(1)
+    return margin * agrees - log_others_B.mean()
 
 
 class Mdd(AdversarialRecipe):

@@ -1,6 +1,6 @@
 """TrAdaBoost's idea in a deep loop: source rows that contradict the few target labels fade.
 
-Legend: B rows of one stream, N rows of a whole domain.
+Legend: B rows of one stream, N row ids of a domain's dataset, all splits.
 """
 
 import math
@@ -21,11 +21,11 @@ class TrAdaBoost(Recipe):
     """Dai et al. 2007, "Boosting for Transfer Learning", ICML, algorithm 1, with one network.
 
     Every row has a weight, 1 at first. Each time that a row is drawn, it is multiplied by
-    β^|h(x) - y| with β = 1 / (1 + √(2 ln n / ROUNDS)) for one of n source rows, and by β_t^-|h - y|
-    with β_t = ε / (1 - ε) for a target row, ε the weighted error on the batch's target rows cut to
-    [0.05, 0.45]. Deviations: the rounds of boosting are passes over the data of one network
-    instead of an ensemble; the error |h(x) - y| is 1 - p_y instead of 0 or 1; a row's
-    log-weight shrinks by 1 / ROUNDS at each update, so that weights do not run away.
+    β^|h(x) - y| with β = 1 / (1 + √(2 ln n / ROUNDS)) for one of the n source rows that are learnt
+    from, and by β_t^-|h - y| with β_t = ε / (1 - ε) for a target row, ε the weighted error on the
+    batch's target rows cut to [0.05, 0.45]. Deviations: the rounds of boosting are passes over the
+    data of one network instead of an ensemble; the error |h(x) - y| is 1 - p_y instead of 0 or 1; a
+    row's log-weight shrinks by 1 / ROUNDS at each update, so that weights do not run away.
     """
 
     name = "tradaboost"
@@ -34,12 +34,12 @@ class TrAdaBoost(Recipe):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        assert context.max_ids is not None
+        assert context.id_bounds is not None and context.source_rows is not None
         for domain in ("source", "target"):
-            rows = context.max_ids[domain] + 1
-            self.register_buffer(f"{domain}_log_weights_N", torch.zeros(rows))
-        rows = context.max_ids["source"] + 1
-        self.log_beta = -math.log1p(math.sqrt(2 * math.log(max(2, rows)) / ROUNDS))
+            ids = context.id_bounds[domain]
+            self.register_buffer(f"{domain}_log_weights_N", torch.zeros(ids))
+        log_n = math.log(max(2, context.source_rows))
+        self.log_beta = -math.log1p(math.sqrt(2 * log_n / ROUNDS))
 
     @classmethod
     def streams(cls, labelled: bool, has_source: bool) -> tuple[Stream, ...]:

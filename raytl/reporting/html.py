@@ -37,6 +37,10 @@ def write_report(run: Path) -> Path:
         board=board,
         confirmation=confirmation,
         selected=selected,
+        looks=max(
+            (c["difference"]["looks"] for c in (confirmation or {}).get("comparisons", [])),
+            default=1,
+        ),
         ranking=_ranking(run, board),
         ranked_by_validators=any(row["mean_rank"] for row in board["trials"]),
         environment=_read(run / "environment.json"),

@@ -5,10 +5,12 @@ Legend: N target rows, S source rows, D features, K classes. Every score is the 
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 LARGEST_RATIO = 20.0
+FOLDS, FOLD_SEED = 5, 0  # of the source rows, where a density ratio is fitted
 NEIGHBOUR_TEMPERATURE = 0.05
 CLASSIFIER = {"C": 0.1, "max_iter": 2000, "tol": 1e-3}
 
@@ -26,6 +28,18 @@ class Evidence:
     source_features_SD: np.ndarray | None = None
     source_y_S: np.ndarray | None = None
     mixed_agreement: float | None = None
+
+    @cached_property
+    def source_ratio(self) -> np.ndarray:
+        """p_T / p_S at the source rows, (S,)."""
+        assert self.source_features_SD is not None
+        return density_ratio(self.source_features_SD, self.target_features_ND)
+
+    @property
+    def source_errors(self) -> np.ndarray:
+        """1.0 for each source row that is predicted wrong, else 0.0, (S,)."""
+        assert self.source_p_SK is not None and self.source_y_S is not None
+        return (self.source_p_SK.argmax(1) != self.source_y_S).astype(float)
 
 
 def prediction_certainty(evidence: Evidence) -> float:
@@ -56,39 +70,55 @@ def soft_neighbourhood_density(evidence: Evidence) -> float:
 
 
 def density_ratio(source_SD: np.ndarray, target_ND: np.ndarray) -> np.ndarray:
-    """Return p_T / p_S at the source rows, (S,), from a logistic regression on scaled features
-    (Bickel et al. 2007), cut at LARGEST_RATIO."""
+    """Return p_T / p_S at the source rows, (S,), each from `fitted_ratio` to the source rows of the
+    other folds: a classifier that knows a row takes it for the source's, the more so the more
+    features there are. A single row has the ratio 1."""
+    count = len(source_SD)
+    if count < 2:
+        return np.ones(count)
+    fold_S = np.random.default_rng(FOLD_SEED).permutation(count) % FOLDS
+    ratio_S = np.empty(count)
+    for fold in np.unique(fold_S):
+        held = fold_S == fold
+        ratio_S[held] = fitted_ratio(source_SD[~held], target_ND, at=source_SD[held])
+    return ratio_S
+
+
+def fitted_ratio(source_SD: np.ndarray, target_ND: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Return p_T / p_S at the rows `at` from a logistic regression between the domains on scaled
+    features (Bickel et al. 2007), cut at LARGEST_RATIO."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
     rows = np.concatenate([source_SD, target_ND])
     domain = np.repeat([0, 1], [len(source_SD), len(target_ND)])
-    scaled = StandardScaler().fit_transform(rows)
-    classifier = LogisticRegression(**CLASSIFIER).fit(scaled, domain)
-    odds = np.exp(classifier.decision_function(scaled[: len(source_SD)]))
+    scaler = StandardScaler().fit(rows)
+    classifier = LogisticRegression(**CLASSIFIER).fit(scaler.transform(rows), domain)
+    odds = np.exp(classifier.decision_function(scaler.transform(at)))
     return np.minimum(odds * len(source_SD) / len(target_ND), LARGEST_RATIO)
 
 
-def _source(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
-    """Return density ratios and losses (0 or 1) of the source validation rows."""
-    assert evidence.source_features_SD is not None and evidence.source_p_SK is not None
-    assert evidence.source_y_S is not None
-    wrong = (evidence.source_p_SK.argmax(1) != evidence.source_y_S).astype(float)
-    return density_ratio(evidence.source_features_SD, evidence.target_features_ND), wrong
+def weighted_error(weights_S: np.ndarray, wrong_S: np.ndarray) -> float:
+    """Return Σwℓ / Σw, in [0, 1] for losses ℓ there."""
+    return float(np.average(wrong_S, weights=weights_S))
 
 
 def importance_weighted(evidence: Evidence) -> float:
-    """Minus the importance-weighted source validation error, mean of w·ℓ (Sugiyama et al. 2007,
-    "Covariate Shift Adaptation by Importance Weighted Cross Validation", eq. 7)."""
-    weights, wrong = _source(evidence)
-    return float(-(weights * wrong).mean())
+    """Minus the importance-weighted source validation error, in [-1, 0] (Sugiyama et al. 2007,
+    "Covariate Shift Adaptation by Importance Weighted Cross Validation", eq. 7). Deviation: the
+    weights are divided by their sum, as the mean of w·ℓ vanishes where no source row looks like the
+    target's, whatever the errors are."""
+    return -weighted_error(evidence.source_ratio, evidence.source_errors)
 
 
 def deep_embedded(evidence: Evidence) -> float:
     """Minus DEV: the weighted error with the weights as control variate (You et al. 2019, "Towards
-    Accurate Model Selection in Deep Unsupervised Domain Adaptation", eq. 8)."""
-    weights, wrong = _source(evidence)
-    return float(-control_variate(weights * wrong, weights))
+    Accurate Model Selection in Deep Unsupervised Domain Adaptation", eq. 8). The control variate
+    makes up for a sum of weights that is not S; divided by it, DEV would be IWV. Deviation: each
+    row is weighed by the classifier of the other folds, where the authors set rows aside to fit
+    one."""
+    weights = evidence.source_ratio
+    return -control_variate(weights * evidence.source_errors, weights)
 
 
 def control_variate(weighted: np.ndarray, weights: np.ndarray) -> float:

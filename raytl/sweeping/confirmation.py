@@ -5,24 +5,37 @@ candidate is selected depends on the validation objective alone.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 from ray.tune.experiment import Trial
 
 from raytl.config import Study
+from raytl.data.dataset import Dataset
+from raytl.data.predictions import Predictions
+from raytl.errors import CorruptError, UserError
 from raytl.files import write_atomically
 from raytl.scoring.classification import class_recall
+from raytl.sweeping.intervals import Difference
 from raytl.sweeping.leaderboard import error_text
 from raytl.sweeping.objective import objective_metric
-from raytl.sweeping.statistics import (
-    WITHOUT_TRANSFER,
-    mean_and_standard_error,
-    paired_difference,
-    verdict_sentence,
+from raytl.sweeping.remarks import remarks_on
+from raytl.sweeping.rounds import (
+    TEST_METRIC,
+    Ended,
+    Retrained,
+    Standing,
+    best_of,
+    gather,
+    last_difference,
+    standing,
 )
+from raytl.sweeping.sentences import WITHOUT_TRANSFER, plain_sentence, verdict_sentence
+from raytl.sweeping.statistics import mean_and_standard_error
+from raytl.training.splits import count_labelled
 
 
 class _Part(BaseModel):
@@ -30,7 +43,7 @@ class _Part(BaseModel):
 
 
 class Run(_Part):
-    """One retraining."""
+    """One retraining. `predictions`: the file of its test predictions, in the run's folder."""
 
     seed: int
     accuracy: float | None
@@ -39,12 +52,14 @@ class Run(_Part):
     objective: float | None
     seconds: float
     folder: str
+    predictions: str | None
     error: str | None
 
 
 class Candidate(_Part):
     """One configuration over its seeds. `mean` is of the accuracy; `confusion` counts test rows,
-    true by predicted class, summed over seeds; `recall` is each class's, of those counts."""
+    true by predicted class, summed over seeds; `recall` is each class's, of those counts.
+    `objective` is the mean over the first round's seeds."""
 
     name: str
     trial: str
@@ -64,107 +79,138 @@ class Candidate(_Part):
 
 
 class Comparison(_Part):
-    """A candidate against a control, paired by seed."""
+    """A candidate against a control, paired by seed, as of the look that decided it or the last
+    one."""
 
     candidate: str
     control: str
-    difference: float
-    interval: tuple[float, float]
-    n: int
-    verdict: str
-    sentence: str
+    difference: Difference
 
 
 class Verdict(_Part):
-    """The answer to: does it help? `kind` and `sentence` compare the selected candidate with the
-    controls that transfer nothing, `against_plain` with those that transfer plainly
-    (linear_probe, target_only). `better_control` is the strongest control that it is worse than.
+    """The answer to: does it help? `kind` (helps, hurts, equivalent, undecided) and `sentence`
+    compare the selected candidate with the controls that transfer nothing, `difference` is what
+    they were read off; `against_plain` compares with those that transfer plainly (linear_probe,
+    target_only). `remarks`: what else is to be known before the verdict is believed.
     """
 
     kind: str
     sentence: str
-    against_plain: str | None = None
-    better_control: str | None = None
+    difference: Difference | None = None
+    against_plain: list[str] = []
+    remarks: list[str] = []
 
 
 class Confirmation(_Part):
-    """The content of confirmation.json."""
+    """The content of confirmation.json. `recommended` names what `best/` holds; `labels_read` is
+    how many target labels search and confirmation read in all, the test split's left out."""
 
     split: str
     test_rows: int
     classes: list[str]
     seeds: list[int]
     level: float
+    margin: float
+    labels_read: int
     candidates: list[Candidate]
     comparisons: list[Comparison]
     verdict: Verdict
+    recommended: str | None
 
     @property
     def selected(self) -> Candidate | None:
         """The candidate that the validation objective prefers."""
         return next((c for c in self.candidates if c.selected), None)
 
-    @property
-    def recommended(self) -> Candidate | None:
-        """The selected candidate, or the control that is better."""
-        names = {c.name: c for c in self.candidates}
-        return names.get(self.verdict.better_control or "", self.selected)
+    def candidate(self, name: str | None) -> Candidate | None:
+        """Return a candidate by its name."""
+        return next((c for c in self.candidates if c.name == name), None)
+
+
+def retrained_trials(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the confirmation's trials."""
+    return [trial for trial in trials if trial.config["phase"] == "confirm"]
+
+
+def gather_retrained(
+    study: Study, trials: Sequence[Trial], read: Callable[[str], Predictions]
+) -> list[Retrained]:
+    """Return the confirmed configurations as Tune's trials have them."""
+    metric = objective_metric(study).name
+    ended = [
+        Ended.of(
+            trial.config,
+            trial.last_result[metric] if "test/accuracy" in (trial.last_result or {}) else None,
+        )
+        for trial in retrained_trials(trials)
+    ]
+    return gather(ended, read)
 
 
 def build_confirmation(
-    study: Study, trials: Sequence[Trial], classes: Sequence[str], run: Path
+    study: Study,
+    trials: Sequence[Trial],
+    target: Dataset,
+    run: Path,
+    read: Callable[[str], Predictions],
 ) -> Confirmation:
-    """Gather the retrained trials into means, paired differences and the verdict."""
-    searched_first = sorted(trials, key=lambda trial: trial.config["control"] is not None)
-    names = list(dict.fromkeys(trial.config["candidate"] for trial in searched_first))
-    candidates = [
-        _candidate([t for t in trials if t.config["candidate"] == name], study, run)
-        for name in names
-    ]
-    candidates = _select(candidates, study)
-    comparisons = _compare(candidates, study)
-    rows = next((t.last_result["test/rows"] for t in trials if "test/rows" in t.last_result), 0)
+    """Gather a study's trials into means, paired differences and the verdict.
+
+    `read` returns the test predictions in a trial's folder; they are written into `run`.
+    """
+    configurations = gather_retrained(study, trials, read)
+    now = standing(study, configurations)
+    candidates = [_candidate(c, trials, now.selected, study, run) for c in configurations]
+    recommended = _recommended(study, configurations, now)
+    seeds = sorted({run.seed for candidate in candidates for run in candidate.runs})
     return Confirmation(
         split=study.target_domain.splits.test,
-        test_rows=rows,
-        classes=list(classes),
-        seeds=sorted({trial.config["seed_index"] for trial in trials}),
+        test_rows=target.split(study.target_domain.splits.test).rows,
+        classes=list(target.classes),
+        seeds=seeds,
         level=study.confirm.level,
+        margin=study.confirm.margin,
+        labels_read=_labels_read(study, trials, target),
         candidates=candidates,
-        comparisons=comparisons,
-        verdict=_verdict(candidates, comparisons),
+        comparisons=_compare(study, configurations, now),
+        verdict=_verdict(study, trials, configurations, now),
+        recommended=recommended,
     )
 
 
-def _candidate(trials: list[Trial], study: Study, run: Path) -> Candidate:
-    metric = objective_metric(study).name
-    runs, confusions = [], []
-    for trial in sorted(trials, key=lambda t: t.config["seed_index"]):
-        result = trial.last_result or {}
-        accuracy = result.get("test/accuracy")
-        if accuracy is not None:
-            confusions.append(result["test/confusion"])
-        folder = Path(str(trial.path)).name
-        runs.append(
-            Run(
-                seed=trial.config["seed_index"],
-                accuracy=accuracy,
-                macro_f1=result.get("test/macro_f1"),
-                calibration_error=result.get("test/calibration_error"),
-                objective=result.get(metric) if accuracy is not None else None,
-                seconds=float(result.get("time_total_s", 0.0)),
-                folder=folder,
-                error=error_text(run / folder / "error.txt") if accuracy is None else None,
-            )
-        )
+def _recommended(study: Study, configurations: list[Retrained], now: Standing) -> str | None:
+    """With target labels the best by the validation objective, controls included. Validators that
+    see no labels rank the searched trials only: they cannot be trusted between recipes."""
+    if not study.labelled:
+        return now.selected
+    best = best_of(study, configurations)
+    return None if best is None else best.name
+
+
+def _labels_read(study: Study, trials: Sequence[Trial], target: Dataset) -> int:
+    seeds = {trial.config["rows_seed"] for trial in trials}
+    drawn_by = {study.search.seed if seed is None else seed for seed in seeds}
+    return count_labelled(study.target_domain, target, drawn_by)
+
+
+def _candidate(
+    configuration: Retrained, trials: Sequence[Trial], selected: str | None, study: Study, run: Path
+) -> Candidate:
+    of_it = [t for t in retrained_trials(trials) if t.config["candidate"] == configuration.name]
+    of_it.sort(key=lambda trial: trial.config["seed_index"])
+    runs = [_run(trial, configuration, run) for trial in of_it]
     accuracies = [r.accuracy for r in runs if r.accuracy is not None]
-    confusion = _sum(confusions) if confusions else None
+    results = [trial.last_result or {} for trial in of_it]
+    confusions = [result["test/confusion"] for result in results if "test/confusion" in result]
+    confusion = np.sum(confusions, axis=0).tolist() if confusions else None
     mean, error = mean_and_standard_error(accuracies) if accuracies else (None, None)
-    config = trials[0].config
+    first = study.confirm.seed_counts[0]
+    config = of_it[0].config
     return Candidate(
-        name=config["candidate"],
+        name=configuration.name,
         trial=config["of_trial"],
         control=config["control"],
+        selected=configuration.name == selected,
         config=config["trial"],
         runs=runs,
         n=len(accuracies),
@@ -172,10 +218,31 @@ def _candidate(trials: list[Trial], study: Study, run: Path) -> Candidate:
         standard_error=error if len(accuracies) > 1 else None,
         macro_f1=_mean([r.macro_f1 for r in runs]),
         calibration_error=_mean([r.calibration_error for r in runs]),
-        objective=_mean([r.objective for r in runs]),
-        trainable_parameters=(trials[0].last_result or {}).get("trainable_parameters"),
+        objective=_mean([r.objective for r in runs if r.seed < first]),
+        trainable_parameters=results[0].get("trainable_parameters"),
         confusion=confusion,
         recall=class_recall(confusion) if confusion else None,
+    )
+
+
+def _run(trial: Trial, configuration: Retrained, run: Path) -> Run:
+    result, seed = trial.last_result or {}, trial.config["seed_index"]
+    folder = Path(str(trial.path)).name
+    well = seed in configuration.predictions
+    file = Path("predictions") / f"{folder}.arrow"
+    if well:
+        (run / file).parent.mkdir(exist_ok=True)
+        configuration.predictions[seed].write(run / file)
+    return Run(
+        seed=seed,
+        accuracy=result["test/accuracy"] if well else None,
+        macro_f1=result["test/macro_f1"] if well else None,
+        calibration_error=result["test/calibration_error"] if well else None,
+        objective=configuration.objectives.get(seed),
+        seconds=float(result.get("time_total_s", 0.0)),
+        folder=folder,
+        predictions=str(file) if well else None,
+        error=None if well else error_text(run / folder / "error.txt"),
     )
 
 
@@ -184,85 +251,80 @@ def _mean(values: list[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _sum(matrices: list[list[list[int]]]) -> list[list[int]]:
-    return [
-        [sum(cells) for cells in zip(*rows, strict=True)] for rows in zip(*matrices, strict=True)
-    ]
-
-
-def _select(candidates: list[Candidate], study: Study) -> list[Candidate]:
-    searched = [c for c in candidates if c.control is None and c.objective is not None]
-    if not searched:
-        return candidates
-    sign = 1 if objective_metric(study).mode == "max" else -1
-    best = max(searched, key=lambda c: sign * (c.objective or 0.0))
-    return [c.model_copy(update={"selected": c is best}) for c in candidates]
-
-
-def _compare(candidates: list[Candidate], study: Study) -> list[Comparison]:
-    controls = [c for c in candidates if c.control is not None]
+def _compare(study: Study, configurations: list[Retrained], now: Standing) -> list[Comparison]:
     comparisons = []
-    for candidate in (c for c in candidates if c.control is None):
-        for control in controls:
-            comparison = _comparison(candidate, control, study)
-            if comparison is not None:
-                comparisons.append(comparison)
+    for ours in (c for c in configurations if c.control is None):
+        decided = now.against if ours.name == now.selected else {}
+        for theirs in (c for c in configurations if c.control is not None):
+            assert theirs.control is not None
+            difference = decided.get(theirs.control) or last_difference(study, ours, theirs)
+            if difference is not None:
+                comparisons.append(
+                    Comparison(candidate=ours.name, control=theirs.control, difference=difference)
+                )
     return comparisons
 
 
-def _comparison(candidate: Candidate, control: Candidate, study: Study) -> Comparison | None:
-    theirs = {run.seed: run.accuracy for run in control.runs if run.accuracy is not None}
-    pairs = [
-        (run.accuracy, theirs[run.seed])
-        for run in candidate.runs
-        if run.accuracy is not None and run.seed in theirs
-    ]
-    if len(pairs) < 2:
-        return None
-    ours, others = [a for a, _ in pairs], [b for _, b in pairs]
-    difference = paired_difference(ours, others, study.confirm.level)
-    assert control.control is not None
-    return Comparison(
-        candidate=candidate.name,
-        control=control.control,
-        difference=difference.difference,
-        interval=difference.interval,
-        n=difference.n,
-        verdict=difference.kind,
-        sentence=verdict_sentence(_what(candidate), control.control, difference),
-    )
-
-
-def _what(candidate: Candidate) -> str:
-    source_model, recipe = candidate.config["source_model"], candidate.config["recipe"]
-    return f"transfer from {source_model} by {recipe}"
-
-
-def _verdict(candidates: list[Candidate], comparisons: list[Comparison]) -> Verdict:
-    """The selected candidate against the strongest control that transfers nothing and against the
-    strongest that transfers plainly. Strongest is the best mean test accuracy: the choice that
-    flatters the candidate least."""
-    selected = next((c for c in candidates if c.selected), None)
-    means = {c.control: c.mean or 0.0 for c in candidates if c.control is not None}
-    ours = [c for c in comparisons if selected is not None and c.candidate == selected.name]
-    ours.sort(key=lambda comparison: -means[comparison.control])
-    without = next((c for c in ours if c.control in WITHOUT_TRANSFER), None)
-    plain = next((c for c in ours if c.control not in WITHOUT_TRANSFER), None)
-    if without is None:
-        return Verdict(
-            kind="unknown",
-            sentence="no verdict: too few of the confirmed trials or controls ended well",
+def _verdict(
+    study: Study, trials: Sequence[Trial], configurations: list[Retrained], now: Standing
+) -> Verdict:
+    """Return the verdict on the selected candidate, with all that qualifies it."""
+    remarks = remarks_on(study, trials, configurations, now)
+    ours = next((c for c in configurations if c.name == now.selected), None)
+    if ours is None:
+        sentence = "no verdict: none of the confirmed trials ended well"
+        return Verdict(kind="undecided", sentence=sentence, remarks=remarks)
+    what = _what(ours, trials)
+    if ours.failed:
+        seeds = ", ".join(map(str, sorted(ours.failed)))
+        sentence = f"whether {what} helps is undecided: {ours.name} failed with seed {seeds}"
+        return Verdict(kind="undecided", sentence=sentence, remarks=remarks)
+    if now.decision is None:
+        sentence = (
+            f"whether {what} helps is undecided: no control that transfers nothing ended well"
         )
-    better = next((c for c in ours if c.verdict == "hurts"), None)
+        return Verdict(kind="undecided", sentence=sentence, remarks=remarks)
+    plain = [
+        (c.control, last_difference(study, ours, c))
+        for c in configurations
+        if c.control is not None and c.control not in WITHOUT_TRANSFER
+    ]
     return Verdict(
-        kind=without.verdict,
-        sentence=without.sentence,
-        against_plain=None if plain is None else plain.sentence,
-        better_control=None if better is None else f"{better.control} control",
+        kind=now.decision.kind,
+        sentence=verdict_sentence(
+            what, now.decision, len(now.against), study.confirm.margin, TEST_METRIC
+        ),
+        difference=now.decision.difference,
+        against_plain=[
+            plain_sentence(what, control, difference, TEST_METRIC)
+            for control, difference in plain
+            if difference is not None
+        ],
+        remarks=remarks,
     )
+
+
+def _what(ours: Retrained, trials: Sequence[Trial]) -> str:
+    config = next(t.config for t in retrained_trials(trials) if t.config["candidate"] == ours.name)
+    trial = config["trial"]
+    return f"transfer from {trial['source_model']} by {trial['recipe']}"
 
 
 def save_confirmation(confirmation: Confirmation, run: Path) -> None:
     """Write confirmation.json."""
     data = confirmation.model_dump(mode="json")
     write_atomically(run / "confirmation.json", json.dumps(data, indent=1))
+
+
+def load_confirmation(run: Path) -> Confirmation:
+    """Read confirmation.json. Raises UserError where there is none, CorruptError where it does not
+    hold."""
+    file = run / "confirmation.json"
+    try:
+        return Confirmation.model_validate_json(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{run}: not a run that has been confirmed ({file.name} is missing)"
+        ) from None
+    except ValueError as error:
+        raise CorruptError(f"{file}: cannot be read: {str(error).splitlines()[0]}") from None

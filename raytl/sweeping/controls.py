@@ -1,19 +1,22 @@
 """Controls: the baselines that every study runs before it searches.
 
-A control is trial 0's configuration with the control's recipe. So that it is no straw man, each
-is tried at several learning rates spread over the range that the study searches, with the same
-epochs and seed as every trial; the best by the study's own objective is confirmed.
+A control is plain: it takes over from trial 0 which source model, head and optimiser it uses, and
+all else is at the defaults, whatever the study sets for what it searches. So that it is no straw
+man, each is tried at several learning rates of the range that suits what it trains, with the seed
+and epochs of every trial; the best by the study's own objective is confirmed.
 """
 
-from typing import Any
+from collections.abc import Sequence
 
 from raytl.config import CONTROLS, ControlName, Study, TrialConfig
+from raytl.config.learning_rates import LEARNING_RATES, Trained, spread
 from raytl.errors import ConfigError
 from raytl.recipes import RECIPES
-from raytl.search_space import SearchSpace, quantiles
+from raytl.search_space import SearchSpace
 
 # Controls that say what a pretrained model gives by itself.
 OF_A_SOURCE_MODEL = ("linear_probe", "target_only")
+TAKEN_OVER = ("source_model", "head", "head.hidden", "optimizer")  # from trial 0
 
 
 def skipped_controls(study: Study, space: SearchSpace) -> dict[ControlName, str]:
@@ -38,25 +41,40 @@ def _pretrained(study: Study, space: SearchSpace) -> str | None:
 
 def control_trials(study: Study, space: SearchSpace) -> list[tuple[ControlName, TrialConfig]]:
     """Return the control trials in the order in which they run."""
-    base = space.resolve(space.default_params() or {}).flat()
-    # A control is plain: nothing is frozen or slowed down but by its own recipe.
-    base |= {"mapper": "identity", "frozen_depth": "0%", "optimizer.transferred_lr_scale": 1.0}
-    base |= {"tuned_blocks": None, "lora_rank": 0}
+    first = space.resolve(space.default_params() or {}).flat()
+    taken = {key: first[key] for key in TAKEN_OVER}
     skipped = skipped_controls(study, space)
     trials = []
-    for control in CONTROLS:
-        if control in skipped:
-            continue
-        flat = base | {"recipe": control}
+    for control in (c for c in CONTROLS if c not in skipped):
+        flat = taken | {"recipe": control}
         if control in OF_A_SOURCE_MODEL:
             flat["source_model"] = _pretrained(study, space)
-        for lr in _learning_rates(study, space, base):
-            trials.append((control, TrialConfig.from_flat(flat | {"optimizer.lr": lr})))
+        plain = TrialConfig.from_flat(flat)
+        low, high = _range(study, plain)
+        rates = spread(low, high, study.search.control_tries)
+        trials += [(control, plain.replace(optimizer__lr=rate)) for rate in rates]
     return trials
 
 
-def _learning_rates(study: Study, space: SearchSpace, base: dict[str, Any]) -> list[float]:
-    distribution = space.distributions.get("optimizer.lr")
-    if distribution is None:
-        return [base["optimizer.lr"]]
-    return list(dict.fromkeys(quantiles(distribution, study.search.control_tries)))
+def lower_tries(study: Study, tries: Sequence[TrialConfig]) -> list[TrialConfig]:
+    """Return as many tries again for a control whose `tries` all failed, at the rates that follow
+    below theirs: as many decades lower as the range of its rates is wide.
+
+    None where the tries already lie below the range: then it is not the rate that is to blame.
+    """
+    low, high = _range(study, tries[0])
+    if min(trial.optimizer.lr for trial in tries) < low:
+        return []
+    return [trial.replace(optimizer__lr=trial.optimizer.lr * low / high) for trial in tries]
+
+
+def _range(study: Study, control: TrialConfig) -> tuple[float, float]:
+    return LEARNING_RATES[control.optimizer.name][_trained(study, control)]
+
+
+def _trained(study: Study, control: TrialConfig) -> Trained:
+    recipe = RECIPES[control.recipe]
+    if recipe.freezes == "all":
+        return "head"
+    fresh = recipe.fresh_backbone or study.source_models[control.source_model].is_fresh
+    return "fresh" if fresh else "transferred"

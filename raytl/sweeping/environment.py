@@ -32,7 +32,7 @@ def environment(checked: Checked) -> dict[str, Any]:
             "sampler": seed_for(study.search.seed, "sampler"),
             **{
                 f"confirm {i}": seed_for(study.search.seed, "confirm", i)
-                for i in range(study.confirm.seeds)
+                for i in range(study.confirm.seed_counts[1])
             },
         },
         "datasets": {

@@ -12,7 +12,7 @@ from ray.tune.experiment import Trial
 from raytl.config import Study, TrialConfig
 from raytl.recipes import RECIPES
 from raytl.training.fused import FACTORS
-from raytl.training.fused_group import group_folder, mark_ended
+from raytl.training.fused_group import MemberConfig, group_folder, mark_ended
 
 # What trials of one group may differ in, besides their seeds.
 DIFFERENCES = ("optimizer.lr", "optimizer.weight_decay", "head.dropout", *FACTORS)
@@ -58,15 +58,18 @@ def _architecture(suggestion: Suggestion) -> str:
 
 
 def _difference(suggestion: Suggestion) -> Suggestion:
-    return {key: suggestion["trial"][key] for key in DIFFERENCES} | {"seed": suggestion["seed"]}
+    return {key: suggestion["trial"][key] for key in DIFFERENCES} | {
+        key: suggestion[key] for key in ("seed", "rows_seed")
+    }
 
 
-def members_of(config: dict[str, Any]) -> list[tuple[TrialConfig, int]]:
+def members_of(config: dict[str, Any]) -> list[MemberConfig]:
     """Return the trials of a trial's group and their seeds."""
     return [
-        (
+        MemberConfig(
             TrialConfig.from_flat(config["trial"] | {k: member[k] for k in DIFFERENCES}),
             member["seed"],
+            member["rows_seed"],
         )
         for member in config["fused"]["members"]
     ]

@@ -104,6 +104,7 @@ class Attempt:
             train_loop_config={
                 "study": study, "queue": self.queue, "checkpoint": checkpoint,
                 "trial": TrialConfig.from_flat(config["trial"]), "seed": int(config["seed"]),
+                "rows_seed": config["rows_seed"],
                 "test": config["phase"] == "confirm", "micro_batches": micro_batches,
             },
             torch_config=TorchConfig(backend="nccl" if wanted.gpus_per_worker else "gloo"),

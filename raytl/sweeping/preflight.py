@@ -1,74 +1,66 @@
 """What can be checked before Ray starts: the data, the source models, and how they fit."""
 
+import time
 from dataclasses import dataclass
 
-from raytl.config import DomainConfig, Study, frozen_blocks
+import torch
+
+from raytl.config import Study, frozen_blocks
 from raytl.data.dataset import Dataset
-from raytl.errors import ConfigError, RaytlError
-from raytl.models.source_model import SourceSpec, describe_source_model
+from raytl.errors import ConfigError, ModelError
+from raytl.models.backbones import Backbone
+from raytl.models.source_model import describe_source_model, load_source_model, open_source_model
+from raytl.models.source_spec import SourceSpec
 from raytl.recipes import RECIPES
 from raytl.search_space import SearchSpace, check_callable_space
 from raytl.sweeping.controls import control_trials
-from raytl.training.splits import source_rows, target_rows
+from raytl.sweeping.effort import effort_warnings
+from raytl.sweeping.opening import open_study, placed
+from raytl.training.inputs import input_transform
+from raytl.training.splits import redrawable
+
+ROWS_TRIED = 4
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A study that can start."""
+    """A study that can start. `warnings`: what is allowed but hardly meant, a line each."""
 
     study: Study
     space: SearchSpace
     target: Dataset
     source: Dataset | None
     source_models: dict[str, SourceSpec]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def redraws(self) -> bool:
+        """Whether each seed of the confirmation draws labelled rows of its own."""
+        wanted = self.study.confirm.redraw
+        return wanted is not False and redrawable(self.study.target_domain, self.target)
 
 
 def preflight(study: Study) -> Checked:
-    """Check the whole study against its data and source models.
+    """Check the whole study against its data and source models, each of which is loaded once.
 
     Raises ConfigError, DataError, ModelError or CorruptError, with the place in the study.
     """
-    space = SearchSpace(study)
+    opened = open_study(study)
+    space, target, source = opened.space, opened.target, opened.source
     if space.function is not None:
         check_callable_space(space)
-    if study.search.sampler == "grid":
-        next(space.grid())
-    target = _open("target_domain", study.target_domain)
-    source = _open("source_domain", study.source_domain) if study.source_domain else None
-    _check_splits(study, target, source)
     recipes = _check_recipes(study, space)
     if source is not None and any(
         "source" in streams and RECIPES[name].shares_classes for name, streams in recipes.items()
     ):
         _check_classes(source, target)
-    specs = _check_source_models(study, target)
+    tried = {name: _tried(study, name, target) for name in study.source_models}
+    specs = {name: one.spec for name, one in tried.items()}
     _check_depths(study, space, specs)
-    return Checked(study, space, target, source, specs)
-
-
-def _open(place: str, domain: DomainConfig) -> Dataset:
-    try:
-        dataset = Dataset.open(domain.dataset)
-        for split in (domain.splits.train, domain.splits.validation):
-            if split is not None:
-                dataset.split(split)
-        dataset.ensure_verified()
-    except RaytlError as error:
-        raise type(error)(f"{place}.dataset: {error}") from None
-    return dataset
-
-
-def _check_splits(study: Study, target: Dataset, source: Dataset | None) -> None:
-    domain = study.target_domain
-    target.split(domain.splits.test)
-    if domain.splits.test in (domain.splits.train, domain.splits.validation):
-        raise ConfigError(
-            f"target_domain.splits: the test split must be no other's, got test="
-            f"'{domain.splits.test}' for two parts; name another split"
-        )
-    target_rows(domain, target, study.search.seed)
-    if study.source_domain is not None and source is not None:
-        source_rows(study.source_domain, source, study.search.seed)
+    slowest = max(tried.values(), key=lambda one: one.row_seconds)
+    trials = study.search.trials + len(control_trials(study, space))
+    warnings = effort_warnings(opened, trials, slowest.row_seconds, slowest.spec.backbone)
+    return Checked(study, space, target, source, specs, tuple(warnings))
 
 
 def _check_recipes(study: Study, space: SearchSpace) -> dict[str, tuple[str, ...]]:
@@ -102,15 +94,41 @@ def _check_classes(source: Dataset, target: Dataset) -> None:
         )
 
 
-def _check_source_models(study: Study, target: Dataset) -> dict[str, SourceSpec]:
+@dataclass(frozen=True)
+class Tried:
+    """A source model that was loaded and run. `row_seconds`: of its forward pass, for a row."""
+
+    spec: SourceSpec
+    row_seconds: float
+
+
+def _tried(study: Study, name: str, target: Dataset) -> Tried:
+    """Load a source model and run it on black images, as the first trial with it would."""
     height, width, channels = target.image_shape
-    specs = {}
-    for name, config in study.source_models.items():
-        try:
-            specs[name] = describe_source_model(name, config, (channels, height, width))
-        except RaytlError as error:
-            raise type(error)(f"source_models.{name}: {error}") from None
-    return specs
+    config, shape = study.source_models[name], (channels, height, width)
+    with placed(f"source_models.{name}"):
+        if config.path is not None:
+            describe_source_model(name, config, shape)
+            backbone, spec = open_source_model(config.path)
+        else:
+            model = load_source_model(name, config, shape, seed=0)
+            backbone, spec = model.backbone, model.spec
+        images = torch.zeros(ROWS_TRIED, height, width, channels, dtype=torch.uint8)
+        seconds = _run_seconds(backbone.eval(), input_transform(spec)(images))
+    return Tried(spec, seconds / ROWS_TRIED)
+
+
+@torch.inference_mode()
+def _run_seconds(backbone: Backbone, x_BCHW: torch.Tensor) -> float:
+    """Return the seconds of a forward pass; the first one, which is slower, is not counted."""
+    if not bool(backbone(x_BCHW).isfinite().all()):
+        raise ModelError(
+            f"{backbone.name} gives features that are not finite for black images; look at its "
+            "weights and normalization"
+        )
+    start = time.perf_counter()
+    backbone(x_BCHW)
+    return time.perf_counter() - start
 
 
 def _check_depths(study: Study, space: SearchSpace, specs: dict[str, SourceSpec]) -> None:

@@ -18,10 +18,11 @@ from ray.tune.search.optuna import OptunaSearch
 from raytl.config import CONTROLS, SearchConfig, Study, TrialConfig
 from raytl.search_space import SearchSpace
 from raytl.seeds import seed_for
-from raytl.sweeping.controls import control_trials
+from raytl.sweeping.confirming import Confirming
+from raytl.sweeping.controls import control_trials, lower_tries
 from raytl.sweeping.fusing import group_size, grouped
 from raytl.sweeping.objective import ObjectiveMetric
-from raytl.sweeping.selection import Outcome, best_controls, best_searched, retrainings
+from raytl.sweeping.selection import Outcome, best_controls, best_searched, outcome_of
 
 
 def build_sampler(config: SearchConfig) -> optuna.samplers.BaseSampler:
@@ -79,12 +80,12 @@ class StudySearch(Searcher):
     The controls are confirmed first: while the last searched trials run, no actor stands idle (Tune
     would end it, and a new one takes many seconds to start).
 
-    What Tune gets is {"number", "phase", "count", "control", "searched", "seed", "trial"}: the
-    running number; "search" or "confirm", and how many trials that phase has (for the controls'
-    confirmation: at most); the control's name
-    or None; the keys that were searched; the trial's seed (the same for all of the search, so that
-    they differ by their configuration alone); the flat `TrialConfig`; and, where it may be trained
-    with others, "fused" (see `fusing.grouped`). Confirmation adds what `retrainings` says.
+    What Tune gets is {"number", "phase", "count", "control", "searched", "seed", "rows_seed",
+    "trial"}: the running number; "search" or "confirm", and how many trials that phase has (a
+    confirmation: so far); the control's name or None; the keys that were searched; the trial's seed
+    (the same for all of the search, so that they differ by their configuration alone); the seed of
+    its rows, or None for the study's; the flat `TrialConfig`; and, where it may be trained with
+    others, "fused" (see `fusing.grouped`). Confirmation adds what `retrainings` says.
     """
 
     def __init__(
@@ -93,13 +94,19 @@ class StudySearch(Searcher):
         space: SearchSpace,
         objective: ObjectiveMetric,
         promising: Sequence[str] = (),
+        confirming: Confirming | None = None,
     ) -> None:
-        """`promising`: source models in the order in which they are tried after trial 0."""
+        """`promising`: source models in the order in which they are tried after trial 0.
+        `confirming`: what is done with the best; None where the search is all."""
         super().__init__(metric=objective.name, mode=objective.mode)
         self._study, self._space, self._objective = study, space, objective
         self._seed = seed_for(study.search.seed, "trial")
         self._name, self._asked, self._groupings = uuid.uuid4().hex, 0, 0
-        self._queue = [self._control(*control) for control in control_trials(study, space)]
+        controls = control_trials(study, space)
+        self._queue = [self._control(*control) for control in controls]
+        self._tries: dict[str, list[TrialConfig]] = {}  # of each control
+        for control, trial in controls:
+            self._tries.setdefault(control, []).append(trial)
         self.num_searched = len(self._queue)
         self._inner: PrunedAwareOptuna | None = None
         if study.search.sampler == "grid":
@@ -110,53 +117,65 @@ class StudySearch(Searcher):
         else:
             self._inner = _optuna(study, space, objective, promising)
             self.num_searched += study.search.trials
-        self._count = 0
+        self._count = self._searched_so_far = 0
         self._running: dict[str, dict[str, Any]] = {}
         self._outcomes: list[Outcome] = []
-        self._confirming: list[dict[str, Any]] = []
-        self._controls_chosen = self._best_chosen = False
+        self._confirming, self._retrainings = confirming, list[dict[str, Any]]()
+        self._controls_chosen = self._best_chosen = confirming is None
 
     @property
     def most_trials(self) -> int:
         """How many trials there can be in all."""
         confirm = self._study.confirm
-        return self.num_searched + (confirm.top + len(CONTROLS)) * confirm.seeds
+        lower = len(CONTROLS) * self._study.search.control_tries
+        return self.num_searched + lower + (confirm.top + len(CONTROLS)) * confirm.seed_counts[1]
 
     def _control(self, name: str, trial: TrialConfig) -> dict[str, Any]:
-        return {"control": name, "searched": [], "seed": self._seed, "trial": trial.flat()}
+        return self._suggestion(name, [], trial)
 
     def _searched(self, params: dict[str, Any]) -> dict[str, Any]:
-        trial = self._space.resolve(params).flat()
-        return {"control": None, "searched": sorted(params), "seed": self._seed, "trial": trial}
+        return self._suggestion(None, sorted(params), self._space.resolve(params))
+
+    def _suggestion(
+        self, control: str | None, searched: list[str], trial: TrialConfig
+    ) -> dict[str, Any]:
+        seeds = {"seed": self._seed, "rows_seed": None}
+        return {"control": control, "searched": searched, "trial": trial.flat()} | seeds
 
     def suggest(  # type: ignore[override]  # Searcher.FINISHED is a string
         self, trial_id: str
     ) -> dict[str, Any] | str | None:
-        if self._count < self.num_searched:
+        if self._searched_so_far < self.num_searched:
+            self._searched_so_far += 1
             suggestion = {"phase": "search", "count": self.num_searched} | self._next(trial_id)
         else:
-            self._choose()
-            if not self._confirming:
-                return Searcher.FINISHED if self._best_chosen else None
-            suggestion = self._confirming.pop(0)
+            self._confirm()
+            if not self._retrainings:
+                return None if self._running else Searcher.FINISHED
+            assert self._confirming is not None
+            suggestion = self._retrainings.pop(0) | {"count": self._confirming.count}
         suggestion = {"number": self._count} | suggestion
         self._count += 1
         self._running[trial_id] = suggestion
         return suggestion
 
-    def _choose(self) -> None:
-        """Queue what is confirmed, as soon as it is known."""
-        study, controls = self._study, best_controls(self._outcomes)
+    def _confirm(self) -> None:
+        """Queue what is retrained, as soon as it is known."""
+        if self._confirming is None or self._retrainings:
+            return
         searching = [config for config in self._running.values() if config["phase"] == "search"]
         if not self._controls_chosen and not any(config["control"] for config in searching):
-            most = (len(controls) + study.confirm.top) * study.confirm.seeds
-            self._confirming += self._grouped(retrainings(study, controls, most))
+            self._queue_retrainings(self._confirming.add(best_controls(self._outcomes)))
             self._controls_chosen = True
         if not self._best_chosen and not searching:
-            best = best_searched(study, self._outcomes)
-            count = (len(controls) + len(best)) * study.confirm.seeds
-            self._confirming += self._grouped(retrainings(study, best, count))
+            best = best_searched(self._study, self._outcomes)
+            self._queue_retrainings(self._confirming.add(best))
             self._best_chosen = True
+        if self._best_chosen and not self._running and not self._retrainings:
+            self._queue_retrainings(self._confirming.further())
+
+    def _queue_retrainings(self, suggestions: list[dict[str, Any]]) -> None:
+        self._retrainings += self._grouped(suggestions)
 
     def _grouped(self, suggestions: list[dict[str, Any]]) -> list[dict[str, Any]]:
         self._groupings += 1
@@ -194,15 +213,29 @@ class StudySearch(Searcher):
         if self._inner is not None and self._inner.knows(trial_id):
             self._inner.on_trial_complete(trial_id, result, error)
         config = self._running.pop(trial_id, None)
-        whole = bool(result) and result["training_iteration"] >= self._study.train.epochs  # type: ignore[index]
-        if config is None or result is None or error or not whole:
+        if config is None:
             return
-        if config["phase"] == "search":
-            value = result[self._objective.name]
-            better_is_less = value if self._objective.mode == "min" else -value
-            self._outcomes.append(
-                Outcome(config["number"], config["control"], config["trial"], better_is_less)
-            )
+        whole = bool(result) and result["training_iteration"] >= self._study.train.epochs  # type: ignore[index]
+        ended_well = result if whole and not error else None
+        if config["phase"] == "confirm":
+            assert self._confirming is not None
+            self._confirming.ended(config, ended_well)
+        elif ended_well is not None:
+            self._outcomes.append(outcome_of(config, ended_well, self._objective))
+        if config["control"] and config["phase"] == "search":
+            self._try_lower(config["control"])
+
+    def _try_lower(self, control: str) -> None:
+        """Where every try of a control has failed, queue lower ones, if there are such."""
+        waiting = [*self._running.values(), *self._queue]
+        if any(config["control"] == control for config in waiting):
+            return
+        if any(outcome.control == control for outcome in self._outcomes):
+            return
+        tries = lower_tries(self._study, self._tries[control])
+        self._tries[control] += tries
+        self._queue = [self._control(control, trial) for trial in tries] + self._queue
+        self.num_searched += len(tries)
 
     def save(self, checkpoint_path: str) -> None:
         with open(checkpoint_path, "wb") as file:

@@ -1,5 +1,6 @@
 """Which trials are confirmed: by the validation objective alone."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,20 +9,106 @@ from ray.tune.experiment import Trial
 
 from raytl.config import CONTROLS, Study
 from raytl.seeds import seed_for
+from raytl.sweeping.objective import ObjectiveMetric
+from raytl.sweeping.sentences import WITHOUT_TRANSFER
+
+CLEAR = 3.0  # standard errors by which a control is clearly behind another
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A trial that ran its whole budget; `loss` is its objective, negated where more is better."""
+    """A trial that ran its whole budget; `loss` is its objective, negated where more is better.
+    `accuracy` is that on the `rows` target rows held out; None where their labels may not be
+    used."""
 
     number: int
     control: str | None
     trial: dict[str, Any]
     loss: float
+    accuracy: float | None = None
+    rows: int = 0
+
+    @property
+    def name(self) -> str:
+        """What the trial is called once it is confirmed."""
+        return f"{self.control} control" if self.control else f"trial {trial_name(self.number)}"
+
+
+def outcome_of(
+    config: dict[str, Any], result: dict[str, Any], objective: ObjectiveMetric
+) -> Outcome:
+    """Return what a searched trial with Tune's `config` came to by its last `result`."""
+    value = result[objective.name]
+    return Outcome(
+        number=config["number"],
+        control=config["control"],
+        trial=config["trial"],
+        loss=value if objective.mode == "min" else -value,
+        accuracy=result.get("target/validation_accuracy"),
+        rows=result.get("validation_rows", 0),
+    )
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A control that is not retrained, for validation puts it clearly behind another."""
+
+    control: str
+    accuracy: float
+    behind: str
+    its_accuracy: float
+    rows: int
+
+    @property
+    def sentence(self) -> str:
+        """Why, in words."""
+        return (
+            f"the {self.control} control was not retrained: {100 * self.accuracy:.1f} % against "
+            f"{100 * self.its_accuracy:.1f} % of {self.behind} on {self.rows} validation rows"
+        )
 
 
 def best_controls(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Return the best trial of each control, in the order of `CONTROLS`."""
+    """Return the best trial of each control, in the order of `CONTROLS`, without those that
+    `dropped_controls` names."""
+    dropped = {found.control for found in dropped_controls(outcomes)}
+    return [outcome for outcome in _firsts(outcomes) if outcome.control not in dropped]
+
+
+def dropped_controls(outcomes: Sequence[Outcome]) -> list[Dropped]:
+    """Return the controls that lie clearly behind another of their kind (those that transfer
+    nothing, those that transfer plainly) by their accuracy on the validation rows."""
+    found = []
+    for control in _firsts(outcomes):
+        kin = [o for o in _firsts(outcomes) if _transfers(o) == _transfers(control)]
+        best = max(kin, key=lambda o: -1.0 if o.accuracy is None else o.accuracy)
+        if _clearly_behind(control, best):
+            assert control.control is not None and best.control is not None
+            assert control.accuracy is not None and best.accuracy is not None
+            found.append(
+                Dropped(
+                    control.control, control.accuracy, best.control, best.accuracy, control.rows
+                )
+            )
+    return found
+
+
+def _transfers(outcome: Outcome) -> bool:
+    return outcome.control not in WITHOUT_TRANSFER
+
+
+def _clearly_behind(outcome: Outcome, best: Outcome) -> bool:
+    """Whether the difference is CLEAR standard errors of two independent shares of the rows, a
+    success and a failure added to each (Agresti & Caffo 2000)."""
+    if outcome.accuracy is None or best.accuracy is None:
+        return False
+    rows = outcome.rows + 2
+    shares = [(o.accuracy * o.rows + 1) / rows for o in (outcome, best)]  # type: ignore[operator]
+    error = math.sqrt(sum(share * (1 - share) / rows for share in shares))
+    return shares[1] - shares[0] > CLEAR * error
+
+
+def _firsts(outcomes: Sequence[Outcome]) -> list[Outcome]:
     ranked = _ranked(outcomes)
     firsts = [next((o for o in ranked if o.control == control), None) for control in CONTROLS]
     return [outcome for outcome in firsts if outcome is not None]
@@ -36,24 +123,24 @@ def _ranked(outcomes: Sequence[Outcome]) -> list[Outcome]:
     return sorted(outcomes, key=lambda outcome: (outcome.loss, outcome.number))
 
 
-def retrainings(study: Study, chosen: Sequence[Outcome], count: int) -> list[dict[str, Any]]:
-    """Return the trials that retrain each of `chosen` with every seed of the confirmation, which
-    has `count` trials in all."""
+def retrainings(study: Study, outcome: Outcome, seeds: range, redraw: bool) -> list[dict[str, Any]]:
+    """Return the trials that retrain `outcome` with the confirmation's seeds of these indices.
+    `redraw`: each seed draws labelled rows of its own."""
+    slug = outcome.control or f"trial-{trial_name(outcome.number)}"
     return [
         {
             "phase": "confirm",
-            "count": count,
-            "name": f"confirm-{_slug(outcome)}-seed{index}",
-            "candidate": _name(outcome),
+            "name": f"confirm-{slug}-seed{index}",
+            "candidate": outcome.name,
             "of_trial": trial_name(outcome.number),
             "control": outcome.control,
             "searched": [],
             "seed_index": index,
             "seed": seed_for(study.search.seed, "confirm", index),
+            "rows_seed": seed_for(study.search.seed, "confirm rows", index) if redraw else None,
             "trial": outcome.trial,
         }
-        for outcome in chosen
-        for index in range(study.confirm.seeds)
+        for index in seeds
     ]
 
 
@@ -65,13 +152,3 @@ def trial_name(number: int) -> str:
 def folder_name(trial: Trial) -> str:
     """Return the name of a Tune trial's folder."""
     return str(trial.config.get("name") or f"trial-{trial_name(trial.config['number'])}")
-
-
-def _name(outcome: Outcome) -> str:
-    return (
-        f"{outcome.control} control" if outcome.control else f"trial {trial_name(outcome.number)}"
-    )
-
-
-def _slug(outcome: Outcome) -> str:
-    return outcome.control or f"trial-{trial_name(outcome.number)}"

@@ -22,6 +22,8 @@ from pyarrow.fs import (
     copy_files,
 )
 
+from raytl.data.predictions import FILE_NAME as PREDICTIONS
+from raytl.data.predictions import Predictions
 from raytl.errors import RaytlError
 
 # What raytl itself writes into a run's folder, besides Tune's files.
@@ -29,7 +31,7 @@ OWN_FILES = (
     "study.yaml", "environment.json", "ranking.json", "leaderboard.json", "leaderboard.csv",
     "confirmation.json", "report.html",
 )  # fmt: skip
-OWN_FOLDERS = ("best", "tensorboard")
+OWN_FOLDERS = ("best", "predictions", "tensorboard")
 
 
 @dataclass(frozen=True)
@@ -96,13 +98,20 @@ class RunStorage:
 
     def newest_checkpoint(self, trial: str) -> Path:
         """Return the last checkpoint of a trial's folder, fetched if it is kept elsewhere."""
-        folder = f"{self.path}/{trial}"
-        found = self.filesystem.get_file_info(FileSelector(folder))
-        name = max(info.base_name for info in found if info.base_name.startswith("checkpoint_"))
+        name = PurePosixPath(self._newest(trial)).name
         if self.remote:
             for file in self._names(f"{trial}/{name}"):
                 self._copy(file, up=False)
         return self.run / trial / name
+
+    def predictions(self, trial: str) -> Predictions:
+        """Return the test predictions of a confirmed trial's folder. Raises CorruptError where they
+        are not there or not whole."""
+        return Predictions.read(f"{self._newest(trial)}/{PREDICTIONS}", self.filesystem)
+
+    def _newest(self, trial: str) -> str:
+        found = self.filesystem.get_file_info(FileSelector(f"{self.path}/{trial}"))
+        return max(info.path for info in found if info.base_name.startswith("checkpoint_"))
 
     def _names(self, folder: str) -> Iterator[str]:
         """Yield the kept files of a folder by their paths in the run."""

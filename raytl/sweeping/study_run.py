@@ -1,6 +1,5 @@
 """A whole study: preflight, controls and search, confirmation, export."""
 
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,18 +9,21 @@ from pathlib import Path
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from raytl.config import Study, TrialConfig, dump_study, load_study
+from raytl.config import Study, TrialConfig, dump_study
 from raytl.errors import RaytlError, UserError
 from raytl.files import write_atomically
+from raytl.folders import make_folder
 from raytl.models.adapters import merge_adapters
 from raytl.models.source_model import save_source_model
 from raytl.seeds import seed_for
 from raytl.sweeping.confirmation import (
-    Candidate,
     Confirmation,
     build_confirmation,
+    gather_retrained,
+    retrained_trials,
     save_confirmation,
 )
+from raytl.sweeping.confirming import Confirming
 from raytl.sweeping.environment import environment, save_environment
 from raytl.sweeping.leaderboard import (
     Leaderboard,
@@ -33,6 +35,8 @@ from raytl.sweeping.objective import objective_metric
 from raytl.sweeping.preflight import Checked, preflight
 from raytl.sweeping.progress import ProgressCallback
 from raytl.sweeping.resources import Plan, plan, wait_for_room
+from raytl.sweeping.rounds import standing
+from raytl.sweeping.run_folder import check_run_folder
 from raytl.sweeping.schedulers import build_scheduler
 from raytl.sweeping.searcher import StudySearch
 from raytl.sweeping.storage import RunStorage
@@ -72,12 +76,14 @@ def run_study(
         )
     check_run_folder(study, run, resume)
     checked = preflight(study)
+    for warning in checked.warnings:
+        _say(f"warning: {warning}")
     facts = environment(checked)
     with ray_session() as cluster:
         if cluster.grows:
             wait_for_room(study, cluster.nodes, cluster.request, _say)
         budget = plan(study, cluster.nodes(), grows=cluster.grows)
-        run.mkdir(parents=True, exist_ok=True)
+        make_folder(run)
         write_atomically(run / "study.yaml", dump_study(study))
         save_environment(facts, run)
         storage.push()
@@ -89,28 +95,11 @@ def run_study(
         failed = next((row for row in leaderboard.trials if row.error), None)
         cause = f"; the first said: {failed.error} (log: {failed.log})" if failed else ""
         raise RaytlError(f"{run}: no searched trial ran to its end{cause}")
-    confirmation = _confirmation(checked, run, trials)
+    confirmation = _confirmation(checked, storage, trials)
     save_environment(facts | {"finished": datetime.now(UTC).isoformat(timespec="seconds")}, run)
     if confirmation is not None and confirmation.recommended is not None:
-        export_best(study, storage, confirmation.recommended)
+        export(study, storage, confirmation, confirmation.recommended, run / "best", force=True)
     return StudyResult(run, leaderboard, confirmation)
-
-
-def check_run_folder(study: Study, run: Path, resume: bool) -> None:
-    """Refuse to overwrite a run, and to resume one that is not there or is another study's."""
-    if not resume:
-        if run.exists() and any(run.iterdir()):
-            raise UserError(
-                f"{run}: the run folder exists; go on with --resume, or give another --out"
-            )
-        return
-    if not (run / "study.yaml").exists():
-        raise UserError(f"{run}: nothing to resume here; leave out --resume to start the study")
-    if load_study(run / "study.yaml") != study:
-        raise UserError(
-            f"{run}: this run was started with another study ({run / 'study.yaml'} differs); "
-            "resume with the same file and --set, or give another --out"
-        )
 
 
 def _say(text: str) -> None:
@@ -126,7 +115,8 @@ def _run(
 ) -> tuple[list[Trial], int]:
     """Run search and confirmation; return their trials and how many the search should have."""
     study, run, objective = checked.study, storage.run, objective_metric(checked.study)
-    search = StudySearch(study, checked.space, objective, _promising(checked, run))
+    confirming = Confirming(study, storage.predictions, redraw=checked.redraws)
+    search = StudySearch(study, checked.space, objective, _promising(checked, run), confirming)
     board = LeaderboardCallback(study, run, search.num_searched)
     trials = run_trials(
         study,
@@ -134,7 +124,7 @@ def _run(
         search,
         budget,
         scheduler=build_scheduler(study, objective.name, objective.mode),
-        callbacks=[ProgressCallback(objective, budget.text), board, *callbacks],
+        callbacks=[ProgressCallback(objective, budget.text, run), board, *callbacks],
         resume=resume,
     )
     return trials, search.num_searched
@@ -154,24 +144,43 @@ def _promising(checked: Checked, run: Path) -> list[str]:
     return [name for name in order(load_ranking(file), score) if name in known]
 
 
-def _confirmation(checked: Checked, run: Path, trials: Sequence[Trial]) -> Confirmation | None:
+def _confirmation(
+    checked: Checked, storage: RunStorage, trials: Sequence[Trial]
+) -> Confirmation | None:
     """Gather the confirmation and save it. None where it was interrupted."""
-    retrained = [trial for trial in trials if trial.config["phase"] == "confirm"]
-    if not retrained or len(retrained) < retrained[-1].config["count"]:
+    study, read = checked.study, storage.predictions
+    retrained = retrained_trials(trials)
+    if not retrained or not all(trial.is_finished() for trial in trials):
         return None
-    if not all(trial.is_finished() for trial in retrained):
+    if standing(study, gather_retrained(study, trials, read)).wanted:
         return None
-    confirmation = build_confirmation(checked.study, retrained, checked.target.classes, run)
-    save_confirmation(confirmation, run)
+    confirmation = build_confirmation(study, trials, checked.target, storage.run, read)
+    save_confirmation(confirmation, storage.run)
     return confirmation
 
 
-def export_best(study: Study, storage: RunStorage, candidate: Candidate) -> None:
-    """Write the recommended candidate's first good seed as a source model in RUN/best."""
+def export(
+    study: Study,
+    storage: RunStorage,
+    confirmation: Confirmation,
+    name: str,
+    out: Path,
+    *,
+    force: bool = False,
+) -> None:
+    """Write a confirmed candidate's first good seed as a source model in `out`.
+
+    Raises UserError that lists the candidates where `name` is none of them, or where `out` exists
+    without `force`.
+    """
     from raytl.training.building import build_trial, target_classes
     from raytl.training.checkpoint import load_checkpoint
 
-    good = next(r for r in candidate.runs if r.accuracy is not None)
+    candidate = confirmation.candidate(name)
+    good = next((r for r in candidate.runs if r.accuracy is not None), None) if candidate else None
+    if candidate is None or good is None:
+        known = ", ".join(f"'{c.name}'" for c in confirmation.candidates if c.n)
+        raise UserError(f"no confirmed candidate '{name}' with a good seed; there are {known}")
     trial = TrialConfig.from_flat(candidate.config)
     parts = build_trial(study, trial, seed_for(study.search.seed, "confirm", good.seed))
     load_checkpoint(storage.newest_checkpoint(good.folder), parts.model)
@@ -190,8 +199,7 @@ def export_best(study: Study, storage: RunStorage, candidate: Candidate) -> None
             "score": {"test_accuracy": candidate.mean, "standard_error": candidate.standard_error},
         }
     )
-    best, model = storage.run / "best", parts.model
-    shutil.rmtree(best, ignore_errors=True)
+    model = parts.model
     save_source_model(
-        best, backbone=model.backbone, spec=spec, mapper=model.mapper, head=model.head
+        out, backbone=model.backbone, spec=spec, mapper=model.mapper, head=model.head, force=force
     )

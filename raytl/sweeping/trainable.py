@@ -86,6 +86,7 @@ def _alone(study: Study) -> Trainable:
                 run_fused_trial(study, members_of(config), index, group, report, **options)
             else:
                 trial = TrialConfig.from_flat(config["trial"])
+                options["rows_seed"] = config["rows_seed"]
                 run_trial(study, trial, int(config["seed"]), report, **options)
 
         checkpoint = tune.get_checkpoint()

@@ -59,6 +59,8 @@ def ray_session(address: str | None = None) -> Iterator[Cluster]:
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", SNAPSHOT_S)
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    # A trial's traceback goes to its folder's error.txt; progress says the cause in a line.
+    os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
     if ray.is_initialized():
         yield Cluster(grows=False)
         return
@@ -110,12 +112,27 @@ def run_trials(
             tuner = tune.Tuner.restore(**at, trainable=trainable, resume_unfinished=True)
         else:
             tuner = _new_tuner(storage, trainable, search, plan, scheduler, callbacks)
-        with surviving_faults():
+        with surviving_faults(), _naming_no_trials_twice():
             tuner.fit()
         return read_trials(storage)
     except OSError as error:
         reason = error.strerror or error
         raise RaytlError(f"{storage.path}: cannot write the run: {reason}") from error
+
+
+@contextlib.contextmanager
+def _naming_no_trials_twice() -> Iterator[None]:
+    """Leave out Tune's last line, which lists failed trials by names that nobody else uses."""
+
+    def other(record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith("Trials did not complete")
+
+    logger = logging.getLogger("ray.tune.tune")
+    logger.addFilter(other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(other)
 
 
 def _new_tuner(

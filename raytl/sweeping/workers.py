@@ -98,7 +98,7 @@ def work(config: dict[str, Any]) -> None:
             run_trial(
                 study, config["trial"], config["seed"], report, device=device,
                 resume_from=resume_from, test=config["test"],
-                micro_batches=config["micro_batches"],
+                micro_batches=config["micro_batches"], rows_seed=config["rows_seed"],
             )  # fmt: skip
         except RaytlError as error:
             queue.put(error)  # Ray Train would try again

@@ -29,6 +29,7 @@ from raytl.models.transfer_model import TransferModel
 from raytl.recipes import RECIPES, Context, Recipe, Teacher
 from raytl.seeds import seed_for
 from raytl.training.inputs import input_transform
+from raytl.training.splits import source_rows
 
 
 @lru_cache(maxsize=8)
@@ -78,7 +79,8 @@ def build_trial(study: Study, trial: TrialConfig, seed: int) -> TrialParts:
             num_classes=len(target.classes),
             num_source_classes=len(source.classes) if source else None,
             teacher=_teacher(study, trial, source_model) if recipe_type.uses_student else None,
-            max_ids={
+            source_rows=_rows_to_learn_from(study),
+            id_bounds={
                 role: sum(split.rows for split in dataset.info.splits.values())
                 for role, dataset in (("source", source), ("target", target))
                 if dataset is not None
@@ -88,6 +90,14 @@ def build_trial(study: Study, trial: TrialConfig, seed: int) -> TrialParts:
     return TrialParts(
         model, recipe, source_model, input_transform(source_model.spec), len(model.frozen)
     )
+
+
+def _rows_to_learn_from(study: Study) -> int | None:
+    """Return how many rows of the source domain are training rows."""
+    if study.source_domain is None:
+        return None
+    dataset = open_dataset(study.source_domain.dataset)
+    return len(source_rows(study.source_domain, dataset, study.search.seed).train)
 
 
 def frozen_numbers(trial: TrialConfig, backbone: Backbone) -> set[int]:

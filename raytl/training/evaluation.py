@@ -10,8 +10,9 @@ import torch
 from torch.nn import functional as F
 
 from raytl.data.feed import Feed
+from raytl.data.predictions import Predictions
 from raytl.models.transfer_model import TransferModel
-from raytl.ranks import own_share, sum_over_ranks
+from raytl.ranks import all_rows, own_share, sum_over_ranks
 from raytl.scoring.classification import macro_f1
 
 Transform = Callable[[torch.Tensor], torch.Tensor]
@@ -31,6 +32,7 @@ class Evaluation:
     entropy: float  # mean prediction entropy, nats; uses no label
     confusion: list[list[int]]
     calibration_error: float
+    predictions: Predictions  # of all rows, in the feed's order
 
     @property
     def accuracy(self) -> float:
@@ -60,6 +62,7 @@ def evaluate(
     pairs = torch.zeros(0, dtype=torch.long, device=device)
     surplus_M = torch.zeros(CONFIDENCE_BINS, device=device)
     num_classes = 0
+    seen: list[tuple[torch.Tensor, ...]] = []  # id, target, predicted and confidence of a batch
     for batch in feed.eval_batches(share=own_share()):
         assert batch.y is not None
         num_source = len(batch.x) if of_source else 0
@@ -72,6 +75,7 @@ def evaluate(
         top_B, predicted_B = log_p_BK.max(1)
         bin_B = (top_B.exp() * CONFIDENCE_BINS).ceil().long().clamp(1, CONFIDENCE_BINS) - 1
         surplus_M.index_add_(0, bin_B, (predicted_B == y_B).float() - top_B.exp())
+        seen.append((batch.id.to(device), y_B, predicted_B, top_B.exp()))
         counts = torch.bincount(y_B * num_classes + predicted_B, minlength=num_classes**2)
         pairs = counts if not len(pairs) else pairs + counts
     model.train(was_training)
@@ -79,4 +83,8 @@ def evaluate(
     confusion = pairs.view(num_classes, num_classes).tolist()
     rows = feed.rows
     calibration_error = float(surplus_M.abs().sum()) / rows
-    return Evaluation(rows, float(loss) / rows, float(entropy) / rows, confusion, calibration_error)
+    columns = [all_rows(torch.cat(parts), rows).cpu() for parts in zip(*seen, strict=True)]
+    return Evaluation(
+        rows, float(loss) / rows, float(entropy) / rows, confusion, calibration_error,
+        Predictions(*(column.numpy() for column in columns)),
+    )  # fmt: skip

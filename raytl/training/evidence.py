@@ -4,14 +4,21 @@ Legend: B batch, N rows, D features, K classes.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from raytl.config import Study
+from raytl.data.dataset import Dataset
 from raytl.data.feed import Feed
+from raytl.data.views import MixedView, View
 from raytl.models.transfer_model import TransferModel
 from raytl.scoring.validators import Evidence, mixed_consistency
+from raytl.seeds import seed_for
+from raytl.training.building import open_dataset
+from raytl.training.splits import source_rows, target_rows
 
 MOST_ROWS = 1000  # of each domain: similarities and nuclear norms grow faster than the rows
 MIX = 0.55  # share of the dominating image (Hu et al. 2023)
@@ -19,58 +26,117 @@ MIX = 0.55  # share of the dominating image (Hu et al. 2023)
 Transform = Callable[[Tensor], Tensor]
 
 
-@torch.inference_mode()
-def gather(
-    model: TransferModel,
-    target: Feed,
-    source: Feed | None,
-    transform: Transform,
-    device: torch.device,
-) -> Evidence:
-    """Run up to MOST_ROWS validation rows of each domain through the model in eval mode.
+@dataclass(frozen=True)
+class EvidenceFeeds:
+    """The validation rows that validators judge by, at most MOST_ROWS of each domain.
 
-    MixVal mixes what the model reads: images, or prefix features where those are reused.
+    `mixed` gives the target's, each mixed with another of them; made when it is asked for, as a
+    frozen prefix may have to be run for it.
     """
-    was_training = model.training
-    model.eval()
-    x, _ = _first_rows(target, transform, device)
-    target_p, target_features = _outputs(model, x, of_source=False)
-    partner = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
-    predicted = target_p.argmax(1)
-    mixed_p, _ = _outputs(model, MIX * x + (1 - MIX) * x[partner], of_source=False)
-    evidence: dict[str, np.ndarray] = {}
-    if source is not None:
-        source_x, y = _first_rows(source, transform, device)
-        p, features = _outputs(model, source_x, of_source=True)
-        evidence = {"source_p_SK": p, "source_features_SD": features, "source_y_S": y.numpy()}
-    model.train(was_training)
-    return Evidence(
-        target_p_NK=target_p,
-        target_features_ND=target_features,
-        mixed_agreement=mixed_consistency(mixed_p, predicted, predicted[partner.numpy()]),
-        **evidence,
+
+    target: Feed
+    partners: np.ndarray  # (N,), positions among the target's rows: whom each is mixed with
+    mixed: Callable[[], Feed]
+    source: Feed | None
+
+
+def evidence_feeds(
+    study: Study, make: Callable[..., Feed], rows_seed: int, *, with_source: bool
+) -> EvidenceFeeds:
+    """Return feeds of rows drawn by seed: the same for all trials that hold out the same rows.
+
+    `make` is `make_feed`, or the same over prefix features; `rows_seed` drew the target's rows.
+    """
+    target = open_dataset(study.target_domain.dataset)
+    held_out = target_rows(study.target_domain, target, rows_seed)
+    rows = drawn_rows(held_out.validation, seed_for(rows_seed, "target evidence"))
+    mix = MixedView.drawn(rows, MIX, seed_for(rows_seed, "mixed evidence"))
+
+    def feed(dataset: Dataset, split: str, rows: np.ndarray | None = None,
+             view: View | None = None, labelled: bool = False) -> Feed:  # fmt: skip
+        return make(
+            dataset, split, indices=rows, labelled=labelled, batch_size=study.train.batch_size,
+            seed=0, kind=study.train.feed, view=view,
+        )  # fmt: skip
+
+    of_source = None
+    if with_source:
+        assert study.source_domain is not None
+        source, seed = open_dataset(study.source_domain.dataset), study.search.seed
+        known = source_rows(study.source_domain, source, seed)
+        drawn = drawn_rows(known.validation, seed_for(seed, "source evidence"))
+        of_source = feed(source, known.validation_split, drawn, labelled=True)
+    return EvidenceFeeds(
+        target=feed(target, held_out.validation_split, rows),
+        partners=mix.partners,
+        mixed=lambda: feed(target, held_out.validation_split, view=mix),
+        source=of_source,
     )
 
 
-def _first_rows(feed: Feed, transform: Transform, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the first MOST_ROWS rows as the model reads them, and their labels."""
-    x: list[Tensor] = []
-    y: list[Tensor] = []
-    for batch in feed.eval_batches():
-        assert batch.y is not None
-        x.append(transform(batch.x.to(device)))
-        y.append(batch.y)
-        if sum(map(len, y)) >= MOST_ROWS:
-            break
-    return torch.cat(x)[:MOST_ROWS], torch.cat(y)[:MOST_ROWS]
+def drawn_rows(rows: np.ndarray, seed: int) -> np.ndarray:
+    """Return at most MOST_ROWS of `rows`, drawn with `seed`, in their order."""
+    drawn = np.random.default_rng(seed).permutation(len(rows))[:MOST_ROWS]
+    return rows[np.sort(drawn)]
+
+
+@torch.inference_mode()
+def gather(
+    model: TransferModel,
+    feeds: EvidenceFeeds,
+    transform: Transform,
+    device: torch.device,
+    *,
+    mixed: bool = True,
+) -> Evidence:
+    """Run the rows through the model in eval mode; the model's mode is put back afterwards.
+
+    `mixed`: whether MixVal is asked for. Pixels are mixed, whatever the model reads; Hu et al. mix
+    normalised images, which is the same, as resizing and normalising are affine.
+    """
+    was_training = model.training
+    model.eval()
+    target = _outputs(model, feeds.target, transform, device)
+    evidence = Evidence(target.p_NK, target.features_ND)
+    if mixed:
+        p_NK = _outputs(model, feeds.mixed(), transform, device).p_NK
+        said_N = target.p_NK.argmax(1)
+        agreement = mixed_consistency(p_NK, said_N, said_N[feeds.partners])
+        evidence = replace(evidence, mixed_agreement=agreement)
+    if feeds.source is not None:
+        of = _outputs(model, feeds.source, transform, device, of_source=True)
+        evidence = replace(
+            evidence, source_p_SK=of.p_NK, source_features_SD=of.features_ND, source_y_S=of.y_N
+        )
+    model.train(was_training)
+    return evidence
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    p_NK: np.ndarray
+    features_ND: np.ndarray
+    y_N: np.ndarray | None
 
 
 def _outputs(
-    model: TransferModel, x: Tensor, *, of_source: bool, batch_size: int = 256
-) -> tuple[np.ndarray, np.ndarray]:
-    outputs = [
-        model(part, num_source=len(part) if of_source else 0) for part in x.split(batch_size)
-    ]
-    p = torch.cat([output.logits.softmax(1) for output in outputs])
-    features = torch.cat([output.mapped for output in outputs])
-    return p.double().cpu().numpy(), features.double().cpu().numpy()
+    model: TransferModel,
+    feed: Feed,
+    transform: Transform,
+    device: torch.device,
+    *,
+    of_source: bool = False,
+) -> _Outputs:
+    p, features, y = [], [], []
+    for batch in feed.eval_batches():
+        num_source = len(batch.id) if of_source else 0
+        output = model(transform(batch.x.to(device)), num_source=num_source)
+        p.append(output.logits.softmax(1))
+        features.append(output.mapped)
+        if batch.y is not None:
+            y.append(batch.y)
+    return _Outputs(
+        torch.cat(p).double().cpu().numpy(),
+        torch.cat(features).double().cpu().numpy(),
+        torch.cat(y).numpy() if y else None,
+    )

@@ -20,7 +20,7 @@ from raytl.data.feed import Batch
 from raytl.errors import TrainingError
 from raytl.models.transfer_model import TransferModel
 from raytl.training.loop import Trainer, not_finite, prepare, schedule
-from raytl.training.stacked_optimizer import Stacked, StackedOptimizer
+from raytl.training.stacked_optimizer import Stacked, StackedOptimizer, clip_stacked
 
 # Keys of a trial that enter its losses as factors.
 FACTORS = ("adversarial_lambda", "alignment_lambda")
@@ -52,8 +52,8 @@ def train_fused_epoch(
     """Train every member for `steps` steps, as `train_epoch` would train it alone.
 
     Losses and weights agree with those alone within float32's rounding (on CUDA, dropout draws
-    other masks). A member whose loss is not finite gets its TrainingError, unchanged weights and
-    no further part; the epoch starts anew for the rest.
+    other masks). A member whose loss or gradient is not finite gets its TrainingError, unchanged
+    weights and no further part; the epoch starts anew for the rest.
 
     Args:
         streams: gives the batches of a member.
@@ -105,13 +105,15 @@ class _FusedEpoch:
             for key in FACTORS
         }
         self._sums: dict[str, Tensor] = {}
+        self._norms_N = torch.zeros(len(trainers), device=trainers[0].device)
 
     @property
     def _progress(self) -> float:
         return (self._trainers[0].step + self._done) / self._trainers[0].steps
 
     def step(self, batches: Sequence[TrainBatch]) -> dict[int, TrainingError]:
-        """Take a step, or none where a member's loss is not finite: those are returned."""
+        """Take a step, or none where a member's loss or gradient is not finite: those are
+        returned."""
         progress = self._progress
         for trainer in self._trainers:
             schedule(trainer, progress)
@@ -128,19 +130,21 @@ class _FusedEpoch:
         gradients, (totals_N, losses) = vmap(
             grad_and_value(losses_of, has_aux=True), in_dims=(0, 0, 0, rows_dim)
         )(self._stacked, self._factors, masks, rows)
-        finite = torch.isfinite(totals_N).tolist()
+        norms_N = clip_stacked(gradients, self._trainers[0].config.clip_norm)
+        finite = torch.isfinite(totals_N + norms_N).tolist()
         if not all(finite):
-            return {i: self._error(i, losses) for i, good in enumerate(finite) if not good}
+            return {i: self._error(i, losses, norms_N) for i, good in enumerate(finite) if not good}
         self._optimizer.step(self._stacked, gradients)
         self._done += 1
+        self._norms_N = self._norms_N + norms_N
         for name, loss_N in losses.items():
             self._sums[name] = self._sums.get(name, 0.0) + loss_N
         return {}
 
-    def _error(self, index: int, losses: dict[str, Tensor]) -> TrainingError:
+    def _error(self, index: int, losses: dict[str, Tensor], norms_N: Tensor) -> TrainingError:
         trainer = replace(self._trainers[index], step=self._trainers[index].step + self._done)
-        own = {name: loss_N[index] for name, loss_N in losses.items() if name != "total"}
-        return not_finite(own, trainer)
+        own = {name: loss_N[index] for name, loss_N in losses.items()}
+        return not_finite(own, norms_N[index], trainer)
 
     @torch.no_grad()
     def finish(self) -> Iterator[Means]:
@@ -155,6 +159,7 @@ class _FusedEpoch:
                 f"train/loss/{name}": float(sum_N[index]) / self._done
                 for name, sum_N in self._sums.items()
             }
+            means["train/gradient_norm"] = float(self._norms_N[index]) / self._done
             scalars = {"lr": schedule(trainer, last)} | trainer.recipe.scalars(last)
             yield means | {f"train/{name}": value for name, value in scalars.items()}
 

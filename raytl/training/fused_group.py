@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from raytl.config import Study, TrialConfig
 from raytl.data.domains import joint_batches
+from raytl.data.predictions import FILE_NAME as PREDICTIONS
 from raytl.errors import TrainingError
 from raytl.folders import new_folder
 from raytl.training.checkpoint import FILE_NAME
@@ -31,6 +32,15 @@ MOST_TRAINED_ON_CPU = 20_000
 LEAST_FUSED_ON_CPU = 4
 METRICS = "metrics.json"
 Start = Callable[[int, Path | None], TrialRun]  # a member's number, a checkpoint → the member
+
+
+@dataclass(frozen=True)
+class MemberConfig:
+    """A trial of a group; its seeds are those of `TrialRun`."""
+
+    trial: TrialConfig
+    seed: int
+    rows_seed: int | None = None
 
 
 def group_folder(group: str) -> Path:
@@ -115,7 +125,7 @@ def _train_together(runs: Sequence[TrialRun]) -> list[Metrics | TrainingError]:
         [Member(run.trainer, run.epoch_seed) for run in runs],
         lambda i: joint_batches(runs[i].feeds, runs[i].trainer.step),
         runs[0].steps,
-        same_rows=len({run.seed for run in runs}) == 1,
+        same_rows=len({(run.seed, run.rows_seed) for run in runs}) == 1,
     )
 
 
@@ -142,7 +152,7 @@ def _open_group(folder: Path, size: int, start: Start) -> FusedGroup:
 
 def run_fused_trial(
     study: Study,
-    members: Sequence[tuple[TrialConfig, int]],
+    members: Sequence[MemberConfig],
     index: int,
     group: str,
     report: Report,
@@ -153,13 +163,15 @@ def run_fused_trial(
 ) -> None:
     """Run member `index` of the group: its epochs fused where that pays, else alone.
 
-    `members` are the trials of the group and their seeds; `report` and what is raised are
-    `run_trial`'s.
+    `report` and what is raised are `run_trial`'s.
     """
 
     def start(number: int, checkpoint: Path | None) -> TrialRun:
-        trial, seed = members[number]
-        return TrialRun(study, trial, seed, device=device, resume_from=checkpoint, test=test)
+        of = members[number]
+        return TrialRun(
+            study, of.trial, of.seed, device=device, resume_from=checkpoint, test=test,
+            rows_seed=of.rows_seed,
+        )  # fmt: skip
 
     fused = _open_group(group_folder(group), len(members), start)
     run = fused.start(index, resume_from)
@@ -171,7 +183,13 @@ def run_fused_trial(
         fused.adopt(index, run.epoch, resume_from)
     for number in range(run.epoch + 1, study.train.epochs + 1):
         metrics, at = fused.epoch(index, number)
-        report(metrics, lambda folder, at=at: shutil.copy(at / FILE_NAME, folder))  # type: ignore[misc]
+        report(metrics, lambda folder, at=at: _copy_checkpoint(at, folder))  # type: ignore[misc]
+
+
+def _copy_checkpoint(at: Path, folder: Path) -> None:
+    for name in (FILE_NAME, PREDICTIONS):
+        if (at / name).exists():
+            shutil.copy(at / name, folder / name)
 
 
 def _pays(study: Study, run: TrialRun, count: int) -> bool:

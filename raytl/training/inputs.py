@@ -1,7 +1,7 @@
 """The transform that belongs to a source model."""
 
 from raytl.data.transforms import InputTransform
-from raytl.models.source_model import SourceSpec
+from raytl.models.source_spec import SourceSpec
 
 
 def input_transform(spec: SourceSpec) -> InputTransform:

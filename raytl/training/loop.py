@@ -17,7 +17,11 @@ from raytl.models.transfer_model import TransferModel
 from raytl.ranks import WHOLE, data_parallel, own_share
 from raytl.recipes import Recipe
 from raytl.recipes.base import Losses
-from raytl.training.optimization import learning_rate_factor, set_learning_rate
+from raytl.training.optimization import (
+    clip_gradients,
+    learning_rate_factor,
+    set_learning_rate,
+)
 
 
 class Objective(nn.Module):
@@ -63,13 +67,15 @@ class Trainer:
 
 
 def train_epoch(trainer: Trainer, batches: Iterator[TrainBatch], steps: int) -> dict[str, float]:
-    """Take `steps` steps and return the mean of every loss, and the schedules' last values.
+    """Take `steps` steps and return the mean of every loss and of the gradient's length before it
+    was clipped, and the schedules' last values.
 
-    Raises TrainingError before the update where a loss is not finite.
+    Raises TrainingError before the update where a loss or the gradient is not finite.
     """
     trainer.model.train()
     trainer.recipe.train()
     sums: Losses = {}
+    norms = torch.zeros((), device=trainer.device)
     scalars: dict[str, float] = {}
     for _ in range(steps):
         progress = trainer.step / trainer.steps
@@ -77,15 +83,21 @@ def train_epoch(trainer: Trainer, batches: Iterator[TrainBatch], steps: int) -> 
 
         trainer.hold(trainer.recipe.held_blocks(trainer.model, progress))
         losses = _fill_gradients(trainer, next(batches), progress)
+        norm = clip_gradients(trainer.optimizer, trainer.config.clip_norm)
+        # One sync a step, paid on purpose: an update with a NaN cannot be taken back.
+        if not torch.isfinite(losses["total"] + norm):
+            raise not_finite(losses, norm, trainer)
         trainer.optimizer.step()
         trainer.step += 1
 
+        norms = norms + norm
         for name, loss in losses.items():
             sums[name] = sums.get(name, 0.0) + loss
         scalars = {"lr": lr} | trainer.recipe.scalars(progress)
     if trainer.micro_batches > 1:
         scalars["micro_batches"] = trainer.micro_batches
     means = {f"train/loss/{name}": float(value) / steps for name, value in sums.items()}
+    means["train/gradient_norm"] = float(norms) / steps
     return means | {f"train/{name}": value for name, value in scalars.items()}
 
 
@@ -126,9 +138,6 @@ def _accumulate(trainer: Trainer, batch: TrainBatch, progress: float) -> Losses:
             with torch.autocast(trainer.device.type, torch.bfloat16, enabled=trainer.autocast):
                 losses = trainer.objective(prepare(part, trainer), progress)
             total = losses.pop("total")
-            # One sync a step, paid on purpose: an update with a NaN cannot be taken back.
-            if not torch.isfinite(total):
-                raise not_finite(losses, trainer)
             (share * total).backward()
         for name, loss in (losses | {"total": total}).items():
             sums[name] = sums.get(name, 0.0) + share * loss.detach()
@@ -184,11 +193,13 @@ def prepare(batch: TrainBatch, trainer: Trainer) -> TrainBatch:
     return TrainBatch(ready(batch.source), ready(batch.target), ready(batch.labelled))
 
 
-def not_finite(losses: dict[str, torch.Tensor], trainer: Trainer) -> TrainingError:
-    """Return the error of a step whose loss is not finite."""
-    values = ", ".join(f"{name}={float(loss.detach()):g}" for name, loss in losses.items())
+def not_finite(
+    losses: dict[str, torch.Tensor], norm: torch.Tensor, trainer: Trainer
+) -> TrainingError:
+    """Return the error of a step whose loss or gradient, of length `norm`, is not finite."""
+    values = ", ".join(f"{k}={float(v):g}" for k, v in losses.items() if k != "total")
     return TrainingError(
-        f"loss must be finite, but at step {trainer.step} of {trainer.steps} got {values}; "
-        f"stopped before the update. Lower optimizer.lr (it peaks at {trainer.config.lr:g}) "
-        "or look for bad values in the data"
+        f"loss and gradient must be finite, but at step {trainer.step} of {trainer.steps} got "
+        f"{values}, gradient_norm={float(norm):g}; stopped before the update. Lower optimizer.lr "
+        f"(it peaks at {trainer.config.lr:g}) or look for bad values in the data"
     )

@@ -4,20 +4,24 @@ import math
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from raytl.config import OptimizerConfig, TrialConfig
 from raytl.models.transfer_model import TransferModel
+from raytl.recipes import Recipe
+
+WARMUP_START = 0.1  # of the peak: with 0 the first step, of what may be few, would do nothing
 
 
 def learning_rate_factor(config: OptimizerConfig, progress: float) -> float:
     """Return the learning rate relative to its peak, for progress = step / steps in [0, 1].
 
-    Linear from 0 over the first `warmup` fraction, then constant or half a cosine down to 0
-    (Loshchilov & Hutter 2017, eq. 5, one cycle).
+    Linear from WARMUP_START over the first `warmup` fraction, then constant or half a cosine down
+    to 0 (Loshchilov & Hutter 2017, eq. 5, one cycle).
     """
     if progress < config.warmup:
-        return progress / config.warmup
+        return WARMUP_START + (1.0 - WARMUP_START) * progress / config.warmup
     if config.schedule == "constant":
         return 1.0
     after = (progress - config.warmup) / (1.0 - config.warmup)
@@ -25,16 +29,17 @@ def learning_rate_factor(config: OptimizerConfig, progress: float) -> float:
 
 
 def build_optimizer(
-    trial: TrialConfig, model: TransferModel, recipe: nn.Module
+    trial: TrialConfig, model: TransferModel, recipe: Recipe
 ) -> torch.optim.Optimizer:
     """Return the optimiser over what the model and the recipe train.
 
     Each group carries `lr_scale`: for transferred blocks `transferred_lr_scale`, times
-    `layer_decay` for each block further from the head; 1 for the rest. With `l2_sp` transferred
-    blocks have no weight decay: they are drawn to their starting point instead.
+    `layer_decay` for each block further from the head; 1 for the rest. With `l2_sp`, in recipes
+    that draw transferred blocks to their starting point, these have no weight decay.
     """
     config, decay = trial.optimizer, trial.optimizer.weight_decay
     blocks, last = model.trainable_blocks(), len(model.backbone.blocks) - 1
+    pulled = bool(trial.l2_sp) and model.transferred and recipe.pulls_to_start
     groups: list[dict[str, Any]] = []
     for index in blocks:
         scale = config.transferred_lr_scale * config.layer_decay ** (last - index)
@@ -42,7 +47,7 @@ def build_optimizer(
             {
                 "params": model.block_parameters(index),
                 "lr_scale": scale if model.transferred else 1.0,
-                "weight_decay": 0.0 if trial.l2_sp and model.transferred else decay,
+                "weight_decay": 0.0 if pulled else decay,
             }
         )
     added = [p for p in recipe.parameters() if p.requires_grad]
@@ -59,3 +64,17 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Give every group `lr` times its scale."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["lr_scale"]
+
+
+def clip_gradients(optimizer: torch.optim.Optimizer, most: float) -> Tensor:
+    """Shorten the gradient of all that is trained to the length `most` where it is longer (0: let
+    it be), and return its length before, a scalar (Pascanu et al. 2013, "On the difficulty of
+    training recurrent neural networks", algorithm 1).
+
+    With several workers each has the mean gradient of all, and so the same length.
+    """
+    parameters = [p for g in optimizer.param_groups for p in g["params"] if p.grad is not None]
+    norm = get_total_norm([p.grad for p in parameters])
+    if most:
+        clip_grads_with_norm_(parameters, most, norm)
+    return norm

@@ -10,30 +10,38 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from raytl.data.augmentation import View
 from raytl.data.dataset import Dataset
 from raytl.data.transforms import InputTransform
+from raytl.data.views import View
+from raytl.models.source_model import SourceSpec
 from raytl.models.transfer_model import Reads, TransferModel
+from raytl.training.inputs import input_transform
 
-FORMAT = 3  # of what is stored; part of every key
+FORMAT = 4  # of what is stored; part of every key
 StoredType = Literal["float32", "bfloat16"]
-_row_bytes: dict[tuple[object, ...], int] = {}
+_row_bytes: dict[str, int] = {}
 
 
 @dataclass(frozen=True)
 class Prefix:
-    """The frozen prefix of a model, with the transform in front of it."""
+    """The frozen prefix of a model whose backbone `spec` describes, with the transform in front of
+    it."""
 
     model: TransferModel
-    transform: InputTransform
+    spec: SourceSpec
     device: torch.device
     dtype: StoredType = "float32"
+
+    @cached_property
+    def transform(self) -> InputTransform:
+        """What makes the model's input from images as the shards hold them."""
+        return input_transform(self.spec)
 
     @property
     def depth(self) -> int:
@@ -48,9 +56,9 @@ class Prefix:
     @property
     def row_bytes(self) -> int:
         """Bytes of one stored row."""
-        known = (*self._block_digests, self.reads, self.dtype, self.transform.input_shape)
+        known = _digest(self._function(self.depth))
         if known not in _row_bytes:  # once a process: it takes a forward pass
-            channels, height, width = self.transform.input_shape
+            channels, height, width = self.spec.input_shape
             row = self.of_images(np.zeros((1, height, width, channels), np.float32))
             _row_bytes[known] = row.nbytes
         return _row_bytes[known]
@@ -88,22 +96,33 @@ class Prefix:
         self, dataset: Dataset, split: str, depth: int | None = None, view: View | None = None
     ) -> str:
         """Return the digest of all that the features depend on; with `depth`, of those after the
-        first `depth` blocks; with `view`, of augmented images."""
-        content = {
+        first `depth` blocks; with `view`, of what that shows."""
+        rows = {"dataset": dataset.fingerprint, "split": split, "view": view and view.key}
+        return _digest(self._function(self.depth if depth is None else depth) | rows)
+
+    def _function(self, depth: int) -> dict[str, Any]:
+        """Return what the features of given rows depend on after `depth` blocks.
+
+        Weights alone would not do: arguments change strides and the like, and kinds of device
+        round otherwise.
+        """
+        spec = self.spec
+        return {
             "format": FORMAT,
             "torch": torch.__version__,
-            "backbone": self.model.backbone.name,
-            "blocks": self._block_digests[: self.depth if depth is None else depth],
-            "reads": self.reads if depth is None else "prefix",
-            "dataset": dataset.fingerprint,
-            "split": split,
-            "input_shape": self.transform.input_shape,
-            "mean": self.transform.mean.tolist(),
-            "std": self.transform.std.tolist(),
+            "device": self.device.type,
+            "backbone": spec.backbone,
+            "args": spec.args,
+            "blocks": self._block_digests[:depth],
+            "reads": self.reads if depth == self.depth else "prefix",
+            "input_shape": spec.input_shape,
+            "normalization": spec.normalization.model_dump(),
             "dtype": self.dtype,
-            "view": view and view.key,
         }
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def encode(h: Tensor, dtype: StoredType) -> np.ndarray:

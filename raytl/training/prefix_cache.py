@@ -19,9 +19,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from raytl import folders
-from raytl.data.augmentation import View
-from raytl.data.dataset import Dataset, Split
-from raytl.data.resident import RowSource
+from raytl.data.dataset import Dataset
+from raytl.data.views import RowSource, View
 from raytl.training.prefix import Prefix, decode
 
 MOST_CHUNKS = 64
@@ -36,9 +35,9 @@ def cache_folder() -> Path:
 
 
 class FeatureSplit:
-    """A split whose images are prefix features; labels and ids are the split's own."""
+    """A split, or a view of one, whose images are prefix features; labels and ids are its own."""
 
-    def __init__(self, split: Split, stored: np.ndarray) -> None:
+    def __init__(self, split: RowSource, stored: np.ndarray) -> None:
         self._split, self._stored = split, stored
         self.rows, self.bytes = split.rows, stored.nbytes
 
@@ -61,9 +60,9 @@ def stored_features(
     """Return the features of a whole split, seen through `view` if there is one, computing and
     storing them where they are not yet.
 
-    They are computed from those of a shorter prefix where these are stored. An entry that is not
-    what was written is computed again. Entries that save the fewest seconds per byte go first where
-    the cache would grow beyond `budget` bytes.
+    They are computed from those of a shorter prefix where these are stored in float32. An entry
+    that is not what was written is computed again. Entries that save the fewest seconds per byte go
+    first where the cache would grow beyond `budget` bytes.
     """
     part, entry = dataset.split(split), cache_folder() / prefix.key(dataset, split, view=view)
     rows: RowSource = part if view is None else view.of(part)
@@ -72,7 +71,7 @@ def stored_features(
         draft = _draft(entry, prefix, rows, budget)
         if draft is not None:
             _compute(draft, _source(prefix, dataset, split, rows, view))
-    return FeatureSplit(part, np.load(entry / "features.npy", mmap_mode="r"))
+    return FeatureSplit(rows, np.load(entry / "features.npy", mmap_mode="r"))
 
 
 @dataclass(frozen=True)
@@ -123,8 +122,13 @@ def _draft(entry: Path, prefix: Prefix, part: RowSource, budget: int) -> Draft |
 def _source(
     prefix: Prefix, dataset: Dataset, split: str, part: RowSource, view: View | None
 ) -> Callable[[range], np.ndarray]:
-    """Return what computes rows: from the longest shorter prefix that is stored, or from images."""
-    for depth in range(prefix.depth - 1, 0, -1):
+    """Return what computes rows: from the longest shorter prefix that is stored, or from images.
+
+    Only float32 is stored in full: what is computed from rounded features would depend on what
+    happens to be there.
+    """
+    shorter = range(prefix.depth - 1, 0, -1) if prefix.dtype == "float32" else ()
+    for depth in shorter:
         entry = cache_folder() / prefix.key(dataset, split, depth, view)
         if is_whole(entry):
             stored = np.load(entry / "features.npy", mmap_mode="r")

@@ -11,12 +11,14 @@ from raytl.config import (
     TargetDomainConfig,
     TrainConfig,
     TrialConfig,
+    checked_options,
 )
 from raytl.data.dataset import Dataset
+from raytl.errors import ConfigError
 from raytl.folders import refuse_existing
-from raytl.models.source_model import SourceSpec, save_source_model
+from raytl.models.source_spec import SourceSpec
 from raytl.seeds import seed_for
-from raytl.training.trial import run_trial
+from raytl.training.splits import target_rows
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -40,23 +42,32 @@ def pretrain(
     """Train a fresh `backbone` with a linear head on `dataset` and save it as a source model.
 
     The score in `source.json` is the accuracy on rows held out of the training split. `progress`
-    gets the metrics after each epoch.
+    gets the metrics after each epoch. Raises UserError for options that cannot be, and where `out`
+    exists without `force`.
     """
     refuse_existing(out, force)
-    study = Study(
-        study="pretrain",
-        target_domain=TargetDomainConfig(
+    if seed < 0:
+        raise ConfigError(f"pretrain: seed >= 0 must hold, got {seed}")
+    with checked_options("pretrain"):
+        train = TrainConfig(epochs=epochs, batch_size=batch_size)
+        target = TargetDomainConfig(
             dataset=dataset, labels="all", validation_fraction=validation_fraction
-        ),
-        source_models={
-            backbone: SourceModelConfig(backbone=backbone, args=args or {}, input_size=input_size)
-        },
-        space={},
-        train=TrainConfig(epochs=epochs, batch_size=batch_size),
-    )
-    trial = TrialConfig(
-        source_model=backbone, recipe="scratch", optimizer=optimizer or OptimizerConfig(lr=0.05)
-    )
+        )
+        model = SourceModelConfig(backbone=backbone, args=args or {}, input_size=input_size)
+        study = Study(
+            study="pretrain", target_domain=target, source_models={backbone: model}, space={},
+            train=train,
+        )  # fmt: skip
+        trial = TrialConfig(
+            source_model=backbone, recipe="scratch", optimizer=optimizer or OptimizerConfig(lr=0.05)
+        )
+    info = Dataset.open(dataset)
+    target_rows(target, info, study.search.seed)
+
+    # Imported when all is well so far: torch takes seconds.
+    from raytl.models.source_model import save_source_model
+    from raytl.training.trial import run_trial
+
     last: dict[str, Any] = {}
 
     def report(metrics: dict[str, Any], save: object) -> None:
@@ -64,7 +75,6 @@ def pretrain(
         progress(metrics)
 
     parts = run_trial(study, trial, seed_for(seed, "pretrain"), report, device=device)
-    info = Dataset.open(dataset)
     spec = parts.source_model.spec.model_copy(
         update={
             "classes": info.classes,
@@ -79,7 +89,8 @@ def pretrain(
             "score": {"validation_accuracy": last["target/validation_accuracy"]},
         }
     )
-    model = parts.model.cpu()
+    trained = parts.model.cpu()
     return save_source_model(
-        out, backbone=model.backbone, spec=spec, mapper=model.mapper, head=model.head, force=force
-    )
+        out, backbone=trained.backbone, spec=spec, mapper=trained.mapper, head=trained.head,
+        force=force,
+    )  # fmt: skip

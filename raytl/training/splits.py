@@ -4,6 +4,7 @@ The rule of the house: with `labels: none` no target label reaches training or s
 test split is opened by nobody here.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from raytl.config import DomainConfig, TargetDomainConfig
 from raytl.data.dataset import Dataset
 from raytl.data.subsets import few_labels, holdout
+from raytl.errors import DataError
 from raytl.seeds import seed_for
 
 Rows = np.ndarray  # int64 row numbers within a split
@@ -55,27 +57,68 @@ def target_rows(domain: TargetDomainConfig, dataset: Dataset, seed: int) -> Targ
     - N: N rows per class are labelled, of which `validation_fraction` is held out;
     - all: `validation_fraction` of every class is held out.
 
-    A validation split named by the study is taken whole instead.
+    Where the study names a validation split, rows are held out there: with N labels the fraction of
+    N per class, else the whole split. `seed` draws the labelled rows and those held out.
     """
     split = dataset.split(domain.splits.train)
     every, nothing = np.arange(split.rows), np.arange(0)
-    held_out = domain.splits.validation
-    name = held_out or domain.splits.train
-    whole = np.arange(dataset.split(held_out).rows) if held_out else nothing
+    if domain.splits.validation is not None:
+        return _with_named_validation(domain, dataset, every, seed)
+    name = domain.splits.train
     if domain.labels == "none":
-        validation = whole if held_out else _random_rows(split.rows, domain, seed)
-        rest = every if held_out else np.setdiff1d(every, validation)
-        return TargetRows(nothing, rest, name, validation)
+        validation = _random_rows(split.rows, domain, seed)
+        return TargetRows(nothing, np.setdiff1d(every, validation), name, validation)
     labels = split.labels()
     known = every
     if isinstance(domain.labels, int):
         known = few_labels(labels, domain.labels, seed_for(seed, "target labels"))
-    if held_out:
-        return TargetRows(known, every, name, whole)
     train, validation = holdout(
         labels[known], domain.validation_fraction, seed_for(seed, "target validation")
     )
     return TargetRows(known[train], np.setdiff1d(every, known[validation]), name, known[validation])
+
+
+def _with_named_validation(
+    domain: TargetDomainConfig, dataset: Dataset, every: Rows, seed: int
+) -> TargetRows:
+    name = domain.splits.validation
+    assert name is not None
+    held_out = dataset.split(name)
+    whole = np.arange(held_out.rows)
+    if domain.labels == "none":
+        return TargetRows(np.arange(0), every, name, whole)
+    if domain.labels == "all":
+        return TargetRows(every, every, name, whole)
+    held = max(1, round(domain.labels * domain.validation_fraction))
+    if held >= domain.labels:
+        raise DataError(
+            f"target_domain.labels: {domain.labels} per class leave none to learn from when "
+            f"{held} are held out in split '{name}'; label more rows or lower validation_fraction"
+        )
+    labels = dataset.split(domain.splits.train).labels()
+    labelled = few_labels(labels, domain.labels - held, seed_for(seed, "target labels"))
+    validation = few_labels(held_out.labels(), held, seed_for(seed, "target validation"))
+    return TargetRows(labelled, every, name, validation)
+
+
+def redrawable(domain: TargetDomainConfig, dataset: Dataset) -> bool:
+    """Whether other rows could have been labelled: with `labels: N`, where every class of the
+    training split has more rows than are asked for."""
+    if not isinstance(domain.labels, int):
+        return False
+    _, counts = np.unique(dataset.split(domain.splits.train).labels(), return_counts=True)
+    return bool(counts.min() > domain.labels)
+
+
+def count_labelled(domain: TargetDomainConfig, dataset: Dataset, seeds: Collection[int]) -> int:
+    """Return how many different rows had their label read, for training or selection, by trials
+    that drew their rows with `seeds`."""
+    if domain.labels == "none":
+        return 0
+    drawn = [target_rows(domain, dataset, seed) for seed in seeds]
+    known = {(domain.splits.train, row) for rows in drawn for row in rows.labelled.tolist()}
+    held_out = {(rows.validation_split, row) for rows in drawn for row in rows.validation.tolist()}
+    return len(known | held_out)
 
 
 def _random_rows(rows: int, domain: TargetDomainConfig, seed: int) -> Rows:

@@ -100,6 +100,18 @@ class StackedOptimizer:
                     state["step"] = torch.tensor(float(self._steps))
 
 
+def clip_stacked(gradients: Stacked, most: float) -> Tensor:
+    """Shorten each trial's gradient to the length `most` where it is longer (0: let it be), in
+    place, and return the lengths before, (N,): `optimization.clip_gradients` for each trial."""
+    squares = [g.square().reshape(len(g), -1).sum(1) for g in gradients.values()]
+    norms_N = torch.stack(squares).sum(0).sqrt()
+    if most:
+        scale_N = (most / (norms_N + 1e-6)).clamp(max=1.0)  # torch's own guard against zero
+        for g in gradients.values():
+            g.mul_(_beside(scale_N, g))
+    return norms_N
+
+
 def _beside(values_N: Tensor, stacked: Tensor) -> Tensor:
     """Return the trials' values shaped to multiply a stacked parameter."""
     return values_N.view(-1, *[1] * (stacked.dim() - 1)).to(stacked.dtype)

@@ -1,7 +1,7 @@
 """One trial in training, in a plain Python process."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ from raytl.data.augmentation import StackedViews, views_of
 from raytl.data.dataset import Dataset, Split
 from raytl.data.domains import joint_batches, steps_per_epoch
 from raytl.data.feed import Feed, chosen_kind, make_feed
+from raytl.data.predictions import FILE_NAME as PREDICTIONS
+from raytl.data.predictions import Predictions
 from raytl.data.resident import ResidentFeed
-from raytl.data.transforms import InputTransform
+from raytl.data.views import View
 from raytl.models.mappers import Matrix
 from raytl.models.sync_batch_norm import synchronise_batch_norm
 from raytl.ranks import agreed, own_share
@@ -26,7 +28,7 @@ from raytl.training.building import TrialParts, build_trial, open_dataset
 from raytl.training.checkpoint import load_checkpoint, save_checkpoint
 from raytl.training.closed_form import fit_matrix
 from raytl.training.evaluation import Evaluation, evaluate
-from raytl.training.evidence import gather
+from raytl.training.evidence import EvidenceFeeds, evidence_feeds, gather
 from raytl.training.loop import Trainer, train_epoch
 from raytl.training.optimization import build_optimizer
 from raytl.training.prefix import Prefix
@@ -40,11 +42,19 @@ MakeFeed = Callable[..., Feed]  # make_feed, or the same over prefix features
 
 
 def training_feeds(
-    study: Study, trial: TrialConfig, seed: int, make: MakeFeed = make_feed
+    study: Study,
+    trial: TrialConfig,
+    seed: int,
+    make: MakeFeed = make_feed,
+    rows_seed: int | None = None,
 ) -> tuple[dict[str, Feed], Feed, Feed | None]:
-    """Return the training streams by name, the target's validation feed and the source's."""
+    """Return the training streams by name, the target's validation feed and the source's.
+
+    `rows_seed` draws the target's labelled and held-out rows; the study's seed by default.
+    """
     target = open_dataset(study.target_domain.dataset)
-    rows = target_rows(study.target_domain, target, study.search.seed)
+    drawn_by = study.search.seed if rows_seed is None else rows_seed
+    rows = target_rows(study.target_domain, target, drawn_by)
     kind, size = study.train.feed, study.train.batch_size
 
     augment = study.train.augment
@@ -92,17 +102,20 @@ class TrialRun:
         resume_from: Path | None = None,
         test: bool = False,
         micro_batches: int | None = None,
+        rows_seed: int | None = None,
     ) -> None:
         """
         Args:
-            seed: of everything random in this trial; which rows are held out depends on the
-                study's seed alone, so that all trials are judged on the same rows.
+            seed: of everything random in this trial, but for its rows.
+            rows_seed: draws which rows of the target are labelled and which are held out; by
+                default the study's seed, so that all trials of a search are judged on the same.
             resume_from: a checkpoint's folder; training goes on at the next epoch's first batch.
             test: read the test split after the last epoch (confirmation only).
             micro_batches: parts of a batch; the study's by default.
         """
         study = _with_feed_chosen(study)
-        self.study, self.seed, self._test = study, seed, test
+        self.study, self.seed, self.rows_seed, self._test = study, seed, rows_seed, test
+        self.predictions: Predictions | None = None  # of the test split, once it was read
         self.device = torch.device(device)
         parts = build_trial(study, trial, seed)
         synchronise_batch_norm(parts.model, self.device)
@@ -114,8 +127,14 @@ class TrialRun:
             self.epoch = load_checkpoint(resume_from, parts.model, parts.recipe, optimizer)
         self.parts, self._make = _reusing_prefix(study, parts, self.device)
         self.feeds, self._validation, self._source_validation = training_feeds(
-            study, trial, seed, self._make
+            study, trial, seed, self._make, rows_seed
         )
+        self._evidence = None
+        if study.objective != "target_accuracy":  # nothing else asks validators
+            self._evidence = evidence_feeds(
+                study, self._make, study.search.seed if rows_seed is None else rows_seed,
+                with_source=self._source_validation is not None and parts.recipe.shares_classes,
+            )  # fmt: skip
         if isinstance(parts.model.mapper, Matrix) and resume_from is None:
             fit_matrix(parts.model, trial.mapper.fit, self.feeds, self.parts.transform, self.device)
         self.steps = study.train.steps_per_epoch or steps_per_epoch(self.feeds)
@@ -150,20 +169,26 @@ class TrialRun:
         """Count an epoch as done; return its training `metrics` and what there is to measure."""
         self.epoch += 1
         metrics = metrics | _validate(
-            self.study, self.parts, self._validation, self._source_validation, self.device,
-            last=self.done,
+            self.study, self.parts, self._validation, self._source_validation, self._evidence,
+            self.device, last=self.done,
         )  # fmt: skip
         metrics |= {"epoch": self.epoch, "step": self.trainer.step}
         metrics |= {"frozen_blocks": self.parts.frozen_depth}
         metrics["trainable_parameters"] = self.parts.model.num_trainable()
+        metrics["validation_rows"] = self._validation.rows
         if self._test and self.done:
-            metrics |= _test(self.study, self.parts, self.device, self._make)
+            split = self.study.target_domain.splits.test
+            result = evaluate_split(self.study, self.parts, split, self.device, self._make)
+            self.predictions = result.predictions
+            metrics |= _test_metrics(result)
         return metrics
 
     def save(self, folder: Path) -> None:
-        """Write a checkpoint into `folder`."""
+        """Write a checkpoint into `folder`, and the test split's predictions once it was read."""
         trainer = self.trainer
         save_checkpoint(folder, trainer.model, trainer.recipe, trainer.optimizer, self.epoch)
+        if self.predictions is not None:
+            self.predictions.write(folder / PREDICTIONS)
 
 
 def run_trial(
@@ -176,6 +201,7 @@ def run_trial(
     resume_from: Path | None = None,
     test: bool = False,
     micro_batches: int | None = None,
+    rows_seed: int | None = None,
 ) -> TrialParts:
     """Train `trial` for the study's epochs and report metrics after each: see `TrialRun`.
 
@@ -184,7 +210,7 @@ def run_trial(
     """
     run = TrialRun(
         study, trial, seed, device=device, resume_from=resume_from, test=test,
-        micro_batches=micro_batches,
+        micro_batches=micro_batches, rows_seed=rows_seed,
     )  # fmt: skip
     while not run.done:
         report(run.judge(run.train()), run.save)
@@ -195,8 +221,8 @@ def _reusing_prefix(
     study: Study, parts: TrialParts, device: torch.device
 ) -> tuple[TrialParts, MakeFeed]:
     """Return the parts and what makes their feeds: of prefix features where those pay."""
-    assert isinstance(parts.transform, InputTransform)
-    prefix = Prefix(parts.model, parts.transform, device, study.train.prefix_dtype)
+    spec = parts.source_model.spec
+    prefix = Prefix(parts.model, spec, device, study.train.prefix_dtype)
     splits = _splits(study)
     if parts.recipe.uses_student or not _pays(study, prefix, splits):
         return parts, make_feed
@@ -206,7 +232,9 @@ def _reusing_prefix(
     def make(dataset: Dataset, split: str, **options: Any) -> Feed:
         del options["kind"]
         augmented, indices = options.pop("augmented", None), options.pop("indices")
-        views = views_of(*augmented) if augmented else [None]
+        views: Sequence[View | None] = (
+            views_of(*augmented) if augmented else [options.pop("view", None)]
+        )
         features = [stored_features(prefix, dataset, split, budget, view) for view in views]
         rows = np.arange(features[0].rows) if indices is None else indices
         source = features[0] if len(features) == 1 else StackedViews(features)
@@ -254,7 +282,7 @@ def _pays(study: Study, prefix: Prefix, splits: list[Split]) -> bool:
     if train.steps_per_epoch is None:
         return True
     drawn = train.epochs * train.steps_per_epoch * train.batch_size
-    trials = study.search.trials + study.confirm.top * study.confirm.seeds
+    trials = study.search.trials + study.confirm.top * study.confirm.seed_counts[0]
     return rows <= drawn * trials // 2
 
 
@@ -263,6 +291,7 @@ def _validate(
     parts: TrialParts,
     validation: Feed,
     source_validation: Feed | None,
+    evidence_rows: EvidenceFeeds | None,
     device: torch.device,
     *,
     last: bool,
@@ -275,9 +304,10 @@ def _validate(
     else:
         metrics |= {"oracle/target_validation_accuracy": target.accuracy}
     validators = _validators(study, last)
-    if validators:
-        held_out = source_validation if parts.recipe.shares_classes else None
-        evidence = gather(parts.model, validation, held_out, parts.transform, device)
+    if evidence_rows is not None and validators:
+        evidence = gather(
+            parts.model, evidence_rows, parts.transform, device, mixed="mixval" in validators
+        )
         metrics |= {
             f"target/validator/{name}": v for name, v in validate(evidence, validators).items()
         }
@@ -289,15 +319,10 @@ def _validate(
 
 def _validators(study: Study, last: bool) -> set[str]:
     """Return the validators to compute: the objective in every epoch, all after the last one."""
-    if study.objective == "target_accuracy":
-        return set()
     return {name for name in VALIDATORS if last or name == study.objective}
 
 
-def _test(
-    study: Study, parts: TrialParts, device: torch.device, make: MakeFeed
-) -> Mapping[str, Any]:
-    result = evaluate_split(study, parts, study.target_domain.splits.test, device, make)
+def _test_metrics(result: Evaluation) -> Metrics:
     return {
         "test/accuracy": result.accuracy,
         "test/macro_f1": result.macro_f1,

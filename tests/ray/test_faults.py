@@ -1,11 +1,8 @@
 """Studies that go wrong: a trial that fails, Ctrl-C, a kill, and going on after each."""
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,15 +11,15 @@ from typing import Any
 
 import pytest
 import yaml
-from ray_processes import TRIAL, own_actors
+from ray_processes import TRIAL, epochs_reported, own_actors, sweeping, wait_for
 
 import raytl
-from raytl.config import Study
+from raytl.config import Study, dump_study
 from raytl.errors import RaytlError
 
 MakeStudy = Callable[..., Study]
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
+pytestmark = pytest.mark.ray
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -36,10 +33,12 @@ def test_a_failed_trial_does_not_end_the_study(tiny_study: MakeStudy, tmp_path: 
     rows = {row.config["optimizer.lr"]: row for row in result.leaderboard.trials if not row.control}
     failed = rows[1e30]
     assert (failed.status, rows[0.05].status) == ("failed", "completed")
-    assert failed.error is not None and failed.error.startswith("loss must be finite, but at step")
+    assert failed.error is not None and failed.error.startswith(
+        "loss and gradient must be finite, but at step"
+    )
     assert failed.log is not None and Path(failed.log).exists()
     assert result.confirmation is not None
-    assert "loss must be finite" in (tmp_path / "run" / "report.html").read_text()
+    assert "loss and gradient must be finite" in (tmp_path / "run" / "report.html").read_text()
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -52,6 +51,30 @@ def test_a_study_whose_every_trial_fails_says_why(tiny_study: MakeStudy, tmp_pat
     with pytest.raises(RaytlError, match="no searched trial ran to its end; the first said: loss"):
         raytl.sweep(study, tmp_path / "run")
     assert raytl.inspect(tmp_path / "run")["trials"]["failed"] >= 1
+
+
+def test_failures_are_a_line_each_on_the_terminal(tiny_study: MakeStudy, tmp_path: Path) -> None:
+    study = tiny_study(
+        source_domain=None,
+        space={"optimizer.lr": {"choice": [1e30]}},
+        defaults={"optimizer.transferred_lr_scale": 1.0},
+        train={"epochs": 1, "batch_size": 1000, "steps_per_epoch": 2},
+    )
+    file, run = tmp_path / "study.yaml", tmp_path / "run"
+    file.write_text(dump_study(study))
+    process = start(file, run)
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == 1, output
+    assert "Traceback" not in output
+    assert "ERROR" not in output
+    lines = output.strip().splitlines()
+    assert lines[0].startswith("warning: train.batch_size: a batch of 1,000 is larger than the")
+    assert lines[-1].startswith(f"raytl: {run}: no searched trial ran to its end; the first said")
+    causes = [line for line in lines if "failed: loss must be finite, but at step" in line]
+    assert len(causes) == 2 and len(lines) <= 10, output
+    for line in causes:
+        log = Path(line.rpartition("(log: ")[2].rstrip(")"))
+        assert "in train_epoch" in log.read_text()  # the traceback
 
 
 class Chaos(threading.Thread):
@@ -89,6 +112,7 @@ def outcome(run: Path) -> list[dict[str, Any]]:
     return board
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_cluster")
 @pytest.mark.parametrize("fuse", ["off", 2])
 def test_lost_actors_change_nothing(tiny_study: MakeStudy, tmp_path: Path, fuse: Any) -> None:
@@ -110,26 +134,7 @@ def test_lost_actors_change_nothing(tiny_study: MakeStudy, tmp_path: Path, fuse:
     assert len(list((tmp_path / "run").glob("*/error.txt"))) >= 1  # written down, not counted
 
 
-def start(study: Path, run: Path, *more: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "raytl.cli", "sweep", str(study), "--out", str(run), *more]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={"RAY_ADDRESS": "local"} | os.environ,
-    )  # fmt: skip
-
-
-def wait_for(what: Callable[[], bool], process: subprocess.Popen[str], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.1)
-
-
-def epochs_reported(run: Path) -> int:
-    return sum(len(file.read_text().splitlines()) for file in run.glob("*/result.json"))
-
-
+@pytest.mark.slow
 def test_ctrl_c_and_a_kill_lose_no_trial(tiny_study: MakeStudy, tmp_path: Path) -> None:
     study: Study = tiny_study(
         space={"optimizer.lr": {"choice": [0.01, 0.04]}},
@@ -140,23 +145,23 @@ def test_ctrl_c_and_a_kill_lose_no_trial(tiny_study: MakeStudy, tmp_path: Path) 
     file, run = tmp_path / "study.yaml", tmp_path / "run"
     file.write_text(yaml.safe_dump(study.model_dump(mode="json", by_alias=True, exclude_none=True)))
 
-    first = start(file, run)
-    wait_for(lambda: epochs_reported(run) >= 1, first, 90)
-    first.send_signal(signal.SIGINT)
-    output = first.communicate(timeout=60)[0]
+    with sweeping(file, run) as first:
+        wait_for(lambda: epochs_reported(run) >= 1, first)
+        first.send_signal(signal.SIGINT)
+        output = first.communicate()[0]
     assert first.returncode == 130, output
     assert f"go on with: raytl sweep {file} --out {run} --resume" in output
     assert "Traceback" not in output
 
-    second = start(file, run, "--resume")
-    seen = epochs_reported(run)
-    wait_for(lambda: epochs_reported(run) >= seen + 2, second, 90)
-    time.sleep(1)
-    second.kill()
-    second.communicate(timeout=60)
+    with sweeping(file, run, "--resume") as second:
+        seen = epochs_reported(run)
+        wait_for(lambda: epochs_reported(run) >= seen + 2, second)
+        time.sleep(1)
+        second.kill()
+        second.communicate()
 
-    third = start(file, run, "--resume")
-    output = third.communicate(timeout=200)[0]
+    with sweeping(file, run, "--resume") as third:
+        output = third.communicate()[0]
     assert third.returncode == 0, output
     board: dict[str, Any] = json.loads((run / "leaderboard.json").read_text())
     assert [row["status"] for row in board["trials"]] == ["completed"] * 4

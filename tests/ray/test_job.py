@@ -14,24 +14,23 @@ from ray_processes import AUTH, RAY, TOKEN, free_port, ray_head
 
 from raytl.config import Study, dump_study
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 def submit(address: str, *more: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
     """Submit a job, again where the head's agent has not joined yet."""
-    end = time.monotonic() + 60
     while True:
         done = submit_once(address, *more, token=token)
-        if "No available agent" not in done.stderr or time.monotonic() > end:
+        if "No available agent" not in done.stderr:
             return done
-        time.sleep(2)
+        time.sleep(1)
 
 
 def submit_once(address: str, *more: str, token: str) -> subprocess.CompletedProcess[str]:
     env = os.environ | AUTH | {"RAY_AUTH_TOKEN": token}
     return subprocess.run(
         [RAY, "job", "submit", "--address", address, *more],
-        capture_output=True, text=True, timeout=240, env=env, check=False,
+        capture_output=True, text=True, env=env, check=False,
     )  # fmt: skip
 
 

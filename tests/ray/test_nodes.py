@@ -9,14 +9,24 @@ from typing import Any
 
 import pytest
 import yaml
-from ray_processes import AUTH, TRIAL, free_port, own_actors, ray_head, start_node, stop
-from test_faults import epochs_reported, start, wait_for
+from ray_processes import (
+    AUTH,
+    TRIAL,
+    epochs_reported,
+    free_port,
+    own_actors,
+    ray_head,
+    start_node,
+    stop,
+    sweeping,
+    wait_for,
+)
 
 from raytl.config import Study
 
 MakeStudy = Callable[..., Study]
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 # So that a lost node is noticed in seconds.
 HEALTH = {"RAY_health_check_period_ms": "500", "RAY_health_check_failure_threshold": "3"}
@@ -45,12 +55,12 @@ def test_a_lost_node_loses_no_trial(
         try:
             add("lost")
             add("staying")
-            sweep = start(file, run)
-            wait_for(lambda: epochs_reported(run) >= 1, sweep, 150)
-            wait_for(lambda: bool(own_actors(TRIAL, nodes[0].pid)), sweep, 60)
-            os.killpg(nodes[0].pid, signal.SIGKILL)
-            add("coming")
-            output = sweep.communicate(timeout=200)[0]
+            with sweeping(file, run) as sweep:
+                wait_for(lambda: epochs_reported(run) >= 1, sweep)
+                wait_for(lambda: bool(own_actors(TRIAL, nodes[0].pid)), sweep)
+                os.killpg(nodes[0].pid, signal.SIGKILL)
+                add("coming")
+                output = sweep.communicate()[0]
         finally:
             for node in nodes:
                 stop(node)

@@ -1,10 +1,7 @@
 """A study that is kept behind a URL: its machine is lost, another goes on."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +10,7 @@ import pytest
 import yaml
 from moto.server import ThreadedMotoServer
 from pyarrow.fs import FileSelector, FileSystem, S3FileSystem
-from ray_processes import free_port
-from test_faults import wait_for
+from ray_processes import free_port, sweeping, wait_for
 
 from raytl.config import Study
 
@@ -22,7 +18,7 @@ MakeStudy = Callable[..., Study]
 SECRET = "not-for-any-file-0123456789"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "raytl-test", "AWS_SECRET_ACCESS_KEY": SECRET}
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 @pytest.fixture
@@ -39,14 +35,6 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.stop()
 
 
-def sweep(study: Path, run: Path, *more: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "raytl.cli", "sweep", str(study), "--out", str(run), *more]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env=os.environ | {"RAY_ADDRESS": "local"},
-    )  # fmt: skip
-
-
 def kept(url: str) -> dict[str, int]:
     """Return the files under the URL and their sizes."""
     filesystem, path = FileSystem.from_uri(url)
@@ -54,14 +42,16 @@ def kept(url: str) -> dict[str, int]:
     return {info.path.removeprefix(f"{path}/"): info.size for info in found if info.is_file}
 
 
-def knows_of_a_finished_trial(url: str) -> bool:
-    """Whether Tune's snapshot under the URL names one."""
+def finished_trials(url: str) -> set[str]:
+    """Return the folders of the trials that Tune's snapshot under the URL calls finished."""
     filesystem, path = FileSystem.from_uri(url)
-    for name in kept(url):
-        if "experiment_state" in name:
-            with filesystem.open_input_stream(f"{path}/{name}") as file:
-                return b"TERMINATED" in file.read()
-    return False
+    snapshots = [name for name in kept(url) if "experiment_state" in name]
+    if not snapshots:
+        return set()
+    with filesystem.open_input_stream(f"{path}/{max(snapshots)}") as file:
+        snapshot = json.loads(file.read())
+    trials = [json.loads(trial) for trial, _ in snapshot["trial_data"]]
+    return {trial["relative_logdir"] for trial in trials if trial["status"] == "TERMINATED"}
 
 
 def test_a_lost_driver_machine_loses_nothing(
@@ -76,21 +66,23 @@ def test_a_lost_driver_machine_loses_nothing(
     file, run = tmp_path / "study.yaml", tmp_path / "run"
     file.write_text(yaml.safe_dump(study.model_dump(mode="json", by_alias=True, exclude_none=True)))
 
-    first = sweep(file, run)
-    wait_for(lambda: knows_of_a_finished_trial(bucket), first, 120)
-    first.kill()
-    first.communicate(timeout=60)
+    with sweeping(file, run) as first:
+        wait_for(lambda: bool(finished_trials(bucket)), first)
+        first.kill()
+        first.communicate()
+    finished = finished_trials(bucket)
     shutil.rmtree(run)
 
-    again = sweep(file, run)
-    output = again.communicate(timeout=60)[0]
+    with sweeping(file, run) as again:
+        output = again.communicate()[0]
     assert again.returncode == 2
     assert "runs/of/raytl/run holds a run; go on with --resume" in output
 
-    second = sweep(file, run, "--resume")
-    output = second.communicate(timeout=200)[0]
+    with sweeping(file, run, "--resume") as second:
+        output = second.communicate()[0]
     assert second.returncode == 0, output
-    assert "trial-00000:" not in output and "trial-00002:" in output
+    for name in ("trial-00000", "trial-00001", "trial-00002"):
+        assert (f"{name}:" in output) != (name in finished), output
     board: dict[str, Any] = json.loads((run / "leaderboard.json").read_text())
     assert [row["status"] for row in board["trials"]] == ["completed"] * 3
     assert (run / "best" / "model.safetensors").exists()

@@ -9,9 +9,11 @@ import pytest
 
 import raytl
 from raytl.config import Study
+from raytl.data.predictions import Predictions
 from raytl.errors import UserError
+from raytl.sweeping.confirmation import Confirmation
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
+pytestmark = pytest.mark.ray
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -33,14 +35,17 @@ def test_from_shards_to_a_verdict(
     assert confirmation is not None
     assert confirmation.test_rows == 40
     assert [(c.control, c.n) for c in confirmation.candidates] == [
-        (None, 2),
-        ("scratch", 2),
-        ("source_only", 2),
+        (None, 3),
+        ("scratch", 3),
+        ("source_only", 3),
     ]
     assert {c.control for c in confirmation.comparisons} == {"scratch", "source_only"}
     for candidate in confirmation.candidates:
         assert candidate.confusion is not None
-        assert sum(map(sum, candidate.confusion)) == 2 * 40
+        assert sum(map(sum, candidate.confusion)) == 3 * 40
+
+        assert [run.seed for run in candidate.runs] == [0, 1, 2]
+    _check_predictions(run, confirmation)
 
     html = (run / "report.html").read_text()
     assert confirmation.verdict.sentence.split(":")[0] in html
@@ -51,6 +56,8 @@ def test_from_shards_to_a_verdict(
     assert len((run / "leaderboard.csv").read_text().splitlines()) == 5
 
     _check_tensorboard(run, board)
+    raytl.export(run, "scratch control", tmp_path / "control")
+    assert raytl.inspect(tmp_path / "control")["trained_on"]["recipe"] == "scratch"
     best = raytl.inspect(run / "best")
     assert best["classes"] == ["rows", "columns"]
     assert raytl.predict(run / "best", domains[1])["rows"] == 40
@@ -60,6 +67,15 @@ def test_from_shards_to_a_verdict(
     again = raytl.sweep(study, run, resume=True)
     assert again.leaderboard.trials == result.leaderboard.trials
     assert again.confirmation == confirmation
+
+
+def _check_predictions(run: Path, confirmation: Confirmation) -> None:
+    for candidate in confirmation.candidates:
+        for one in candidate.runs:
+            assert one.predictions is not None
+            kept = Predictions.read(run / one.predictions)
+            assert len(kept.id_N) == 40
+            assert (kept.predicted_N == kept.target_N).mean() == pytest.approx(one.accuracy)
 
 
 def _check_tensorboard(run: Path, board: dict[str, Any]) -> None:

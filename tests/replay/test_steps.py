@@ -26,22 +26,32 @@ from raytl.models.transfer_model import TransferModel
 from raytl.recipes import RECIPES, Context, Recipe, Teacher
 from raytl.recipes.adversarial import ganin_factor
 from raytl.recipes.dan import KERNELS
+from raytl.recipes.mdd import disparity
 from raytl.recipes.tradaboost import ROUNDS
 
 SHAPE, CLASSES, WIDTH = (1, 8, 8), 3, 5
 SOURCE, TARGET, LABELLED = 6, 5, 4
+SOURCE_ROWS = 40  # of which a batch has 6
 PROGRESS = 0.3
 LAMBDA = 2 / (1 + math.exp(-10 * PROGRESS)) - 1
 
 Objectives = tuple[dict[str, Tensor], Tensor, Tensor]
 
 
-def build(depth: int = 1, width: int = 4, seed: int = 0) -> TransferModel:
+def build(
+    depth: int = 1, width: int = 4, seed: int = 0, head: HeadConfig | None = None
+) -> TransferModel:
     torch.manual_seed(seed)
     backbone = build_backbone("small_cnn", SHAPE, width=width)
     mapper = build_mapper(MapperConfig(name="linear", out=WIDTH), backbone.feature_dim)
-    head = build_head(HeadConfig(), WIDTH, CLASSES)
-    return TransferModel(backbone, mapper, head, range(depth), True)
+    return TransferModel(
+        backbone, mapper, build_head(head or HeadConfig(), WIDTH, CLASSES), range(depth), True
+    )
+
+
+def build_teacher() -> TransferModel:
+    """With batch norm and dropout, in train mode as any new module."""
+    return build(0, width=3, seed=9, head=HeadConfig(name="mlp", dropout=0.5))
 
 
 def stream(rows: int, seed: int, labelled: bool = True) -> Batch:
@@ -60,7 +70,7 @@ STREAMS = {
 
 def make(name: str, model: TransferModel, **flat: Any) -> Recipe:
     trial = TrialConfig.from_flat({"source_model": "m", "recipe": name} | flat)
-    teacher = build(0, width=3, seed=9).requires_grad_(False)
+    teacher = build_teacher()
     torch.manual_seed(4)
     context = Context(
         trial=trial,
@@ -68,7 +78,8 @@ def make(name: str, model: TransferModel, **flat: Any) -> Recipe:
         num_classes=CLASSES,
         num_source_classes=CLASSES,
         teacher=Teacher(teacher, CLASSES, lambda x: x),
-        max_ids={"source": SOURCE, "target": LABELLED},
+        source_rows=SOURCE_ROWS,
+        id_bounds={"source": SOURCE, "target": LABELLED},
     )
     return RECIPES[name](context)
 
@@ -122,12 +133,12 @@ def cdan(model: TransferModel, recipe: Any) -> Objectives:
     out = Forward(model, ["source", "target", "labelled"])
     g = {n: out.logits[n].softmax(1).detach() for n in ("source", "target")}
     joined = {n: torch.einsum("bk,bd->bkd", g[n], out.z[n]).reshape(len(g[n]), -1) for n in g}
-    parts = []
+    weights, losses = [], []
     for truth, n in enumerate(("source", "target")):
-        losses = bce(recipe.discriminator(joined[n]), float(truth))
-        weight = 1 + torch.exp((g[n] * g[n].log()).sum(1))
-        parts.append((weight * losses).sum() / weight.sum())
-    d = (parts[0] + parts[1]) / 2
+        losses.append(bce(recipe.discriminator(joined[n]), float(truth)))
+        weights.append(1 + torch.exp((g[n] * g[n].log()).sum(1)))
+    weight = torch.cat(weights)
+    d = (weight * torch.cat(losses)).sum() / weight.sum()
     return {"task": out.task(), "domain": d}, out.task() - LAMBDA * d, d
 
 
@@ -210,7 +221,7 @@ def joint(model: TransferModel, recipe: Any) -> Objectives:
 
 def distillation(model: TransferModel, recipe: Any) -> Objectives:
     out = Forward(model, ["target", "labelled"])
-    taught = recipe.teacher.network(STREAMS["target"].x).logits.detach()
+    taught = build_teacher().eval()(STREAMS["target"].x).logits.detach()
     p, log_q = (taught / 4).softmax(1), F.log_softmax(out.logits["target"] / 4, 1)
     soft = 16 * (p * (p.log() - log_q)).sum(1).mean()
     total = out.task() + 0.5 * soft
@@ -220,7 +231,7 @@ def distillation(model: TransferModel, recipe: Any) -> Objectives:
 def relational_distillation(model: TransferModel, recipe: Any) -> Objectives:
     out = Forward(model, ["target", "labelled"])
     ours = out.f["target"]
-    theirs = recipe.teacher.network(STREAMS["target"].x).features.detach()
+    theirs = build_teacher().eval()(STREAMS["target"].x).features.detach()
 
     def huber(gap: Tensor) -> Tensor:
         return torch.where(gap.abs() < 1, 0.5 * gap**2, gap.abs() - 0.5)
@@ -362,13 +373,30 @@ def test_tradaboost_fades_what_contradicts() -> None:
     y = STREAMS["source"].y
     assert y is not None
     error = 1 - out.logits["source"].softmax(1)[torch.arange(SOURCE), y]
-    log_beta = -math.log(1 + math.sqrt(2 * math.log(SOURCE + 1) / ROUNDS))
+    log_beta = -math.log(1 + math.sqrt(2 * math.log(SOURCE_ROWS) / ROUNDS))
     assert torch.allclose(recipe.source_log_weights_N[:SOURCE], log_beta * error, atol=1e-4)
     assert (recipe.target_log_weights_N[:LABELLED] > 0).all()
     recipe.eval()
     before = recipe.source_log_weights_N.clone()
     recipe.losses(model, batch_for(recipe), 0.0)
     assert torch.equal(before, recipe.source_log_weights_N)
+
+
+def test_mdd_pulls_where_the_adversary_is_certain() -> None:
+    scores = torch.tensor([[30.0, 0.0, -1.0], [200.0, 0.0, 5.0], [0.3, 1.0, -2.0]])
+    y = torch.zeros(3, dtype=torch.long)
+    exact = scores.double()
+    others = exact[:, 1:].logsumexp(1) - exact.logsumexp(1)  # log(1 - p_0)
+    target = scores.clone().requires_grad_()
+    loss = disparity(torch.zeros(1, 3), target, y[:1], y, margin=1.0)
+    assert loss.item() == pytest.approx(math.log(3) - others.mean().item(), rel=1e-6)
+    loss.backward()
+    assert target.grad is not None
+    p = exact.softmax(1)
+    expected = p.clone()  # of -log(1 - p_0): p_0 at class 0, p_k - p_k / (1 - p_0) at the others
+    expected[:, 1:] -= exact[:, 1:].softmax(1)
+    torch.testing.assert_close(target.grad.double(), expected / 3, rtol=1e-5, atol=1e-6)
+    assert target.grad[:2].abs().amax(1).tolist() == pytest.approx([1 / 3, 1 / 3], rel=1e-5)
 
 
 def test_lambda_schedules() -> None:
@@ -450,6 +478,23 @@ def test_teachers_that_do_not_fit() -> None:
     teacher = Teacher(build(0), None, lambda x: x)
     with pytest.raises(ConfigError, match="m has no head; use relational_distillation"):
         RECIPES["distillation"](Context(trial, model, CLASSES, teacher=teacher))
+
+
+@pytest.mark.parametrize("name", ["distillation", "relational_distillation"])
+def test_a_teacher_stays_as_it_is(name: str) -> None:
+    model = build()
+    recipe: Any = make(name, model)
+    start = copy.deepcopy(recipe.teacher.network.state_dict())
+    for _ in range(2):
+        model.train()
+        recipe.train()
+        recipe.losses(model, batch_for(recipe), 0.0)
+    teacher = recipe.teacher.network
+    assert all(torch.equal(value, start[key]) for key, value in teacher.state_dict().items())
+    assert not any(module.training for module in teacher.modules())
+    assert not any(p.requires_grad for p in teacher.parameters())
+    batch = STREAMS["target"]
+    assert torch.equal(recipe.teacher(batch).logits, recipe.teacher(batch).logits)
 
 
 def test_adversary_gradient_is_reversed_and_not_zero() -> None:

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from raytl import cli, verbs
+from raytl.data.schema import ImageColumn
+from raytl.data.writer import write_dataset
 from raytl.errors import CorruptError
 
 LIGHT = """
@@ -34,7 +36,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
 
 
 def test_help_and_import_are_light() -> None:
-    done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for verb in ("shard", "inspect", "pretrain", "rank", "sweep", "report", "predict", "demo"):
         assert verb in done.stdout
@@ -107,7 +109,7 @@ def test_a_mistake_is_told_before_anything_heavy_is_imported(arguments: list[str
         (["shard", "digits", "out", "--fit", "squash"], 2, "fit"),
         (["shard", "digits", "out", "--size", "1000000"], 2, "--size: must be 1 to 4096 pixels"),
         (["shard", "digits", "src", "out"], 2, "needs OUT alone"),
-        (["shard", "digits", "file/out"], 2, "cannot be made: Not a directory"),
+        (["shard", "digits", "file/out"], 2, "file is no folder"),
         (["shard", "arrays", "a.npz", "out", "--split", "../x=X,y"], 2, "got '../x'"),
         (
             ["shard", "arrays", "a.npz", "out", *2 * ["--split", "train=X,y"]],
@@ -172,3 +174,116 @@ def test_what_nobody_foresaw_is_code_1_with_a_log(
     log = next(tmp_path.glob("raytl-error-*.log"))
     assert "Traceback" in log.read_text()
     assert log.name in error.replace("\n", "")
+
+
+FAST = """
+import sys
+from pathlib import Path
+import raytl.cli
+sys.argv = ["raytl", *{arguments!r}]
+try:
+    raytl.cli.main()
+except SystemExit as stop:
+    print(stop.code, sorted({{"torch", "ray", "optuna", "sklearn"}} & set(sys.modules)))
+"""
+STUDY = """study: s
+target_domain: {dataset: digits, labels: 8}
+source_models: {net: {backbone: small_cnn}}
+space: {recipe: {choice: [finetune]}}
+"""
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a small dataset and a good study."""
+    monkeypatch.chdir(tmp_path)
+    stripes = np.zeros((20, 8, 8, 1), np.uint8)
+    labels = np.arange(20) % 2
+    splits = {"train": [(stripes, labels)], "test": [(stripes, labels)]}
+    image = ImageColumn(shape=(8, 8, 1), dtype="uint8")
+    write_dataset(tmp_path / "digits", image, ("a", "b"), splits, {})
+    (tmp_path / "s.yaml").write_text(STUDY)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "study.yaml").write_text(STUDY)
+    (tmp_path / "run" / "leaderboard.json").write_text('{"trials": 3}')
+    (tmp_path / "file").write_text("")
+    return tmp_path
+
+
+PRETRAIN = ["pretrain", "--dataset", "digits", "--backbone", "lenet", "--out", "m"]
+LIGHT_MISTAKES = [
+    (["sweep", "s.yaml", "--out", "run"], 2, "the run folder exists; go on with --resume"),
+    (["sweep", "s.yaml", "--out", "new", "--resume"], 2, "nothing to resume here"),
+    (["sweep", "s.yaml", "--out", "file"], 2, "is a file, not a run folder"),
+    (["sweep", "s.yaml", "--trials", "0"], 2, "search.trials: Input should be greater than 0"),
+    (["sweep", "s.yaml", "--set", "search.trials"], 2, "expected key=value"),
+    (["sweep", "s.yaml", "--set", "search.trials=["], 2, "not valid YAML"),
+    (["sweep", "s.yaml", "--set", "target_domain.dataset=none"], 2, "no dataset here"),
+    (["sweep", "s.yaml", "--set", "target_domain.splits.test=tset"], 2, "did you mean 'test'"),
+    (["sweep", "s.yaml", "--set", "target_domain.labels=99"], 2, "99 per class are asked for"),
+    (["sweep", "s.yaml", "--set", "source_models.b={path: none}"], 2, "source_models.b: "),
+    (
+        ["sweep", "s.yaml", "--set", "source_models.b={backbone: lenet, weights: none.pth}"],
+        2,
+        "none.pth: no such weights file",
+    ),
+    (["sweep", "s.yaml", "--set", "space.recipe={choice: [fine]}"], 2, "space.recipe"),
+    (["sweep", "digits"], 2, "is a folder; give the study's YAML file"),
+    (["sweep", "s.yaml", "--out", "file/run"], 2, "file is no folder; give another one"),
+    ([*PRETRAIN[:-1], "file/m"], 2, "file is no folder; give another one"),
+    (["rank", "s.yaml", "--out", "digits"], 2, "digits: is a folder; give the name of a file"),
+    (["rank", "s.yaml", "--out", "no/where.json"], 2, "the folder"),
+    (["rank", "s.yaml", "--set", "target_domain.dataset=none"], 2, "no dataset here"),
+    (["report", "file"], 2, "not a run folder"),
+    (["report", "run"], 1, "leaderboard.json: not as `raytl sweep` writes it"),
+    (["inspect", "run"], 1, "leaderboard.json: not as `raytl sweep` writes it"),
+    (["inspect", "file"], 2, "neither a dataset"),
+    (["predict", "digits", "digits"], 2, "no source model here"),
+    ([*PRETRAIN, "--epochs", "0"], 2, "pretrain: epochs: Input should be greater than 0, got 0"),
+    ([*PRETRAIN, "--batch-size", "0"], 2, "pretrain: batch_size: Input should be greater than 0"),
+    ([*PRETRAIN, "--lr", "-1"], 2, "pretrain: lr: Input should be greater than 0, got -1.0"),
+    ([*PRETRAIN, "--lr", "nan"], 2, "pretrain: lr: Input should be"),
+    ([*PRETRAIN, "--lr", "inf"], 2, "pretrain: lr: Input should be a finite number, got inf"),
+    ([*PRETRAIN, "--seed", "-1"], 2, "seed >= 0 must hold, got -1"),
+    ([*PRETRAIN, "--epochs", "many"], 2, "valid integer"),
+    (["pretrain", "--dataset", "digits", "--backbone", "lenet", "--out", "run"], 2, "exists"),
+    (["doctor", "none.yaml"], 2, "none.yaml: cannot read the study"),
+    (["demo", "--out", "file"], 2, "cannot make this folder"),
+]
+
+
+@pytest.mark.usefixtures("work")
+@pytest.mark.parametrize(("arguments", "code", "message"), LIGHT_MISTAKES)
+def test_more_mistakes_end_in_a_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    code: int,
+    message: str,
+) -> None:
+    assert run(monkeypatch, *arguments) == code
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert not Path("m").exists() and not Path("new").exists()
+
+
+@pytest.mark.usefixtures("work")
+@pytest.mark.parametrize("which", [0, 6, 8, 9, 10, 14, 17, 19, 22, 23, 25, 30])
+def test_what_is_wrong_is_said_without_torch_or_ray(which: int) -> None:
+    arguments, code, message = LIGHT_MISTAKES[which]
+    program = FAST.format(arguments=arguments)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == f"{code} []\n"
+    assert message in done.stderr
+
+
+@pytest.mark.usefixtures("work")
+def test_an_unknown_backbone_is_a_mistake(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unknown = ["pretrain", "--dataset", "digits", "--backbone", "lenett", "--out", "m"]
+    assert run(monkeypatch, *unknown) == 2
+    assert "unknown backbone 'lenett'; did you mean 'lenet'?" in capsys.readouterr().err

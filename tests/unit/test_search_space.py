@@ -136,6 +136,11 @@ def test_callable_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         "    return {'mapper': 'mlp'}\n"
         "def wrong(trial):\n"
         "    return {'maper': 'mlp'}\n"
+        "def fails(trial):\n"
+        "    return 1 / 0\n"
+        "def list_(trial):\n"
+        "    return ['mlp']\n"
+        "three = 3\n"
     )
     monkeypatch.chdir(tmp_path)
     space = SearchSpace(study("my_space:space"))
@@ -144,5 +149,15 @@ def test_callable_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert space.default_params() is None
     with pytest.raises(ConfigError, match="has no grid"):
         list(space.grid())
-    with pytest.raises(ConfigError, match="unknown key 'maper'"):
-        check_callable_space(SearchSpace(study("my_space:wrong")))
+    for name, message in {
+        "wrong": "unknown key 'maper'",
+        "fails": r"my_space:fails fails: ZeroDivisionError: division by zero \(my_space.py:7\)",
+        "list_": "must return a dictionary",
+        "three": "is no function but 3",
+        "four": "cannot load 'my_space:four'",
+    }.items():
+        with pytest.raises(ConfigError, match=message):
+            check_callable_space(SearchSpace(study(f"my_space:{name}")))
+    (tmp_path / "broken_space.py").write_text("def (:\n")
+    with pytest.raises(ConfigError, match="cannot load 'broken_space:space'.*SyntaxError"):
+        SearchSpace(study("broken_space:space"))

@@ -4,19 +4,21 @@ torchvision is imported only where one of its networks is asked for: it loads to
 takes some seconds in every process.
 """
 
+import contextlib
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
 from raytl.config import nearest
 from raytl.errors import ModelError
 from raytl.models.backbones.base import Backbone, BackboneSpec, Shape
-from raytl.models.backbones.small import cifar_resnet20, lenet, load_cifar_resnet20, small_cnn
+from raytl.models.backbones.small import cifar_resnet20, lenet, rename_cifar_resnet20, small_cnn
 from raytl.models.backbones.tv import build_torchvision, family_of
 
 OWN: dict[str, BackboneSpec] = {
     "lenet": BackboneSpec(lenet, min_side=16),
     "small_cnn": BackboneSpec(small_cnn, min_side=8),
-    "cifar_resnet20": BackboneSpec(cifar_resnet20, min_side=8, load=load_cifar_resnet20),
+    "cifar_resnet20": BackboneSpec(cifar_resnet20, min_side=8, rename=rename_cifar_resnet20),
 }
 
 
@@ -79,19 +81,38 @@ def input_shape_for(name: str, image_shape: Shape, side: int | None = None) -> S
     return channels, wanted, wanted
 
 
-def build_backbone(name: str, input_shape: Shape, **args: Any) -> Backbone:
+def build_backbone(name: str, input_shape: Shape, /, **args: Any) -> Backbone:
     """Build backbone `name` with fresh weights for inputs of (C, H, W).
 
     Raises ModelError for an unknown name or argument, or a shape that does not fit.
     """
     spec = backbone_spec(name)
-    try:
+    with building(name, input_shape, args):
         return spec.build(name, input_shape, **args)
-    except (TypeError, RuntimeError, ValueError) as error:
+
+
+@contextlib.contextmanager
+def building(
+    name: str, input_shape: Shape, args: Mapping[str, Any], how: str = ""
+) -> Iterator[None]:
+    """Raise ModelError for whatever a network raises of arguments and shapes that it cannot
+    take."""
+    try:
+        yield
+    except Exception as error:  # arguments reach code of others, which checks few of them
+        reason = (str(error).splitlines() or ["no reason given"])[0][:160]
+        with_args = f"args {dict(args)}"[:160] if args else "no arguments"
         raise ModelError(
-            f"{name} cannot be built for inputs of {input_shape} with {args or 'no arguments'}: "
-            f"{str(error).splitlines()[0]}"
+            f"{name} cannot be built for inputs of {input_shape} with {with_args}"
+            f"{f' {how}' if how else ''}: {type(error).__name__}: {reason}"
         ) from None
 
 
-__all__ = ["Backbone", "backbone_spec", "backbones", "build_backbone", "input_shape_for"]
+__all__ = [
+    "Backbone",
+    "backbone_spec",
+    "backbones",
+    "build_backbone",
+    "building",
+    "input_shape_for",
+]

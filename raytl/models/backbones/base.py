@@ -5,7 +5,6 @@ Legend: B batch, C channels, H height, W width, D features.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -78,4 +77,4 @@ class BackboneSpec:
     side_multiple: int = 1
     default_side: int | None = None  # None: the data's own
     torchvision: bool = False
-    load: Callable[[Backbone, dict[str, Any]], None] | None = None
+    rename: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None  # others' weights

@@ -3,6 +3,7 @@
 Legend: B batch, C channels, H height, W width.
 """
 
+import re
 from typing import Any
 
 from torch import Tensor, nn
@@ -79,16 +80,17 @@ def cifar_resnet20(name: str, input_shape: Shape) -> Backbone:
     return Backbone(name, blocks, GlobalPool(), input_shape)
 
 
-def load_cifar_resnet20(backbone: Backbone, state: dict[str, Tensor]) -> None:
-    """Load the usual key names: conv1, bn1, layer1.0.conv1, …, linear."""
+def rename_cifar_resnet20(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the usual keys: conv1, bn1, layer1.0.conv1, …; leave out the classifier, linear."""
     renamed = {}
     for key, value in state.items():
         part, _, rest = key.partition(".")
+        block = re.fullmatch(r"layer([123])\.([012])\.(.+)", key)
         if part in ("conv1", "bn1"):
             renamed[f"blocks.0.{['conv1', 'bn1'].index(part)}.{rest}"] = value
-        elif part.startswith("layer"):
-            index, _, tail = rest.partition(".")
-            renamed[f"blocks.{1 + 3 * (int(part[5:]) - 1) + int(index)}.{tail}"] = value
+        elif block is not None:
+            index = 1 + 3 * (int(block[1]) - 1) + int(block[2])
+            renamed[f"blocks.{index}.{block[3]}"] = value
         elif part != "linear":
             renamed[key] = value
-    backbone.load_state_dict(renamed)
+    return renamed

@@ -342,7 +342,7 @@ def test_outs_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to("nowhere")
     for out, message in {
-        "file/d": "Not a directory",
+        "file/d": "file is no folder",
         "o" * 300: "File name too long",
         "link": "exists already",
         "": "exists already",

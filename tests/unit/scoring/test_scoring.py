@@ -9,14 +9,18 @@ from raytl.errors import DataError
 from raytl.scoring.ensemble import mean_ranks
 from raytl.scoring.transferability import check_rows, h_score, leep, log_me, n_leep
 from raytl.scoring.validators import (
+    FOLDS,
+    LARGEST_RATIO,
     Evidence,
     class_clusters,
     control_variate,
     density_ratio,
+    fitted_ratio,
     mixed_consistency,
     prediction_certainty,
     soft_neighbourhood_density,
     validate,
+    weighted_error,
 )
 
 
@@ -110,6 +114,58 @@ def test_density_ratio_follows_the_shift() -> None:
     exact = np.exp(source[:, 0] - 0.5)
     assert np.corrcoef(np.log(ratio), np.log(exact))[0, 1] > 0.99
     assert ratio.mean() == pytest.approx(1.0, abs=0.25)
+
+
+def test_density_ratio_at_a_row_was_not_fitted_on_it() -> None:
+    generator = np.random.default_rng(0)
+    source, target = generator.normal(size=(2, 60, 200))  # no shift, but more features than rows
+    held_in = fitted_ratio(source, target, at=source)
+    assert held_in.mean() < 0.3  # the classifier knows its own rows
+    ratio = density_ratio(source, target)
+    assert 0.7 < ratio.mean() < 3
+    for i in (0, 17, 59):
+        moved = source.copy()
+        moved[i] += 0.1
+        same = np.isclose(density_ratio(moved, target), ratio, rtol=1e-12) & (ratio < LARGEST_RATIO)
+        # The rest of its fold was weighed by the classifier that did not see row i either.
+        assert not same[i] and 60 // FOLDS - 3 <= same.sum() < 60 // FOLDS
+    assert density_ratio(source[:1], target).tolist() == [1.0]
+    assert density_ratio(source[:2], target).shape == (2,)
+
+
+def separable_and_aligned(rows: int, features: int, seed: int) -> tuple[Evidence, Evidence]:
+    """What a model with 45 % error has whose domains are far apart, and one with 10 % error whose
+    domains lie on each other; errors are as frequent everywhere."""
+    generator = np.random.default_rng(seed)
+    found = []
+    for apart, error in ((8.0, 0.45), (0.0, 0.10)):
+        y = np.arange(rows) % 3
+        source = 3 * np.eye(3, features)[y] + generator.normal(size=(rows, features))
+        target = 3 * np.eye(3, features)[y] + generator.normal(size=(rows, features))
+        wrong = generator.permutation(rows) < error * rows
+        p = np.eye(3)[(y + wrong) % 3]
+        target += apart / np.sqrt(features)
+        found.append(Evidence(p, target, p, source, y))
+    return found[0], found[1]
+
+
+@pytest.mark.parametrize(("rows", "features"), [(100, 5), (1000, 50), (300, 500)])
+def test_weighted_validation_prefers_the_aligned_model_with_fewer_errors(
+    rows: int, features: int
+) -> None:
+    for seed in range(3):
+        separable, aligned = separable_and_aligned(rows, features, seed)
+        names = ("iwv", "dev")
+        bad, good = validate(separable, names), validate(aligned, names)
+        assert bad["iwv"] == pytest.approx(-0.45, abs=0.17)
+        assert good["iwv"] == pytest.approx(-0.10, abs=0.07)
+        assert good["iwv"] > bad["iwv"] + 0.1
+        assert good["dev"] > bad["dev"]
+
+
+def test_weights_count_relative_to_their_sum() -> None:
+    assert weighted_error(np.array([1.0, 3.0, 0.0]), np.array([0.0, 1.0, 1.0])) == 0.75
+    assert weighted_error(np.full(4, 1e-9), np.array([0.0, 1.0, 1.0, 1.0])) == pytest.approx(0.75)
 
 
 def test_control_variate_removes_the_weights_noise() -> None:

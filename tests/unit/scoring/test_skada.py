@@ -7,6 +7,7 @@ import pytest
 from skada.metrics import (
     CircularValidation,
     DeepEmbeddedValidation,
+    ImportanceWeightedScorer,
     MixValScorer,
     PredictionEntropyScorer,
     SoftNeighborhoodDensity,
@@ -20,10 +21,11 @@ from raytl.scoring.validators import (
     Evidence,
     circular,
     control_variate,
-    density_ratio,
+    fitted_ratio,
     mixed_consistency,
     prediction_certainty,
     soft_neighbourhood_density,
+    weighted_error,
 )
 
 CLASSES = 3
@@ -104,17 +106,57 @@ def test_mixval(data: dict[str, np.ndarray]) -> None:
     assert mixed_consistency(mixed_p, said, said[partner]) == pytest.approx(theirs)
 
 
-def test_deep_embedded_validation(data: dict[str, np.ndarray]) -> None:
-    """skada splits the source rows at random into those that fit the ratio and those it judges;
-    with its split undone, the two are the same formula on the same ratio."""
-    source, target = data["X"][:90], data["X"][90:]
+def skada_odds(source: np.ndarray, target: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """p_T / p_S at the rows `at` as skada's DEV computes it."""
     scorer = DeepEmbeddedValidation(domain_classifier=LogisticRegression(**CLASSIFIER))
-    scaler = StandardScaler().fit(data["X"])
+    scaler = StandardScaler().fit(np.concatenate([source, target]))
     scorer._fit_adapt(scaler.transform(source), scaler.transform(target))
-    odds = scorer.domain_classifier_.predict_proba(scaler.transform(source))
-    theirs = 90 / 60 * odds[:, 0] / odds[:, 1]
-    assert density_ratio(source, target) == pytest.approx(theirs, rel=1e-6)
-    wrong = (Model().predict(source) != data["y"][:90]).astype(float)
+    p = scorer.domain_classifier_.predict_proba(scaler.transform(at))
+    return len(source) / len(target) * p[:, 0] / p[:, 1]
+
+
+def test_deep_embedded_validation(data: dict[str, np.ndarray]) -> None:
+    """skada fits the ratio to two thirds of the source rows and judges by the last third. We do so
+    fold by fold, so that all rows judge: on purpose not the same number, but the same ratio for a
+    given division, and the same control variate."""
+    source, target = data["X"][:90], data["X"][90:]
+    theirs = skada_odds(source[:60], target, at=source[60:])
+    assert fitted_ratio(source[:60], target, at=source[60:]) == pytest.approx(theirs, rel=1e-6)
+    wrong = (Model().predict(source[60:]) != data["y"][60:90]).astype(float)
     eta = -np.cov(theirs * wrong, theirs)[0, 1] / np.var(theirs, ddof=1)
     expected = (theirs * wrong).mean() + eta * theirs.mean() - eta
     assert control_variate(theirs * wrong, theirs) == pytest.approx(expected)
+
+
+class Weighable(Model):
+    """skada asks for an estimator whose score takes weights."""
+
+    def score(self, x: np.ndarray, y: np.ndarray, sample_weight: Any = None, **_: Any) -> float:
+        return float(np.average(self.predict(x) == y, weights=sample_weight))
+
+
+class LogDensity(BaseEstimator):
+    """Of a normal distribution with unit variances around the mean of what it was fitted to."""
+
+    def fit(self, x: np.ndarray, y: None = None) -> "LogDensity":
+        self.mean_ = x.mean(0)
+        return self
+
+    def score_samples(self, x: np.ndarray) -> np.ndarray:
+        return -0.5 * ((x - self.mean_) ** 2).sum(1)
+
+
+def test_importance_weighted_validation(data: dict[str, np.ndarray]) -> None:
+    """skada divides the weights by their sum as we do; it fits two densities to the rows that it
+    weighs, where we hold folds out of a classifier. With the same weights the score is the same."""
+    from sklearn import config_context
+
+    with config_context(enable_metadata_routing=True):
+        estimator = Weighable().set_score_request(sample_weight=True)
+        scorer = ImportanceWeightedScorer(weight_estimator=LogDensity())
+        theirs = scorer._score(None, estimator, **data)
+    source, target = data["X"][:90], data["X"][90:]
+    logs = [LogDensity().fit(rows).score_samples(source) for rows in (target, source)]
+    wrong = (Model().predict(source) != data["y"][:90]).astype(float)
+    assert 0.1 < theirs < 0.95
+    assert 1 - weighted_error(np.exp(logs[0] - logs[1]), wrong) == pytest.approx(theirs)

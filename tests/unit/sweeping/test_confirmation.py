@@ -5,75 +5,192 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from raytl.config import Study
-from raytl.sweeping.confirmation import Confirmation, build_confirmation
+from raytl.data.dataset import Dataset
+from raytl.data.predictions import Predictions
+from raytl.errors import CorruptError, UserError
+from raytl.sweeping.confirmation import (
+    Confirmation,
+    build_confirmation,
+    load_confirmation,
+    save_confirmation,
+)
+
+CONTROLS = ("scratch", "source_only", "linear_probe", "target_only")
+METRIC = "target/validation_accuracy"
 
 
-def retrained(name: str, control: str | None, accuracies: list[float], objective: float) -> Any:
-    """Return one candidate's trials: two classes, 100 test rows each."""
-    trials = []
-    for seed, accuracy in enumerate(accuracies):
-        right = round(100 * accuracy)
-        result = {
-            "test/accuracy": accuracy,
-            "test/macro_f1": accuracy,
-            "test/calibration_error": 0.1,
-            "test/rows": 200,
-            "test/confusion": [[right, 100 - right], [100 - right, right]],
-            "target/validation_accuracy": objective,
-            "trainable_parameters": 7,
-        }
+class Made:
+    """Trials of a study as Tune returns them, and the predictions that they wrote."""
+
+    def __init__(self, rows_seed: int | None = None) -> None:
+        self.trials: list[Any] = []
+        self.files: dict[str, Predictions] = {}
+        self.rows_seed = rows_seed
+
+    def search(self, control: str | None, accuracy: float | None, rows: int = 20) -> None:
+        result = {METRIC: accuracy, "training_iteration": 2, "validation_rows": rows}
         config = {
-            "candidate": name, "control": control, "of_trial": name, "seed_index": seed,
-            "trial": {"source_model": "net", "recipe": "finetune"},
+            "phase": "search", "number": len(self.trials), "control": control, "trial": {},
+            "rows_seed": None,
         }  # fmt: skip
-        trials.append(SimpleNamespace(last_result=result, config=config, path=f"/run/{name}{seed}"))
-    return trials
+        last = {} if accuracy is None else result
+        self.trials.append(SimpleNamespace(last_result=last, config=config, path="/run/x"))
 
-
-def confirm(study: Study, **accuracies: list[float]) -> Confirmation:
-    trials = []
-    for name, values in accuracies.items():
-        control = name if name in ("scratch", "source_only", "target_only") else None
-        trials += retrained(f"{name} control" if control else name, control, values, 0.5)
-    return build_confirmation(study, trials, ["a", "b"], Path("/run"))
+    def confirm(
+        self,
+        name: str,
+        rights: list[int | None],
+        objective: float = 0.5,
+        objective_name: str = METRIC,
+    ) -> None:
+        """`rights`: how many of 40 test rows each seed has right; None where it failed."""
+        control = name if name in CONTROLS else None
+        for seed, right in enumerate(rights):
+            config = {
+                "phase": "confirm", "candidate": f"{name} control" if control else name,
+                "control": control, "of_trial": name, "seed_index": seed, "name": f"{name}{seed}",
+                "rows_seed": self.rows_seed and self.rows_seed + seed,
+                "trial": {"source_model": "net", "recipe": "dann"},
+            }  # fmt: skip
+            result: dict[str, Any] = {}
+            if right is not None:
+                result = {
+                    "test/accuracy": right / 40, "test/macro_f1": right / 40, "test/rows": 40,
+                    "test/calibration_error": 0.1, objective_name: objective,
+                    "test/confusion": [[right // 2, 0], [40 - right, right - right // 2]],
+                    "trainable_parameters": 7,
+                }  # fmt: skip
+                target = np.arange(40) % 2
+                flipped = np.where(np.arange(40) < right, target, 1 - target)
+                self.files[f"{name}{seed}"] = Predictions(np.arange(40), target, flipped)
+            path = f"/run/{name}{seed}"
+            self.trials.append(SimpleNamespace(last_result=result, config=config, path=path))
 
 
 @pytest.fixture
-def study(tiny_study: Callable[..., Study]) -> Study:
-    return tiny_study()
+def confirm(
+    tiny_study: Callable[..., Study], domains: tuple[Path, Path], tmp_path: Path
+) -> Callable[..., Confirmation]:
+    def build(made: Made, **keys: Any) -> Confirmation:
+        target, run = Dataset.open(domains[1]), tmp_path / "run"
+        run.mkdir(exist_ok=True)
+        study = tiny_study(**keys)
+        return build_confirmation(study, made.trials, target, run, made.files.__getitem__)
+
+    return build
 
 
-def test_the_strongest_control_without_transfer_decides(study: Study) -> None:
-    found = confirm(
-        study, ours=[0.9, 0.91], scratch=[0.7, 0.71], source_only=[0.5, 0.5], target_only=[0.8, 0.9]
-    )
+Confirm = Callable[..., Confirmation]
+
+
+def test_better_than_every_control_without_transfer_helps(confirm: Confirm) -> None:
+    made = Made()
+    made.confirm("ours", [36, 37, 36], objective=0.9)
+    made.confirm("scratch", [20, 21, 20])
+    made.confirm("source_only", [10, 10, 10])
+    made.confirm("target_only", [38, 39, 38])
+    found = confirm(made)
     assert found.verdict.kind == "helps"
-    assert "+20.0 ± 0.0 points over training from scratch" in found.verdict.sentence
-    assert found.verdict.against_plain is not None
-    assert "target_only" in found.verdict.against_plain
-    assert found.recommended is not None and found.recommended.name == "ours"
+    assert "helps: +40.0 ± " in found.verdict.sentence
+    assert "training from scratch, the closest of 2 controls" in found.verdict.sentence
+    assert len(found.verdict.against_plain) == 1
+    assert "target_only" in found.verdict.against_plain[0]
+    assert found.recommended == "ours"
     candidate = found.candidates[0]
-    assert (candidate.mean, candidate.trainable_parameters) == (pytest.approx(0.905), 7)
-    assert candidate.recall == [pytest.approx(0.905)] * 2
+    assert (candidate.mean, candidate.trainable_parameters) == (pytest.approx(109 / 120), 7)
+    # What a sentence says is read off the interval that stands beside it.
+    shown = found.verdict.difference
+    assert shown is not None and shown.interval[0] > 0
+    assert {c.control for c in found.comparisons} == {"scratch", "source_only", "target_only"}
 
 
-def test_where_transfer_hurts_the_control_is_exported(study: Study) -> None:
-    found = confirm(study, ours=[0.6, 0.61], scratch=[0.7, 0.71])
+@pytest.mark.parametrize(
+    ("control", "advice"), [("scratch", "do not transfer"), ("source_only", "do not adapt")]
+)
+def test_where_a_control_wins_the_verdict_advises(
+    confirm: Confirm, control: str, advice: str
+) -> None:
+    made = Made()
+    made.confirm("ours", [15, 16, 15])
+    made.confirm(control, [35, 36, 35], objective=0.9)
+    found = confirm(made)
     assert found.verdict.kind == "hurts"
-    assert "do not transfer" in found.verdict.sentence
-    assert found.recommended is not None and found.recommended.name == "scratch control"
+    assert found.verdict.sentence.endswith(advice)
+    assert found.recommended == f"{control} control"
+    assert any("best/ holds it" in remark for remark in found.verdict.remarks)
 
 
-def test_where_plain_fine_tuning_is_better_it_is_exported(study: Study) -> None:
-    found = confirm(study, ours=[0.8, 0.81], scratch=[0.7, 0.71], target_only=[0.9, 0.91])
-    assert found.verdict.kind == "helps"
-    assert found.recommended is not None and found.recommended.name == "target_only control"
+def test_without_labels_the_selected_trial_is_exported_and_the_better_control_named(
+    confirm: Confirm, domains: tuple[Path, Path]
+) -> None:
+    made = Made()
+    bnm = "target/validator/bnm"
+    made.confirm("ours", [15, 16, 15], objective=0.2, objective_name=bnm)
+    made.confirm("source_only", [35, 36, 35], objective=0.9, objective_name=bnm)
+    found = confirm(made, target_domain={"dataset": domains[1], "labels": "none"})
+    assert (found.verdict.kind, found.recommended) == ("hurts", "ours")
+    (remark,) = found.verdict.remarks
+    assert "source_only control did better on the test rows: +50.0" in remark
+    assert found.labels_read == 0
 
 
-def test_without_a_control_there_is_no_verdict(study: Study) -> None:
-    found = confirm(study, ours=[0.8, 0.81])
-    assert found.verdict.kind == "unknown"
-    assert found.recommended is not None and found.recommended.name == "ours"
+def test_a_failed_seed_is_named(confirm: Confirm) -> None:
+    made = Made()
+    made.confirm("ours", [36, None, 36])
+    made.confirm("scratch", [20, 21, 20])
+    found = confirm(made)
+    assert found.verdict.kind == "undecided"
+    assert "ours failed with seed 1" in found.verdict.sentence
+    assert found.candidates[0].runs[1].error is not None
+
+
+def test_without_a_control_nothing_is_decided(confirm: Confirm) -> None:
+    made = Made()
+    made.confirm("ours", [36, 36, 36])
+    assert "no control that transfers nothing" in confirm(made).verdict.sentence
+    made.confirm("scratch", [20, None, 20])
+    found = confirm(made)
+    assert found.verdict.kind == "undecided"
+    assert "the scratch control failed with seed 1 and is left out" in found.verdict.remarks
+
+
+def test_controls_that_are_no_opponents_are_named(confirm: Confirm) -> None:
+    made = Made()
+    made.search("scratch", 0.5, rows=400)
+    made.search("source_only", 0.9, rows=400)
+    made.search("target_only", None)
+    made.confirm("ours", [36, 36, 36])
+    made.confirm("source_only", [20, 20, 20])
+    remarks = confirm(made).verdict.remarks
+    assert any("the scratch control was not retrained: 50.0 %" in r for r in remarks)
+    assert "the target_only control failed at every learning rate that was tried" in remarks
+    assert any("no better than a constant guess (50.0 against 50.0 %)" in r for r in remarks)
+
+
+def test_labels_that_no_seed_drew_anew_are_said(confirm: Confirm) -> None:
+    for rows_seed, read in ((None, 20), (5, None)):
+        made = Made(rows_seed)
+        made.confirm("ours", [36, 36, 36])
+        made.confirm("scratch", [20, 20, 20])
+        found = confirm(made)
+        fixed = "this holds for these 10 labels a class: no seed drew others"
+        assert (fixed in found.verdict.remarks) == (rows_seed is None)
+        assert found.labels_read == 20 if read else found.labels_read > 20
+
+
+def test_it_is_read_back(confirm: Confirm, tmp_path: Path) -> None:
+    made = Made()
+    made.confirm("ours", [36, 36, 36])
+    made.confirm("scratch", [20, 20, 20])
+    found = confirm(made)
+    save_confirmation(found, tmp_path)
+    assert load_confirmation(tmp_path) == found
+    (tmp_path / "confirmation.json").write_text("{}")
+    with pytest.raises(CorruptError, match="cannot be read"):
+        load_confirmation(tmp_path)
+    with pytest.raises(UserError, match="not a run that has been confirmed"):
+        load_confirmation(tmp_path / "none")

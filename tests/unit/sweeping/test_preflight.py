@@ -1,16 +1,20 @@
 """What is refused before Ray starts, with its place in the study."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from raytl.config import Study
 from raytl.data.schema import ImageColumn
 from raytl.data.writer import write_dataset
 from raytl.errors import RaytlError
+from raytl.models.backbones import build_backbone
 from raytl.sweeping.preflight import preflight
+from raytl.training.pretrain import pretrain
 
 
 def base(domains: tuple[Path, Path]) -> dict[str, Any]:
@@ -72,11 +76,77 @@ def test_each_mistake_has_its_place(
     assert len(str(caught.value).splitlines()) <= 3
 
 
+@pytest.mark.parametrize(
+    ("content", "exit_code", "message"),
+    [
+        (b"", 1, "no whole file of weights"),
+        (b"\x00" * 1000, 1, "no whole file of weights"),
+        (pickle.dumps({"a": print}), 2, "refused: it holds"),
+        (None, 2, "the weights do not fit: 'blocks.0.0.weight' is"),
+    ],
+)
+def test_weights_that_only_loading_shows(
+    domains: tuple[Path, Path], tmp_path: Path, content: bytes | None, exit_code: int, message: str
+) -> None:
+    file = tmp_path / "w.pth"
+    if content is None:
+        torch.save(build_backbone("small_cnn", (1, 8, 8), width=8).state_dict(), file)
+    else:
+        file.write_bytes(content)
+    broken = {"backbone": "small_cnn", "weights": str(file)}
+    models = {"net": {"backbone": "small_cnn"}, "teacher": broken}
+    with pytest.raises(RaytlError, match=f"^source_models.teacher: .*{message}") as caught:
+        preflight(Study.model_validate(base(domains) | {"source_models": models}))
+    assert caught.value.exit_code == exit_code
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_weights_that_run_but_overflow(domains: tuple[Path, Path], tmp_path: Path) -> None:
+    state = build_backbone("lenet", (1, 16, 16)).state_dict()
+    state = {k: torch.full_like(v, 1e30) if v.is_floating_point() else v for k, v in state.items()}
+    torch.save(state, tmp_path / "w.pth")
+    models = {"net": {"backbone": "lenet", "weights": str(tmp_path / "w.pth")}}
+    with pytest.raises(RaytlError, match="source_models.net: lenet gives features .* not finite"):
+        preflight(Study.model_validate(base(domains) | {"source_models": models}))
+
+
+def test_a_stored_source_model_is_compared_with_its_spec(
+    domains: tuple[Path, Path], tmp_path: Path
+) -> None:
+    pretrain(domains[0], "small_cnn", tmp_path / "m", epochs=1)
+    study = base(domains) | {"source_models": {"net": {"path": tmp_path / "m"}}}
+    assert preflight(Study.model_validate(study)).source_models["net"].blocks == 4
+    spec = tmp_path / "m" / "source.json"
+    spec.write_text(spec.read_text().replace('"blocks": 4', '"blocks": 9'))
+    with pytest.raises(RaytlError, match="source_models.net: .*blocks is 9, but small_cnn"):
+        preflight(Study.model_validate(study))
+
+
+def test_what_is_hardly_meant_is_warned_of(domains: tuple[Path, Path]) -> None:
+    def warnings(**train: Any) -> tuple[str, ...]:
+        return preflight(Study.model_validate(base(domains) | {"train": train})).warnings
+
+    assert warnings() == ()
+    (batch,) = warnings(batch_size=100_000)
+    assert batch.startswith("train.batch_size: a batch of 100,000 is larger than the 76 rows")
+    (hours,) = warnings(epochs=1_000_000_000)
+    # 32 trials and three tries of two controls, 2 steps an epoch
+    assert "38 trials and controls come to 76,000,000,000 steps of 64 rows, about" in hours
+    assert "hours one after another on this machine" in hours
+    gpu = {"train": {"epochs": 10**9}, "resources": {"gpus_per_worker": 1}}
+    (steps,) = preflight(Study.model_validate(base(domains) | gpu)).warnings
+    assert "76,000,000,000 steps of 64 rows, not counting confirmation" in steps
+
+
 def test_splits_that_are_one(domains: tuple[Path, Path]) -> None:
     study = base(domains)
-    study["target_domain"] = study["target_domain"] | {"splits": {"test": "train"}}
-    with pytest.raises(RaytlError, match="the test split must be no other's"):
-        preflight(Study.model_validate(study))
+    for splits in ({"test": "train"}, {"validation": "train"}, {"validation": "test"}):
+        study["target_domain"] = study["target_domain"] | {"splits": splits}
+        with pytest.raises(ValueError, match="each part must be another split"):
+            Study.model_validate(study)
+    source = study["source_domain"] | {"splits": {"validation": "train"}}
+    with pytest.raises(ValueError, match="each part must be another split"):
+        Study.model_validate(study | {"source_domain": source})
     study["target_domain"] = study["target_domain"] | {"splits": {"train": "trian"}}
     with pytest.raises(RaytlError, match="did you mean 'train'"):
         preflight(Study.model_validate(study))

@@ -77,8 +77,8 @@ def test_trials_that_differ_in_numbers_alone_are_grouped(tiny_study: Callable[..
     assert first["group"] == second["group"] and (first["index"], second["index"]) == (0, 1)
     for trial in found[:2]:
         members = members_of(trial)
-        assert [member.optimizer.lr for member, _ in members] == [0.1, 0.03]
-        assert members[trial["fused"]["index"]][0] == TrialConfig.from_flat(trial["trial"])
+        assert [member.trial.optimizer.lr for member in members] == [0.1, 0.03]
+        assert members[trial["fused"]["index"]].trial == TrialConfig.from_flat(trial["trial"])
     plain = suggestions(
         tiny_study(space=LEARNING_RATES, search=grid, train={"fuse": "off", "epochs": 2})
     )
@@ -112,3 +112,25 @@ def test_what_was_asked_ahead_is_told_under_its_trials_name(
     result = {"training_iteration": 2, search.metric: 0.75}
     search.on_trial_complete(mine[1], result)
     assert search._inner._ot_study.best_value == 0.75  # type: ignore[union-attr]
+
+
+def test_a_control_whose_tries_all_fail_is_tried_again_lower(
+    tiny_study: Callable[..., Study],
+) -> None:
+    study = tiny_study(search={"sampler": "grid", "trials": 2, "control_tries": 2})
+    search = StudySearch(study, preflight(study).space, objective_metric(study))
+    tried: dict[str, list[float]] = {}
+    for index in range(100):
+        suggestion = search.suggest(f"trial-{index}")
+        if not isinstance(suggestion, dict):
+            break
+        control = suggestion["control"]
+        if control is not None:
+            tried.setdefault(control, []).append(suggestion["trial"]["optimizer.lr"])
+        failed = control == "scratch"
+        result = None if failed else {"training_iteration": 2, search.metric: 0.5}
+        search.on_trial_complete(f"trial-{index}", result, error=failed)
+    assert suggestion == "FINISHED"
+    rates, tries = tried["scratch"], len(tried["source_only"])
+    assert len(rates) == 2 * tries
+    assert max(rates[tries:]) < min(rates[:tries])

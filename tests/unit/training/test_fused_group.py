@@ -1,6 +1,7 @@
 """Trials that train together report what each would report alone."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,19 @@ import torch
 from raytl.config import Study, TrialConfig
 from raytl.errors import TrainingError
 from raytl.training import fused_group
-from raytl.training.fused_group import group_folder, mark_ended, run_fused_trial
+from raytl.training.fused_group import MemberConfig, group_folder, mark_ended, run_fused_trial
 from raytl.training.trial import run_trial
 
 MakeStudy = Callable[..., Study]
 BASE = {"source_model": "net", "frozen_depth": "100%", "recipe": "finetune"}
 MEMBERS = [
-    (TrialConfig.from_flat(BASE | {"optimizer.lr": lr, "head.dropout": dropout}), seed)
-    for lr, dropout, seed in [(0.05, 0.0, 3), (0.01, 0.5, 3), (0.002, 0.2, 4)]
-]
+    MemberConfig(
+        TrialConfig.from_flat(BASE | {"optimizer.lr": lr, "head.dropout": dropout}), seed, rows_seed
+    )
+    for lr, dropout, seed, rows_seed in [
+        (0.05, 0.0, 3, None), (0.01, 0.5, 3, None), (0.002, 0.2, 4, 77)
+    ]
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -47,7 +52,8 @@ class Reports:
 
 def alone(study: Study, index: int, tmp_path: Path) -> list[dict[str, Any]]:
     reports = Reports(tmp_path / f"alone-{index}")
-    run_trial(study, *MEMBERS[index], reports)
+    of = MEMBERS[index]
+    run_trial(study, of.trial, of.seed, reports, rows_seed=of.rows_seed)
     return reports.results
 
 
@@ -102,7 +108,7 @@ def test_a_group_that_memory_does_not_hold_trains_alone(
 
 def test_only_the_member_that_diverges_fails(study: Study, tmp_path: Path) -> None:
     wild = TrialConfig.from_flat(BASE | {"optimizer.lr": 1e30, "head.dropout": 0.1})
-    members = [(wild, 3), MEMBERS[1]]
+    members = [MemberConfig(wild, 3), MEMBERS[1]]
     with pytest.raises(TrainingError, match="at step 2 of 18"):
         run_fused_trial(study, members, 0, "g-wild", Reports(tmp_path / "0"))
     good = Reports(tmp_path / "1")
@@ -112,12 +118,12 @@ def test_only_the_member_that_diverges_fails(study: Study, tmp_path: Path) -> No
 
 def test_a_group_that_cannot_be_fused_trains_alone(study: Study, tmp_path: Path) -> None:
     members = [
-        (trial.replace(frozen_depth="50%", optimizer__transferred_lr_scale=1.0), seed)
-        for trial, seed in MEMBERS
+        replace(of, trial=of.trial.replace(frozen_depth="50%", optimizer__transferred_lr_scale=1.0))
+        for of in MEMBERS
     ]
     reports = Reports(tmp_path / "0")
     run_fused_trial(study, members, 0, "g-alone", reports)
     own = Reports(tmp_path / "own")
-    run_trial(study, *members[0], own)
+    run_trial(study, members[0].trial, members[0].seed, own)
     assert reports.results == own.results
     assert not group_folder("g-alone").exists()

@@ -1,6 +1,7 @@
 """Learning rates and parameter groups: closed forms."""
 
 import math
+from collections.abc import Collection
 
 import pytest
 import torch
@@ -11,23 +12,38 @@ from raytl.models.backbones import build_backbone
 from raytl.models.heads import build_head
 from raytl.models.mappers import build_mapper
 from raytl.models.transfer_model import TransferModel
+from raytl.recipes import RECIPES, Context, Recipe
 from raytl.training.optimization import (
     build_optimizer,
+    clip_gradients,
     learning_rate_factor,
     set_learning_rate,
 )
+from raytl.training.stacked_optimizer import clip_stacked
+
+
+def make_model(frozen: Collection[int] = ()) -> TransferModel:
+    backbone = build_backbone("small_cnn", (1, 8, 8), width=4)
+    mapper = build_mapper(MapperConfig(), backbone.feature_dim)
+    head = build_head(HeadConfig(), mapper.out_dim, 2)
+    return TransferModel(backbone, mapper, head, frozen, transferred=True)
+
+
+def make_recipe(trial: TrialConfig, model: TransferModel) -> Recipe:
+    return RECIPES[trial.recipe](Context(trial, model, num_classes=2))
 
 
 @pytest.mark.parametrize(
     ("schedule", "warmup", "progress", "factor"),
     [
         ("constant", 0.0, 0.0, 1.0),
-        ("constant", 0.2, 0.1, 0.5),
+        ("constant", 0.2, 0.0, 0.1),
+        ("constant", 0.2, 0.1, 0.55),
         ("constant", 0.2, 0.9, 1.0),
         ("cosine", 0.0, 0.0, 1.0),
         ("cosine", 0.0, 0.5, 0.5),
         ("cosine", 0.0, 0.25, 0.5 * (1 + math.cos(math.pi / 4))),
-        ("cosine", 0.5, 0.25, 0.5),
+        ("cosine", 0.5, 0.25, 0.55),
         ("cosine", 0.5, 0.75, 0.5),
     ],
 )
@@ -41,14 +57,14 @@ def test_learning_rate(schedule: str, warmup: float, progress: float, factor: fl
     [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)],
 )
 def test_transferred_blocks_learn_more_slowly(name: str, kind: type) -> None:
-    backbone = build_backbone("small_cnn", (1, 8, 8), width=4)
-    mapper = build_mapper(MapperConfig(), backbone.feature_dim)
-    head = build_head(HeadConfig(), mapper.out_dim, 2)
-    model = TransferModel(backbone, mapper, head, {0}, transferred=True)
+    model = make_model({0})
+    backbone, head = model.backbone, model.head
     flat = {"optimizer": name, "optimizer.transferred_lr_scale": 0.1, "optimizer.layer_decay": 0.5}
     extra = nn.Linear(2, 2)
     trial = TrialConfig.from_flat({"source_model": "m", **flat})
-    optimizer = build_optimizer(trial, model, extra)
+    recipe = make_recipe(trial, model)
+    recipe.extra = extra
+    optimizer = build_optimizer(trial, model, recipe)
     assert type(optimizer) is kind
     set_learning_rate(optimizer, 0.5)
     rates = {p: g["lr"] for g in optimizer.param_groups for p in g["params"]}
@@ -59,12 +75,47 @@ def test_transferred_blocks_learn_more_slowly(name: str, kind: type) -> None:
     assert all(g["weight_decay"] == 5e-4 for g in optimizer.param_groups)
 
 
-def test_l2_sp_takes_the_place_of_weight_decay() -> None:
-    backbone = build_backbone("small_cnn", (1, 8, 8), width=4)
-    head = build_head(HeadConfig(), backbone.feature_dim, 2)
-    model = TransferModel(
-        backbone, build_mapper(MapperConfig(), backbone.feature_dim), head, (), transferred=True
-    )
-    trial = TrialConfig(source_model="m", l2_sp=0.1)
-    groups = build_optimizer(trial, model, nn.Module()).param_groups
-    assert [group["weight_decay"] for group in groups] == [0, 0, 0, 0, 5e-4]
+@pytest.mark.parametrize(
+    ("recipe", "decays"),
+    [
+        ("finetune", [0, 0, 0, 0, 5e-4]),
+        ("lp_ft", [0, 0, 0, 0, 5e-4]),
+        ("gradual_unfreezing", [0, 0, 0, 0, 5e-4]),
+        ("target_only", [5e-4] * 5),
+        ("dann", [5e-4] * 5),
+    ],
+)
+def test_l2_sp_takes_the_place_of_weight_decay_where_it_is_added(
+    recipe: str, decays: list[float]
+) -> None:
+    model = make_model()
+    trial = TrialConfig.from_flat({"source_model": "m", "recipe": recipe, "l2_sp": 0.1})
+    groups = build_optimizer(trial, model, make_recipe(trial, model)).param_groups
+    assert [group["weight_decay"] for group in groups] == decays
+
+
+@pytest.mark.parametrize(
+    ("gradient", "most", "length", "left"),
+    [
+        ([3.0, 4.0], 1.0, 5.0, [0.6, 0.8]),
+        ([3.0, 4.0], 10.0, 5.0, [3.0, 4.0]),
+        ([3.0, 4.0], 0.0, 5.0, [3.0, 4.0]),
+        ([0.0, 0.0], 1.0, 0.0, [0.0, 0.0]),
+    ],
+)
+def test_the_gradient_is_clipped_over_all_groups(
+    gradient: list[float], most: float, length: float, left: list[float]
+) -> None:
+    one, two, idle = (nn.Parameter(torch.zeros(1)) for _ in range(3))
+    optimizer = torch.optim.SGD([{"params": [one, idle]}, {"params": [two]}], lr=0.1)
+    one.grad, two.grad = torch.tensor(gradient[:1]), torch.tensor(gradient[1:])
+    assert float(clip_gradients(optimizer, most)) == pytest.approx(length)
+    assert [float(one.grad), float(two.grad)] == pytest.approx(left, rel=1e-5)
+    assert idle.grad is None
+
+
+def test_stacked_gradients_are_clipped_trial_by_trial() -> None:
+    gradients = {"w": torch.tensor([[3.0, 0.0], [0.3, 0.0]]), "b": torch.tensor([4.0, 0.4])}
+    assert clip_stacked(gradients, 1.0).tolist() == pytest.approx([5.0, 0.5])
+    assert gradients["w"].tolist() == [pytest.approx([0.6, 0]), pytest.approx([0.3, 0])]
+    assert gradients["b"].tolist() == pytest.approx([0.8, 0.4], rel=1e-5)

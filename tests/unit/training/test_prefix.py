@@ -43,10 +43,10 @@ def run(study: Study, test: bool = True, **flat: Any) -> list[dict[str, Any]]:
     return reported
 
 
-def close(one: list[dict[str, Any]], two: list[dict[str, Any]]) -> None:
+def close(one: list[dict[str, Any]], two: list[dict[str, Any]], rel: float = 1e-4) -> None:
     for a, b in zip(one, two, strict=True):
         for name, value in a.items():
-            expected = value if name == "test/confusion" else pytest.approx(value, 1e-4, 1e-5)
+            expected = value if name == "test/confusion" else pytest.approx(value, rel, 1e-5)
             assert b[name] == expected, name
 
 
@@ -97,7 +97,8 @@ def test_losses_are_the_same_for_each_backbone(
     }  # fmt: skip
     flat = {"frozen_depth": "50%", "recipe": "finetune"}
     plain = run(tiny_study(train=train | {"reuse_prefix": False}, **more), test=False, **flat)
-    close(plain, run(tiny_study(train=train, **more), test=False, **flat))
+    # Fresh EfficientNets shrink what they are given: the batch norms after them magnify rounding.
+    close(plain, run(tiny_study(train=train, **more), test=False, **flat), rel=1e-3)
     assert list(cache_folder().glob("*/features.npy"))
 
 
@@ -151,12 +152,52 @@ def test_a_longer_prefix_is_computed_from_a_shorter_one(
     close(run(plain, recipe="finetune", frozen_depth=3), longer)
 
 
-def prefix_of(study: Study) -> tuple[Prefix, Dataset]:
-    trial = TrialConfig.from_flat({"source_model": "net", "frozen_depth": 2})
+def prefix_of(
+    study: Study, depth: int = 2, source_model: str = "net", device: str = "cpu", **more: Any
+) -> tuple[Prefix, Dataset]:
+    trial = TrialConfig.from_flat({"source_model": source_model, "frozen_depth": depth})
     parts = build_trial(study, trial, 0)
-    device = torch.device("cpu")
-    prefix = Prefix(parts.model, parts.transform, device)  # type: ignore[arg-type]
+    prefix = Prefix(parts.model, parts.source_model.spec, torch.device(device), **more)
     return prefix, Dataset.open(study.target_domain.dataset)
+
+
+def test_the_key_tells_arguments_apart_that_share_weights(tiny_study: MakeStudy) -> None:
+    plain = {"backbone": "mobilenet_v3_small", "input_size": 64}
+    nets = {"plain": plain, "dilated": plain | {"args": {"dilated": True}}}
+    study = tiny_study(source_models=nets)
+    found = {}
+    weights = prefix_of(study, 11, "plain")[0].model.backbone.state_dict()
+    for name in nets:
+        prefix, dataset = prefix_of(study, 11, name)
+        prefix.model.backbone.load_state_dict(weights)
+        images = dataset.split("test").images(range(40))
+        stored = stored_features(prefix, dataset, "test", 2**30)
+        assert stored.images(range(40)) == pytest.approx(prefix.of_images(images), abs=1e-5)
+        assert prefix.row_bytes == prefix.of_images(images[:1]).nbytes
+        found[name] = prefix.key(dataset, "test"), prefix.row_bytes
+    assert found["plain"][0] != found["dilated"][0]
+    assert found["plain"][1] * 4 == found["dilated"][1]  # twice the side
+
+
+def test_the_key_tells_kinds_of_device_apart(tiny_study: MakeStudy) -> None:
+    keys = []
+    for device in ("cpu", "cuda:0", "cuda:1"):
+        prefix, dataset = prefix_of(tiny_study(), device=device)
+        keys.append(prefix.key(dataset, "train"))
+    assert keys[0] != keys[1] == keys[2]
+
+
+def test_a_bfloat16_entry_is_the_same_whatever_was_stored_before(
+    tiny_study: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, found = tiny_study(), []
+    for depths in ((3,), (2, 3)):
+        monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / f"after {depths[0]}"))
+        for depth in depths:
+            prefix, dataset = prefix_of(study, depth, dtype="bfloat16")
+            stored = stored_features(prefix, dataset, "train", 2**30)
+        found.append(stored.images(range(80)))
+    assert np.array_equal(*found)
 
 
 def test_processes_that_wait_help(

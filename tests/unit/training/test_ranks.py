@@ -1,5 +1,6 @@
 """Two workers train what one would: every recipe, batch statistics, uneven shares."""
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from raytl.config import Study, TrialConfig
 from raytl.data.augmentation import AugmentedFeed
 from raytl.data.dataset import Dataset
 from raytl.data.feed import Feed, make_feed
+from raytl.data.predictions import FILE_NAME, Predictions
 from raytl.models.sync_batch_norm import synchronise_batch_norm
 from raytl.ranks import Share, all_rows, own_share, sum_over_ranks
 from raytl.recipes import RECIPES
@@ -34,7 +36,7 @@ def cases() -> dict[str, Case]:
         found[name] = (trial, {}, "none" if name in UNLABELLED else 10)
     for name in BETWEEN_ROWS:
         trial, _, labels = found[name]
-        found[f"{name}, uneven"] = (trial, {"batch_size": 7}, labels)
+        found[f"{name}, uneven"] = (trial, {"batch_size": 9}, labels)
     tuned = {"recipe": "finetune", "frozen_depth": 0}
     found["batch statistics"] = ({**tuned, "source_model": "normed"}, {"batch_size": 7}, 10)
     found["normalised mapper"] = (
@@ -57,12 +59,22 @@ def train_all(study: dict[str, Any]) -> dict[str, Any]:
         made = Study.model_validate(study | {"target_domain": target, "train": plain})
         flat = {"source_model": "net", "optimizer.lr": 0.05, "head": "mlp"} | trial
         seen: list[dict[str, Any]] = []
-        parts = run_trial(
-            made, TrialConfig.from_flat(flat), 3, lambda m, _, seen=seen: seen.append(m), test=True
-        )  # fmt: skip
+
+        def report(metrics: dict[str, Any], save: Any, seen: Any = seen) -> None:
+            seen.append(metrics)
+            if "test/accuracy" in metrics:
+                metrics["predictions"] = saved_predictions(save)
+
+        parts = run_trial(made, TrialConfig.from_flat(flat), 3, report, test=True)
         state = parts.model.trainable_state() | parts.recipe.state_dict()
         results[name] = (seen, {key: value.clone() for key, value in state.items()})
     return results
+
+
+def saved_predictions(save: Any) -> Predictions:
+    with tempfile.TemporaryDirectory() as folder:
+        save(Path(folder))
+        return Predictions.read(Path(folder) / FILE_NAME)
 
 
 def worker(rank: int, folder: str, study: dict[str, Any]) -> None:
@@ -139,7 +151,10 @@ def of_one(plain_study: dict[str, Any]) -> dict[str, Any]:
 
 def comparable(metrics: dict[str, Any]) -> dict[str, float]:
     # iwv and dev fit a classifier to a handful of rows: rounding shows there.
-    left_out = ("train/seconds", "test/confusion", "target/validator/iwv", "target/validator/dev")
+    left_out = (
+        "train/seconds", "test/confusion", "target/validator/iwv", "target/validator/dev",
+        "predictions",
+    )  # fmt: skip
     return {k: v for k, v in metrics.items() if k not in left_out}
 
 
@@ -152,6 +167,10 @@ def test_two_workers_train_what_one_would(
         their_metrics, their_state = results[case]
         for ours, theirs in zip(metrics, their_metrics, strict=True):
             assert theirs.get("test/confusion") == ours.get("test/confusion")
+            if "predictions" in ours:
+                for name in ("id_N", "target_N", "predicted_N"):
+                    one, other = (getattr(m["predictions"], name) for m in (ours, theirs))
+                    assert one.tolist() == other.tolist()
             assert comparable(theirs) == pytest.approx(comparable(ours), rel=1e-3, abs=1e-5)
         for name, value in state.items():
             torch.testing.assert_close(their_state[name], value, rtol=1e-3, atol=1e-5)

@@ -1,5 +1,6 @@
 """A trial in a plain process: determinism, label regimes, resuming, losses that are not finite."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,14 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import stripes
 
 from raytl.config import Study, TargetDomainConfig, TrialConfig
 from raytl.data.dataset import Dataset
 from raytl.data.schema import ImageColumn
 from raytl.data.writer import write_dataset
 from raytl.errors import CorruptError, DataError, TrainingError
+from raytl.recipes.tradaboost import ROUNDS
+from raytl.training.building import build_trial
 from raytl.training.checkpoint import FILE_NAME
-from raytl.training.splits import target_rows
+from raytl.training.splits import count_labelled, redrawable, target_rows
 from raytl.training.trial import run_trial, training_feeds
 
 MakeStudy = Callable[..., Study]
@@ -111,7 +115,9 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(
 
     models: list[Any] = []
     monkeypatch.setattr(Finetune, "losses", losses)
-    with pytest.raises(TrainingError, match=r"at step 4 of 9 got task=nan; stopped before the"):
+    with pytest.raises(
+        TrainingError, match=r"at step 4 of 9 got task=nan, gradient_norm=nan; stopped"
+    ):
         run(tiny_study(train=BUDGET), dann(recipe="finetune"))
     parameters = dict(models[-1].named_parameters())
     assert all(torch.equal(value, seen[-1][key]) for key, value in parameters.items())
@@ -141,6 +147,40 @@ def test_rows_of_the_label_regimes(domains: tuple[Path, Path]) -> None:
         rows(1)
 
 
+def test_labels_bound_what_a_named_validation_split_gives(tmp_path: Path) -> None:
+    splits = {
+        name: [stripes(60, seed, 10.0)] for seed, name in enumerate(("train", "held", "test"))
+    }
+    image = ImageColumn(shape=(8, 8, 1), dtype="uint8")
+    write_dataset(tmp_path / "target", image, ("rows", "columns"), splits, {})
+    dataset = Dataset.open(tmp_path / "target")
+
+    def rows(regime: Any, seed: int = 0) -> Any:
+        return target_rows(domain(regime), dataset, seed)
+
+    def domain(regime: Any) -> TargetDomainConfig:
+        return TargetDomainConfig(
+            dataset=tmp_path / "target", labels=regime, splits={"validation": "held"}
+        )
+
+    few = rows(5)
+    assert few.validation_split == "held"
+    assert np.bincount(dataset.split("train").labels()[few.labelled]).tolist() == [4, 4]
+    assert np.bincount(dataset.split("held").labels()[few.validation]).tolist() == [1, 1]
+    assert len(few.unlabelled) == 60
+    assert len(rows("all").validation) == len(rows("none").validation) == 60
+    with pytest.raises(DataError, match="labels: 1 per class leave none to learn from when 1"):
+        rows(1)
+    assert redrawable(domain(29), dataset) and not redrawable(domain(30), dataset)
+    assert not redrawable(domain("all"), dataset)
+    assert count_labelled(domain(5), dataset, [0]) == 10
+    others = len(np.union1d(few.labelled, rows(5, seed=1).labelled))
+    held = len(np.union1d(few.validation, rows(5, seed=1).validation))
+    assert others > 8
+    assert count_labelled(domain(5), dataset, [0, 1]) == others + held
+    assert count_labelled(domain("none"), dataset, [0, 1]) == 0
+
+
 def test_validators_are_the_objectives_until_the_last_epoch(
     tiny_study: MakeStudy, domains: tuple[Path, Path]
 ) -> None:
@@ -162,3 +202,18 @@ def test_source_validators_have_their_rows_whatever_the_recipe_reads(
     assert set(feeds) == {"target"}
     assert source_validation is not None
     assert training_feeds(tiny_study(), trial, seed=0)[2] is None  # judged by target labels
+
+
+@pytest.mark.parametrize(
+    ("splits", "rows"),
+    [({}, 64), ({"validation": "test"}, 80)],  # of 80, a fifth is held out
+)
+def test_tradaboost_counts_the_source_rows_that_it_learns_from(
+    tiny_study: MakeStudy, domains: tuple[Path, Path], splits: dict[str, Any], rows: int
+) -> None:
+    study = tiny_study(source_domain={"dataset": domains[0], "splits": splits})
+    recipe: Any = build_trial(study, dann(recipe="tradaboost"), 0).recipe
+    beta = 1 / (1 + math.sqrt(2 * math.log(rows) / ROUNDS))
+    assert recipe.log_beta == pytest.approx(math.log(beta))
+    ids = Dataset.open(domains[0]).split("test").ids()
+    assert ids.max() == len(recipe.source_log_weights_N) - 1 == 119

@@ -1,0 +1,17 @@
+"""Learning rates worth trying: the peaks of `optimizer.lr`, by optimiser and by what is trained."""
+
+from typing import Literal
+
+# A head on frozen features; all blocks of a pretrained backbone, which learn at
+# `transferred_lr_scale` times the rate, with a head; all blocks from random weights.
+Trained = Literal["head", "transferred", "fresh"]
+LEARNING_RATES: dict[str, dict[Trained, tuple[float, float]]] = {
+    "sgd": {"head": (3e-3, 3e-1), "transferred": (3e-3, 1e-1), "fresh": (3e-3, 3e-1)},
+    "adam": {"head": (3e-4, 3e-2), "transferred": (3e-4, 1e-2), "fresh": (1e-4, 1e-2)},
+    "adamw": {"head": (3e-4, 3e-2), "transferred": (3e-4, 1e-2), "fresh": (1e-4, 1e-2)},
+}
+
+
+def spread(low: float, high: float, count: int) -> list[float]:
+    """Return `count` rates spread evenly over [low, high], on a logarithmic scale, rising."""
+    return [low * (high / low) ** ((i + 0.5) / count) for i in range(count)]

@@ -1,0 +1,82 @@
+"""What is to be known before a verdict is believed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from ray.tune.experiment import Trial
+
+from raytl.config import Study
+from raytl.sweeping.objective import objective_metric
+from raytl.sweeping.rounds import TEST_METRIC, Retrained, Standing, best_of, last_difference
+from raytl.sweeping.selection import Outcome, dropped_controls, outcome_of
+from raytl.sweeping.sentences import amount
+
+
+def remarks_on(
+    study: Study, trials: Sequence[Trial], configurations: Sequence[Retrained], now: Standing
+) -> list[str]:
+    """Return sentences on controls that were not retrained, failed or are no fair opponents, on
+    labels that were not drawn anew, and on what did better than the selected trial."""
+    searched = [trial for trial in trials if trial.config["phase"] == "search"]
+    outcomes = _outcomes(study, searched)
+    remarks = [found.sentence for found in dropped_controls(outcomes)]
+    for control in dict.fromkeys(t.config["control"] for t in searched if t.config["control"]):
+        if not any(outcome.control == control for outcome in outcomes):
+            remarks.append(f"the {control} control failed at every learning rate that was tried")
+    for control in (c for c in configurations if c.control is not None):
+        remarks += _unfair(control)
+    remarks += _better(study, configurations, now)
+    redrawn = any(trial.config["rows_seed"] is not None for trial in trials)
+    if isinstance(study.target_domain.labels, int) and not redrawn:
+        labels = study.target_domain.labels
+        remarks.append(f"this holds for these {labels} labels a class: no seed drew others")
+    return remarks
+
+
+def _outcomes(study: Study, searched: Sequence[Trial]) -> list[Outcome]:
+    objective = objective_metric(study)
+    return [
+        outcome_of(trial.config, trial.last_result, objective)
+        for trial in searched
+        if (trial.last_result or {}).get("training_iteration", 0) >= study.train.epochs
+    ]
+
+
+def _unfair(control: Retrained) -> list[str]:
+    remarks = []
+    if control.failed:
+        seeds = ", ".join(map(str, sorted(control.failed)))
+        remarks.append(f"the {control.name} failed with seed {seeds} and is left out")
+    runs = list(control.predictions.values())
+    if not runs:
+        return remarks
+    accuracy = float(np.mean([run.predicted_N == run.target_N for run in runs]))
+    constant = float(np.bincount(runs[0].target_N).max() / len(runs[0].target_N))
+    if accuracy <= constant:
+        remarks.append(
+            f"the {control.name} is no better than a constant guess ({100 * accuracy:.1f} against "
+            f"{100 * constant:.1f} %): better than it says little"
+        )
+    return remarks
+
+
+def _better(study: Study, configurations: Sequence[Retrained], now: Standing) -> list[str]:
+    """With target labels validation chooses among all; without, test rows say what did better."""
+    ours = next((c for c in configurations if c.name == now.selected), None)
+    if ours is None:
+        return []
+    if study.labelled:
+        best = best_of(study, configurations)
+        if best is None or best.control is None:
+            return []
+        return [f"by the validation objective the {best.name} is the best: best/ holds it"]
+    remarks = []
+    for control in (c for c in configurations if c.control is not None):
+        difference = last_difference(study, control, ours)
+        if difference is not None and difference.interval[0] > 0:
+            points = amount(difference, TEST_METRIC)
+            remarks.append(
+                f"the {control.name} did better on the test rows: {points}; best/ holds "
+                f"{ours.name}, `raytl export` takes the control"
+            )
+    return remarks

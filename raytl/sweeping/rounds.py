@@ -1,0 +1,160 @@
+"""Confirmation in rounds: more seeds only while the verdict is not decided.
+
+The first round retrains every candidate and control with the fewest seeds. By their validation
+objective one candidate is selected, once and for all; only then are test predictions compared. A
+comparison that is decided at its look gets no more seeds.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from raytl.config import Study
+from raytl.data.predictions import Predictions
+from raytl.sweeping.intervals import Difference, paired_difference
+from raytl.sweeping.looks import looks
+from raytl.sweeping.metrics import METRICS
+from raytl.sweeping.objective import objective_metric
+from raytl.sweeping.sentences import WITHOUT_TRANSFER
+from raytl.sweeping.verdict import Decision, decide, open_comparisons
+
+TEST_METRIC = METRICS["accuracy"]  # what the verdict is about
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A retraining that ended: of which configuration, with which seed's index, in which folder,
+    and its validation objective, None where it failed."""
+
+    name: str
+    control: str | None
+    seed: int
+    folder: str
+    objective: float | None
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], objective: float | None) -> "Ended":
+        """Return what became of the trial that Tune has `config` of."""
+        return cls(
+            config["candidate"], config["control"], config["seed_index"], config["name"], objective
+        )
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """A configuration as far as it has been retrained: objective and test predictions of each seed
+    that ended well, by its index, and the seeds that failed."""
+
+    name: str
+    control: str | None
+    objectives: Mapping[int, float]
+    predictions: Mapping[int, Predictions]
+    failed: frozenset[int] = frozenset()
+
+    def has(self, count: int) -> bool:
+        """Whether the first `count` seeds ended well."""
+        return all(seed in self.predictions for seed in range(count))
+
+
+def gather(ended: Sequence[Ended], read: Callable[[str], Predictions]) -> list[Retrained]:
+    """Return each configuration with its seeds, searched ones first, then by name. `read` returns
+    the predictions in a folder."""
+    found = []
+    for _, name in sorted({(one.control is not None, one.name) for one in ended}):
+        seeds = sorted((one for one in ended if one.name == name), key=lambda one: one.seed)
+        well = [one for one in seeds if one.objective is not None]
+        found.append(
+            Retrained(
+                name=name,
+                control=seeds[0].control,
+                objectives={one.seed: one.objective for one in well if one.objective is not None},
+                predictions={one.seed: read(one.folder) for one in well},
+                failed=frozenset(one.seed for one in seeds) - {one.seed for one in well},
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a confirmation stands. `against`: the selected candidate's differences to the controls
+    that transfer nothing, each as of its last look. `wanted`: how many seeds a configuration should
+    have in all, for those that should have more than they have."""
+
+    selected: str | None
+    against: Mapping[str, Difference]
+    decision: Decision | None
+    wanted: Mapping[str, int]
+
+
+def standing(study: Study, configurations: Sequence[Retrained]) -> Standing:
+    """Compare the selected candidate with the controls that transfer nothing."""
+    selected = select(study, configurations)
+    controls = [c for c in configurations if c.control in WITHOUT_TRANSFER and not c.failed]
+    if selected is None or selected.failed or not controls:
+        return Standing(None if selected is None else selected.name, {}, None, {})
+    against: dict[str, Difference] = {}
+    wanted: dict[str, int] = {}
+    for control in controls:
+        assert control.control is not None
+        difference, more = _last_look(study, selected, control)
+        if difference is not None:
+            against[control.control] = difference
+        if more is not None:
+            wanted |= {control.name: more, selected.name: more}
+    decision = decide(against, _margin(study)) if against else None
+    settled = decision is not None and decision.kind != "undecided"
+    return Standing(selected.name, against, decision, {} if settled else wanted)
+
+
+def select(study: Study, configurations: Sequence[Retrained]) -> Retrained | None:
+    """Return the searched candidate that the validation objective prefers after the first round,
+    one without a failed seed before any other."""
+    return best_of(study, [c for c in configurations if c.control is None])
+
+
+def best_of(study: Study, configurations: Sequence[Retrained]) -> Retrained | None:
+    """Return the configuration with the best mean validation objective over the seeds of the first
+    round, the first of several; one without a failed seed before any other."""
+    sign = 1 if objective_metric(study).mode == "max" else -1
+    first = range(study.confirm.seed_counts[0])
+
+    def value(configuration: Retrained) -> tuple[bool, float]:
+        known = [o for seed, o in configuration.objectives.items() if seed in first]
+        return not configuration.failed, sign * sum(known) / len(known)
+
+    able = [c for c in configurations if any(seed in first for seed in c.objectives)]
+    return max(able, key=value, default=None)
+
+
+def last_difference(study: Study, ours: Retrained, theirs: Retrained) -> Difference | None:
+    """Return the difference at the look that decided it, else at the last one there is."""
+    return _last_look(study, ours, theirs)[0]
+
+
+def _last_look(
+    study: Study, ours: Retrained, theirs: Retrained
+) -> tuple[Difference | None, int | None]:
+    """Return the difference at the look that decided it, else at the last one there is, and how
+    many seeds the next look needs, where there is one."""
+    last: Difference | None = None
+    for count in looks(*study.confirm.seed_counts):
+        if not (ours.has(count) and theirs.has(count)):
+            return last, count
+        last = _difference(study, ours, theirs, count)
+        if not open_comparisons({theirs.name: last}, _margin(study)):
+            break
+    return last, None
+
+
+def _difference(study: Study, ours: Retrained, theirs: Retrained, count: int) -> Difference:
+    ours_S, theirs_S = (
+        [configuration.predictions[seed] for seed in range(count)]
+        for configuration in (ours, theirs)
+    )
+    number = len(looks(*study.confirm.seed_counts))
+    return paired_difference(TEST_METRIC, ours_S, theirs_S, study.confirm.level, looks=number)
+
+
+def _margin(study: Study) -> float:
+    return study.confirm.margin / TEST_METRIC.scale

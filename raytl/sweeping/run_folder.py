@@ -1,0 +1,28 @@
+"""The folder of a run, before anything is written there."""
+
+from pathlib import Path
+
+from raytl.config import Study, load_study
+from raytl.errors import UserError
+from raytl.folders import check_place
+
+
+def check_run_folder(study: Study, run: Path, resume: bool) -> None:
+    """Raise UserError where a run would be overwritten or cannot be written, and where one to
+    resume is not there or another study's."""
+    if run.exists() and not run.is_dir():
+        raise UserError(f"{run}: is a file, not a run folder; give another --out")
+    check_place(run)
+    if not resume:
+        if run.exists() and any(run.iterdir()):
+            raise UserError(
+                f"{run}: the run folder exists; go on with --resume, or give another --out"
+            )
+        return
+    if not (run / "study.yaml").exists():
+        raise UserError(f"{run}: nothing to resume here; leave out --resume to start the study")
+    if load_study(run / "study.yaml") != study:
+        raise UserError(
+            f"{run}: this run was started with another study ({run / 'study.yaml'} differs); "
+            "resume with the same file and --set, or give another --out"
+        )
