@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from raytl import verbs
 from raytl.config import load_study
 from raytl.errors import ConfigError, RaytlError
-from raytl.folders import rooted
+from raytl.folders import printable, rooted
 from raytl.memory import keep_freed_memory
 
 app = typer.Typer(
@@ -113,7 +113,8 @@ def shard(
     for note in result.notes:
         log_console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     counts = ", ".join(f"{name} {part.rows}" for name, part in result.info.splits.items())
-    out_console.print(f"{paths[-1]}: {counts} rows in {result.seconds:.1f} s", highlight=False)
+    done = f"{printable(paths[-1])}: {counts} rows in {result.seconds:.1f} s"
+    out_console.print(done, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,11 @@ def rooted(path: Path | str) -> Path:
     return Path(os.environ.get("RAYTL_ROOT", "")).absolute() / path
 
 
+def printable(path: Path | str) -> str:
+    r"""Return a path as text that every terminal takes: bytes that are no UTF-8 as \xNN."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def cache_folder() -> Path:
     """Return the folder of what can be computed again: RAYTL_CACHE, or raytl's folder under the
     user's cache."""
@@ -25,7 +30,7 @@ def cache_folder() -> Path:
 
 def refuse_existing(out: Path, force: bool) -> None:
     """Raise UserError where `out` stands already and is not to be replaced, or cannot be made."""
-    if out.exists() and not force:
+    if os.path.lexists(out) and not force:
         raise UserError(f"{out}: exists already; remove it, give another folder or use --force")
     check_place(out)
 
@@ -33,7 +38,12 @@ def refuse_existing(out: Path, force: bool) -> None:
 def check_place(path: Path) -> None:
     """Raise UserError where no folder can be made at `path`, without making it."""
     place = path.absolute()
-    above = next(folder for folder in (place, *place.parents) if folder.exists())
+    try:
+        above = next(folder for folder in (place, *place.parents) if folder.exists())
+    except OSError as error:  # a name that is too long, say
+        raise UserError(
+            f"{path}: cannot make this folder: {error.strerror}; give another one"
+        ) from None
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         what = "may not be written to" if above.is_dir() else "is no folder"
         raise UserError(f"{path}: cannot make this folder: {above} {what}; give another one")
@@ -57,15 +67,18 @@ def new_folder(out: Path, force: bool = False) -> Iterator[Path]:
     `force`, and RaytlError where the disk is full; nothing half-written stays.
     """
     refuse_existing(out, force)
-    temporary = out.with_name(f".{out.name}.partial")
+    place = Path(os.path.abspath(out))  # "." has no name
+    temporary = place.with_name(f".{place.name}.partial")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         yield temporary
-        if out.exists():
-            shutil.rmtree(out)
-        os.replace(temporary, out)
+        if place.is_symlink():
+            place.unlink()
+        elif place.exists():
+            shutil.rmtree(place)
+        os.replace(temporary, place)
     except OSError as error:
         reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or error
         raise RaytlError(f"{out}: cannot write: {reason}; nothing was kept") from error

@@ -31,9 +31,7 @@ def plain_name(name: str) -> str:
     """Return `name`, which files are named after; ValueError unless it is letters (a to z), digits,
     _ and -."""
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        raise ValueError(
-            f"a split's name must be letters (a to z), digits, _ and - alone, got '{name}'"
-        )
+        raise ValueError("a split's name must be letters (a to z), digits, _ and - alone")
     return name
 
 

@@ -17,13 +17,12 @@ from raytl.data.importers.base import (
     ShardOptions,
     distinct_names,
     flag,
-    printable,
     refuse_unused,
 )
 from raytl.data.schema import FILE_NAME, DatasetInfo
 from raytl.data.writer import Chunks, write_dataset
 from raytl.errors import ConfigError, DataError, UserError
-from raytl.folders import refuse_existing
+from raytl.folders import printable, refuse_existing
 
 
 @dataclass(frozen=True)
@@ -86,6 +85,8 @@ def _check_paths(kind: str, importer: Importer, source: str | None, out: Path, f
         raise ConfigError(f"shard {kind}: needs SOURCE and OUT, got one path")
     if importer.source == "none" and source is not None:
         raise ConfigError(f"shard {kind}: needs OUT alone, got two paths: {source} {out}")
+    if printable(out) != str(out):
+        raise UserError(f"{printable(out)}: OUT's name is no UTF-8; give another")
     refuse_existing(out, force)
     if not out.exists():
         return
@@ -114,7 +115,7 @@ def _check_classes(classes: tuple[str, ...]) -> None:
     if len(classes) < 2:
         raise DataError(
             f"a classification needs two classes or more, got one, '{classes[0]}'; add the others, "
-            "or name them (arrays: --classes; image-folder: an empty folder each)"
+            "or name them all with --classes"
         )
 
 

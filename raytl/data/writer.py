@@ -83,7 +83,7 @@ def _check_names(splits: Iterable[str]) -> None:
         try:
             plain_name(name)
         except ValueError as error:
-            raise DataError(f"{error}; rename it") from None
+            raise DataError(f"{error}, got '{name}'; rename it") from None
 
 
 def _itemsize(image: ImageColumn) -> int:

@@ -57,6 +57,47 @@ def test_shard_inspect_and_existing_folder(
     assert "exists already" in capsys.readouterr().err
 
 
+def test_shard_says_what_nobody_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.savez("a.npz", X=np.zeros((6, 2, 2), np.uint8), y=np.arange(6) % 2)
+    assert run(monkeypatch, "shard", "arrays", "a.npz", "[red]out[/x]", "--split", "train=X,y",
+               "--classes", "a,b,c") == 0  # fmt: skip
+    printed = capsys.readouterr()
+    assert "note: split train: 1 of 3 classes have no row: c" in printed.err
+    assert "[red]out[/x]: train 6 rows" in printed.out
+
+
+MISTAKES = """
+import sys
+sys.argv = ["raytl", *{arguments}]
+from raytl.cli import main
+try:
+    main()
+except SystemExit as stop:
+    assert stop.code == 2, stop.code
+heavy = {{"torch", "ray", "torchvision", "optuna", "sklearn", "matplotlib"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["shard", "mnst", "a", "b"],
+        ["shard", "torchvision", "MNST", "b"],
+        ["shard", "image-folder", "nowhere", "b"],
+        ["shard", "arrays", "nowhere.npz", "b", "--split", "train=X,y"],
+        ["inspect", "nowhere"],
+    ],
+)
+def test_a_mistake_is_told_before_anything_heavy_is_imported(arguments: list[str]) -> None:
+    code = MISTAKES.format(arguments=arguments)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -66,6 +107,16 @@ def test_shard_inspect_and_existing_folder(
         (["shard", "arrays", "a.npz", "out", "--split", "train"], 2, "expected NAME=IMAGES,LABELS"),
         (["shard", "a", "b", "c", "d"], 2, "takes KIND [SOURCE] OUT"),
         (["shard", "digits", "out", "--fit", "squash"], 2, "fit"),
+        (["shard", "digits", "out", "--size", "1000000"], 2, "--size: must be 1 to 4096 pixels"),
+        (["shard", "digits", "src", "out"], 2, "needs OUT alone"),
+        (["shard", "digits", "file/out"], 2, "file is no folder"),
+        (["shard", "arrays", "a.npz", "out", "--split", "../x=X,y"], 2, "got '../x'"),
+        (
+            ["shard", "arrays", "a.npz", "out", *2 * ["--split", "train=X,y"]],
+            2,
+            "split 'train' is given twice",
+        ),
+        (["shard", "torchvision", "MNST", "out"], 2, "did you mean 'MNIST'"),
         (["sweep", "none.yaml"], 2, "none.yaml: cannot read the study"),
         (["inspect", "nowhere"], 2, "neither a dataset"),
         (["report", "nowhere"], 2, "not a run folder"),
@@ -82,6 +133,7 @@ def test_mistakes_end_in_a_line_and_code_2(
     message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("file").touch()
     assert run(monkeypatch, *arguments) == code
     error = capsys.readouterr().err
     assert message in error

@@ -9,9 +9,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
-import h5py
 import numpy as np
 
 from raytl.config import nearest
@@ -56,9 +55,14 @@ def _opened(path: Path) -> Iterator[Read]:
 def _open(path: Path) -> tuple[Any, list[str]]:
     """Return a file to index by key, and its keys."""
     if path.suffix == ".npz":
+        with path.open("rb") as content:
+            if not is_zipfile(content):
+                raise ValueError("it is no zip archive of arrays, as numpy.savez writes them")
         archive = np.load(path, allow_pickle=False)
         return archive, list(archive.files)
     if path.suffix in (".h5", ".hdf5"):
+        import h5py
+
         keys: list[str] = []
         file = h5py.File(path, "r")
         file.visititems(
@@ -73,8 +77,11 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except BROKEN as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{path}: cannot be read: {reason}") from None
+        told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = told.splitlines()[0] if told else type(error).__name__
+        raise DataError(
+            f"{path}: cannot be read: {reason}; give a whole .npz or .h5 file of numbers"
+        ) from None
 
 
 def _at(path: Path, key: str, keys: list[str], read: Callable[[], Any]) -> np.ndarray:
@@ -111,7 +118,7 @@ def _labels(labels: np.ndarray, key: str) -> np.ndarray:
     if labels.dtype.kind not in "biuf":
         raise DataError(
             f"'{key}': labels are class numbers from 0, got {labels.dtype}"
-            + (f" such as {labels[0]!r}" if len(labels) else "")
+            + (f" such as {labels[0]}" if len(labels) else "")
             + "; number the classes, and name them with --classes"
         )
     with np.errstate(invalid="ignore"):

@@ -1,10 +1,8 @@
 """What an importer is given and gives back."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -56,7 +54,7 @@ def distinct_names(names: list[str]) -> tuple[str, ...]:
 
 def _rows(rows: int) -> int:
     if not ROWS[0] <= rows <= ROWS[1]:
-        raise ValueError(f"must be {ROWS[0]} to {ROWS[1]} images")
+        raise ValueError(f"must be {ROWS[0]} to {ROWS[1]:,} images")
     return rows
 
 
@@ -115,11 +113,6 @@ class Importer:
 def need_source(source: str | None) -> str:
     assert source is not None, "importers that need a source get one"
     return source
-
-
-def printable(path: Path | str) -> str:
-    r"""Return a path as text that every terminal takes: bytes that are no UTF-8 as \xNN."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def shuffled(rows: int, split: str) -> np.ndarray:

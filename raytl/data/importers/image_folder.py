@@ -18,12 +18,12 @@ from raytl.data.importers.base import (
     Imported,
     ShardOptions,
     need_source,
-    printable,
     shuffled,
 )
-from raytl.data.schema import ImageColumn
+from raytl.data.schema import FILE_NAME, ImageColumn
 from raytl.data.writer import Chunk
 from raytl.errors import DataError
+from raytl.folders import printable
 
 # What torchvision.datasets.ImageFolder reads.
 EXTENSIONS = frozenset([".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"])
@@ -79,13 +79,16 @@ def _how_fitted(options: ShardOptions) -> str:
 
 
 def _children(folder: Path) -> list[Path]:
-    """Return the folders in a folder, but none that leads back to it or above."""
+    """Return the folders in a folder that may be splits or classes."""
     inside = (p for p in folder.iterdir() if not p.name.startswith("."))
-    return sorted(p for p in inside if p.is_dir() and not _leads_back(p))
+    return sorted(p for p in inside if p.is_dir() and not _no_class(p))
 
 
-def _leads_back(path: Path) -> bool:
-    return path.is_symlink() and path.parent.resolve().is_relative_to(path.resolve())
+def _no_class(folder: Path) -> str:
+    """Return why a folder is neither a split nor a class; empty where it may be."""
+    if folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve()):
+        return "a link to a folder above it"
+    return "a dataset of raytl" if (folder / FILE_NAME).is_file() else ""
 
 
 def _splits(root: Path, skipped: list[str]) -> dict[str, Path]:
@@ -103,8 +106,12 @@ def _splits(root: Path, skipped: list[str]) -> dict[str, Path]:
 def _classes(folders: dict[str, Path]) -> tuple[str, ...]:
     names = {split: tuple(c.name for c in _children(folder)) for split, folder in folders.items()}
     first, classes = next(iter(names.items()))
-    if not classes:
-        raise DataError(f"{printable(next(iter(folders.values())))}: no class folders")
+    if len(classes) < 2:
+        place = printable(next(iter(folders.values())))
+        raise DataError(
+            f"{place}: a classification needs two class folders or more, got {list(classes)}; "
+            "folders of SOURCE that have folders in them are taken for splits"
+        )
     for split, others in names.items():
         differing = sorted(set(classes) ^ set(others))
         if differing:
@@ -137,8 +144,9 @@ def _list_strays(folder: Path, skipped: list[str]) -> None:
     """List what stands beside class or split folders and is none."""
     for path in sorted(folder.iterdir()):
         if path.is_dir():
-            if _leads_back(path):
-                skipped.append(f"{printable(path)}: a link to a folder above it")
+            reason = _no_class(path)
+            if reason:
+                skipped.append(f"{printable(path)}: {reason}")
         elif not path.exists():
             skipped.append(f"{printable(path)}: a link that leads nowhere")
         elif path.suffix.lower() in EXTENSIONS:
@@ -154,7 +162,11 @@ def _files(folder: Path, seen: set[Path], skipped: list[str]) -> Iterator[Path]:
     seen.add(real)
     for path in sorted(folder.iterdir()):
         if path.is_dir():
-            yield from _files(path, seen, skipped)
+            reason = _no_class(path)
+            if reason:
+                skipped.append(f"{printable(path)}: {reason}")
+            else:
+                yield from _files(path, seen, skipped)
         elif path.is_file():
             yield path
         else:
@@ -221,5 +233,7 @@ def decode(path: str, size: int, options: ShardOptions) -> np.ndarray | str:
                 )
             pixels_HWC = np.asarray(image.convert("RGB"))
         return fit_images(pixels_HWC[None], size, options.fit, options.box)[0]
+    except DataError as error:
+        return f"{printable(path)}: {error}"
     except Exception as error:  # Pillow's decoders raise whatever the bytes provoke
-        return f"{printable(path)}: does not decode as an image: {error}"
+        return f"{printable(path)}: does not decode as an image: {printable(str(error))}"

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from raytl.data.importers.base import CHUNK, Imported, ShardOptions, fitted, printable
+from raytl.data.importers.base import CHUNK, Imported, ShardOptions, fitted
 from raytl.data.schema import ImageColumn
 from raytl.data.writer import Pair
 from raytl.errors import DataError
+from raytl.folders import printable
 from raytl.seeds import seed_for
 
 DEFAULT_ROWS = 8000
