@@ -66,9 +66,7 @@ class OptimizerConfig(Frozen):
     layer_decay: PositiveFraction = 1.0  # and times this for each block further from the head
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: Probability = 0.1  # fraction of all steps in which the learning rate rises
-    clip_norm: NonNegative = (
-        1.0  # a step's gradient, of all that is trained, is at most so long; 0: any
-    )
+    clip_norm: NonNegative = 5.0  # longest gradient of a step, over all that is trained; 0: any
 
 
 class TrialConfig(Frozen):

@@ -68,7 +68,7 @@ def test_two_fused_epochs_are_those_alone(
 ) -> None:
     optimizer = {"dann": "adam", "cdan": "adamw"}.get(recipe, "sgd")
     study = tiny_study(train={"epochs": 3, "batch_size": 8, "steps_per_epoch": 6})
-    flat = {"recipe": recipe, "optimizer": optimizer, "optimizer.clip_norm": 0.05}
+    flat = {"recipe": recipe, "optimizer": optimizer, "optimizer.clip_norm": 0.02}
     alone, fused = make_runs(study, seeds, **flat), make_runs(study, seeds, **flat)
     assert all(fusable(run.trainer) for run in fused)
     for _ in range(2):
@@ -76,7 +76,7 @@ def test_two_fused_epochs_are_those_alone(
         for index, run in enumerate(alone):
             own = run.train()
             run.epoch += 1
-            assert own["train/gradient_norm"] > 0.05, "nothing is clipped"
+            assert own["train/gradient_norm"] > 0.02, "nothing is clipped"
             assert means[index].keys() == own.keys() - {"train/seconds"}
             assert means[index] == pytest.approx({k: own[k] for k in means[index]}, rel=1e-6)
     for one, other in zip(alone, fused, strict=True):

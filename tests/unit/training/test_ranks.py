@@ -57,7 +57,8 @@ def train_all(study: dict[str, Any]) -> dict[str, Any]:
         target = study["target_domain"] | {"labels": labels}
         plain = {"epochs": 2, "batch_size": 8, "steps_per_epoch": 3} | train
         made = Study.model_validate(study | {"target_domain": target, "train": plain})
-        flat = {"source_model": "net", "optimizer.lr": 0.05, "head": "mlp"} | trial
+        plain_rate = {"optimizer.lr": 0.05, "optimizer.warmup": 0.0}
+        flat = {"source_model": "net", "head": "mlp"} | plain_rate | trial
         seen: list[dict[str, Any]] = []
 
         def report(metrics: dict[str, Any], save: Any, seen: Any = seen) -> None:
