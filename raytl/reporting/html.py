@@ -15,14 +15,13 @@ from raytl.reporting import plots
 from raytl.reporting.importance import Histories, importance
 from raytl.reporting.pareto import pareto_front
 from raytl.scoring.agreement import agreement
+from raytl.sweeping.confirmation import load_confirmation
 
 
 def write_report(run: Path) -> Path:
     """Write the report of a run folder, complete or not; return its path."""
     board = _read(run / "leaderboard.json")
-    confirmation = (
-        _read(run / "confirmation.json") if (run / "confirmation.json").exists() else None
-    )
+    confirmation = _confirmation(run)
     environment = Environment(
         loader=PackageLoader("raytl.reporting", "."),
         autoescape=select_autoescape(default=True, default_for_string=True),
@@ -37,10 +36,7 @@ def write_report(run: Path) -> Path:
         board=board,
         confirmation=confirmation,
         selected=selected,
-        looks=max(
-            (c["difference"]["looks"] for c in (confirmation or {}).get("comparisons", [])),
-            default=1,
-        ),
+        looks=_looks(confirmation),
         ranking=_ranking(run, board),
         ranked_by_validators=any(row["mean_rank"] for row in board["trials"]),
         environment=_read(run / "environment.json"),
@@ -66,6 +62,17 @@ def write_report(run: Path) -> Path:
     )
     write_atomically(run / "report.html", text)
     return run / "report.html"
+
+
+def _confirmation(run: Path) -> dict[str, Any] | None:
+    if not (run / "confirmation.json").exists():
+        return None
+    return load_confirmation(run).model_dump(mode="json")
+
+
+def _looks(confirmation: dict[str, Any] | None) -> int:
+    comparisons = confirmation["comparisons"] if confirmation else []
+    return max((c["difference"]["looks"] for c in comparisons), default=1)
 
 
 def _ranking(run: Path, board: dict[str, Any]) -> dict[str, Any] | None:

@@ -327,4 +327,6 @@ def load_confirmation(run: Path) -> Confirmation:
             f"{run}: not a run that has been confirmed ({file.name} is missing)"
         ) from None
     except ValueError as error:
-        raise CorruptError(f"{file}: cannot be read: {str(error).splitlines()[0]}") from None
+        raise CorruptError(
+            f"{file}: cannot be read, or is another version's: {str(error).splitlines()[0]}"
+        ) from None
