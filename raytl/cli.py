@@ -121,7 +121,8 @@ def shard(
 def _row_progress(what: str) -> Iterator[Callable[[int, int], None]]:
     """Yield a function that takes (rows just done, rows in all) and moves a bar on a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=log_console, transient=True) as bar:
+    on_terminal = log_console.is_terminal
+    with Progress(*columns, console=log_console, transient=True, disable=not on_terminal) as bar:
         task = bar.add_task(what, total=None)
 
         def advance(rows: int, total: int) -> None:

@@ -200,8 +200,9 @@ def predict(
 ) -> dict[str, Any]:
     """Predict a split with a source model that has a head, such as a run's `best/`.
 
-    Writes a CSV with id, predicted class and its probability where `out` is given; returns the
-    accuracy on the split's labels and the number of rows.
+    Writes a CSV with id, predicted class and its probability where `out` is given, in order of the
+    ids, which is that of the files or arrays that were sharded; returns the accuracy on the split's
+    labels and the number of rows.
     """
     from raytl.data.dataset import Dataset
     from raytl.models.source_spec import check_head, read_spec
@@ -218,6 +219,6 @@ def predict(
         buffer = io.StringIO()
         writer = csv.writer(buffer)
         writer.writerow(["id", "predicted", "probability"])
-        writer.writerows(prediction.rows)
+        writer.writerows(sorted(prediction.rows))
         write_atomically(Path(out), buffer.getvalue())
     return {"rows": len(prediction.rows), "accuracy": prediction.accuracy, "out": out and str(out)}

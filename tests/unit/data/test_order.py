@@ -91,3 +91,16 @@ def test_gaps_are_closed_over_shards_and_splits(tmp_path: Path) -> None:
     assert dataset.split("train").ids().tolist() == [3, 1, 2, 0]
     assert dataset.split("train").images(range(4)).ravel().tolist() == [9, 2, 5, 0]
     assert dataset.split("test").ids().tolist() == [5, 4]
+
+
+def test_predictions_are_written_in_the_source_order(
+    tmp_path: Path,
+) -> None:
+    from raytl.training.pretrain import pretrain
+    from raytl.verbs import predict
+
+    shard("digits", None, tmp_path / "d", options=ShardOptions())
+    pretrain(tmp_path / "d", "small_cnn", tmp_path / "net", epochs=1, batch_size=512)
+    predict(tmp_path / "net", tmp_path / "d", out=tmp_path / "p.csv")
+    ids = [line.split(",")[0] for line in (tmp_path / "p.csv").read_text().splitlines()[1:]]
+    assert ids == [str(k) for k in range(1000, 1797)]
