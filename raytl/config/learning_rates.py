@@ -6,9 +6,9 @@ from typing import Literal
 # `transferred_lr_scale` times the rate, with a head; all blocks from random weights.
 Trained = Literal["head", "transferred", "fresh"]
 LEARNING_RATES: dict[str, dict[Trained, tuple[float, float]]] = {
-    "sgd": {"head": (3e-3, 3e-1), "transferred": (3e-3, 1e-1), "fresh": (3e-3, 3e-1)},
-    "adam": {"head": (3e-4, 3e-2), "transferred": (3e-4, 1e-2), "fresh": (1e-4, 1e-2)},
-    "adamw": {"head": (3e-4, 3e-2), "transferred": (3e-4, 1e-2), "fresh": (1e-4, 1e-2)},
+    "sgd": {"head": (5e-3, 5e-1), "transferred": (3e-3, 2e-1), "fresh": (3e-3, 2e-1)},
+    "adam": {"head": (5e-4, 5e-2), "transferred": (3e-4, 1e-2), "fresh": (2e-4, 1e-2)},
+    "adamw": {"head": (5e-4, 5e-2), "transferred": (3e-4, 1e-2), "fresh": (2e-4, 1e-2)},
 }
 
 
