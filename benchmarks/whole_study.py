@@ -12,7 +12,11 @@ process start to exit:
 
 Without `--whole` plain runs one epoch (`--plain-epochs`) of each kind of trial (recipe, source
 model, frozen blocks, mapper), two of a kind side by side, and some trials without an epoch for what
-starting one costs; that is scaled by the counts as if both slots were always busy, and said.
+starting one costs; that is scaled by the counts as if both slots were always busy, and said. Then
+it also says what plain would take with no more epochs than raytl had (`same_work`).
+
+What plain leaves out, to its favour: checkpoints, TensorBoard files, a report, the source domain's
+validation rows, and of the scores without labels all but the nuclear norm.
 
 `--reuse-actors` and `--tuned` give plain Tune what its user may think of: `reuse_actors=True`;
 `channels_last` and freed memory kept in the process, as raytl has them.
