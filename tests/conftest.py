@@ -14,6 +14,12 @@ from raytl.data.schema import ImageColumn
 from raytl.data.writer import write_dataset
 
 
+def pytest_configure() -> None:
+    """Give each process one thread, before torch reads it: on tiny tensors threads only wait for
+    each other, ten times as long as the work takes where other processes want the cores."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("real") and not REAL_DATA.exists():

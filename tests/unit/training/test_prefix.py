@@ -82,6 +82,9 @@ FAMILIES = [
     "resnet18", "squeezenet1_1", "mobilenet_v3_small", "cifar_resnet20", "lenet", "vgg11",
     "densenet121", "efficientnet_b0", "convnext_tiny", "vit_b_32",
 ]  # fmt: skip
+# The last maps of 32 × 32 pixels are 1 × 1: batch norm over a batch's few values magnifies the
+# rounding of efficientnet_b0's features more than a thousandfold.
+SIDES = {"efficientnet_b0": 64, "vit_b_32": 64}
 
 
 @pytest.mark.parametrize("backbone", FAMILIES)
@@ -89,7 +92,7 @@ def test_losses_are_the_same_for_each_backbone(
     tiny_study: MakeStudy, domains: tuple[Path, Path], backbone: str
 ) -> None:
     train = {"epochs": 1, "batch_size": 8, "steps_per_epoch": 2}
-    net = {"backbone": backbone} | ({"input_size": 64} if backbone.startswith("vit") else {})
+    net: dict[str, Any] = {"backbone": backbone, "input_size": SIDES.get(backbone)}
     few_rows = {"dataset": domains[1], "labels": 8, "splits": {"train": "test", "test": "train"}}
     more = {
         "source_domain": None, "target_domain": few_rows, "source_models": {"net": net},
