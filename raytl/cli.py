@@ -235,7 +235,8 @@ def _finish(result: Any, again: str) -> None:
     if oracle is not None:
         out_console.print(oracle.sentence, highlight=False, soft_wrap=True)
     verdict, recommended = result.confirmation.verdict, result.confirmation.recommended
-    out_console.print(f"\n{verdict.sentence}", style="bold", highlight=False, soft_wrap=True)
+    sentence = f"\n{verdict.sentence}"
+    out_console.print(sentence, style="bold", markup=False, highlight=False, soft_wrap=True)
     for sentence in [*verdict.against_plain, *verdict.remarks]:
         out_console.print(sentence, markup=False, highlight=False, soft_wrap=True)
     if recommended is not None:

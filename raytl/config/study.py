@@ -287,6 +287,21 @@ class Study(Frozen):
         return self.search.objective
 
     @model_validator(mode="after")
+    def _check_domains_apart(self) -> "Study":
+        source, target = self.source_domain, self.target_domain
+        if source is None or source.dataset != target.dataset:
+            return self
+        judged_by = {target.splits.test, target.splits.validation} - {None}
+        shared = judged_by & set(source.read_splits())
+        if shared:
+            raise ValueError(
+                "source_domain: rows that the target is judged by must not be learnt from, but "
+                f"both domains read split {', '.join(sorted(map(str, shared)))} of "
+                f"{target.dataset}; name another split or dataset"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_gpus(self) -> "Study":
         gpus = self.resources.gpus_per_worker
         if self.resources.workers[1] > 1 and 0 < gpus < 1:

@@ -43,7 +43,7 @@ class Predictions:
             with (filesystem or LocalFileSystem()).open_input_file(str(path)) as file:
                 batch = pa.ipc.open_file(file).read_all().to_batches()[0]
                 return cls(**{f"{name}_N": _array(batch, name) for name in batch.schema.names})
-        except (OSError, IndexError, TypeError, pa.ArrowInvalid) as error:
+        except (OSError, ValueError, IndexError, TypeError, pa.ArrowException) as error:
             raise CorruptError(f"{path}: cannot read the predictions: {error}") from None
 
 

@@ -29,10 +29,11 @@ from raytl.sweeping.rounds import (
     Retrained,
     Standing,
     best_of,
+    first_difference,
     gather,
-    last_difference,
     standing,
 )
+from raytl.sweeping.selection import ran_whole
 from raytl.sweeping.sentences import WITHOUT_TRANSFER, plain_sentence, verdict_sentence
 from raytl.sweeping.statistics import mean_and_standard_error
 from raytl.training.splits import count_labelled
@@ -79,8 +80,8 @@ class Candidate(_Part):
 
 
 class Comparison(_Part):
-    """A candidate against a control, paired by seed, as of the look that decided it or the last
-    one."""
+    """A candidate against a control, paired by seed: the selected one against controls that
+    transfer nothing as of the look that decided it or the last one, else over the first round."""
 
     candidate: str
     control: str
@@ -140,7 +141,7 @@ def gather_retrained(
     ended = [
         Ended.of(
             trial.config,
-            trial.last_result[metric] if "test/accuracy" in (trial.last_result or {}) else None,
+            trial.last_result[metric] if ran_whole(study, trial) else None,
         )
         for trial in retrained_trials(trials)
     ]
@@ -257,7 +258,7 @@ def _compare(study: Study, configurations: list[Retrained], now: Standing) -> li
         decided = now.against if ours.name == now.selected else {}
         for theirs in (c for c in configurations if c.control is not None):
             assert theirs.control is not None
-            difference = decided.get(theirs.control) or last_difference(study, ours, theirs)
+            difference = decided.get(theirs.control) or first_difference(study, ours, theirs)
             if difference is not None:
                 comparisons.append(
                     Comparison(candidate=ours.name, control=theirs.control, difference=difference)
@@ -285,7 +286,7 @@ def _verdict(
         )
         return Verdict(kind="undecided", sentence=sentence, remarks=remarks)
     plain = [
-        (c.control, last_difference(study, ours, c))
+        (c.control, first_difference(study, ours, c))
         for c in configurations
         if c.control is not None and c.control not in WITHOUT_TRANSFER
     ]
@@ -328,5 +329,6 @@ def load_confirmation(run: Path) -> Confirmation:
         ) from None
     except ValueError as error:
         raise CorruptError(
-            f"{file}: cannot be read, or is another version's: {str(error).splitlines()[0]}"
+            f"{file}: cannot be read: {str(error).splitlines()[0]}; a run of another version is "
+            "reported and exported by that version"
         ) from None

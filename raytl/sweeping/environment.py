@@ -16,8 +16,8 @@ from raytl.sweeping.preflight import Checked
 PACKAGES = ("raytl", "ray", "torch", "torchvision", "optuna", "numpy", "pyarrow", "scikit-learn")
 
 
-def environment(checked: Checked) -> dict[str, Any]:
-    """Return the environment of a run that starts now."""
+def environment(checked: Checked, run: Path) -> dict[str, Any]:
+    """Return the environment of a run that starts now in the folder `run`."""
     study = checked.study
     datasets = {"target": checked.target, "source": checked.source}
     return {
@@ -47,6 +47,7 @@ def environment(checked: Checked) -> dict[str, Any]:
         "source_models": {
             name: spec.model_dump(mode="json") for name, spec in checked.source_models.items()
         },
+        "run": str(run.absolute()),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -1,5 +1,6 @@
 """Which trials may train together, and where they note that they have ended."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -46,10 +47,16 @@ def grouped(suggestions: Sequence[Suggestion], size: int, prefix: str) -> list[S
     chunks = [chunk for chunks in groups.values() for chunk in chunks if len(chunk) > 1]
     for count, chunk in enumerate(chunks):
         members = [_difference(suggestions[number]) for number in chunk]
+        named = _digest([_architecture(suggestions[chunk[0]]), members])
         for index, number in enumerate(chunk):
-            group = {"group": f"{prefix}-{count}", "index": index, "members": members}
+            group = {"group": f"{prefix}-{count}-{named}", "index": index, "members": members}
             found[number] = suggestions[number] | {"fused": group}
     return found
+
+
+def _digest(content: Any) -> str:
+    """A resumed study may group otherwise: what another group left behind is not this one's."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _architecture(suggestion: Suggestion) -> str:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from scipy.special import stdtrit
 
 from raytl.data.predictions import Predictions
+from raytl.errors import DataError
 from raytl.sweeping.metrics import Floats, Ints, Metric
 
 DRAWS = 1000  # v within 5 %, the width within 2
@@ -144,8 +145,12 @@ def split_row_variance(
 def _check_rows(runs: Sequence[Predictions]) -> None:
     first = runs[0]
     for run in runs:
-        assert np.array_equal(run.id_N, first.id_N), "runs must hold the same rows in one order"
-        assert np.array_equal(run.target_N, first.target_N), "runs must hold the same targets"
+        same = [np.array_equal(run.id_N, first.id_N), np.array_equal(run.target_N, first.target_N)]
+        if not all(same):
+            raise DataError(
+                "the test rows of retrained models must be the same, but differ; the test split "
+                "changed while the study ran: start it anew"
+            )
         assert len(run.predicted_N) == len(first.target_N), "a prediction a row"
 
 

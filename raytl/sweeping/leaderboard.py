@@ -96,6 +96,7 @@ def build_leaderboard(
     objective = objective_metric(study)
     searched = [trial for trial in trials if trial.config["phase"] == "search"]
     rows = _rank([_row(trial, study, objective, run) for trial in searched], objective)
+    expected = max(expected, *(trial.config["count"] for trial in searched), 0)
     finished = len(rows) >= expected and all(row.status != "unfinished" for row in rows)
     return Leaderboard(
         study=study.study,

@@ -46,14 +46,13 @@ class Metric:
     `score(target_N, predicted_N, weights_RN)` returns the R scores of R weightings of the rows:
     the counts of a bootstrap draw, or ones for the plain score. `row_score(target_N, predicted_N)`
     is there where the score is the weighted mean of one number a row. A score is shown times
-    `scale`, in `unit`; `margin`, so shown, is the difference that makes none.
+    `scale`, in `unit`.
     """
 
     name: str
     mode: Literal["max", "min"]
     scale: float
     unit: str
-    margin: float
     score: Callable[[Ints, Ints, Floats], Floats]
     row_score: Callable[[Ints, Ints], Floats] | None = None
 
@@ -66,7 +65,7 @@ class Metric:
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("accuracy", "max", 100.0, "points", 1.0, _accuracy, _correct),
-        Metric("macro_f1", "max", 100.0, "points", 1.0, _macro_f1),
+        Metric("accuracy", "max", 100.0, "points", _accuracy, _correct),
+        Metric("macro_f1", "max", 100.0, "points", _macro_f1),
     )
 }

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from raytl.config import DomainConfig, SourceModelConfig, Study
 from raytl.data.dataset import Dataset
-from raytl.errors import ConfigError, RaytlError
+from raytl.errors import ConfigError, DataError, RaytlError
 from raytl.models.source_spec import read_spec
 from raytl.models.weight_files import check_file
 from raytl.search_space import SearchSpace
 from raytl.training.splits import SourceRows, TargetRows, redrawable, source_rows, target_rows
+
+LEAST_TEST_ROWS = 2  # a variance over rows needs so many
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,11 @@ def _rows(
     domain = study.target_domain
     with placed("target_domain.dataset"):
         target.split(domain.splits.test)
+    if target.split(domain.splits.test).rows < LEAST_TEST_ROWS:
+        raise DataError(
+            f"target_domain.splits.test: at least {LEAST_TEST_ROWS} test rows are needed for an "
+            f"interval, but '{domain.splits.test}' has {target.split(domain.splits.test).rows}"
+        )
     with placed("target_domain"):
         of_target = target_rows(domain, target, study.search.seed)
     if study.confirm.redraw is True and not redrawable(domain, target):

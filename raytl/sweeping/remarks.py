@@ -7,8 +7,15 @@ from ray.tune.experiment import Trial
 
 from raytl.config import Study
 from raytl.sweeping.objective import objective_metric
-from raytl.sweeping.rounds import TEST_METRIC, Retrained, Standing, best_of, last_difference
-from raytl.sweeping.selection import Outcome, dropped_controls, outcome_of
+from raytl.sweeping.rounds import (
+    TEST_METRIC,
+    Retrained,
+    Standing,
+    best_of,
+    failed_at_first,
+    first_difference,
+)
+from raytl.sweeping.selection import Outcome, dropped_controls, outcome_of, ran_whole
 from raytl.sweeping.sentences import amount
 
 
@@ -23,8 +30,9 @@ def remarks_on(
     for control in dict.fromkeys(t.config["control"] for t in searched if t.config["control"]):
         if not any(outcome.control == control for outcome in outcomes):
             remarks.append(f"the {control} control failed at every learning rate that was tried")
-    for control in (c for c in configurations if c.control is not None):
-        remarks += _unfair(control)
+    for configuration in configurations:
+        remarks += _failures(study, configuration, now)
+        remarks += _unfair(configuration)
     remarks += _better(study, configurations, now)
     redrawn = any(trial.config["rows_seed"] is not None for trial in trials)
     if isinstance(study.target_domain.labels, int) and not redrawn:
@@ -38,26 +46,31 @@ def _outcomes(study: Study, searched: Sequence[Trial]) -> list[Outcome]:
     return [
         outcome_of(trial.config, trial.last_result, objective)
         for trial in searched
-        if (trial.last_result or {}).get("training_iteration", 0) >= study.train.epochs
+        if ran_whole(study, trial)
     ]
 
 
+def _failures(study: Study, configuration: Retrained, now: Standing) -> list[str]:
+    """The selected candidate's own are the verdict's sentence."""
+    if not configuration.failed or configuration.name == now.selected:
+        return []
+    seeds = ", ".join(map(str, sorted(configuration.failed)))
+    left_out = " and is left out" if failed_at_first(study, configuration) else ""
+    return [f"the {configuration.name} failed with seed {seeds}{left_out}"]
+
+
 def _unfair(control: Retrained) -> list[str]:
-    remarks = []
-    if control.failed:
-        seeds = ", ".join(map(str, sorted(control.failed)))
-        remarks.append(f"the {control.name} failed with seed {seeds} and is left out")
     runs = list(control.predictions.values())
-    if not runs:
-        return remarks
+    if control.control is None or not runs:
+        return []
     accuracy = float(np.mean([run.predicted_N == run.target_N for run in runs]))
     constant = float(np.bincount(runs[0].target_N).max() / len(runs[0].target_N))
-    if accuracy <= constant:
-        remarks.append(
-            f"the {control.name} is no better than a constant guess ({100 * accuracy:.1f} against "
-            f"{100 * constant:.1f} %): better than it says little"
-        )
-    return remarks
+    if accuracy > constant:
+        return []
+    return [
+        f"the {control.name} is no better than a constant guess ({100 * accuracy:.1f} against "
+        f"{100 * constant:.1f} %): better than it says little"
+    ]
 
 
 def _better(study: Study, configurations: Sequence[Retrained], now: Standing) -> list[str]:
@@ -72,11 +85,12 @@ def _better(study: Study, configurations: Sequence[Retrained], now: Standing) ->
         return [f"by the validation objective the {best.name} is the best: best/ holds it"]
     remarks = []
     for control in (c for c in configurations if c.control is not None):
-        difference = last_difference(study, control, ours)
-        if difference is not None and difference.interval[0] > 0:
+        assert control.control is not None
+        difference = now.against.get(control.control) or first_difference(study, ours, control)
+        if difference is not None and difference.interval[1] < 0:
             points = amount(difference, TEST_METRIC)
             remarks.append(
-                f"the {control.name} did better on the test rows: {points}; best/ holds "
-                f"{ours.name}, `raytl export` takes the control"
+                f"the {control.name} did better on the test rows ({ours.name}: {points}); best/ "
+                f"holds {ours.name}, `raytl export` takes the control"
             )
     return remarks

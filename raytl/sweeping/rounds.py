@@ -5,6 +5,7 @@ objective one candidate is selected, once and for all; only then are test predic
 comparison that is decided at its look gets no more seeds.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -90,7 +91,9 @@ class Standing:
 def standing(study: Study, configurations: Sequence[Retrained]) -> Standing:
     """Compare the selected candidate with the controls that transfer nothing."""
     selected = select(study, configurations)
-    controls = [c for c in configurations if c.control in WITHOUT_TRANSFER and not c.failed]
+    controls = [
+        c for c in configurations if c.control in WITHOUT_TRANSFER and not failed_at_first(study, c)
+    ]
     if selected is None or selected.failed or not controls:
         return Standing(None if selected is None else selected.name, {}, None, {})
     against: dict[str, Difference] = {}
@@ -121,15 +124,25 @@ def best_of(study: Study, configurations: Sequence[Retrained]) -> Retrained | No
 
     def value(configuration: Retrained) -> tuple[bool, float]:
         known = [o for seed, o in configuration.objectives.items() if seed in first]
-        return not configuration.failed, sign * sum(known) / len(known)
+        mean = sign * sum(known) / len(known)
+        return not failed_at_first(study, configuration), -math.inf if math.isnan(mean) else mean
 
     able = [c for c in configurations if any(seed in first for seed in c.objectives)]
     return max(able, key=value, default=None)
 
 
-def last_difference(study: Study, ours: Retrained, theirs: Retrained) -> Difference | None:
-    """Return the difference at the look that decided it, else at the last one there is."""
-    return _last_look(study, ours, theirs)[0]
+def failed_at_first(study: Study, configuration: Retrained) -> bool:
+    """Whether a seed of the first round failed."""
+    return any(seed < study.confirm.seed_counts[0] for seed in configuration.failed)
+
+
+def first_difference(study: Study, ours: Retrained, theirs: Retrained) -> Difference | None:
+    """Return the difference over the first round's seeds, for a pair that has no further looks.
+    None where a seed is missing."""
+    count = study.confirm.seed_counts[0]
+    if not (ours.has(count) and theirs.has(count)):
+        return None
+    return _difference(study, ours, theirs, count, number=1)
 
 
 def _last_look(
@@ -138,21 +151,25 @@ def _last_look(
     """Return the difference at the look that decided it, else at the last one there is, and how
     many seeds the next look needs, where there is one."""
     last: Difference | None = None
-    for count in looks(*study.confirm.seed_counts):
+    counts = looks(*study.confirm.seed_counts)
+    for count in counts:
         if not (ours.has(count) and theirs.has(count)):
-            return last, count
-        last = _difference(study, ours, theirs, count)
+            failed = any(seed < count for seed in theirs.failed)
+            return last, None if failed else count
+        last = _difference(study, ours, theirs, count, number=len(counts))
         if not open_comparisons({theirs.name: last}, _margin(study)):
             break
     return last, None
 
 
-def _difference(study: Study, ours: Retrained, theirs: Retrained, count: int) -> Difference:
+def _difference(
+    study: Study, ours: Retrained, theirs: Retrained, count: int, *, number: int
+) -> Difference:
+    """`number`: of looks that share the error rate."""
     ours_S, theirs_S = (
         [configuration.predictions[seed] for seed in range(count)]
         for configuration in (ours, theirs)
     )
-    number = len(looks(*study.confirm.seed_counts))
     return paired_difference(TEST_METRIC, ours_S, theirs_S, study.confirm.level, looks=number)
 
 

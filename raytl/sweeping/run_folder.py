@@ -1,5 +1,6 @@
 """The folder of a run, before anything is written there."""
 
+import json
 from pathlib import Path
 
 from raytl.config import Study, load_study
@@ -25,4 +26,23 @@ def check_run_folder(study: Study, run: Path, resume: bool) -> None:
         raise UserError(
             f"{run}: this run was started with another study ({run / 'study.yaml'} differs); "
             "resume with the same file and --set, or give another --out"
+        )
+    _check_place_of_start(study, run)
+
+
+def _check_place_of_start(study: Study, run: Path) -> None:
+    """What Tune resumes knows its folder by its absolute path, unless it is kept behind a URL."""
+    file = run / "environment.json"
+    if not file.exists():
+        return  # killed before it began
+    facts = json.loads(file.read_text(encoding="utf-8"))
+    if "run" not in facts:
+        raise UserError(
+            f"{run}: this run was started by an earlier version of raytl; resume it with that one, "
+            "or give another --out to start anew"
+        )
+    if study.resources.storage_path is None and facts["run"] != str(run.absolute()):
+        raise UserError(
+            f"{run}: this run was started in {facts['run']}; move it back there to resume it, or "
+            "give another --out to start anew"
         )

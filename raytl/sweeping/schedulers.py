@@ -2,6 +2,7 @@
 other, and never one kind with the other; confirmation always runs its whole budget."""
 
 import math
+from itertools import count, takewhile
 from typing import Any
 
 from ray.tune.experiment import Trial
@@ -58,7 +59,7 @@ class StudyScheduler(FIFOScheduler):
         if _is_searched(trial):
             self._searched.on_trial_error(tune_controller, trial)
         elif _is_try(trial):
-            self._controls.forget(trial.config["control"], trial.trial_id)
+            self._controls.failed(trial.config["control"])
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
         if _is_searched(trial):
@@ -100,7 +101,8 @@ class Asha(AsyncHyperBandScheduler):
         super().__init__(
             metric=metric, mode=mode, max_t=epochs, grace_period=grace, reduction_factor=REDUCTION
         )
-        self._at = {grace * REDUCTION**k for k in range(epochs)} | {epochs}
+        rungs = (grace * REDUCTION**k for k in count())
+        self._at = {*takewhile(lambda rung: rung < epochs, rungs), epochs}
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict) -> str:
         if result["training_iteration"] not in self._at:
@@ -118,7 +120,8 @@ class ControlRungs:
     but the better half of those left. A try goes as soon as so many others have been strictly
     better at the last rung that it has reached: what came at a rung decides, whenever it came, so
     tries need not run at the same time, ties stay, and whoever is best at the last rung runs to its
-    end. Those of another control, or of a run before `--resume`, are not known here.
+    end. Once a try has failed, all that are left of its control, and those that are tried in its
+    stead, run to their ends.
     """
 
     def __init__(self, epochs: int, tries: int) -> None:
@@ -126,9 +129,12 @@ class ControlRungs:
         rungs = {math.ceil(epochs / 4): first, math.ceil(epochs / 2): math.ceil(first / 2)}
         self._most = {epoch: most for epoch, most in rungs.items() if epoch < epochs}
         self._values: dict[str, dict[int, dict[str, float]]] = {}
+        self._failing: set[str] = set()
 
     def stays(self, control: str, try_: str, epoch: int, value: float) -> bool:
         """Note a try's `value` (more is better) after `epoch`; return whether it runs on."""
+        if control in self._failing:
+            return True
         rungs = self._values.setdefault(control, {rung: {} for rung in self._most})
         if epoch in rungs:
             rungs[epoch][try_] = -math.inf if math.isnan(value) else value
@@ -138,7 +144,6 @@ class ControlRungs:
         values, most = rungs[max(reached)], self._most[max(reached)]
         return sum(other > values[try_] for other in values.values()) < most
 
-    def forget(self, control: str, try_: str) -> None:
-        """Take out a try that failed: nobody goes because of it from now on."""
-        for values in self._values.get(control, {}).values():
-            values.pop(try_, None)
+    def failed(self, control: str) -> None:
+        """Note that a try failed: no other of its control goes from now on."""
+        self._failing.add(control)

@@ -105,6 +105,7 @@ class StudySearch(Searcher):
         controls = control_trials(study, space)
         self._queue = [self._control(*control) for control in controls]
         self._tries: dict[str, list[TrialConfig]] = {}  # of each control
+        self._cut: dict[str, list[dict[str, Any]]] = {}  # tries that rungs stopped
         for control, trial in controls:
             self._tries.setdefault(control, []).append(trial)
         self.num_searched = len(self._queue)
@@ -127,8 +128,8 @@ class StudySearch(Searcher):
     def most_trials(self) -> int:
         """How many trials there can be in all."""
         confirm = self._study.confirm
-        lower = len(CONTROLS) * self._study.search.control_tries
-        return self.num_searched + lower + (confirm.top + len(CONTROLS)) * confirm.seed_counts[1]
+        again = 2 * len(CONTROLS) * self._study.search.control_tries
+        return self.num_searched + again + (confirm.top + len(CONTROLS)) * confirm.seed_counts[1]
 
     def _control(self, name: str, trial: TrialConfig) -> dict[str, Any]:
         return self._suggestion(name, [], trial)
@@ -223,16 +224,20 @@ class StudySearch(Searcher):
         elif ended_well is not None:
             self._outcomes.append(outcome_of(config, ended_well, self._objective))
         if config["control"] and config["phase"] == "search":
-            self._try_lower(config["control"])
+            if ended_well is None and not error:
+                self._cut.setdefault(config["control"], []).append(config["trial"])
+            self._try_again(config["control"])
 
-    def _try_lower(self, control: str) -> None:
-        """Where every try of a control has failed, queue lower ones, if there are such."""
+    def _try_again(self, control: str) -> None:
+        """Where no try of a control ran to its end, queue those that were only cut before another
+        one failed; where there are none, lower ones, if there are such."""
         waiting = [*self._running.values(), *self._queue]
         if any(config["control"] == control for config in waiting):
             return
         if any(outcome.control == control for outcome in self._outcomes):
             return
-        tries = lower_tries(self._study, self._tries[control])
+        cut = [TrialConfig.from_flat(trial) for trial in self._cut.pop(control, [])]
+        tries = cut or lower_tries(self._study, self._tries[control])
         self._tries[control] += tries
         self._queue = [self._control(control, trial) for trial in tries] + self._queue
         self.num_searched += len(tries)

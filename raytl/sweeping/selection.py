@@ -1,4 +1,4 @@
-"""Which trials are confirmed: by the validation objective alone."""
+"""Which trials are confirmed: by validation alone."""
 
 import math
 from collections.abc import Sequence
@@ -47,6 +47,12 @@ def outcome_of(
         accuracy=result.get("target/validation_accuracy"),
         rows=result.get("validation_rows", 0),
     )
+
+
+def ran_whole(study: Study, trial: Trial) -> bool:
+    """Whether a trial ended well after its whole budget."""
+    epochs = (trial.last_result or {}).get("training_iteration", 0)
+    return trial.status != Trial.ERROR and epochs >= study.train.epochs
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,10 @@ def best_searched(study: Study, outcomes: Sequence[Outcome]) -> list[Outcome]:
 
 
 def _ranked(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    return sorted(outcomes, key=lambda outcome: (outcome.loss, outcome.number))
+    def key(outcome: Outcome) -> tuple[bool, float, int]:
+        return math.isnan(outcome.loss), outcome.loss, outcome.number
+
+    return sorted(outcomes, key=key)
 
 
 def retrainings(study: Study, outcome: Outcome, seeds: range, redraw: bool) -> list[dict[str, Any]]:

@@ -34,13 +34,17 @@ def verdict_sentence(
         closest = f", the closest of {controls} controls that transfer nothing"
         return f"{what} helps: {points} over {against}{closest if controls > 1 else ''}"
     if decision.kind == "hurts":
-        adjusted = f" (adjusted for {controls} controls)" if controls > 1 else ""
+        adjusted = f" (adjusted for {controls} controls)" if decision.adjusted else ""
         advice = ADVICE[decision.control]
         return f"{what} hurts (negative transfer): {points} against {against}{adjusted}; {advice}"
     if decision.kind == "equivalent":
         within = f"within ± {margin:g} {metric.unit}"
         return f"{what} makes no difference: {points} against {against}, {within}"
-    return f"whether {what} helps is undecided: {points} against {against}; {_what_would(decision)}"
+    adjusted = f" (adjusted for {controls} controls)" if decision.adjusted else ""
+    return (
+        f"whether {what} helps is undecided: {points} against {against}{adjusted}; "
+        f"{_what_would(decision)}"
+    )
 
 
 def _what_would(decision: Decision) -> str:

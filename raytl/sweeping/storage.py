@@ -24,7 +24,7 @@ from pyarrow.fs import (
 
 from raytl.data.predictions import FILE_NAME as PREDICTIONS
 from raytl.data.predictions import Predictions
-from raytl.errors import RaytlError
+from raytl.errors import CorruptError, RaytlError
 
 # What raytl itself writes into a run's folder, besides Tune's files.
 OWN_FILES = (
@@ -110,8 +110,12 @@ class RunStorage:
         return Predictions.read(f"{self._newest(trial)}/{PREDICTIONS}", self.filesystem)
 
     def _newest(self, trial: str) -> str:
-        found = self.filesystem.get_file_info(FileSelector(f"{self.path}/{trial}"))
-        return max(info.path for info in found if info.base_name.startswith("checkpoint_"))
+        selector = FileSelector(f"{self.path}/{trial}", allow_not_found=True)
+        found = [info.path for info in self.filesystem.get_file_info(selector)]
+        checkpoints = [path for path in found if "/checkpoint_" in path]
+        if not checkpoints:
+            raise CorruptError(f"{self.path}/{trial}: the trial's checkpoint is missing")
+        return max(checkpoints)
 
     def _names(self, folder: str) -> Iterator[str]:
         """Yield the kept files of a folder by their paths in the run."""

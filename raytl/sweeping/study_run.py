@@ -39,6 +39,7 @@ from raytl.sweeping.rounds import standing
 from raytl.sweeping.run_folder import check_run_folder
 from raytl.sweeping.schedulers import build_scheduler
 from raytl.sweeping.searcher import StudySearch
+from raytl.sweeping.selection import ran_whole
 from raytl.sweeping.storage import RunStorage
 from raytl.sweeping.tuning import ray_session, run_trials
 
@@ -78,7 +79,7 @@ def run_study(
     checked = preflight(study)
     for warning in checked.warnings:
         _say(f"warning: {warning}")
-    facts = environment(checked)
+    facts = environment(checked, run)
     with ray_session() as cluster:
         if cluster.grows:
             wait_for_room(study, cluster.nodes, cluster.request, _say)
@@ -149,14 +150,23 @@ def _confirmation(
 ) -> Confirmation | None:
     """Gather the confirmation and save it. None where it was interrupted."""
     study, read = checked.study, storage.predictions
-    retrained = retrained_trials(trials)
-    if not retrained or not all(trial.is_finished() for trial in trials):
+    if not all(trial.is_finished() for trial in trials) or _lacks_retrainings(study, trials):
         return None
     if standing(study, gather_retrained(study, trials, read)).wanted:
         return None
     confirmation = build_confirmation(study, trials, checked.target, storage.run, read)
     save_confirmation(confirmation, storage.run)
     return confirmation
+
+
+def _lacks_retrainings(study: Study, trials: Sequence[Trial]) -> bool:
+    """Whether retrainings that were asked for are missing, or those of the search's best."""
+    retrained = retrained_trials(trials)
+    if not retrained or len(retrained) < max(trial.config["count"] for trial in retrained):
+        return True
+    whole = [trial for trial in trials if trial not in retrained and ran_whole(study, trial)]
+    wants_candidate = any(trial.config["control"] is None for trial in whole)
+    return wants_candidate and all(trial.config["control"] for trial in retrained)
 
 
 def export(

@@ -24,6 +24,7 @@ class Decision(BaseModel):
     kind: Kind
     control: str
     difference: Difference
+    adjusted: bool = False  # whether the interval is wider, for the number of controls
     seeds: int | None = None
     rows: int | None = None
 
@@ -62,22 +63,27 @@ def read_verdict(against: Mapping[str, Difference], margin: float) -> Decision:
     adjusted = {c: d.at(1 - (1 - d.level) / len(against)) for c, d in against.items()}
     worst = min(adjusted, key=lambda c: adjusted[c].interval[1])
     if adjusted[worst].interval[1] < 0:
-        return Decision(kind="hurts", control=worst, difference=adjusted[worst])
-    unbeaten = {c: d for c, d in against.items() if d.interval[0] <= 0}
+        return Decision(
+            kind="hurts", control=worst, difference=adjusted[worst], adjusted=len(against) > 1
+        )
+    unbeaten = {c: d for c, d in against.items() if not d.interval[0] > 0}
+    undecided = open_comparisons(against, margin)
+    if undecided:
+        shown = min(undecided, key=lambda c: against[c].interval[0])
+        below = against[shown].interval[1] < 0  # but for the number of controls it would hurt
+        difference = adjusted[shown] if below else against[shown]
+        return Decision(kind="undecided", control=shown, difference=difference, adjusted=below)
+    if unbeaten:
+        shown = max(unbeaten, key=lambda c: _reach(unbeaten[c]))
+        return Decision(kind="equivalent", control=shown, difference=against[shown])
     shown = min(against, key=lambda c: against[c].interval[0])
-    if not unbeaten:
-        kind: Kind = "helps"
-    elif open_comparisons(against, margin):
-        kind = "undecided"
-    else:
-        kind, shown = "equivalent", max(unbeaten, key=lambda c: _reach(unbeaten[c]))
-    return Decision(kind=kind, control=shown, difference=against[shown])
+    return Decision(kind="helps", control=shown, difference=against[shown])
 
 
 def open_comparisons(against: Mapping[str, Difference], margin: float) -> list[str]:
     """Return the controls whose interval neither lies above zero nor within ± margin: where the
     verdict is undecided, those comparisons need more seeds, the others none."""
-    return [c for c, d in against.items() if d.interval[0] <= 0 and _reach(d) > margin]
+    return [c for c, d in against.items() if not (d.interval[0] > 0 or _reach(d) <= margin)]
 
 
 def _reach(difference: Difference) -> float:

@@ -89,7 +89,7 @@ def _with_named_validation(
         return TargetRows(np.arange(0), every, name, whole)
     if domain.labels == "all":
         return TargetRows(every, every, name, whole)
-    held = max(1, round(domain.labels * domain.validation_fraction))
+    held = _held_out_there(domain, domain.labels)
     if held >= domain.labels:
         raise DataError(
             f"target_domain.labels: {domain.labels} per class leave none to learn from when "
@@ -103,11 +103,19 @@ def _with_named_validation(
 
 def redrawable(domain: TargetDomainConfig, dataset: Dataset) -> bool:
     """Whether other rows could have been labelled: with `labels: N`, where every class of the
-    training split has more rows than are asked for."""
+    training split has more rows than are drawn there."""
     if not isinstance(domain.labels, int):
         return False
+    drawn = domain.labels
+    if domain.splits.validation is not None:
+        drawn -= _held_out_there(domain, drawn)
     _, counts = np.unique(dataset.split(domain.splits.train).labels(), return_counts=True)
-    return bool(counts.min() > domain.labels)
+    return bool(counts.min() > drawn)
+
+
+def _held_out_there(domain: TargetDomainConfig, labels: int) -> int:
+    """Return how many of N labels a class are held out in a named validation split."""
+    return max(1, round(labels * domain.validation_fraction))
 
 
 def count_labelled(domain: TargetDomainConfig, dataset: Dataset, seeds: Collection[int]) -> int:

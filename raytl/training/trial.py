@@ -311,7 +311,8 @@ def _validate(
         metrics |= {
             f"target/validator/{name}": v for name, v in validate(evidence, validators).items()
         }
-    if source_validation is not None and parts.recipe.shares_classes:
+    if last and source_validation is not None and parts.recipe.shares_classes:
+        # For a person to see; often many more rows than the target's, so not in every epoch.
         source = evaluate(parts.model, source_validation, parts.transform, device, of_source=True)
         metrics |= {"source/validation_accuracy": source.accuracy}
     return metrics

@@ -38,7 +38,9 @@ class Made:
             "rows_seed": None,
         }  # fmt: skip
         last = {} if accuracy is None else result
-        self.trials.append(SimpleNamespace(last_result=last, config=config, path="/run/x"))
+        self.trials.append(
+            SimpleNamespace(last_result=last, config=config, path="/run/x", status="TERMINATED")
+        )
 
     def confirm(
         self,
@@ -62,13 +64,15 @@ class Made:
                     "test/accuracy": right / 40, "test/macro_f1": right / 40, "test/rows": 40,
                     "test/calibration_error": 0.1, objective_name: objective,
                     "test/confusion": [[right // 2, 0], [40 - right, right - right // 2]],
-                    "trainable_parameters": 7,
+                    "trainable_parameters": 7, "training_iteration": 2,
                 }  # fmt: skip
                 target = np.arange(40) % 2
                 flipped = np.where(np.arange(40) < right, target, 1 - target)
                 self.files[f"{name}{seed}"] = Predictions(np.arange(40), target, flipped)
             path = f"/run/{name}{seed}"
-            self.trials.append(SimpleNamespace(last_result=result, config=config, path=path))
+            self.trials.append(
+                SimpleNamespace(last_result=result, config=config, path=path, status="TERMINATED")
+            )
 
 
 @pytest.fixture
@@ -134,7 +138,7 @@ def test_without_labels_the_selected_trial_is_exported_and_the_better_control_na
     found = confirm(made, target_domain={"dataset": domains[1], "labels": "none"})
     assert (found.verdict.kind, found.recommended) == ("hurts", "ours")
     (remark,) = found.verdict.remarks
-    assert "source_only control did better on the test rows: +50.0" in remark
+    assert "source_only control did better on the test rows (ours: -50.0" in remark
     assert found.labels_read == 0
 
 

@@ -21,7 +21,7 @@ def trial(number: int, entropy: float, oracle: float, control: str | None = None
     }
     config = {
         "phase": "search", "number": number, "control": control, "searched": [],
-        "trial": {"recipe": "dann"},
+        "count": 3, "trial": {"recipe": "dann"},
     }  # fmt: skip
     return SimpleNamespace(
         last_result=result, config=config, status="TERMINATED", path=f"/run/trial-{number:05d}"

@@ -152,6 +152,15 @@ def test_splits_that_are_one(domains: tuple[Path, Path]) -> None:
         preflight(Study.model_validate(study))
 
 
+def test_test_rows_are_learnt_from_through_no_other_domain(domains: tuple[Path, Path]) -> None:
+    study = base(domains)
+    target = study["target_domain"]["dataset"]
+    source = {"dataset": target, "splits": {"train": "test"}}
+    with pytest.raises(ValueError, match="both domains read split test of"):
+        Study.model_validate(study | {"source_domain": source})
+    Study.model_validate(study | {"source_domain": {"dataset": target}})
+
+
 def test_classes_that_differ(domains: tuple[Path, Path], tmp_path: Path) -> None:
     study = base(domains)
     other = dataset(tmp_path / "three", ("a", "b", "c"))

@@ -119,6 +119,21 @@ def test_a_control_that_failed_is_no_opponent(study: Study) -> None:
     assert standing(study, [ours, controls[1]]).decision is None
 
 
+def test_a_seed_that_fails_later_changes_neither_choice_nor_opponents(study: Study) -> None:
+    ours = configuration("trial 1", [302] * 8, objective=0.7, failed=(4,))
+    other = configuration("trial 2", [390] * 3, objective=0.6)
+    scratch = configuration("scratch control", [300] * 8)
+    now = standing(study, [ours, other, scratch])
+    assert (now.selected, now.decision, dict(now.wanted)) == ("trial 1", None, {})
+    whole = configuration("trial 1", [302] * 8, objective=0.7)
+    open_control = configuration("scratch control", [306, 300, 308] + [300] * 5, failed=(5,))
+    beaten = configuration("source_only control", [100] * 3)
+    now = standing(study, [whole, open_control, beaten])
+    assert set(now.against) == {"scratch", "source_only"}
+    assert now.decision is not None and now.decision.kind != "helps"
+    assert not now.wanted  # the failed seed would never come
+
+
 def test_what_ended_is_gathered_by_configuration() -> None:
     ended = [
         Ended("scratch control", "scratch", 1, "b", 0.3),

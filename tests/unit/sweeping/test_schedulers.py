@@ -154,5 +154,8 @@ def test_who_runs_whole(curves: Curves, epochs: int, whole: list[str]) -> None:
 def test_a_failed_try_cuts_nobody_any_more() -> None:
     rungs = ControlRungs(8, 3)
     assert rungs.stays("scratch", "a", 4, 0.9)
-    rungs.forget("scratch", "a")
-    assert rungs.stays("scratch", "b", 4, 0.5)
+    assert rungs.stays("scratch", "b", 2, 0.8)
+    rungs.failed("scratch")
+    # Nor does one that rungs had stopped before, when it is tried again.
+    assert all(rungs.stays("scratch", name, 4, 0.5) for name in "bcd")
+    assert rungs.stays("target_only", "a", 4, 0.9)

@@ -1,9 +1,12 @@
 """The order of trials: cheap ones first."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from raytl.config import Study, TrialConfig
+from raytl.data.predictions import Predictions
+from raytl.sweeping.confirming import Confirming
 from raytl.sweeping.fusing import members_of
 from raytl.sweeping.objective import objective_metric
 from raytl.sweeping.preflight import preflight
@@ -134,3 +137,55 @@ def test_a_control_whose_tries_all_fail_is_tried_again_lower(
     rates, tries = tried["scratch"], len(tried["source_only"])
     assert len(rates) == 2 * tries
     assert max(rates[tries:]) < min(rates[:tries])
+
+
+def test_tries_that_were_cut_before_the_best_failed_are_tried_again(
+    tiny_study: Callable[..., Study],
+) -> None:
+    study = tiny_study(
+        source_domain=None, space={"optimizer.lr": {"choice": [0.1]}},
+        search={"sampler": "grid", "trials": 1, "control_tries": 3},
+    )  # fmt: skip
+    search = StudySearch(study, preflight(study).space, objective_metric(study))
+    ends = iter([(1, False), (1, False), (1, True), (2, False), (2, False)])  # epochs, error
+    rates = []
+    for index in range(20):
+        suggestion = search.suggest(f"trial-{index}")
+        if not isinstance(suggestion, dict):
+            break
+        if suggestion["control"] is None:
+            search.on_trial_complete(
+                f"trial-{index}", {"training_iteration": 2, search.metric: 0.5}
+            )
+            continue
+        rates.append(suggestion["trial"]["optimizer.lr"])
+        epochs, error = next(ends)
+        result = {"training_iteration": epochs, search.metric: 0.5}
+        search.on_trial_complete(f"trial-{index}", result, error=error)
+    assert rates[3:] == rates[:2]
+
+
+def test_a_restored_search_goes_on_with_its_confirmation(
+    tiny_study: Callable[..., Study], tmp_path: Path
+) -> None:
+    study = tiny_study(search={"sampler": "grid", "trials": 2, "control_tries": 1})
+
+    def make() -> StudySearch:
+        confirming = Confirming(study, Predictions.read)
+        space = preflight(study).space
+        return StudySearch(study, space, objective_metric(study), confirming=confirming)
+
+    search, names = make(), []
+    result = {"training_iteration": 2, "target/validation_accuracy": 0.5}
+    for index in range(30):
+        suggestion = search.suggest(f"trial-{index}")
+        assert isinstance(suggestion, dict)
+        if suggestion["phase"] == "confirm":
+            names.append(suggestion["name"])
+            if len(names) == 2:
+                break
+        search.on_trial_complete(f"trial-{index}", result)
+    search.save(str(tmp_path / "search"))
+    restored = make()
+    restored.restore(str(tmp_path / "search"))
+    assert [restored.suggest("next")["name"]] == [search.suggest("next")["name"]]  # type: ignore[index]

@@ -3,7 +3,7 @@
 import pytest
 
 from raytl.sweeping.intervals import Difference
-from raytl.sweeping.verdict import decide, open_comparisons
+from raytl.sweeping.verdict import decide, open_comparisons, read_verdict
 
 
 def difference(
@@ -92,3 +92,24 @@ def test_no_number_of_rows_where_the_seeds_bind() -> None:
 def test_a_margin_of_zero_is_never_reached() -> None:
     decision = decide({"scratch": difference(0.0)}, margin=0.0)
     assert (decision.kind, decision.seeds, decision.rows) == ("undecided", None, None)
+
+
+def test_undecided_shows_what_is_open_and_off_which_interval() -> None:
+    closed, still_open = difference(0.0, half=0.008), difference(0.012, half=0.0145)
+    decision = decide({"source_only": closed, "scratch": still_open}, margin=0.01)
+    assert (decision.kind, decision.control, decision.adjusted) == ("undecided", "scratch", False)
+    below = {"scratch": difference(0.1), "source_only": difference(-0.0205)}
+    decision = decide(below, margin=0.01)
+    assert (decision.kind, decision.control, decision.adjusted) == (
+        "undecided",
+        "source_only",
+        True,
+    )
+    low, high = decision.difference.interval
+    assert low < 0 < high
+
+
+def test_an_interval_that_is_no_number_decides_nothing() -> None:
+    nan = difference(0.1).model_copy(update={"interval": (float("nan"), float("nan"))})
+    assert open_comparisons({"scratch": nan}, 0.01) == ["scratch"]
+    assert read_verdict({"scratch": nan}, 0.01).kind == "undecided"
