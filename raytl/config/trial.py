@@ -65,7 +65,7 @@ class OptimizerConfig(Frozen):
     transferred_lr_scale: NonNegative = 0.3  # learning rate of transferred blocks, relative to lr
     layer_decay: PositiveFraction = 1.0  # and times this for each block further from the head
     schedule: Literal["cosine", "constant"] = "cosine"
-    warmup: Probability = 0.1  # fraction of all steps in which the learning rate rises
+    warmup: Probability = 0.05  # fraction of all steps in which the learning rate rises
     clip_norm: NonNegative = 5.0  # longest gradient of a step, over all that is trained; 0: any
 
 
