@@ -120,6 +120,7 @@ class StudySearch(Searcher):
             self.num_searched += study.search.trials
         self._count = self._searched_so_far = 0
         self._running: dict[str, dict[str, Any]] = {}
+        self._most_running: int | None = None
         self._outcomes: list[Outcome] = []
         self._confirming, self._retrainings = confirming, list[dict[str, Any]]()
         self._controls_chosen = self._best_chosen = confirming is None
@@ -143,9 +144,17 @@ class StudySearch(Searcher):
         seeds = {"seed": self._seed, "rows_seed": None}
         return {"control": control, "searched": searched, "trial": trial.flat()} | seeds
 
+    def set_max_concurrency(self, max_concurrent: int) -> bool:
+        """Limit how many trials run at once. True: here, not in Tune's limiter, whose state is
+        another file of the snapshot: restored from a torn one, it would swallow trials' ends."""
+        self._most_running = max_concurrent
+        return True
+
     def suggest(  # type: ignore[override]  # Searcher.FINISHED is a string
         self, trial_id: str
     ) -> dict[str, Any] | str | None:
+        if self._most_running is not None and len(self._running) >= self._most_running:
+            return None
         if self._searched_so_far < self.num_searched:
             self._searched_so_far += 1
             suggestion = {"phase": "search", "count": self.num_searched} | self._next(trial_id)

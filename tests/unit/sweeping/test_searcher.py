@@ -189,3 +189,15 @@ def test_a_restored_search_goes_on_with_its_confirmation(
     restored = make()
     restored.restore(str(tmp_path / "search"))
     assert [restored.suggest("next")["name"]] == [search.suggest("next")["name"]]  # type: ignore[index]
+
+
+def test_no_more_trials_run_at_once_than_there_is_room_for(
+    tiny_study: Callable[..., Study],
+) -> None:
+    study = tiny_study()
+    search = StudySearch(study, preflight(study).space, objective_metric(study))
+    assert search.set_max_concurrency(2)
+    assert search.suggest("a") is not None and search.suggest("b") is not None
+    assert search.suggest("c") is None
+    search.on_trial_complete("a", {"training_iteration": 2, search.metric: 0.5})
+    assert search.suggest("c") is not None
