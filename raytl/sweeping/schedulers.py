@@ -16,6 +16,7 @@ from ray.tune.schedulers import (
 from raytl.config import Study, TrialConfig
 from raytl.recipes import RECIPES
 
+CLOSE = 0.05  # of the objective: a control's try so little behind is no straw man
 REDUCTION = 3  # of ASHA: a rung has so many times the epochs of the one before
 
 
@@ -116,12 +117,12 @@ class Asha(AsyncHyperBandScheduler):
 class ControlRungs:
     """Successive halving among the tries of each control (Jamieson & Talwalkar 2016), in any order.
 
-    After a quarter of the epochs the worst third of a control's tries goes, after half of them all
-    but the better half of those left. A try goes as soon as so many others have been strictly
-    better at the last rung that it has reached: what came at a rung decides, whenever it came, so
-    tries need not run at the same time, ties stay, and whoever is best at the last rung runs to its
-    end. Once a try has failed, all that are left of its control, and those that are tried in its
-    stead, run to their ends.
+    After a quarter of the epochs the worst third of a control's tries may go, after half of them
+    all but the better half of those left. A try goes once so many others were better by more than
+    CLOSE at the last rung that it has reached. What came at a rung decides, whenever it came: tries
+    need not run at the same time, close ones stay, and the best at the last rung runs to its end.
+    Once a try has failed, all that are left of its control, and those that are tried in its stead,
+    run to their ends. What another control reached, or a run before `--resume`, is not known here.
     """
 
     def __init__(self, epochs: int, tries: int) -> None:
@@ -142,7 +143,7 @@ class ControlRungs:
         if not reached:
             return True
         values, most = rungs[max(reached)], self._most[max(reached)]
-        return sum(other > values[try_] for other in values.values()) < most
+        return sum(other > values[try_] + CLOSE for other in values.values()) < most
 
     def failed(self, control: str) -> None:
         """Note that a try failed: no other of its control goes from now on."""

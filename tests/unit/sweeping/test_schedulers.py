@@ -141,6 +141,7 @@ def test_whatever_the_order_the_best_at_the_last_rung_runs_whole() -> None:
         ({"a": [0.5], "b": [0.6]}, 1, ["a", "b"]),  # no rung before the end
         ({"b": [0.6] * 2, "a": [0.5] * 2}, 2, ["b"]),
         ({"a": [0.5] * 8, "b": [0.5] * 8, "c": [0.5] * 8}, 8, ["a", "b", "c"]),  # ties stay
+        ({"b": [0.54] * 8, "a": [0.5] * 8, "c": [0.3] * 8}, 8, ["b", "a"]),  # and close ones
         ({"a": [float("nan")] * 8, "b": [0.1] * 8}, 8, ["b"]),
         ({"a": [float("nan")] * 8, "b": [float("nan")] * 8}, 8, ["a", "b"]),
         ({"a": [0.1] * 8}, 8, ["a"]),
