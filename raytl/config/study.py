@@ -134,6 +134,7 @@ class SearchConfig(Frozen):
     sampler: Literal["tpe", "random", "grid"] = "tpe"
     trials: PositiveInt = 32  # controls not counted; grid: the most that are run
     seed: Count = 0
+    # Stops searched trials early, and the tries of a control among themselves; none: all run whole
     scheduler: Literal["asha", "median", "none"] = "asha"
     objective: Literal["auto"] | Objective = "auto"
     # Source models are tried in the order of this score first, each with trial 0's other values.

@@ -171,7 +171,7 @@ def test_labels_bound_what_a_named_validation_split_gives(tmp_path: Path) -> Non
     assert len(rows("all").validation) == len(rows("none").validation) == 60
     with pytest.raises(DataError, match="labels: 1 per class leave none to learn from when 1"):
         rows(1)
-    assert redrawable(domain(29), dataset) and not redrawable(domain(30), dataset)
+    assert redrawable(domain(36), dataset) and not redrawable(domain(37), dataset)
     assert not redrawable(domain("all"), dataset)
     assert count_labelled(domain(5), dataset, [0]) == 10
     others = len(np.union1d(few.labelled, rows(5, seed=1).labelled))
