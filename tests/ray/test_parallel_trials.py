@@ -39,7 +39,13 @@ def trial(recipe: str = "dann") -> TrialConfig:
 
 
 def config(number: int, phase: str = "search") -> dict[str, Any]:
-    return {"number": number, "phase": phase, "seed": SEED, "trial": trial().flat()}
+    return {
+        "number": number,
+        "phase": phase,
+        "seed": SEED,
+        "rows_seed": None,
+        "trial": trial().flat(),
+    }
 
 
 def alone(study: Study, test: bool = False) -> list[dict[str, Any]]:
