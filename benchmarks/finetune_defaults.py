@@ -32,13 +32,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raytl.config import Normalization, OptimizerConfig, SourceModelConfig, Study, TrialConfig
-from raytl.config.learning_rates import LEARNING_RATES, spread
+from raytl.config.learning_rates import LEARNING_RATES
 from raytl.data.importers.base import ShardOptions
 from raytl.data.shard import shard
 from raytl.errors import TrainingError
 from raytl.models.backbones import OWN, backbone_spec, build_backbone
 from raytl.models.backbones.base import Backbone, BackboneSpec, GlobalPool, Shape
 from raytl.models.source_model import IMAGENET
+from raytl.sweeping.controls import spread
 from raytl.training.trial import run_trial
 
 BATCH = 32

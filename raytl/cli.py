@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from raytl import verbs
-from raytl.config import load_study
+from raytl.config import OptimizerConfig, checked_options, load_study
 from raytl.errors import ConfigError, RaytlError
 from raytl.folders import printable, rooted
 from raytl.memory import keep_freed_memory
@@ -164,8 +164,6 @@ def pretrain(
     force: Force = False,
 ) -> None:
     """Train a source model from scratch on a labelled dataset."""
-    from raytl.config import OptimizerConfig, checked_options
-
     with checked_options("pretrain"):
         optimizer = OptimizerConfig(lr=lr)
 

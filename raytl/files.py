@@ -1,5 +1,6 @@
-"""Writing files whole or not at all."""
+"""Files: written whole or not at all, and told apart by their SHA-256."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -15,6 +16,13 @@ def write_atomically(path: Path, text: str) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise RaytlError(f"{path}: cannot write: {error.strerror}") from None
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits. Raises OSError where it cannot be
+    read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_writable(path: Path) -> None:

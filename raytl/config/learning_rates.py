@@ -10,8 +10,3 @@ LEARNING_RATES: dict[str, dict[Trained, tuple[float, float]]] = {
     "adam": {"head": (5e-4, 5e-2), "transferred": (3e-4, 1e-2), "fresh": (2e-4, 1e-2)},
     "adamw": {"head": (5e-4, 5e-2), "transferred": (3e-4, 1e-2), "fresh": (2e-4, 1e-2)},
 }
-
-
-def spread(low: float, high: float, count: int) -> list[float]:
-    """Return `count` rates spread evenly over [low, high], on a logarithmic scale, rising."""
-    return [low * (high / low) ** ((i + 0.5) / count) for i in range(count)]

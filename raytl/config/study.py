@@ -183,18 +183,27 @@ class TrainConfig(Frozen):
 LEAST_SEEDS = 3  # a variance over two tells next to nothing
 
 
-def _seeds(given: Any) -> int | tuple[int, int]:
-    bounds = [given, given] if type(given) is int else given
-    whole = isinstance(bounds, list | tuple) and all(type(number) is int for number in bounds)
-    if not whole or len(bounds) != 2 or not LEAST_SEEDS <= bounds[0] <= bounds[1]:
-        raise ValueError(
-            f"must be a number of seeds >= {LEAST_SEEDS}, or [fewest, most] with {LEAST_SEEDS} <= "
-            f"fewest <= most, got {given}"
-        )
-    return given if type(given) is int else (bounds[0], bounds[1])
+def _number_or_range(what: str, least: int) -> BeforeValidator:
+    """Take a number of `what`, or [fewest, most], from `least` on."""
+
+    def check(given: Any) -> int | tuple[int, int]:
+        bounds = [given, given] if type(given) is int else given
+        whole = isinstance(bounds, list | tuple) and all(type(number) is int for number in bounds)
+        if not whole or len(bounds) != 2 or not least <= bounds[0] <= bounds[1]:
+            raise ValueError(
+                f"must be a number of {what} >= {least}, or [fewest, most] with {least} <= fewest "
+                f"<= most, got {given}"
+            )
+        return given if type(given) is int else (bounds[0], bounds[1])
+
+    return BeforeValidator(check)
 
 
-Seeds = Annotated[int | tuple[int, int], BeforeValidator(_seeds)]
+def _bounds(given: int | tuple[int, int]) -> tuple[int, int]:
+    return (given, given) if isinstance(given, int) else given
+
+
+Seeds = Annotated[int | tuple[int, int], _number_or_range("seeds", LEAST_SEEDS)]
 
 
 class ConfirmConfig(Frozen):
@@ -211,17 +220,7 @@ class ConfirmConfig(Frozen):
     @property
     def seed_counts(self) -> tuple[int, int]:
         """The fewest and the most retrainings of a configuration."""
-        return (self.seeds, self.seeds) if isinstance(self.seeds, int) else self.seeds
-
-
-def _workers(given: Any) -> int | tuple[int, int]:
-    bounds = [given, given] if isinstance(given, int) else given
-    whole = isinstance(bounds, list | tuple) and all(type(number) is int for number in bounds)
-    if not whole or len(bounds) != 2 or not 1 <= bounds[0] <= bounds[1]:
-        raise ValueError(
-            f"must be a number of workers, or [fewest, most] with 1 <= fewest <= most, got {given}"
-        )
-    return given if isinstance(given, int) else (bounds[0], bounds[1])
+        return _bounds(self.seeds)
 
 
 def _without_credentials(url: str) -> str:
@@ -237,7 +236,7 @@ def _without_credentials(url: str) -> str:
 
 
 StorageUrl = Annotated[str, AfterValidator(_without_credentials)]
-Workers = Annotated[int | tuple[int, int], BeforeValidator(_workers)]
+Workers = Annotated[int | tuple[int, int], _number_or_range("workers", 1)]
 
 
 class ResourcesConfig(Frozen):
@@ -255,8 +254,7 @@ class ResourcesConfig(Frozen):
     @property
     def workers(self) -> tuple[int, int]:
         """The fewest and the most workers of a trial."""
-        given = self.workers_per_trial
-        return (given, given) if isinstance(given, int) else given
+        return _bounds(self.workers_per_trial)
 
 
 class Study(Frozen):

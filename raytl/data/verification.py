@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from raytl.data.schema import Columns, ShardInfo
 from raytl.errors import CorruptError, RaytlError
-from raytl.files import write_atomically
+from raytl.files import sha256_of, write_atomically
 from raytl.folders import cache_folder
 
 LOCK_S = 3600.0  # at most that long another process may verify what this one waits for
@@ -100,7 +100,10 @@ def _check_schema(path: Path, schema: pa.Schema, columns: Columns) -> None:
 
 
 def _verify_shard(path: Path, shard: ShardInfo, columns: Columns) -> None:
-    found = sha256_of(path)
+    try:
+        found = sha256_of(path)
+    except OSError as error:
+        raise CorruptError(f"{path}: cannot be read: {error.strerror}; {REMEDY}") from None
     if found != shard.sha256:
         raise CorruptError(
             f"{path}: SHA-256 {found[:12]}… is not {shard.sha256[:12]}… as written; {REMEDY}"
@@ -119,15 +122,6 @@ def _verify_shard(path: Path, shard: ShardInfo, columns: Columns) -> None:
             f"{path}: labels must lie in 0..{count - 1} for the {count} classes of dataset.json, "
             f"but row {bad[0]} has {labels[bad[0]]}; {REMEDY}"
         )
-
-
-def sha256_of(path: Path) -> str:
-    """Return a file's SHA-256 in hex; raises CorruptError where it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise CorruptError(f"{path}: cannot be read: {error.strerror}; {REMEDY}") from None
 
 
 def _unknown(folder: Path, shards: Sequence[ShardInfo], columns: Columns) -> list[ShardInfo]:

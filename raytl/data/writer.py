@@ -22,8 +22,8 @@ from raytl.data.schema import (
     fingerprint_of,
     plain_name,
 )
-from raytl.data.verification import sha256_of
 from raytl.errors import DataError
+from raytl.files import sha256_of
 from raytl.folders import new_folder
 
 Progress = Callable[[int], None]  # rows read since the last call

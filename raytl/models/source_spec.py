@@ -1,6 +1,5 @@
 """What `source.json` says of a source model. Reading it loads no torch."""
 
-import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError,
 
 from raytl.config import HeadConfig, MapperConfig, Normalization
 from raytl.errors import CorruptError, ModelError
+from raytl.files import sha256_of
 
 WEIGHTS_FILE = "model.safetensors"
 SPEC_FILE = "source.json"
@@ -102,9 +102,3 @@ def verify_source_model(path: Path) -> SourceSpec:
             "copy or make the source model again"
         )
     return spec
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

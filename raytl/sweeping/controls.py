@@ -8,11 +8,11 @@ and epochs of every trial; the best by the study's own objective is confirmed.
 
 from collections.abc import Sequence
 
-from raytl.config import CONTROLS, ControlName, Study, TrialConfig
-from raytl.config.learning_rates import LEARNING_RATES, Trained, spread
+from raytl.config import CONTROLS, ControlName, Distribution, Study, TrialConfig
+from raytl.config.learning_rates import LEARNING_RATES, Trained
 from raytl.errors import ConfigError
 from raytl.recipes import RECIPES
-from raytl.search_space import SearchSpace
+from raytl.search_space import SearchSpace, quantiles
 
 # Controls that say what a pretrained model gives by itself.
 OF_A_SOURCE_MODEL = ("linear_probe", "target_only")
@@ -50,10 +50,14 @@ def control_trials(study: Study, space: SearchSpace) -> list[tuple[ControlName, 
         if control in OF_A_SOURCE_MODEL:
             flat["source_model"] = _pretrained(study, space)
         plain = TrialConfig.from_flat(flat)
-        low, high = _range(study, plain)
-        rates = spread(low, high, study.search.control_tries)
+        rates = spread(*_range(study, plain), study.search.control_tries)
         trials += [(control, plain.replace(optimizer__lr=rate)) for rate in rates]
     return trials
+
+
+def spread(low: float, high: float, count: int) -> list[float]:
+    """Return `count` rates spread evenly over [low, high], on a logarithmic scale, rising."""
+    return quantiles(Distribution.model_validate({"float": [low, high], "log": True}), count)
 
 
 def lower_tries(study: Study, tries: Sequence[TrialConfig]) -> list[TrialConfig]:

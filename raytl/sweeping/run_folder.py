@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from raytl.config import Study, load_study
-from raytl.errors import UserError
+from raytl.errors import CorruptError, UserError
 from raytl.folders import check_place
 
 
@@ -35,7 +35,12 @@ def _check_place_of_start(study: Study, run: Path) -> None:
     file = run / "environment.json"
     if not file.exists():
         return  # killed before it began
-    facts = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CorruptError(
+            f"{file}: cannot be read: {error}; start anew in another --out"
+        ) from None
     if "run" not in facts:
         raise UserError(
             f"{run}: this run was started by an earlier version of raytl; resume it with that one, "

@@ -32,7 +32,7 @@ class Evaluation:
     entropy: float  # mean prediction entropy, nats; uses no label
     confusion: list[list[int]]
     calibration_error: float
-    predictions: Predictions  # of all rows, in the feed's order
+    predictions: Predictions | None  # of all rows, in the feed's order, where they were asked for
 
     @property
     def accuracy(self) -> float:
@@ -53,6 +53,7 @@ def evaluate(
     device: torch.device,
     *,
     of_source: bool = False,
+    keep_predictions: bool = False,
 ) -> Evaluation:
     """Evaluate in eval mode; the model's mode is put back afterwards. Several workers evaluate
     their shares and all get the sum. `of_source`: the rows are the source domain's."""
@@ -75,7 +76,8 @@ def evaluate(
         top_B, predicted_B = log_p_BK.max(1)
         bin_B = (top_B.exp() * CONFIDENCE_BINS).ceil().long().clamp(1, CONFIDENCE_BINS) - 1
         surplus_M.index_add_(0, bin_B, (predicted_B == y_B).float() - top_B.exp())
-        seen.append((batch.id.to(device), y_B, predicted_B, top_B.exp()))
+        if keep_predictions:
+            seen.append((batch.id.to(device), y_B, predicted_B, top_B.exp()))
         counts = torch.bincount(y_B * num_classes + predicted_B, minlength=num_classes**2)
         pairs = counts if not len(pairs) else pairs + counts
     model.train(was_training)
@@ -84,7 +86,7 @@ def evaluate(
     rows = feed.rows
     calibration_error = float(surplus_M.abs().sum()) / rows
     columns = [all_rows(torch.cat(parts), rows).cpu() for parts in zip(*seen, strict=True)]
+    predictions = Predictions(*(column.numpy() for column in columns)) if columns else None
     return Evaluation(
-        rows, float(loss) / rows, float(entropy) / rows, confusion, calibration_error,
-        Predictions(*(column.numpy() for column in columns)),
-    )  # fmt: skip
+        rows, float(loss) / rows, float(entropy) / rows, confusion, calibration_error, predictions
+    )

@@ -88,11 +88,13 @@ def gather(
     device: torch.device,
     *,
     mixed: bool = True,
+    of_source: bool = True,
 ) -> Evidence:
     """Run the rows through the model in eval mode; the model's mode is put back afterwards.
 
-    `mixed`: whether MixVal is asked for. Pixels are mixed, whatever the model reads; Hu et al. mix
-    normalised images, which is the same, as resizing and normalising are affine.
+    `mixed`: whether MixVal is asked for; `of_source`: whether a validator that reads source rows
+    is. Pixels are mixed, whatever the model reads; Hu et al. mix normalised images, which is the
+    same, as resizing and normalising are affine.
     """
     was_training = model.training
     model.eval()
@@ -103,7 +105,7 @@ def gather(
         said_N = target.p_NK.argmax(1)
         agreement = mixed_consistency(p_NK, said_N, said_N[feeds.partners])
         evidence = replace(evidence, mixed_agreement=agreement)
-    if feeds.source is not None:
+    if of_source and feeds.source is not None:
         of = _outputs(model, feeds.source, transform, device, of_source=True)
         evidence = replace(
             evidence, source_p_SK=of.p_NK, source_features_SD=of.features_ND, source_y_S=of.y_N

@@ -5,7 +5,6 @@ rows; every process that needs the entry takes chunks that no other holds, so th
 help. A lock goes with its process: what a killed one held, another computes.
 """
 
-import hashlib
 import json
 import shutil
 import time
@@ -21,6 +20,7 @@ from filelock import FileLock, Timeout
 from raytl import folders
 from raytl.data.dataset import Dataset
 from raytl.data.views import RowSource, View
+from raytl.files import sha256_of
 from raytl.training.prefix import Prefix, decode
 
 MOST_CHUNKS = 64
@@ -164,7 +164,7 @@ def _finish(draft: Draft, seconds: float) -> None:
         if is_whole(draft.entry):
             return
         file = draft.folder / "features.npy"
-        info = {"bytes": file.stat().st_size, "sha256": _sha256(file), "seconds": seconds}
+        info = {"bytes": file.stat().st_size, "sha256": sha256_of(file), "seconds": seconds}
         (draft.folder / "info.json").write_text(json.dumps(info), encoding="utf-8")
         draft.folder.replace(draft.entry)
         # After the replacement: a chunk whose mark is gone would be taken for one that is not done.
@@ -202,12 +202,7 @@ def is_whole(entry: Path) -> bool:
 @lru_cache(maxsize=256)
 def _matches(file: Path, mtime_ns: int, sha256: str) -> bool:
     # Once a process: a warm trial does not read the whole entry again.
-    return _sha256(file) == sha256
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(file) == sha256
 
 
 def make_room(folder: Path, budget: int) -> None:

@@ -22,7 +22,7 @@ from raytl.models.mappers import Matrix
 from raytl.models.sync_batch_norm import synchronise_batch_norm
 from raytl.ranks import agreed, own_share
 from raytl.recipes import RECIPES
-from raytl.scoring.validators import VALIDATORS, validate
+from raytl.scoring.validators import VALIDATORS, WITH_A_SOURCE, validate
 from raytl.seeds import seed_for
 from raytl.training.building import TrialParts, build_trial, open_dataset
 from raytl.training.checkpoint import load_checkpoint, save_checkpoint
@@ -306,7 +306,12 @@ def _validate(
     validators = _validators(study, last)
     if evidence_rows is not None and validators:
         evidence = gather(
-            parts.model, evidence_rows, parts.transform, device, mixed="mixval" in validators
+            parts.model,
+            evidence_rows,
+            parts.transform,
+            device,
+            mixed="mixval" in validators,
+            of_source=not validators.isdisjoint(WITH_A_SOURCE),
         )
         metrics |= {
             f"target/validator/{name}": v for name, v in validate(evidence, validators).items()
@@ -336,10 +341,10 @@ def _test_metrics(result: Evaluation) -> Metrics:
 def evaluate_split(
     study: Study, parts: TrialParts, split: str, device: torch.device, make: MakeFeed = make_feed
 ) -> Evaluation:
-    """Evaluate on a whole split of the target domain."""
+    """Evaluate on a whole split of the target domain, and keep the predictions."""
     dataset = open_dataset(study.target_domain.dataset)
     feed = make(
         dataset, split, indices=None, labelled=True, batch_size=study.train.batch_size, seed=0,
         kind=study.train.feed,
     )  # fmt: skip
-    return evaluate(parts.model, feed, parts.transform, device)
+    return evaluate(parts.model, feed, parts.transform, device, keep_predictions=True)

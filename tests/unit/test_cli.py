@@ -91,6 +91,7 @@ def test_shard_says_what_nobody_asked_for(
         (["sweep", "none.yaml"], 2, "none.yaml: cannot read the study"),
         (["inspect", "nowhere"], 2, "neither a dataset"),
         (["report", "nowhere"], 2, "not a run folder"),
+        (["export", "nowhere", "scratch control", "out"], 2, "not a run that has been confirmed"),
         (["predict", "nowhere", "nowhere"], 2, "no source model here"),
         (["pretrain", "--dataset", "no", "--backbone", "lenet", "--out", "o"], 2, "no dataset"),
     ],

@@ -66,7 +66,7 @@ def test_objective_follows_the_labels(study_file: Path) -> None:
         ("space.head={chioce: [linear]}", "unknown key 'chioce'; did you mean 'choice'?"),
         ("space.mapper.hidden={int: [9, 3]}", "low <= high must hold, got [9, 3]"),
         ("space.optimizer.lr={float: [0, 1], log: true}", "log needs low > 0"),
-        ("resources.workers_per_trial=0", "must be a number of workers, or [fewest, most]"),
+        ("resources.workers_per_trial=0", "must be a number of workers >= 1, or [fewest, most]"),
         ("study=../evil", "study: "),
     ],
 )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import stripes
 
 from raytl.config import Study
 from raytl.data.schema import ImageColumn
@@ -159,6 +160,20 @@ def test_test_rows_are_learnt_from_through_no_other_domain(domains: tuple[Path, 
     with pytest.raises(ValueError, match="both domains read split test of"):
         Study.model_validate(study | {"source_domain": source})
     Study.model_validate(study | {"source_domain": {"dataset": target}})
+
+
+def test_what_a_verdict_needs_of_the_target(domains: tuple[Path, Path], tmp_path: Path) -> None:
+    study = base(domains)
+    every = study["target_domain"] | {"labels": "all"}
+    redraw = study | {"confirm": {"redraw": True}, "target_domain": every}
+    with pytest.raises(RaytlError, match="redraw: true needs `labels: N` and more than N"):
+        preflight(Study.model_validate(redraw))
+    splits = {"train": [stripes(80, 1, 60.0)], "test": [stripes(1, 2, 60.0)]}
+    image = ImageColumn(shape=(8, 8, 1), dtype="uint8")
+    write_dataset(tmp_path / "short", image, ("rows", "columns"), splits, {})
+    study["target_domain"] = study["target_domain"] | {"dataset": tmp_path / "short"}
+    with pytest.raises(RaytlError, match="at least 2 test rows are needed .* 'test' has 1"):
+        preflight(Study.model_validate(study))
 
 
 def test_classes_that_differ(domains: tuple[Path, Path], tmp_path: Path) -> None:

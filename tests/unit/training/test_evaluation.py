@@ -57,7 +57,13 @@ def test_one_pass_measures_accuracy_loss_entropy_and_calibration() -> None:
     generator = torch.Generator().manual_seed(0)
     logits = 2 * torch.randn(100, 5, generator=generator)
     y = torch.randint(0, 5, (100,), generator=generator)
-    result = evaluate(reads_logits(), Logits(logits, y), torch.Tensor.float, torch.device("cpu"))
+    result = evaluate(
+        reads_logits(), Logits(logits, y), torch.Tensor.float, torch.device("cpu"),
+        keep_predictions=True,
+    )  # fmt: skip
+    assert result.predictions is not None
+    assert result.predictions.predicted_N.tolist() == logits.argmax(1).tolist()
+    assert result.predictions.target_N.tolist() == y.tolist()
 
     p = logits.double().softmax(1).numpy()
     said, confidence, truth = p.argmax(1), p.max(1), y.numpy()

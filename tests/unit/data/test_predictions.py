@@ -1,0 +1,41 @@
+"""Predictions are read back as they were written, or not at all."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from raytl.data.predictions import FILE_NAME, Predictions
+from raytl.errors import CorruptError
+from raytl.sweeping.storage import RunStorage
+
+
+def made() -> Predictions:
+    rows = np.arange(5)
+    return Predictions(rows, rows % 2, rows % 3, np.linspace(0, 1, 5, dtype=np.float32))
+
+
+def test_they_are_read_back(tmp_path: Path) -> None:
+    made().write(tmp_path / FILE_NAME)
+    found = Predictions.read(tmp_path / FILE_NAME)
+    assert found.predicted_N.tolist() == [0, 1, 2, 0, 1]
+    assert found.confidence_N is not None and found.confidence_N.dtype == np.float32
+    assert found.group_N is None
+
+
+@pytest.mark.parametrize("content", [b"", b"no arrow file" * 99])
+def test_broken_ones_are_told(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / FILE_NAME).write_bytes(content)
+    with pytest.raises(CorruptError, match="cannot read the predictions"):
+        Predictions.read(tmp_path / FILE_NAME)
+
+
+def test_a_confirmed_trial_has_those_of_its_last_checkpoint(tmp_path: Path) -> None:
+    storage = RunStorage(tmp_path)
+    with pytest.raises(CorruptError, match="trial: the trial's checkpoint is missing"):
+        storage.predictions("trial")
+    (tmp_path / "trial" / "checkpoint_000001").mkdir(parents=True)
+    with pytest.raises(CorruptError, match="cannot read the predictions"):
+        storage.predictions("trial")
+    made().write(tmp_path / "trial" / "checkpoint_000001" / FILE_NAME)
+    assert storage.predictions("trial").id_N.tolist() == [0, 1, 2, 3, 4]
