@@ -22,7 +22,6 @@ import argparse
 import json
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import time
@@ -36,6 +35,7 @@ import ray
 import torch
 from ray import tune
 from ray.tune.search import Searcher
+from sides import run_side
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
@@ -240,13 +240,8 @@ def timed_side(side: str, args: argparse.Namespace, configs: int) -> dict[str, A
         sys.executable, __file__, args.workload, "--data", str(args.data), "--side", side,
         "--epochs", str(args.epochs), "--configs", str(configs), "--size", str(args.size),
     ]  # fmt: skip
-    start = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    seconds = time.perf_counter() - start
-    found = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
-    if not found:
-        raise SystemExit(f"{side} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
-    figures = json.loads(found[0].removeprefix("RESULT ")) | {"seconds": seconds}
+    figures, seconds = run_side(command, side)
+    figures |= {"seconds": seconds}
     print(f"{side}: {configs} configurations in {seconds:.1f} s, {figures}", flush=True)
     return figures
 

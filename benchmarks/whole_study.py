@@ -41,6 +41,7 @@ import torch
 import torchvision
 from plain_trial import Arrays, plain_trial
 from ray import tune
+from sides import run_side
 
 from raytl.config import Study, load_study
 from raytl.data.dataset import Dataset
@@ -291,13 +292,7 @@ def run_plain(args: argparse.Namespace, run: Path) -> dict[str, Any]:
         sys.executable, __file__, str(args.study), "--side", "plain", "--run", str(run),
         "--plain-epochs", str(args.plain_epochs), *(name for name, on in options.items() if on),
     ]  # fmt: skip
-    start = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    seconds = time.perf_counter() - start
-    found = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
-    if not found:
-        raise SystemExit(f"plain failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
-    figures = json.loads(found[0].removeprefix("RESULT "))
+    figures, seconds = run_side(command, "plain")
     outside = seconds - figures.pop("fitting")  # Ray's start, reading the data, exit
     if not args.whole:
         figures["measured_seconds"] = seconds

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import typer.exceptions
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -38,7 +39,13 @@ def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 failure, 2 the user's mistake, 130 Ctrl-C."""
     try:
         keep_freed_memory()
-        app(standalone_mode=True)
+        sys.exit(app(standalone_mode=False))
+    except typer.exceptions.Abort:
+        log_console.print("raytl: interrupted")
+        sys.exit(130)
+    except typer.exceptions.TyperException as error:
+        _say_usage(error)
+        sys.exit(2)
     except RaytlError as error:
         log_console.print(f"raytl: {error}", style="red", markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
@@ -50,6 +57,19 @@ def main() -> None:
         text = f"raytl: {type(error).__name__}: {error}"
         log_console.print(f"{text[:300]} (the whole story: {log})", style="red", markup=False)
         sys.exit(1)
+
+
+def _say_usage(error: Any) -> None:
+    """Say in a line what is wrong with the words of a command; without any words, how to use it.
+
+    `error`: typer's, whose class for usage has no public name.
+    """
+    if len(sys.argv) < 2:
+        error.show()
+        return
+    command = error.ctx.command_path if error.ctx is not None else "raytl"
+    text = f"{command}: {' '.join(error.format_message().split())} (see {command} --help)"
+    log_console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 def _log_of(error: Exception) -> str:

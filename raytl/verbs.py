@@ -123,7 +123,7 @@ def export(run: Path | str, candidate: str, out: Path | str, *, force: bool = Fa
 
     Raises UserError where the run has not been confirmed.
     """
-    from raytl.sweeping.confirmation import load_confirmation
+    from raytl.sweeping.confirmed import load_confirmation
     from raytl.sweeping.storage import RunStorage
     from raytl.sweeping.study_run import export as write
 

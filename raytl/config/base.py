@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from raytl.folders import rooted
 
@@ -32,6 +32,27 @@ def nearest(word: str, known: list[str]) -> str:
     """Return `word`'s nearest known spelling as a question, or the list of what is known."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f"did you mean '{close[0]}'?" if close else "known: " + ", ".join(known)
+
+
+def number_or_range(what: str, least: int) -> BeforeValidator:
+    """Take a number of `what`, or [fewest, most], from `least` on."""
+
+    def check(given: Any) -> int | tuple[int, int]:
+        bounds = [given, given] if type(given) is int else given
+        whole = isinstance(bounds, list | tuple) and all(type(number) is int for number in bounds)
+        if not whole or len(bounds) != 2 or not least <= bounds[0] <= bounds[1]:
+            raise ValueError(
+                f"must be a number of {what} >= {least}, or [fewest, most] with {least} <= fewest "
+                f"<= most, got {given}"
+            )
+        return given if type(given) is int else (bounds[0], bounds[1])
+
+    return BeforeValidator(check)
+
+
+def bounds_of(given: int | tuple[int, int]) -> tuple[int, int]:
+    """Return the fewest and the most of what `number_or_range` took."""
+    return (given, given) if isinstance(given, int) else given
 
 
 class Frozen(BaseModel):

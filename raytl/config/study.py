@@ -1,10 +1,8 @@
 """The whole study and its sections."""
 
-import re
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from raytl.config.base import (
     LOCAL_WEIGHTS,
@@ -12,11 +10,12 @@ from raytl.config.base import (
     Count,
     Finite,
     Frozen,
-    NonNegative,
     Positive,
     Weights,
 )
+from raytl.config.confirm import ConfirmConfig
 from raytl.config.distribution import Distribution
+from raytl.config.resources import ResourcesConfig
 
 
 class SplitNames(Frozen):
@@ -178,83 +177,6 @@ class TrainConfig(Frozen):
     prefix_cache_bytes: PositiveInt = 4 * 2**30  # of the cache folder, at most
     # Trials that train on the same features as one batched module, at most; auto: where it pays
     fuse: Literal["auto", "off"] | Annotated[int, Field(ge=2)] = "auto"
-
-
-LEAST_SEEDS = 3  # a variance over two tells next to nothing
-
-
-def _number_or_range(what: str, least: int) -> BeforeValidator:
-    """Take a number of `what`, or [fewest, most], from `least` on."""
-
-    def check(given: Any) -> int | tuple[int, int]:
-        bounds = [given, given] if type(given) is int else given
-        whole = isinstance(bounds, list | tuple) and all(type(number) is int for number in bounds)
-        if not whole or len(bounds) != 2 or not least <= bounds[0] <= bounds[1]:
-            raise ValueError(
-                f"must be a number of {what} >= {least}, or [fewest, most] with {least} <= fewest "
-                f"<= most, got {given}"
-            )
-        return given if type(given) is int else (bounds[0], bounds[1])
-
-    return BeforeValidator(check)
-
-
-def _bounds(given: int | tuple[int, int]) -> tuple[int, int]:
-    return (given, given) if isinstance(given, int) else given
-
-
-Seeds = Annotated[int | tuple[int, int], _number_or_range("seeds", LEAST_SEEDS)]
-
-
-class ConfirmConfig(Frozen):
-    """The retraining of the best trials, and the one look at the test split."""
-
-    top: PositiveInt = 3
-    # Retrainings of each: a number, or [fewest, most] for more only while nothing is decided
-    seeds: Seeds = (3, 8)
-    level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95  # confidence of the intervals
-    margin: Positive = 1.0  # smaller differences count as none; in points of the test metric
-    # With `labels: N`, whether each seed draws labelled rows of its own; auto: where there are more
-    redraw: Literal["auto"] | bool = "auto"
-
-    @property
-    def seed_counts(self) -> tuple[int, int]:
-        """The fewest and the most retrainings of a configuration."""
-        return _bounds(self.seeds)
-
-
-def _without_credentials(url: str) -> str:
-    parts = urlsplit(url)
-    if not parts.scheme:
-        raise ValueError(f"must be a URL such as s3://bucket/runs, got {url}; a folder is --out")
-    if parts.username or parts.password or re.search("secret|key|token|password", parts.query):
-        raise ValueError(
-            "must hold no credentials, for the study is copied into the run, but got some; leave "
-            "them to the environment (AWS_ACCESS_KEY_ID and the like)"
-        )
-    return url
-
-
-StorageUrl = Annotated[str, AfterValidator(_without_credentials)]
-Workers = Annotated[int | tuple[int, int], _number_or_range("workers", 1)]
-
-
-class ResourcesConfig(Frozen):
-    """What one trial gets, and how many run at once."""
-
-    workers_per_trial: Workers = 1  # [1, 4]: as many as there is room for just now
-    cpus_per_worker: PositiveInt = 1
-    gpus_per_worker: NonNegative = 0
-    max_concurrent: PositiveInt | None = None  # None: what the cluster has room for at the start
-    wait_s: NonNegative = 600  # on a cluster without room for one trial, for its autoscaler
-    # s3://, gs:// or another URL of pyarrow or fsspec, under which the run is kept; None: in its
-    # folder, which every node must then share
-    storage_path: StorageUrl | None = None
-
-    @property
-    def workers(self) -> tuple[int, int]:
-        """The fewest and the most workers of a trial."""
-        return _bounds(self.workers_per_trial)
 
 
 class Study(Frozen):

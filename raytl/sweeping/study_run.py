@@ -16,13 +16,8 @@ from raytl.folders import make_folder
 from raytl.models.adapters import merge_adapters
 from raytl.models.source_model import save_source_model
 from raytl.seeds import seed_for
-from raytl.sweeping.confirmation import (
-    Confirmation,
-    build_confirmation,
-    gather_retrained,
-    retrained_trials,
-    save_confirmation,
-)
+from raytl.sweeping.confirmation import build_confirmation, gather_retrained, retrained_trials
+from raytl.sweeping.confirmed import Confirmation, save_confirmation
 from raytl.sweeping.confirming import Confirming
 from raytl.sweeping.environment import environment, save_environment
 from raytl.sweeping.leaderboard import (

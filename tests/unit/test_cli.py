@@ -69,6 +69,20 @@ def test_shard_says_what_nobody_asked_for(
     assert "[red]out[/x]: train 6 rows" in printed.out
 
 
+def mistake(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    code: int,
+) -> str:
+    """Return what is said of a mistake: three lines at most, no traceback."""
+    assert run(monkeypatch, *arguments) == code
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    assert len(error.strip().splitlines()) <= 3
+    return error
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -106,11 +120,8 @@ def test_mistakes_end_in_a_line_and_code_2(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
-    assert run(monkeypatch, *arguments) == code
-    error = capsys.readouterr().err
-    assert message in error
-    assert "Traceback" not in error
-    assert len(error.strip().splitlines()) <= 3
+    told = mistake(monkeypatch, capsys, arguments, code)
+    assert message in told
     assert not (tmp_path / "out").exists()
 
 
@@ -237,10 +248,8 @@ def test_more_mistakes_end_in_a_line(
     code: int,
     message: str,
 ) -> None:
-    assert run(monkeypatch, *arguments) == code
-    error = capsys.readouterr().err
-    assert message in error
-    assert "Traceback" not in error
+    told = mistake(monkeypatch, capsys, arguments, code)
+    assert message in told
     assert not Path("m").exists() and not Path("new").exists()
 
 

@@ -19,7 +19,8 @@ from raytl.recipes.tradaboost import ROUNDS
 from raytl.training.building import build_trial
 from raytl.training.checkpoint import FILE_NAME
 from raytl.training.splits import count_labelled, redrawable, target_rows
-from raytl.training.trial import run_trial, training_feeds
+from raytl.training.trial import run_trial
+from raytl.training.trial_feeds import training_feeds
 
 MakeStudy = Callable[..., Study]
 BUDGET = {"epochs": 3, "batch_size": 8, "steps_per_epoch": 3}

@@ -1,0 +1,43 @@
+"""What trials get of a cluster, and where a run is kept."""
+
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, PositiveInt
+
+from raytl.config.base import Frozen, NonNegative, bounds_of, number_or_range
+
+
+def _without_credentials(url: str) -> str:
+    parts = urlsplit(url)
+    if not parts.scheme:
+        raise ValueError(f"must be a URL such as s3://bucket/runs, got {url}; a folder is --out")
+    if parts.username or parts.password or re.search("secret|key|token|password", parts.query):
+        raise ValueError(
+            "must hold no credentials, for the study is copied into the run, but got some; leave "
+            "them to the environment (AWS_ACCESS_KEY_ID and the like)"
+        )
+    return url
+
+
+StorageUrl = Annotated[str, AfterValidator(_without_credentials)]
+Workers = Annotated[int | tuple[int, int], number_or_range("workers", 1)]
+
+
+class ResourcesConfig(Frozen):
+    """What one trial gets, and how many run at once."""
+
+    workers_per_trial: Workers = 1  # [1, 4]: as many as there is room for just now
+    cpus_per_worker: PositiveInt = 1
+    gpus_per_worker: NonNegative = 0
+    max_concurrent: PositiveInt | None = None  # None: what the cluster has room for at the start
+    wait_s: NonNegative = 600  # on a cluster without room for one trial, for its autoscaler
+    # s3://, gs:// or another URL of pyarrow or fsspec, under which the run is kept; None: in its
+    # folder, which every node must then share
+    storage_path: StorageUrl | None = None
+
+    @property
+    def workers(self) -> tuple[int, int]:
+        """The fewest and the most workers of a trial."""
+        return bounds_of(self.workers_per_trial)

@@ -1,0 +1,123 @@
+"""What confirmation.json holds: each confirmed candidate, how they compare, the verdict."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from raytl.errors import CorruptError, UserError
+from raytl.files import write_atomically
+from raytl.sweeping.intervals import Difference
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Run(_Part):
+    """One retraining. `predictions`: the file of its test predictions, in the run's folder."""
+
+    seed: int
+    accuracy: float | None
+    macro_f1: float | None
+    calibration_error: float | None
+    objective: float | None
+    seconds: float
+    folder: str
+    predictions: str | None
+    error: str | None
+
+
+class Candidate(_Part):
+    """One configuration over its seeds. `mean` is of the accuracy; `confusion` counts test rows,
+    true by predicted class, summed over seeds; `recall` is each class's, of those counts.
+    `objective` is the mean over the first round's seeds."""
+
+    name: str
+    trial: str
+    control: str | None
+    selected: bool = False
+    config: dict[str, Any]
+    runs: list[Run]
+    n: int
+    mean: float | None
+    standard_error: float | None
+    macro_f1: float | None
+    calibration_error: float | None
+    objective: float | None
+    trainable_parameters: int | None
+    confusion: list[list[int]] | None
+    recall: list[float | None] | None
+
+
+class Comparison(_Part):
+    """A candidate against a control, paired by seed: the selected one against controls that
+    transfer nothing as of the look that decided it or the last one, else over the first round."""
+
+    candidate: str
+    control: str
+    difference: Difference
+
+
+class Verdict(_Part):
+    """The answer to: does it help? `kind` (helps, hurts, equivalent, undecided) and `sentence`
+    compare the selected candidate with the controls that transfer nothing, `difference` is what
+    they were read off; `against_plain` compares with those that transfer plainly (linear_probe,
+    target_only). `remarks`: what else is to be known before the verdict is believed.
+    """
+
+    kind: str
+    sentence: str
+    difference: Difference | None = None
+    against_plain: list[str] = []
+    remarks: list[str] = []
+
+
+class Confirmation(_Part):
+    """The content of confirmation.json. `recommended` names what `best/` holds; `labels_read` is
+    how many target labels search and confirmation read in all, the test split's left out."""
+
+    split: str
+    test_rows: int
+    classes: list[str]
+    seeds: list[int]
+    level: float
+    margin: float
+    labels_read: int
+    candidates: list[Candidate]
+    comparisons: list[Comparison]
+    verdict: Verdict
+    recommended: str | None
+
+    @property
+    def selected(self) -> Candidate | None:
+        """The candidate that the validation objective prefers."""
+        return next((c for c in self.candidates if c.selected), None)
+
+    def candidate(self, name: str | None) -> Candidate | None:
+        """Return a candidate by its name."""
+        return next((c for c in self.candidates if c.name == name), None)
+
+
+def save_confirmation(confirmation: Confirmation, run: Path) -> None:
+    """Write confirmation.json."""
+    data = confirmation.model_dump(mode="json")
+    write_atomically(run / "confirmation.json", json.dumps(data, indent=1))
+
+
+def load_confirmation(run: Path) -> Confirmation:
+    """Read confirmation.json. Raises UserError where there is none, CorruptError where it does not
+    hold."""
+    file = run / "confirmation.json"
+    try:
+        return Confirmation.model_validate_json(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{run}: not a run that has been confirmed ({file.name} is missing)"
+        ) from None
+    except ValueError as error:
+        raise CorruptError(
+            f"{file}: cannot be read: {str(error).splitlines()[0]}; a run of another version is "
+            "reported and exported by that version"
+        ) from None
