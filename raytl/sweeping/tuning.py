@@ -21,6 +21,7 @@ from raytl.sweeping.checkpoints import PruneCheckpoints
 from raytl.sweeping.faults import MOST_FAULTS, surviving_faults
 from raytl.sweeping.fusing import FusedCallback
 from raytl.sweeping.resources import Plan
+from raytl.sweeping.results import KeepResults
 from raytl.sweeping.searcher import StudySearch
 from raytl.sweeping.selection import folder_name
 from raytl.sweeping.storage import RunStorage
@@ -144,7 +145,7 @@ def _new_tuner(
     callbacks: Sequence[Callback],
 ) -> tune.Tuner:
     loggers = [tune.logger.JsonLoggerCallback(), tune.logger.CSVLoggerCallback()]
-    own = [*loggers, PruneCheckpoints(), FusedCallback()]
+    own = [*loggers, KeepResults(), PruneCheckpoints(), FusedCallback()]
     return tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
