@@ -71,11 +71,11 @@ def timm_backbone(name: str, input_shape: Shape, **args: Any) -> Backbone:
     return Backbone(name, blocks, GlobalPool(), input_shape)
 
 
-def load_timm(backbone: Backbone, state: dict[str, Any]) -> None:
-    """Load timm's own names into the wrapped blocks, in their order."""
-    ours = backbone.state_dict()
+def rename_timm(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Give timm's weights the names of the wrapped blocks, which are in the same order."""
+    ours = timm_backbone("tf_efficientnet_lite0", (3, 128, 128)).state_dict()
     theirs = [value for key, value in state.items() if not key.startswith("classifier.")]
-    backbone.load_state_dict(dict(zip(ours, theirs, strict=True)))
+    return dict(zip(ours, theirs, strict=True))
 
 
 def read_images(folder: Path, side: int) -> tuple[np.ndarray, np.ndarray]:
@@ -121,7 +121,7 @@ def raytl_run(args: argparse.Namespace, network: str, data: str, **flat: Any) ->
     study = Study.model_validate(
         {
             "study": "finetune_defaults",
-            "target_domain": {"dataset": folder, "splits": {"validation": "test"}},
+            "target_domain": {"dataset": folder, "splits": {"validation": "validation"}},
             "source_models": {"net": source},
             "space": {},
             "train": {"epochs": args.epochs, "batch_size": BATCH},
@@ -140,8 +140,14 @@ def raytl_run(args: argparse.Namespace, network: str, data: str, **flat: Any) ->
 def shards(root: Path, data: str, side: int) -> Path:
     """Return the dataset's folder, written once."""
     folder = Path(tempfile.mkdtemp(prefix="finetune_defaults-"))
-    np.savez(folder / "arrays.npz", **arrays(root, data, side))
-    splits = {name: (f"x_{name}", f"y_{name}") for name in ("train", "test")}
+    found = arrays(root, data, side)
+    # A study names a test split as well; nothing reads it here.
+    named = {"train": "train", "validation": "test", "test": "test"}
+    np.savez(
+        folder / "arrays.npz",
+        **{f"{part}_{name}": found[f"{part}_{of}"] for name, of in named.items() for part in "xy"},
+    )
+    splits = {name: (f"x_{name}", f"y_{name}") for name in named}
     shard(
         "arrays", str(folder / "arrays.npz"), folder / "shards",
         options=ShardOptions(splits=splits),
@@ -169,9 +175,9 @@ def plain_network(args: argparse.Namespace, network: str, classes: int) -> nn.Mo
         return net
     net = build_backbone(backbone, (3, side, side))
     spec = backbone_spec(backbone)
-    assert spec.load is not None
+    assert spec.rename is not None
     state = {key.removeprefix("module."): value for key, value in state["state_dict"].items()}
-    spec.load(net, state)
+    net.load_state_dict(spec.rename(state))
     return nn.Sequential(net, nn.Linear(net.feature_dim, classes))
 
 
@@ -247,7 +253,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     OWN["tf_efficientnet_lite0"] = BackboneSpec(
-        timm_backbone, min_side=32, channels=(3,), load=load_timm
+        timm_backbone, min_side=32, channels=(3,), rename=rename_timm
     )
     pairs = [tuple(pair.split(":")) for pair in args.only]
     rows = {}

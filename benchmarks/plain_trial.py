@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
+from raytl.config.learning_rates import TRANSFERRED_SCALE
+
 Arrays = tuple[np.ndarray, np.ndarray]  # x_NCHW float32, y_N int64
 EVAL_BATCH = 128
 
@@ -117,6 +119,9 @@ def build_optimizer(
     trial: dict[str, Any], network: Network, more: list[nn.Parameter], transferred: bool
 ) -> torch.optim.Optimizer:
     lr, scale = trial["optimizer.lr"], trial["optimizer.transferred_lr_scale"]
+    if scale == "auto":
+        normalises = any(isinstance(m, nn.modules.batchnorm._NormBase) for m in network.modules())
+        scale = TRANSFERRED_SCALE[trial["optimizer"]][normalises]
     new = [*network.mapper.parameters(), *network.head.parameters(), *more]
     groups = [
         {"params": list(network.trained.parameters()), "lr": lr * (scale if transferred else 1)},

@@ -25,6 +25,8 @@ import platform
 import sys
 import tempfile
 import time
+import uuid
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -34,14 +36,20 @@ import psutil
 import ray
 import torch
 from ray import tune
-from ray.tune.search import Searcher
 from sides import run_side
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from raytl.config import Study, TrialConfig
 from raytl.data.dataset import Dataset
+from raytl.sweeping.identity import Identity, device_kind
+from raytl.sweeping.objective import objective_metric
+from raytl.sweeping.preflight import preflight
+from raytl.sweeping.progress import Progress
+from raytl.sweeping.recall import Recall
+from raytl.sweeping.records import Record
 from raytl.sweeping.resources import plan
+from raytl.sweeping.searcher import Listener, StudySearch
 from raytl.sweeping.storage import RunStorage
 from raytl.sweeping.tuning import ray_session, run_trials
 from raytl.training.building import build_trial
@@ -74,7 +82,7 @@ def make_study(args: argparse.Namespace) -> Study:
             "study": "sweep_reuse",
             "target_domain": {
                 "dataset": data / "hymenoptera",
-                "splits": {"train": "train", "validation": "val", "test": "val"},
+                "splits": {"train": "train", "test": "val"},
             },
             "source_models": {
                 "squeezenet": {
@@ -155,47 +163,38 @@ def run_plain(study: Study, trials: list[dict[str, Any]], folder: Path, reuse: b
 # ---------------------------------------------------------------- raytl
 
 
-class Listed(Searcher):
-    """Suggests the listed trials, without controls and confirmation."""
+class Listed:
+    """A sampler that suggests the listed trials."""
+
+    learns = False
 
     def __init__(self, trials: list[dict[str, Any]]) -> None:
-        super().__init__(metric="target/validation_accuracy", mode="max")
-        self._trials, self._next = trials, 0
+        self._trials = iter(trials)
 
-    @property
-    def most_trials(self) -> int:
-        return len(self._trials)
+    def ask(self) -> dict[str, Any] | None:
+        return next(self._trials, None)
 
-    def suggest(self, trial_id: str) -> Any:
-        if self._next == len(self._trials):
-            return Searcher.FINISHED
-        number, self._next = self._next, self._next + 1
-        return {
-            "number": number, "phase": "search", "count": len(self._trials), "control": None,
-            "searched": [], "seed": SEED,
-            "trial": TrialConfig.from_flat(self._trials[number]).flat(),
-        }  # fmt: skip
-
-    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        assert not error, result
-
-    def save(self, checkpoint_path: str) -> None:
-        Path(checkpoint_path).write_text(str(self._next), encoding="utf-8")
-
-    def restore(self, checkpoint_path: str) -> None:
-        self._next = int(Path(checkpoint_path).read_text(encoding="utf-8"))
+    def tell(self, *_: Any) -> None:
+        pass
 
 
-def run_raytl(study: Study, trials: list[dict[str, Any]], folder: Path) -> Any:
+def run_raytl(
+    study: Study, trials: list[dict[str, Any]], run: Path, listeners: Sequence[Listener] = ()
+) -> list[Record]:
+    """Train the listed trials, without controls and confirmation."""
+    search_config = study.search.model_copy(update={"trials": len(trials), "parallel": 1})
+    study = study.model_copy(update={"search": search_config})
+    checked, objective, storage = preflight(study), objective_metric(study), RunStorage(run)
+    progress = Progress(objective, storage)
     with ray_session() as cluster:
-        budget = plan(study, cluster.nodes())
-        search: Any = Listed(trials)
-        done = run_trials(study, RunStorage(folder / "raytl"), search, budget)
-    frames = []
-    for trial in done:
-        lines = (Path(str(trial.path)) / "result.json").read_text(encoding="utf-8").splitlines()
-        frames.append([json.loads(line) for line in lines])
-    return frames
+        identity = Identity.of(checked, device_kind(study, cluster.nodes()))
+        search = StudySearch(
+            study, checked.space, Listed(trials), objective, scope=uuid.uuid4().hex, controls=(),
+            memory=Recall(storage, identity, study.study, study.train.epochs, None, resumed=False),
+            listeners=listeners,
+        )  # fmt: skip
+        run_trials(study, storage, search, plan(study, cluster.nodes()), progress)
+    return search.records()
 
 
 # ---------------------------------------------------------------- both
@@ -207,9 +206,10 @@ def summary(side: str, results: Any) -> dict[str, Any]:
     accuracies, began = [], []
     for result in results:
         if side == "raytl":
-            accuracies.append(result[-1]["target/validation_accuracy"])
-            depth = result[-1]["config"]["trial"]["frozen_depth"]
-            seconds.setdefault(depth, []).extend(row["time_this_iter_s"] for row in result)
+            accuracies.append(result.last["target/validation_accuracy"])
+            totals = [0.0, *(metrics["seconds"] for metrics in result.curve)]
+            depth = result.config["trial"]["frozen_depth"]
+            seconds.setdefault(depth, []).extend(np.diff(totals))
         else:
             accuracies.append(float(result["accuracy"].iloc[-1]))
             depth = result["depth"].iloc[0]
@@ -229,7 +229,7 @@ def one_side(side: str, args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         if side == "raytl":
             os.environ["RAYTL_CACHE"] = f"{folder}/cache"
-            results = run_raytl(study, trials, Path(folder))
+            results: Any = run_raytl(study, trials, Path(folder) / "raytl")
         else:
             results = run_plain(study, trials, Path(folder), reuse=side == "reusing")
     print("RESULT " + json.dumps(summary(side, results)))

@@ -29,16 +29,18 @@ import optuna
 import ray
 from ray import tune
 from ray.tune.schedulers import AsyncHyperBandScheduler
-from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 from sweep_reuse import MAPPERS, SEED, make_study, plain_trainable
 
 from raytl.config import Study
 from raytl.sweeping.objective import objective_metric
 from raytl.sweeping.preflight import preflight
+from raytl.sweeping.progress import Progress
+from raytl.sweeping.records import Config, Metrics
+from raytl.sweeping.resolving import resolved
 from raytl.sweeping.resources import plan
-from raytl.sweeping.schedulers import build_scheduler
-from raytl.sweeping.searcher import StudySearch
+from raytl.sweeping.sampling import open_sampler
+from raytl.sweeping.searcher import Listener, StudySearch
 from raytl.sweeping.storage import RunStorage
 from raytl.sweeping.tuning import ray_session, run_trials
 
@@ -108,34 +110,30 @@ def run_plain(study: Study, args: argparse.Namespace, folder: Path) -> Reports:
     ]
 
 
-class SearchAlone(StudySearch):
-    """A study's search without controls and confirmation."""
+class Reported(Listener):
+    """Notes each report and when it came."""
 
-    def __init__(self, study: Study, *more: Any) -> None:
-        super().__init__(study, *more)
-        self._queue.clear()  # the controls
-        self.num_searched = study.search.trials
+    def __init__(self) -> None:
+        self.reports: Reports = []
 
-    def suggest(self, trial_id: str) -> Any:
-        if self._count == self.num_searched:
-            return Searcher.FINISHED
-        return super().suggest(trial_id)
+    def reported(self, config: Config, metrics: Metrics) -> None:
+        self.reports.append((time.time(), metrics["target/validation_accuracy"]))
 
 
 def run_raytl(study: Study, folder: Path) -> Reports:
+    """Run a study's search, without controls and confirmation."""
     os.environ["RAYTL_CACHE"] = str(folder / "cache")
-    run, objective = folder / "run", objective_metric(study)
-    search = SearchAlone(study, preflight(study).space, objective)
+    checked = preflight(study)
+    study, objective = resolved(study, checked.num_bytes), objective_metric(study)
+    storage, reported = RunStorage(folder / "run"), Reported()
+    search = StudySearch(
+        study, checked.space, open_sampler(study, checked.space, objective), objective,
+        scope=folder.name, controls=(), listeners=[reported],
+    )  # fmt: skip
     with ray_session() as cluster:
-        run_trials(
-            study, RunStorage(run), search, plan(study, cluster.nodes()),
-            scheduler=build_scheduler(study, objective.name, objective.mode),
-        )  # fmt: skip
-    return [
-        (float(row["timestamp"]), row["target/validation_accuracy"])
-        for file in run.glob("*/result.json")
-        for row in map(json.loads, file.read_text(encoding="utf-8").splitlines())
-    ]
+        budget = plan(study, cluster.nodes())
+        run_trials(study, storage, search, budget, Progress(objective, storage))
+    return reported.reports
 
 
 def one_side(args: argparse.Namespace) -> None:

@@ -25,28 +25,41 @@ import psutil
 import ray
 from ray import tune
 from ray.tune import Callback
-from sweep_reuse import Listed, configurations, make_study
+from sweep_reuse import configurations, make_study, run_raytl
 
-from raytl.reporting.tensorboard import TensorBoardCallback
-from raytl.sweeping.leaderboard import LeaderboardCallback
-from raytl.sweeping.resources import plan
-from raytl.sweeping.storage import RunStorage
-from raytl.sweeping.tuning import ray_session, run_trials
+from raytl.reporting.tensorboard import TensorBoard
+from raytl.sweeping.objective import objective_metric
+from raytl.sweeping.records import Record
+from raytl.sweeping.searcher import Listener
+from raytl.sweeping.tuning import ray_session
 
 SLOTS = 2
 
 
 class Ends(Callback):
-    """Notes when each trial ends, and how much memory its process holds then."""
+    """Notes when each trial ends."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        self.ends.append(time.time())
+
+
+class EndsOfRecords(Listener):
+    """Notes when each of raytl's trials ends, and what its largest process holds then."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
         self.rss: list[int] = []
 
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+    def ended(self, record: Record) -> None:
         self.ends.append(time.time())
-        pid = trial.last_result["pid"]
-        self.rss.append(psutil.Process(pid).memory_info().rss if psutil.pid_exists(pid) else 0)
+        held = [0]
+        for process in psutil.process_iter(["name", "memory_info"]):
+            if str(process.info["name"]).startswith("ray::ImplicitFunc"):
+                held.append(process.info["memory_info"].rss)
+        self.rss.append(max(held))
 
 
 def overhead(ends: list[float], training: float) -> float:
@@ -75,20 +88,14 @@ def plain_side(trials: int, reuse: bool) -> dict[str, Any]:
 
 
 def raytl_side(args: argparse.Namespace) -> dict[str, Any]:
-    study, ends = make_study(args), Ends()
+    study = make_study(args)
     configs = [configurations("heads")[i % 24] for i in range(args.trials)]
     with tempfile.TemporaryDirectory() as folder:
         os.environ["RAYTL_CACHE"] = f"{folder}/cache"
         run = Path(folder) / "run"
-        run.mkdir()
-        board = LeaderboardCallback(study, run, args.trials)
-        budget = plan(study, [{"CPU": SLOTS}])
-        search: Any = Listed(configs)
-        done = run_trials(
-            study, RunStorage(run), search, budget,
-            callbacks=[board, TensorBoardCallback("target/validation_accuracy", "max"), ends],
-        )  # fmt: skip
-    training = sum(trial.last_result["train/seconds"] for trial in done)
+        board, ends = TensorBoard(run, objective_metric(study)), EndsOfRecords()
+        done = run_raytl(study, configs, run, [board, ends])
+    training = sum(record.last["train/seconds"] for record in done)
     half = len(ends.rss) // 2
     return {
         "trials": args.trials,

@@ -32,6 +32,10 @@ PIPED_WIDTH = 120  # columns where no terminal says how many it has
 out_console = Console(emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 log_console = Console(stderr=True, emoji=False)
 
+Store = Annotated[
+    bool,
+    typer.Option("--store/--no-store", help="Take trials that were trained before, keep these."),
+]
 Force = Annotated[bool, typer.Option(help="Replace what stands at OUT.")]
 
 
@@ -224,6 +228,7 @@ def sweep(
     out: Annotated[Path | None, typer.Option(help="Run folder; runs/<study> by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     trials: Annotated[int | None, typer.Option(help="Short for --set search.trials=N.")] = None,
+    store: Store = True,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="key.path=value, overrides the study.")
     ] = None,
@@ -233,9 +238,10 @@ def sweep(
     checked = load_study(study, overrides)
     folder = out or rooted("runs") / checked.study
     again = " ".join(["raytl sweep", str(study), "--out", str(folder), "--resume"])
+    again += "" if store else " --no-store"
     again += "".join(f" --set '{assignment}'" for assignment in overrides)
     try:
-        result = verbs.sweep(checked, folder, resume=resume)
+        result = verbs.sweep(checked, folder, resume=resume, store=store)
     except KeyboardInterrupt:
         log_console.print(f"stopped; go on with: {again}", soft_wrap=True, highlight=False)
         raise typer.Exit(130) from None
@@ -262,6 +268,19 @@ def _finish(result: Any, again: str) -> None:
         out_console.print(f"\n{exported}", soft_wrap=True, highlight=False)
     out_console.print(f"report:      {result.run / 'report.html'}", soft_wrap=True, highlight=False)
     out_console.print(f"tensorboard --logdir {result.run}", soft_wrap=True, highlight=False)
+
+
+@app.command("store")
+def store_(
+    clear: Annotated[bool, typer.Option("--clear", help="Delete all of them.")] = False,
+) -> None:
+    """List the trials that later studies need not train again."""
+    if clear:
+        out_console.print(f"{verbs.clear_store()} trials deleted", highlight=False)
+        return
+    from raytl.reporting.terminal import store_table
+
+    out_console.print(store_table(verbs.stored_trials()))
 
 
 @app.command()
@@ -318,6 +337,7 @@ def demo(
         "raytl-demo"
     ),
     resume: Annotated[bool, typer.Option("--resume", help="Go on after a stop.")] = False,
+    store: Store = True,
 ) -> None:
     """Rendered digits to handwritten digits, end to end, offline, in minutes."""
     from raytl.demo import run_demo
@@ -325,7 +345,8 @@ def demo(
     def say(text: str) -> None:
         log_console.print(text, highlight=False, soft_wrap=True)
 
-    _finish(run_demo(out, resume=resume, say=say), f"raytl demo --out {out} --resume")
+    result = run_demo(out, resume=resume, store=store, say=say)
+    _finish(result, f"raytl demo --out {out} --resume")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,9 @@ def study_file() -> Path:
     raise UserError("search_spaces/digits.yaml is missing; install raytl again")
 
 
-def run_demo(out: Path, *, resume: bool, say: Callable[[str], None]) -> StudyResult:
+def run_demo(
+    out: Path, *, resume: bool, store: bool = True, say: Callable[[str], None]
+) -> StudyResult:
     """Make what is missing under `out`, then run the study in `out`/run."""
     if (out / "run").exists() and not resume:
         raise UserError(f"{out / 'run'}: the run folder exists; use --resume or another --out")
@@ -53,7 +55,7 @@ def run_demo(out: Path, *, resume: bool, say: Callable[[str], None]) -> StudyRes
             spec = verbs.pretrain(rendered, backbone, out / "sources" / name, epochs=epochs)
             stamp(f"{name}: {spec.score_text}")
     stamp("searching; the first results take some seconds")
-    result = verbs.sweep(_study_in(out), out / "run", resume=resume)
+    result = verbs.sweep(_study_in(out), out / "run", resume=resume, store=store)
     stamp("done")
     return result
 

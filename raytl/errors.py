@@ -33,5 +33,9 @@ class CorruptError(RaytlError):
     """Stored bytes that are not what was written: a missing, truncated or altered file."""
 
 
+class CheckpointError(CorruptError):
+    """A checkpoint that cannot be read; the one before it may be."""
+
+
 class TrainingError(RaytlError):
     """Training that cannot go on, such as a loss that is not finite."""

@@ -69,15 +69,6 @@ def sum_over_ranks(value: Tensor) -> Tensor:
     return value
 
 
-def agreed(value: Any) -> Any:
-    """Return rank 0's value."""
-    if own_share() == WHOLE:
-        return value
-    values = [value]
-    dist.broadcast_object_list(values)
-    return values[0]
-
-
 def data_parallel(module: nn.Module, *, all_used: bool) -> nn.Module:
     """Return the module with its gradients averaged over ranks in each backward pass.
 

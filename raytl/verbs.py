@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from raytl.sweeping.doctor import Finding
     from raytl.sweeping.ranking import Ranked
     from raytl.sweeping.study_run import StudyResult
+    from raytl.sweeping.trial_store import Entry
 
 
 def shard(kind: str, source: str | None, out: Path | str, **options: Any) -> ShardReport:
@@ -45,6 +46,7 @@ def sweep(
     out: Path | str | None = None,
     *,
     resume: bool = False,
+    store: bool = True,
     overrides: list[str] | None = None,
 ) -> StudyResult:
     """Run a study and write its report; see `sweeping.study_run.run_study`."""
@@ -60,20 +62,33 @@ def sweep(
     open_study(checked)
 
     from raytl.reporting.html import write_report
-    from raytl.reporting.tensorboard import TensorBoardCallback, write_confusions, write_images
+    from raytl.reporting.tensorboard import TensorBoard, write_confusions, write_images
     from raytl.sweeping.objective import objective_metric
     from raytl.sweeping.storage import RunStorage
     from raytl.sweeping.study_run import run_study
 
-    objective = objective_metric(checked)
-    board = TensorBoardCallback(metric=objective.name, mode=objective.mode)
-    result = run_study(checked, run, resume=resume, callbacks=[board])
+    board = TensorBoard(run, objective_metric(checked))
+    result = run_study(checked, run, resume=resume, store=store, listeners=[board])
     write_images(run, _sample_images(checked))
     if result.confirmation is not None:
         write_confusions(run, result.confirmation.model_dump(mode="json"))
     write_report(run)
     RunStorage(run, checked.resources.storage_path).push()
     return result
+
+
+def stored_trials() -> list[Entry]:
+    """Return the trials that later studies need not train again, the last used first."""
+    from raytl.sweeping.trial_store import entries
+
+    return entries()
+
+
+def clear_store() -> int:
+    """Delete all of them; return how many there were."""
+    from raytl.sweeping.trial_store import clear
+
+    return clear()
 
 
 def rank(

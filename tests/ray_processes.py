@@ -1,6 +1,7 @@
 """Ray heads that a test starts for itself, in a process group of their own."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -87,8 +88,9 @@ def ray_head(
 @contextlib.contextmanager
 def sweeping(study: Path, run: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
     """Run `raytl sweep` in a process of its own, with a local cluster unless RAY_ADDRESS names
-    another; end it where the test has not."""
-    command = [sys.executable, "-m", "raytl.cli", "sweep", str(study), "--out", str(run), *more]
+    another, and without trials of earlier tests; end it where the test has not."""
+    command = [sys.executable, "-m", "raytl.cli", "sweep", str(study), "--out", str(run)]
+    command += ["--no-store", *more]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={"RAY_ADDRESS": "local"} | os.environ,
@@ -108,8 +110,15 @@ def wait_for(what: Callable[[], bool], process: subprocess.Popen[str]) -> None:
 
 
 def epochs_reported(run: Path) -> int:
-    """Return how many epochs the trials of a run have reported to its driver."""
-    return sum(len(file.read_text().splitlines()) for file in run.glob("*/result.json"))
+    """Return how many epochs of a run's trials are kept."""
+    return sum(_epochs_kept(trial) for trial in run.glob("*/"))
+
+
+def _epochs_kept(trial: Path) -> int:
+    record = trial / "record.json"
+    if record.exists():
+        return len(json.loads(record.read_text())["curve"])
+    return max((int(each.name[-5:]) for each in trial.glob("checkpoint-*")), default=0)
 
 
 TRIAL = ("ImplicitFunc.train",)  # an actor that trains, by the title that Ray gives it

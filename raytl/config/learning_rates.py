@@ -10,3 +10,13 @@ LEARNING_RATES: dict[str, dict[Trained, tuple[float, float]]] = {
     "adam": {"head": (5e-4, 5e-2), "transferred": (3e-4, 1e-2), "fresh": (2e-4, 1e-2)},
     "adamw": {"head": (5e-4, 5e-2), "transferred": (3e-4, 1e-2), "fresh": (2e-4, 1e-2)},
 }
+
+# What `transferred_lr_scale: auto` is, for blocks that normalise their features (batch norm and the
+# like) and for those that do not. A network whose features are normalised bears, and needs, rates
+# at which another forgets what it knows or diverges; Adam's step does not shrink with the gradient,
+# so that its head and blocks lie further apart (benchmarks/finetune_defaults.py).
+TRANSFERRED_SCALE: dict[str, dict[bool, float]] = {
+    "sgd": {True: 3.0, False: 0.2},
+    "adam": {True: 1.0, False: 0.03},
+    "adamw": {True: 1.0, False: 0.03},
+}

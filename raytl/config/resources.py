@@ -33,6 +33,8 @@ class ResourcesConfig(Frozen):
     gpus_per_worker: NonNegative = 0
     max_concurrent: PositiveInt | None = None  # None: what the cluster has room for at the start
     wait_s: NonNegative = 600  # on a cluster without room for one trial, for its autoscaler
+    # Of all trials that are kept for later studies, on the driver's machine
+    trial_store_bytes: PositiveInt = 2 * 2**30
     # s3://, gs:// or another URL of pyarrow or fsspec, under which the run is kept; None: in its
     # folder, which every node must then share
     storage_path: StorageUrl | None = None

@@ -139,6 +139,9 @@ class SearchConfig(Frozen):
     # Source models are tried in the order of this score first, each with trial 0's other values.
     ranking: Literal["none", "log_me", "h_score", "n_leep", "size"] = "none"
     control_tries: PositiveInt = 3  # learning rates tried for each control
+    # tpe: trial n is asked for once trials 0 … n - parallel have ended, and at most so many
+    # searched trials run at once; None: trials // 8, from 2 to 8, when the study first starts
+    parallel: PositiveInt | None = None
 
 
 class AugmentConfig(Frozen):

@@ -62,7 +62,9 @@ class OptimizerConfig(Frozen):
     lr: Positive = 0.01
     momentum: Probability = 0.9  # sgd only
     weight_decay: NonNegative = 5e-4  # L2 for sgd and adam, decoupled for adamw
-    transferred_lr_scale: NonNegative = 0.3  # learning rate of transferred blocks, relative to lr
+    # Learning rate of transferred blocks, relative to lr; auto: by the optimiser, and by whether
+    # they normalise their features (config/learning_rates.py)
+    transferred_lr_scale: NonNegative | Literal["auto"] = "auto"
     layer_decay: PositiveFraction = 1.0  # and times this for each block further from the head
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: Probability = 0.05  # fraction of all steps in which the learning rate rises

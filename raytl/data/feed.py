@@ -53,8 +53,8 @@ class Feed(Protocol):
 
 
 def chosen_kind(kind: FeedKind, num_bytes: int) -> Literal["resident", "streaming"]:
-    """Resolve `auto`: resident where `num_bytes` take less than half of the memory. What is free
-    just now does not count: a resumed trial reads its rows in the same order."""
+    """Resolve `auto`: resident where `num_bytes` take less than half of the memory, used or not.
+    Both feeds read the same rows in the same order."""
     if kind != "auto":
         return kind
     fits = num_bytes < RESIDENT_SHARE * psutil.virtual_memory().total

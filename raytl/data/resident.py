@@ -1,4 +1,4 @@
-"""The resident feed: memory-mapped shards, batched index reads, a global shuffle."""
+"""The resident feed: memory-mapped shards, batched index reads."""
 
 from collections.abc import Iterator
 
@@ -6,13 +6,14 @@ import numpy as np
 import torch
 
 from raytl.data.feed import Batch
+from raytl.data.order import epoch_order
 from raytl.data.views import RowSource
 from raytl.ranks import WHOLE, Share
 from raytl.seeds import seed_for
 
 
 class ResidentFeed:
-    """Reads rows by index. Each epoch is a new seeded permutation; batches run across epochs, so
+    """Reads rows by index. Each epoch has a seeded order of its own; batches run across epochs, so
     that all have `batch_size` rows even where the split has fewer."""
 
     def __init__(
@@ -49,14 +50,10 @@ class ResidentFeed:
 
     def _drawn(self, epoch: int) -> np.ndarray:
         if self._views == 1:
-            return self._order(epoch)
+            return epoch_order(self._indices, self._seed, epoch)
         generator = np.random.default_rng(seed_for(self._seed, "view", epoch))
         view_of = generator.integers(self._views, size=self.rows)
-        return view_of * self._split.rows + self._order(epoch)
-
-    def _order(self, epoch: int) -> np.ndarray:
-        generator = np.random.default_rng(seed_for(self._seed, "epoch", epoch))
-        return self._indices[generator.permutation(self.rows)]
+        return view_of * self._split.rows + epoch_order(self._indices, self._seed, epoch)
 
     def _batch(self, rows: np.ndarray, share: Share) -> Batch:
         x = torch.from_numpy(self._split.images(share.of(rows)))

@@ -1,5 +1,6 @@
 """Reading weights that others have saved, without running what they have put there."""
 
+import hashlib
 import re
 import warnings
 from collections.abc import Mapping
@@ -81,8 +82,13 @@ def _strip(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
-    """Load a state dict whole; raises ModelError that names up to three keys that do not fit."""
+    """Load a state dict whole; raises ModelError that names up to three keys that do not fit.
+
+    Batch norm's count of batches, which torch before 0.4.1 did not save, may be missing.
+    """
     own = module.state_dict()
+    counts = {key: value for key, value in own.items() if key.endswith(".num_batches_tracked")}
+    state = counts | dict(state)
     problems = [f"'{key}' is missing" for key in own if key not in state]
     problems += [f"'{key}' is unknown" for key in state if key not in own]
     problems += [
@@ -106,3 +112,12 @@ def _fault(value: Tensor | None) -> str | None:
     if value.is_floating_point() and not bool(value.float().isfinite().all()):
         return "has values that are not finite"
     return None
+
+
+def digest_of_state(module: nn.Module) -> str:
+    """Return the SHA-256 of all that a module's state dict holds."""
+    digest = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

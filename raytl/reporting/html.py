@@ -28,7 +28,7 @@ def write_report(run: Path) -> Path:
         undefined=StrictUndefined,
     )
     study_text = (run / "study.yaml").read_text(encoding="utf-8")
-    histories = _histories(run, board)
+    histories: Histories = [(row, row.get("curve", [])) for row in board["trials"]]
     front = pareto_front(board["trials"], board["objective"]["mode"])
     mattered = importance(histories, board["objective"]["mode"])
     selected = next((c for c in (confirmation or {}).get("candidates", []) if c["selected"]), None)
@@ -109,16 +109,3 @@ def _svg(figure: Figure | None) -> Markup | None:
 def _shown_metrics(rows: list[dict[str, Any]]) -> list[str]:
     prefixes = ("target/", "source/", "oracle/")
     return sorted({key for row in rows for key in row["metrics"] if key.startswith(prefixes)})
-
-
-def _histories(run: Path, board: dict[str, Any]) -> Histories:
-    name = board["objective"]["name"]
-    histories = []
-    for row in board["trials"]:
-        file = run / row["folder"] / "result.json"
-        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-        results = [json.loads(line) for line in lines if line.strip()]
-        # An epoch that was repeated after a kill stands there twice; the last counts.
-        by_epoch = {r["training_iteration"]: r[name] for r in results if r.get(name) is not None}
-        histories.append((row, [by_epoch[epoch] for epoch in sorted(by_epoch)]))
-    return histories

@@ -1,57 +1,50 @@
-"""TensorBoard's files, written by the driver beside Tune's own in each trial's folder."""
+"""TensorBoard's files, in `tensorboard/` of the run's folder: one folder a trial."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ray.tune.experiment import Trial
-from ray.tune.logger import LoggerCallback
+
+from raytl.sweeping.objective import ObjectiveMetric
+from raytl.sweeping.records import Config, Metrics, Record
+from raytl.sweeping.searcher import Listener
 
 SCALAR_PREFIXES = ("train/", "target/", "source/", "oracle/")
+FOLDER = "tensorboard"
 
 
-class TensorBoardCallback(LoggerCallback):
-    """Scalars of every loss and metric by epoch, and hparams with the objective's best value.
+class TensorBoard(Listener):
+    """Scalars of every loss and metric by epoch as they come, and hparams with the objective's best
+    value once it is settled what counts. A resumed study writes all anew from its records."""
 
-    `metric` and `mode` ("max" or "min") name the objective. A resumed trial appends to its files.
-    """
-
-    def __init__(self, metric: str, mode: str) -> None:
-        self.metric, self.mode = metric, mode
+    def __init__(self, run: Path, objective: ObjectiveMetric) -> None:
+        self._folder, self._objective = run / FOLDER, objective
         self._writers: dict[str, Any] = {}
-        self._best: dict[str, float] = {}
+        shutil.rmtree(self._folder, ignore_errors=True)
 
-    def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles its callbacks; open files cannot be.
-        return self.__dict__ | {"_writers": {}}
-
-    def _writer(self, trial: Trial) -> Any:
+    def _writer(self, config: Config) -> Any:
         from torch.utils.tensorboard import SummaryWriter
 
-        if trial.trial_id not in self._writers:
-            folder = Path(trial.local_experiment_path or ".") / Path(str(trial.path)).name
-            self._writers[trial.trial_id] = SummaryWriter(str(folder))
-        return self._writers[trial.trial_id]
+        name = config["name"]
+        if name not in self._writers:
+            self._writers[name] = SummaryWriter(str(self._folder / name))
+        return self._writers[name]
 
-    def log_trial_result(self, iteration: int, trial: Trial, result: dict[str, Any]) -> None:
-        writer, step = self._writer(trial), result.get("step", result["training_iteration"])
-        for name, value in result.items():
+    def reported(self, config: Config, metrics: Metrics) -> None:
+        writer, step = self._writer(config), metrics.get("step", metrics["epoch"])
+        for name, value in metrics.items():
             if name.startswith(SCALAR_PREFIXES) and isinstance(value, int | float):
                 writer.add_scalar(name, value, step)
-        value = result.get(self.metric)
-        if value is not None:
-            held = self._best.get(trial.trial_id, value)
-            self._best[trial.trial_id] = (
-                max(held, value) if self.mode == "max" else min(held, value)
-            )
 
-    def log_trial_end(self, trial: Trial, failed: bool = False) -> None:
-        writer = self._writer(trial)
-        best = self._best.pop(trial.trial_id, None)
-        if best is not None and trial.config["phase"] == "search":
-            _add_hparams(writer, trial.config["trial"], {f"best/{self.metric}": best})
+    def settled(self, record: Record) -> None:
+        writer, name = self._writer(record.config), self._objective.name
+        if record.curve and record.config["phase"] == "search":
+            pick = max if self._objective.mode == "max" else min
+            best = pick(metrics[name] for metrics in record.curve)
+            _add_hparams(writer, record.config["trial"], {f"best/{name}": best})
         writer.close()
-        self._writers.pop(trial.trial_id, None)
+        del self._writers[record.name]
 
 
 def _add_hparams(writer: Any, config: dict[str, Any], metrics: dict[str, float]) -> None:
@@ -69,7 +62,7 @@ def write_images(run: Path, domains: dict[str, np.ndarray]) -> None:
     """Write one grid of images for each domain (uint8 or float32, N × H × W × C)."""
     from torch.utils.tensorboard import SummaryWriter
 
-    with SummaryWriter(str(run / "tensorboard" / "images")) as writer:
+    with SummaryWriter(str(run / FOLDER / "images")) as writer:
         for name, images_NHWC in domains.items():
             writer.add_images(name, images_NHWC, dataformats="NHWC")
 
@@ -80,7 +73,7 @@ def write_confusions(run: Path, confirmation: dict[str, Any]) -> None:
 
     from raytl.reporting.plots import confusion_figure
 
-    with SummaryWriter(str(run / "tensorboard" / "confirmation")) as writer:
+    with SummaryWriter(str(run / FOLDER / "confirmation")) as writer:
         for candidate in confirmation["candidates"]:
             if candidate["confusion"]:
                 figure = confusion_figure(candidate["confusion"], confirmation["classes"])

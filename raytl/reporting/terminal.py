@@ -1,13 +1,22 @@
-"""The leaderboard on a terminal."""
+"""Tables for a terminal."""
 
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
-from raytl.sweeping.ranking import Ranked
+from raytl.sweeping.trial_store import Entry, store_folder
+
+if TYPE_CHECKING:
+    from raytl.sweeping.ranking import Ranked
 
 MOST_ROWS = 15
+MOST_STORED = 40
+MEGABYTE = 10**6
 LONGEST_ERROR = 200
 
 
@@ -30,6 +39,29 @@ def leaderboard_table(leaderboard: dict[str, Any]) -> Table:
         table.add_row(*(Text(cell) for cell in _cells(row)), style="dim" if row["control"] else "")
     if len(shown) < len(rows):
         table.caption = f"{len(rows) - len(shown)} more in leaderboard.csv"
+    return table
+
+
+def store_table(entries: Sequence[Entry]) -> Table:
+    """Return what the trial store holds, the last used first."""
+    total = sum(entry.bytes for entry in entries)
+    table = Table(
+        title=f"{len(entries)} trials, {total / MEGABYTE:.1f} MB in {store_folder()}",
+        box=None,
+        padding=(0, 1, 0, 0),
+        header_style="bold",
+    )
+    for column in ("study", "trial"):
+        table.add_column(column, no_wrap=True)
+    for column in ("epochs", "MB", "last used"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for entry in entries[:MOST_STORED]:
+        used = datetime.fromtimestamp(entry.used).isoformat(" ", "minutes")
+        size = f"{entry.bytes / MEGABYTE:.2f}"
+        cells = (entry.study, entry.trial, str(entry.epochs), size, used)
+        table.add_row(*(Text(cell) for cell in cells))
+    if len(entries) > MOST_STORED:
+        table.caption = f"and {len(entries) - MOST_STORED} more"
     return table
 
 

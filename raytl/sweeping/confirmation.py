@@ -8,15 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from ray.tune.experiment import Trial
 
 from raytl.config import Study
 from raytl.data.dataset import Dataset
 from raytl.data.predictions import Predictions
 from raytl.scoring.classification import class_recall
 from raytl.sweeping.confirmed import Candidate, Comparison, Confirmation, Run, Verdict
-from raytl.sweeping.leaderboard import error_text
-from raytl.sweeping.objective import objective_metric
+from raytl.sweeping.records import Record
 from raytl.sweeping.remarks import remarks_on
 from raytl.sweeping.rounds import (
     TEST_METRIC,
@@ -28,46 +26,30 @@ from raytl.sweeping.rounds import (
     gather,
     standing,
 )
-from raytl.sweeping.selection import ran_whole
 from raytl.sweeping.sentences import WITHOUT_TRANSFER, plain_sentence, verdict_sentence
 from raytl.sweeping.statistics import mean_and_standard_error
 from raytl.training.splits import count_labelled
 
 
-def retrained_trials(trials: Sequence[Trial]) -> list[Trial]:
+def retrained(records: Sequence[Record]) -> list[Record]:
     """Return the confirmation's trials."""
-    return [trial for trial in trials if trial.config["phase"] == "confirm"]
-
-
-def gather_retrained(
-    study: Study, trials: Sequence[Trial], read: Callable[[str], Predictions]
-) -> list[Retrained]:
-    """Return the confirmed configurations as Tune's trials have them."""
-    metric = objective_metric(study).name
-    ended = [
-        Ended.of(
-            trial.config,
-            trial.last_result[metric] if ran_whole(study, trial) else None,
-        )
-        for trial in retrained_trials(trials)
-    ]
-    return gather(ended, read)
+    return [record for record in records if record.config["phase"] == "confirm"]
 
 
 def build_confirmation(
     study: Study,
-    trials: Sequence[Trial],
+    records: Sequence[Record],
     target: Dataset,
     run: Path,
     read: Callable[[str], Predictions],
 ) -> Confirmation:
-    """Gather a study's trials into means, paired differences and the verdict.
+    """Gather a study's records into means, paired differences and the verdict.
 
     `read` returns the test predictions in a trial's folder; they are written into `run`.
     """
-    configurations = gather_retrained(study, trials, read)
+    configurations = gather([Ended.of(record, study) for record in retrained(records)], read)
     now = standing(study, configurations)
-    candidates = [_candidate(c, trials, now.selected, study, run) for c in configurations]
+    candidates = [_candidate(c, records, now.selected, study, run) for c in configurations]
     recommended = _recommended(study, configurations, now)
     seeds = sorted({run.seed for candidate in candidates for run in candidate.runs})
     return Confirmation(
@@ -77,10 +59,10 @@ def build_confirmation(
         seeds=seeds,
         level=study.confirm.level,
         margin=study.confirm.margin,
-        labels_read=_labels_read(study, trials, target),
+        labels_read=_labels_read(study, records, target),
         candidates=candidates,
         comparisons=_compare(study, configurations, now),
-        verdict=_verdict(study, trials, configurations, now),
+        verdict=_verdict(study, records, configurations, now),
         recommended=recommended,
     )
 
@@ -94,20 +76,24 @@ def _recommended(study: Study, configurations: list[Retrained], now: Standing) -
     return None if best is None else best.name
 
 
-def _labels_read(study: Study, trials: Sequence[Trial], target: Dataset) -> int:
-    seeds = {trial.config["rows_seed"] for trial in trials}
+def _labels_read(study: Study, records: Sequence[Record], target: Dataset) -> int:
+    seeds = {record.config["rows_seed"] for record in records}
     drawn_by = {study.search.seed if seed is None else seed for seed in seeds}
     return count_labelled(study.target_domain, target, drawn_by)
 
 
 def _candidate(
-    configuration: Retrained, trials: Sequence[Trial], selected: str | None, study: Study, run: Path
+    configuration: Retrained,
+    records: Sequence[Record],
+    selected: str | None,
+    study: Study,
+    run: Path,
 ) -> Candidate:
-    of_it = [t for t in retrained_trials(trials) if t.config["candidate"] == configuration.name]
-    of_it.sort(key=lambda trial: trial.config["seed_index"])
-    runs = [_run(trial, configuration, run) for trial in of_it]
+    of_it = [r for r in retrained(records) if r.config["candidate"] == configuration.name]
+    of_it.sort(key=lambda record: record.config["seed_index"])
+    runs = [_run(record, configuration, run) for record in of_it]
     accuracies = [r.accuracy for r in runs if r.accuracy is not None]
-    results = [trial.last_result or {} for trial in of_it]
+    results = [record.last for record in of_it]
     confusions = [result["test/confusion"] for result in results if "test/confusion" in result]
     confusion = np.sum(confusions, axis=0).tolist() if confusions else None
     mean, error = mean_and_standard_error(accuracies) if accuracies else (None, None)
@@ -132,9 +118,8 @@ def _candidate(
     )
 
 
-def _run(trial: Trial, configuration: Retrained, run: Path) -> Run:
-    result, seed = trial.last_result or {}, trial.config["seed_index"]
-    folder = Path(str(trial.path)).name
+def _run(record: Record, configuration: Retrained, run: Path) -> Run:
+    result, seed, folder = record.last, record.config["seed_index"], record.name
     well = seed in configuration.predictions
     file = Path("predictions") / f"{folder}.arrow"
     if well:
@@ -146,10 +131,10 @@ def _run(trial: Trial, configuration: Retrained, run: Path) -> Run:
         macro_f1=result["test/macro_f1"] if well else None,
         calibration_error=result["test/calibration_error"] if well else None,
         objective=configuration.objectives.get(seed),
-        seconds=float(result.get("time_total_s", 0.0)),
+        seconds=float(result.get("seconds", 0.0)),
         folder=folder,
         predictions=str(file) if well else None,
-        error=None if well else error_text(run / folder / "error.txt"),
+        error=None if well else record.error,
     )
 
 
@@ -173,15 +158,15 @@ def _compare(study: Study, configurations: list[Retrained], now: Standing) -> li
 
 
 def _verdict(
-    study: Study, trials: Sequence[Trial], configurations: list[Retrained], now: Standing
+    study: Study, records: Sequence[Record], configurations: list[Retrained], now: Standing
 ) -> Verdict:
     """Return the verdict on the selected candidate, with all that qualifies it."""
-    remarks = remarks_on(study, trials, configurations, now)
+    remarks = remarks_on(study, records, configurations, now)
     ours = next((c for c in configurations if c.name == now.selected), None)
     if ours is None:
         sentence = "no verdict: none of the confirmed trials ended well"
         return Verdict(kind="undecided", sentence=sentence, remarks=remarks)
-    what = _what(ours, trials)
+    what = _what(ours, records)
     if ours.failed:
         seeds = ", ".join(map(str, sorted(ours.failed)))
         sentence = f"whether {what} helps is undecided: {ours.name} failed with seed {seeds}"
@@ -211,7 +196,7 @@ def _verdict(
     )
 
 
-def _what(ours: Retrained, trials: Sequence[Trial]) -> str:
-    config = next(t.config for t in retrained_trials(trials) if t.config["candidate"] == ours.name)
+def _what(ours: Retrained, records: Sequence[Record]) -> str:
+    config = next(r.config for r in retrained(records) if r.config["candidate"] == ours.name)
     trial = config["trial"]
     return f"transfer from {trial['source_model']} by {trial['recipe']}"

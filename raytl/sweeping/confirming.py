@@ -1,15 +1,12 @@
 """Which retrainings run next, as those before them end."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from raytl.config import Study
 from raytl.data.predictions import Predictions
-from raytl.sweeping.objective import objective_metric
+from raytl.sweeping.records import Config, Record
 from raytl.sweeping.rounds import Ended, gather, standing
 from raytl.sweeping.selection import Outcome, retrainings
-
-Suggestion = dict[str, Any]
 
 
 class Confirming:
@@ -30,24 +27,30 @@ class Confirming:
         """How many retrainings there are so far."""
         return sum(self._asked.values())
 
-    def add(self, outcomes: Sequence[Outcome]) -> list[Suggestion]:
+    def add(self, outcomes: Sequence[Outcome]) -> list[Config]:
         """Take up configurations; return their retrainings of the first round."""
         fewest = self._study.confirm.seed_counts[0]
         self._outcomes |= {outcome.name: outcome for outcome in outcomes}
         return [one for outcome in outcomes for one in self._up_to(outcome.name, fewest)]
 
-    def further(self) -> list[Suggestion]:
+    @property
+    def wants_more(self) -> bool:
+        """Whether a further round is wanted. To be asked when all before have ended."""
+        return bool(self._wanted())
+
+    def further(self) -> list[Config]:
         """Return the retrainings of the next round; none where the verdict is decided or no more
         seeds are allowed. To be called when all before have ended."""
-        wanted = standing(self._study, gather(self._ended, self._read)).wanted
-        return [one for name, count in wanted.items() for one in self._up_to(name, count)]
+        return [one for name, count in self._wanted().items() for one in self._up_to(name, count)]
 
-    def ended(self, config: dict[str, Any], result: dict[str, Any] | None) -> None:
-        """Note that a retraining ended, with its last result, or None where it failed."""
-        objective = None if result is None else result[objective_metric(self._study).name]
-        self._ended.append(Ended.of(config, objective))
+    def _wanted(self) -> Mapping[str, int]:
+        return standing(self._study, gather(self._ended, self._read)).wanted
 
-    def _up_to(self, name: str, count: int) -> list[Suggestion]:
+    def ended(self, record: Record) -> None:
+        """Note that a retraining ended, well or not."""
+        self._ended.append(Ended.of(record, self._study))
+
+    def _up_to(self, name: str, count: int) -> list[Config]:
         seeds = range(self._asked.get(name, 0), count)
         self._asked[name] = max(count, seeds.start)
         return retrainings(self._study, self._outcomes[name], seeds, self._redraw)

@@ -11,21 +11,22 @@ from typing import Any
 
 from raytl.files import write_atomically
 from raytl.seeds import seed_for
+from raytl.sweeping.identity import source_digest, versions
 from raytl.sweeping.preflight import Checked
 
-PACKAGES = ("raytl", "ray", "torch", "torchvision", "optuna", "numpy", "pyarrow", "scikit-learn")
 
-
-def environment(checked: Checked, run: Path) -> dict[str, Any]:
-    """Return the environment of a run that starts now in the folder `run`."""
+def environment(checked: Checked, device: str) -> dict[str, Any]:
+    """Return the environment of a run that starts now. `device`: what its trials train on."""
     study = checked.study
     datasets = {"target": checked.target, "source": checked.source}
     return {
         "raytl": version("raytl"),
+        "raytl_source": source_digest(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
-        "versions": {name: version(name) for name in PACKAGES},
+        "device": device,
+        "versions": versions(),
         "seeds": {
             "study": study.search.seed,
             "trial": seed_for(study.search.seed, "trial"),
@@ -45,9 +46,9 @@ def environment(checked: Checked, run: Path) -> dict[str, Any]:
             if dataset is not None
         },
         "source_models": {
-            name: spec.model_dump(mode="json") for name, spec in checked.source_models.items()
+            name: spec.model_dump(mode="json") | {"loaded": checked.weights[name]}
+            for name, spec in checked.source_models.items()
         },
-        "run": str(run.absolute()),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -1,8 +1,7 @@
-"""A trial survives what happens to machines, but not what is wrong with itself.
+"""What happens to machines, against what is wrong with a trial itself.
 
-Tune counts every error of a trial alike: either all are retried or none. Here a lost actor or node
-is a fault, after which the trial goes on from its last checkpoint; an error that the trial raised
-would come again and ends it.
+A lost actor or node, a full disk or a corrupt copy is a fault: the trial goes on from its last
+checkpoint, elsewhere where it must. An error of the trial's own would come again and ends it.
 """
 
 import contextlib
@@ -14,28 +13,41 @@ from ray.exceptions import RayError, RayTaskError
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 
+from raytl.errors import CorruptError
+
 # Faults that one trial survives, besides announced preemptions, which do not count.
 MOST_FAULTS = 16
+MOST_WAITING = 1_000  # actors that may wait for a trial: all of them
 
 
 def is_fault(error: Exception | None) -> bool:
-    """Whether the error comes from the machines: an actor, a node or an object was lost, or Ray
-    itself failed."""
+    """Whether the error comes from the machines: an actor, a node or an object was lost, Ray itself
+    failed, or a file could not be read or written."""
     cause = error.cause if isinstance(error, RayTaskError) else error
-    return isinstance(cause, RayError)
+    return isinstance(cause, RayError | OSError | MemoryError | CorruptError)
 
 
 class FaultTolerantController(TuneController):
-    """Tune's controller, which retries trials after faults only, up to their `max_failures`."""
+    """Tune's controller, with three of its ways mended: a trial that is lost while its actor is
+    being prepared would be given up; an actor whose slot waits for a trial would be ended, though a
+    new one takes many seconds to start; and all would be written down again and again."""
 
     def _process_trial_failure(self, trial: Trial, exception: Any) -> None:
-        if not is_fault(exception):
-            trial.max_failures = 0
-        elif trial.status == Trial.PENDING:
-            # Lost while its actor was being prepared: Tune would give the trial up.
+        if trial.status == Trial.PENDING:
             self._resetting_trials.discard(trial)
             self._set_trial_status(trial, Trial.RUNNING)
         super()._process_trial_failure(trial, exception)
+
+    def checkpoint(self, force: bool = False, wait: bool = False) -> None:
+        """Keep no snapshot but the last: nobody reads any, and with many trials each takes
+        seconds."""
+        if force:
+            super().checkpoint(force, wait)
+
+    def add_trial(self, trial: Trial) -> None:
+        super().add_trial(trial)
+        if len(self._trials) == 1:  # all have the same resources
+            self._actor_cache.increase_max(trial.placement_group_factory, by=MOST_WAITING)
 
 
 @contextlib.contextmanager

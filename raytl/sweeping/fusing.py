@@ -1,24 +1,19 @@
-"""Which trials may train together, and where they note that they have ended."""
+"""Which trials train together. That is fixed before any of them starts."""
 
 import hashlib
 import json
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
-
-from ray.tune import Callback
-from ray.tune.experiment import Trial
 
 from raytl.config import Study, TrialConfig
 from raytl.recipes import RECIPES
+from raytl.sweeping.records import Config
 from raytl.training.fused import FACTORS
-from raytl.training.fused_group import MemberConfig, group_folder, mark_ended
+from raytl.training.fused_group import MemberConfig
 
 # What trials of one group may differ in, besides their seeds.
 DIFFERENCES = ("optimizer.lr", "optimizer.weight_decay", "head.dropout", *FACTORS)
 MOST_FUSED = 8  # trials of one group, with `fuse: auto`
-Suggestion = dict[str, Any]
 
 
 def group_size(study: Study) -> int:
@@ -31,7 +26,7 @@ def group_size(study: Study) -> int:
     return MOST_FUSED if fuse == "auto" else fuse
 
 
-def grouped(suggestions: Sequence[Suggestion], size: int, prefix: str) -> list[Suggestion]:
+def grouped(suggestions: Sequence[Config], size: int, prefix: str) -> list[Config]:
     """Return the suggestions in their order, those that may train together with their group.
 
     A group is {"group": its name, "index": the member's number, "members": what each differs in}.
@@ -55,16 +50,16 @@ def grouped(suggestions: Sequence[Suggestion], size: int, prefix: str) -> list[S
 
 
 def _digest(content: Any) -> str:
-    """A resumed study may group otherwise: what another group left behind is not this one's."""
+    """What another group left behind is not this one's."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _architecture(suggestion: Suggestion) -> str:
+def _architecture(suggestion: Config) -> str:
     trial = {k: v for k, v in suggestion["trial"].items() if k not in DIFFERENCES}
     return json.dumps(trial, sort_keys=True)
 
 
-def _difference(suggestion: Suggestion) -> Suggestion:
+def _difference(suggestion: Config) -> Config:
     return {key: suggestion["trial"][key] for key in DIFFERENCES} | {
         key: suggestion[key] for key in ("seed", "rows_seed")
     }
@@ -80,24 +75,3 @@ def members_of(config: dict[str, Any]) -> list[MemberConfig]:
         )
         for member in config["fused"]["members"]
     ]
-
-
-class FusedCallback(Callback):
-    """Notes which members have ended, so that nothing more is computed for them, and removes the
-    groups' folders on the driver's machine in the end."""
-
-    def on_trial_complete(
-        self, iteration: int, trials: list[Trial], trial: Trial, **_: Any
-    ) -> None:
-        folder = _folder(trial)
-        if folder is not None:
-            mark_ended(folder, trial.config["fused"]["index"])
-
-    def on_experiment_end(self, trials: list[Trial], **_: Any) -> None:
-        for folder in {_folder(trial) for trial in trials} - {None}:
-            shutil.rmtree(folder, ignore_errors=True)  # type: ignore[arg-type]
-
-
-def _folder(trial: Trial) -> Path | None:
-    fused = trial.config.get("fused")
-    return None if fused is None else group_folder(fused["group"])

@@ -4,25 +4,26 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from math import inf, isnan, nan
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
-from ray.tune import Callback
-from ray.tune.experiment import Trial
 
 from raytl.config import Study
 from raytl.files import write_atomically
 from raytl.scoring.ensemble import mean_ranks
 from raytl.sweeping.objective import ObjectiveMetric, objective_metric
-from raytl.sweeping.selection import trial_name
+from raytl.sweeping.records import Record, Status
+from raytl.sweeping.trial_folder import ERROR
 
-Status = Literal["completed", "stopped early", "failed", "unfinished"]
+METRIC_PREFIXES = ("train/", "target/", "source/", "oracle/")
 
 
 class Row(BaseModel):
-    """One trial. `objective` is the last epoch's value: nobody picks the luckiest epoch.
-    `mean_rank`: over all validators, among the completed trials; 1 is best."""
+    """One trial. `objective` is the last epoch's value: nobody picks the luckiest epoch; `curve`
+    has it after each epoch. `mean_rank`: over all validators, among the completed trials; 1 is
+    best."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -31,6 +32,7 @@ class Row(BaseModel):
     control: str | None
     status: Status
     objective: float | None
+    curve: list[float] = []
     mean_rank: float | None = None
     epochs: int
     seconds: float
@@ -89,20 +91,16 @@ class Leaderboard(BaseModel):
         return any(r.control is None and r.status == "completed" for r in self.trials)
 
 
-def build_leaderboard(
-    study: Study, trials: Sequence[Trial], run: Path, expected: int
-) -> Leaderboard:
-    """Rank the trials of the search; `expected` is how many a finished search has."""
+def build_leaderboard(study: Study, records: Sequence[Record], *, complete: bool) -> Leaderboard:
+    """Rank the trials of the search. `complete`: whether it has run to its end."""
     objective = objective_metric(study)
-    searched = [trial for trial in trials if trial.config["phase"] == "search"]
-    rows = _rank([_row(trial, study, objective, run) for trial in searched], objective)
-    expected = max(expected, *(trial.config["count"] for trial in searched), 0)
-    finished = len(rows) >= expected and all(row.status != "unfinished" for row in rows)
+    searched = [record for record in records if record.config["phase"] == "search"]
+    rows = _rank([_row(record, objective) for record in searched], objective)
     return Leaderboard(
         study=study.study,
         objective={"name": objective.name, "mode": objective.mode, "label": objective.label},
         labels=study.target_domain.labels,
-        state="complete" if finished else "stopped",
+        state="complete" if complete else "stopped",
         seconds=sum(row.seconds for row in rows),
         oracle=_oracle(rows),
         trials=rows,
@@ -115,8 +113,8 @@ def _rank(rows: list[Row], objective: ObjectiveMetric) -> list[Row]:
     sign = -1 if objective.mode == "max" else 1
 
     def key(row: Row) -> tuple[int, float, str]:
-        value = float("inf") if row.objective is None else sign * row.objective
-        return order[row.status], value, row.trial
+        value = nan if row.objective is None else sign * row.objective
+        return order[row.status], inf if isnan(value) else value, row.trial
 
     ranked = [row for row in rows if row.status in ("completed", "stopped early")]
     rest = [row for row in rows if row.status not in ("completed", "stopped early")]
@@ -152,47 +150,26 @@ def _oracle(rows: list[Row]) -> Oracle | None:
     )
 
 
-def _row(trial: Trial, study: Study, objective: ObjectiveMetric, run: Path) -> Row:
-    result = trial.last_result or {}
-    epochs = int(result.get("training_iteration", 0))
-    status: Status = "unfinished"
-    if trial.status == Trial.ERROR:
-        status = "failed"
-    elif trial.status == Trial.TERMINATED and epochs:
-        status = "completed" if epochs >= study.train.epochs else "stopped early"
-    config = dict(trial.config["trial"])
-    if "frozen_blocks" in result:
-        config["frozen_blocks"] = result["frozen_blocks"]
-    folder = Path(str(trial.path)).name
-    error_file = run / folder / "error.txt"
+def _row(record: Record, objective: ObjectiveMetric) -> Row:
+    last, config = record.last, dict(record.config["trial"])
+    if "frozen_blocks" in last:
+        config["frozen_blocks"] = last["frozen_blocks"]
     return Row(
-        trial=trial_name(trial.config["number"]),
-        control=trial.config["control"],
-        status=status,
-        objective=result.get(objective.name),
-        epochs=epochs,
-        seconds=float(result.get("time_total_s", 0.0)),
+        trial=record.config["id"],
+        control=record.config["control"],
+        status=record.status,
+        objective=last.get(objective.name),
+        curve=[metrics[objective.name] for metrics in record.curve],
+        epochs=len(record.curve),
+        seconds=float(last.get("seconds", 0.0)),
         config=config,
-        searched=trial.config["searched"],
-        metrics={k: v for k, v in result.items() if k.startswith(METRIC_PREFIXES)},
-        trainable_parameters=result.get("trainable_parameters"),
-        error=error_text(error_file) if status == "failed" else None,
-        log=str(error_file) if error_file.exists() else None,
-        folder=folder,
+        searched=record.config["searched"],
+        metrics={k: v for k, v in last.items() if k.startswith(METRIC_PREFIXES)},
+        trainable_parameters=last.get("trainable_parameters"),
+        error=record.error,
+        log=f"{record.name}/{ERROR}" if record.error else None,
+        folder=record.name,
     )
-
-
-METRIC_PREFIXES = ("train/", "target/", "source/", "oracle/")
-
-
-def error_text(file: Path) -> str:
-    """Return what a trial failed of: the last exception's message in Tune's error file."""
-    if not file.exists():
-        return "the trial's process ended without a message (out of memory, or killed)"
-    lines = file.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    starts = [i for i, line in enumerate(lines) if line.startswith("raytl.errors.")]
-    text = " ".join(lines[starts[-1] :]) if starts else lines[-1]
-    return text.split(": ", 1)[-1] if starts else text
 
 
 def save_leaderboard(leaderboard: Leaderboard, run: Path) -> None:
@@ -214,19 +191,3 @@ def save_leaderboard(leaderboard: Leaderboard, run: Path) -> None:
             + [row.error, row.log]
         )
     write_atomically(run / "leaderboard.csv", buffer.getvalue())
-
-
-class LeaderboardCallback(Callback):
-    """Writes the leaderboard whenever a trial has ended, so that a killed study has one too."""
-
-    def __init__(self, study: Study, run: Path, expected: int) -> None:
-        self.study, self.run, self.expected = study, run, expected
-        self.written = 0
-
-    def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:
-        ended = sum(trial.is_finished() for trial in trials)
-        if ended != self.written:
-            save_leaderboard(
-                build_leaderboard(self.study, trials, self.run, self.expected), self.run
-            )
-            self.written = ended

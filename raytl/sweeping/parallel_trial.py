@@ -1,17 +1,18 @@
 """A trial with several workers: a driver without a CPU of its own, and Ray Train below it.
 
 The driver runs in Tune's trial actor on the head node. What the workers report comes up to it
-through a queue and goes on to Tune with its checkpoint, so that Tune stops, resumes and keeps the
-trial as it does any other.
+through a queue and goes into the trial's folder with its checkpoint, so that the trial is stopped
+and resumed as any other.
 """
 
 import contextlib
 import os
 import threading
+from pathlib import Path
 from typing import Any
 
 import ray
-from ray import train, tune
+from ray import train
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
@@ -20,9 +21,12 @@ from ray.util.placement_group import get_placement_group, remove_placement_group
 from ray.util.queue import Queue
 
 from raytl.config import Study, TrialConfig
+from raytl.errors import CheckpointError
 from raytl.sweeping.faults import MOST_FAULTS
 from raytl.sweeping.resources import worker_bundle
 from raytl.sweeping.storage import RunStorage
+from raytl.sweeping.trainable import Reporter
+from raytl.sweeping.trial_folder import Saved
 from raytl.sweeping.workers import Introduce, OutOfMemory, PassUp, Reported, Started, work
 
 # Ray Train's actor that reserves room for elastic trials, and its namespace.
@@ -32,7 +36,9 @@ RESIZE_S = 20.0  # how often an elastic trial looks for room
 CONTROLLER = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2", "RAY_TRAIN_METRICS_ENABLED": "0"}
 
 
-def run_parallel_trial(study: Study, storage: RunStorage, config: dict[str, Any]) -> None:
+def run_parallel_trial(
+    study: Study, storage: RunStorage, config: dict[str, Any], report: Reporter
+) -> None:
     """Run one of Tune's trials on several workers. Runs in its actor.
 
     Losses of workers and nodes are made good from the last checkpoint, at most MOST_FAULTS times.
@@ -40,16 +46,23 @@ def run_parallel_trial(study: Study, storage: RunStorage, config: dict[str, Any]
     parts. `storage`: where the run is kept. Raises what a worker raised, or Ray Train's own error.
     """
     os.environ.update(CONTROLLER)
-    checkpoint, micro_batches = tune.get_checkpoint(), study.train.accumulation_steps
+    micro_batches = config["micro_batches"]
     while True:
-        attempt = Attempt(study, storage, config, checkpoint, micro_batches)
+        folder = storage.trial(config["name"])
+        saved = folder.newest()
+        attempt = Attempt(study, storage, config, report, saved, micro_batches)
         try:
             ended = attempt.run()
+        except CheckpointError:
+            if saved is None:
+                raise
+            folder.drop(saved)
+            continue
         finally:
             attempt.stop()
         if ended is None:
             return
-        checkpoint, micro_batches = tune.get_checkpoint() or checkpoint, 2 * ended.micro_batches
+        micro_batches = 2 * ended.micro_batches
 
 
 class LeanTrainer(TorchTrainer):
@@ -76,16 +89,18 @@ class Attempt:
         study: Study,
         storage: RunStorage,
         config: dict[str, Any],
-        checkpoint: Any,
+        report: Reporter,
+        saved: Saved | None,
         micro_batches: int,
     ) -> None:
         self.queue = Queue(actor_options={"num_cpus": 0})
-        self._epochs = study.train.epochs
+        self._epochs, self._reporter = study.train.epochs, report
+        checkpoint = None if saved is None else train.Checkpoint(saved.path, storage.filesystem)
         self._controller: Any = None
         self._shown: train.Checkpoint | None = None
         wanted = study.resources
         fewest, most = wanted.workers
-        folder = f".workers-{config['number']:05d}"
+        folder = f".workers-{config['name']}"
         self._name, self._filesystem = f"{storage.path}/{folder}", storage.filesystem
         self._clear()  # Ray Train would go on where the last attempt stood: Tune may not know that
         callbacks: list[Any] = [Introduce(self.queue, self._name), PassUp(self.queue)]
@@ -120,12 +135,10 @@ class Attempt:
     def run(self) -> OutOfMemory | None:
         """Report to Tune what the workers do, until they are done or memory runs out."""
         threading.Thread(target=self._fit, daemon=True).start()
-        epoch = 0
-        while epoch < self._epochs:
+        while self._reporter.epoch < self._epochs:
             item = self.queue.get()
             if isinstance(item, Reported):
                 self._report(item)
-                epoch = item.metrics["epoch"]
             elif isinstance(item, Started):
                 self._controller = item.controller
             elif isinstance(item, OutOfMemory):
@@ -147,8 +160,8 @@ class Attempt:
 
     def _report(self, item: Reported) -> None:
         theirs = item.checkpoint
-        copied = tune.Checkpoint(theirs.path, theirs.filesystem)
-        tune.report(item.metrics, checkpoint=copied)  # copies it to the trial's folder
+        if item.metrics["epoch"] == self._reporter.epoch + 1:
+            self._reporter(item.metrics, lambda folder: _copy(theirs, folder))
         if self._shown is not None:  # the newest is what lost workers start from again
             _delete(self._shown.filesystem, self._shown.path)
         self._shown = theirs
@@ -168,6 +181,10 @@ class Attempt:
             coordinator = ray.get_actor(*COORDINATOR)
             coordinator.cancel_request.remote(f"train-{self._name}")
         _delete(self._filesystem, self._name)
+
+
+def _copy(checkpoint: train.Checkpoint, folder: Path) -> None:
+    checkpoint.to_directory(str(folder))
 
 
 def _delete(filesystem: Any, folder: str) -> None:

@@ -11,6 +11,7 @@ from raytl.errors import ConfigError, ModelError
 from raytl.models.backbones import Backbone
 from raytl.models.source_model import describe_source_model, load_source_model, open_source_model
 from raytl.models.source_spec import SourceSpec
+from raytl.models.state_dicts import digest_of_state
 from raytl.recipes import RECIPES
 from raytl.search_space import SearchSpace, check_callable_space
 from raytl.sweeping.controls import control_trials
@@ -31,6 +32,8 @@ class Checked:
     target: Dataset
     source: Dataset | None
     source_models: dict[str, SourceSpec]
+    weights: dict[str, str]  # SHA-256 of each source model's weights as they were loaded
+    num_bytes: int  # of the splits that trials and confirmation read
     warnings: tuple[str, ...] = ()
 
     @property
@@ -60,7 +63,21 @@ def preflight(study: Study) -> Checked:
     slowest = max(tried.values(), key=lambda one: one.row_seconds)
     trials = study.search.trials + len(control_trials(study, space))
     warnings = effort_warnings(opened, trials, slowest.row_seconds, slowest.spec.backbone)
-    return Checked(study, space, target, source, specs, tuple(warnings))
+    weights = {name: one.weights for name, one in tried.items()}
+    return Checked(
+        study, space, target, source, specs, weights, _num_bytes(study, target, source),
+        tuple(warnings),
+    )  # fmt: skip
+
+
+def _num_bytes(study: Study, target: Dataset, source: Dataset | None) -> int:
+    domains = [(study.target_domain, target), (study.source_domain, source)]
+    return sum(
+        dataset.split(name).bytes
+        for domain, dataset in domains
+        if domain is not None and dataset is not None
+        for name in domain.read_splits()
+    )
 
 
 def _check_recipes(study: Study, space: SearchSpace) -> dict[str, tuple[str, ...]]:
@@ -96,9 +113,11 @@ def _check_classes(source: Dataset, target: Dataset) -> None:
 
 @dataclass(frozen=True)
 class Tried:
-    """A source model that was loaded and run. `row_seconds`: of its forward pass, for a row."""
+    """A source model that was loaded and run. `weights`: their SHA-256. `row_seconds`: of its
+    forward pass, for a row."""
 
     spec: SourceSpec
+    weights: str
     row_seconds: float
 
 
@@ -115,7 +134,7 @@ def _tried(study: Study, name: str, target: Dataset) -> Tried:
             backbone, spec = model.backbone, model.spec
         images = torch.zeros(ROWS_TRIED, height, width, channels, dtype=torch.uint8)
         seconds = _run_seconds(backbone.eval(), input_transform(spec)(images))
-    return Tried(spec, seconds / ROWS_TRIED)
+    return Tried(spec, digest_of_state(backbone), seconds / ROWS_TRIED)
 
 
 @torch.inference_mode()

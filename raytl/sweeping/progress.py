@@ -1,111 +1,104 @@
-"""Progress of a phase of trials: a live line on a terminal, one plain line a trial elsewhere."""
+"""Progress of a study: a live line on a terminal, one plain line a trial elsewhere."""
 
+import contextlib
 import time
-from pathlib import Path
+from collections.abc import Iterator
+from math import isnan
 from typing import Any
 
-from ray.tune import Callback
-from ray.tune.experiment import Trial
+from rich import progress as bars
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from raytl.sweeping.leaderboard import error_text
 from raytl.sweeping.objective import ObjectiveMetric
-from raytl.sweeping.selection import folder_name
+from raytl.sweeping.records import Record
+from raytl.sweeping.searcher import Listener, StudySearch
+from raytl.sweeping.storage import RunStorage
+from raytl.sweeping.trial_folder import ERROR
 from raytl.training.prefix_cache import progress as prefix_progress
 
 LONGEST_CAUSE = 300  # letters
 
 
-class ProgressCallback(Callback):
-    """Counts finished trials of each phase and shows each one's result and the best so far."""
+class Progress(Listener):
+    """Counts the trials of each phase that have ended, and shows each one's result and the best so
+    far."""
 
-    def __init__(self, objective: ObjectiveMetric, plan: str, run: Path) -> None:
-        """`plan`: the resource plan in words. `run`: the run's folder."""
-        self.objective, self.plan, self.run = objective, plan, run
-        self.done: dict[str, int] = {}
-        self.best: float | None = None
+    def __init__(self, objective: ObjectiveMetric, storage: RunStorage) -> None:
+        self._objective, self._storage = objective, storage
+        self._done: dict[str, int] = {}
+        self._best: float | None = None
         self._told_of_prefix = False
-        self._progress: Progress | None = None
-        self._task: Any = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles its callbacks; a live display cannot be.
-        return self.__dict__ | {"_progress": None, "_task": None}
-
-    def setup(self, *args: Any, **info: Any) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=Console(stderr=True, emoji=False),
+        self._console = Console(stderr=True, emoji=False)
+        self._bar = bars.Progress(
+            bars.TextColumn("{task.description}"),
+            bars.BarColumn(),
+            bars.MofNCompleteColumn(),
+            bars.TimeElapsedColumn(),
+            bars.TextColumn("{task.fields[note]}"),
+            console=self._console,
             transient=True,
         )
-        says = f"trials are selected by {self.objective.label}, {self.objective.mode} is best"
-        for text in (self.plan, says):
-            self._say(text)
-        if self._progress.console.is_terminal:
-            self._progress.start()
-        self._task = self._progress.add_task("search", total=None, note="starting")
+        self._task = self._bar.add_task("search", total=None, note="starting")
+        self._search: StudySearch | None = None
 
-    def on_step_begin(self, iteration: int, trials: list[Trial], **_: Any) -> None:
+    @contextlib.contextmanager
+    def shown(self, search: StudySearch, plan: str) -> Iterator[None]:
+        """Show the progress of `search` meanwhile. `plan`: the resource plan in words."""
+        self._search = search
+        says = f"trials are selected by {self._objective.label}, {self._objective.mode} is best"
+        for text in (plan, says):
+            self._say(text)
+        if self._console.is_terminal:
+            self._bar.start()
+        try:
+            yield
+        finally:
+            if self._console.is_terminal:
+                self._bar.stop()
+
+    def look(self) -> None:
         """Show prefix features that are being computed on this machine."""
         done, total = prefix_progress()
-        if total and self._progress is not None:
+        if total:
             if not self._told_of_prefix:
-                self._progress.console.print("computing prefix features", highlight=False)
+                self._console.print("computing prefix features", highlight=False)
             self._told_of_prefix = True
-            self._progress.update(self._task, note=f"prefix features: {done}/{total} chunks")
+            self._bar.update(self._task, note=f"prefix features: {done}/{total} chunks")
 
-    def on_trial_complete(
-        self, iteration: int, trials: list[Trial], trial: Trial, **_: Any
-    ) -> None:
-        value = (trial.last_result or {}).get(self.objective.name)
-        if value is not None and trial.config["control"] is None:
-            better = self.best is None or self.objective.better(value, self.best)
-            self.best = value if better else self.best
-        self._show(trial, "no result" if value is None else f"{value:.4f}")
-
-    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """Say what a trial failed of in one line; its traceback stands in the trial's folder."""
-        folder = folder_name(trial)
-        self._show(trial, "failed")
-        cause = error_text(Path(trial.error_file)) if trial.error_file else "no error was kept"
-        log = self.run / folder / "error.txt"
-        self._say(f"  {folder} failed: {cause[:LONGEST_CAUSE]} (log: {log})", style="red")
-
-    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+    def recovered(self, name: str) -> None:
         """Say that a trial goes on after its process or node was lost."""
-        epochs = (trial.last_result or {}).get("training_iteration", 0)
-        self._say(f"  {folder_name(trial)} lost its process; goes on after epoch {epochs}")
+        self._say(f"  {name} lost its process; goes on from its last checkpoint")
+
+    def ended(self, record: Record) -> None:
+        value = record.last.get(self._objective.name)
+        if value is not None and not isnan(value) and record.config["control"] is None:
+            better = self._best is None or self._objective.better(value, self._best)
+            self._best = value if better else self._best
+        outcome = "failed" if record.error else "no result" if value is None else f"{value:.4f}"
+        self._show(record, outcome)
+        if record.error:
+            log = f"{self._storage.run / record.name / ERROR}"
+            cause = record.error[:LONGEST_CAUSE]
+            self._say(f"  {record.name} failed: {cause} (log: {log})", style="red")
 
     def _say(self, text: str, **options: Any) -> None:
-        assert self._progress is not None
-        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True, **options)
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True, **options)
 
-    def _show(self, trial: Trial, outcome: str) -> None:
-        phase, count = trial.config["phase"], trial.config["count"]
-        self.done[phase] = self.done.get(phase, 0) + 1
-        config = trial.config["trial"]
-        result = trial.last_result or {}
-        epochs, frozen = result.get("training_iteration", 0), result.get("frozen_blocks", "?")
+    def _show(self, record: Record, outcome: str) -> None:
+        assert self._search is not None
+        phase = record.config["phase"]
+        count = self._search.counts[phase]
+        done = self._done[phase] = self._done.get(phase, 0) + 1
+        config, frozen = record.config["trial"], record.last.get("frozen_blocks", "?")
         line = (
-            f"{time.strftime('%H:%M:%S')} {phase} {self.done[phase]}/{count}  {folder_name(trial)}:"
-            f" {config['recipe']} from {config['source_model']}, {frozen} blocks frozen, "
-            f"mapper {config['mapper']}: {self.objective.label} {outcome} after epoch {epochs}"
+            f"{time.strftime('%H:%M:%S')} {phase} {done}/{count}  {record.name}: "
+            f"{config['recipe']} from {config['source_model']}, {frozen} blocks frozen, "
+            f"mapper {config['mapper']}: {self._objective.label} {outcome} after epoch "
+            f"{len(record.curve)}"
         )
-        parts = result.get("train/micro_batches")
+        parts = record.last.get("train/micro_batches")
         if parts:
             line += f" (memory ran out: batches in {parts} parts)"
         self._say(line)
-        assert self._progress is not None
-        best = "" if self.best is None else f"best {self.best:.4f}"
-        self._progress.update(
-            self._task, description=phase, total=count, completed=self.done[phase], note=best
-        )
-
-    def on_experiment_end(self, trials: list[Trial], **_: Any) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+        best = "" if self._best is None else f"best {self._best:.4f}"
+        self._bar.update(self._task, description=phase, total=count, completed=done, note=best)

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-from ray.tune.experiment import Trial
 
 from raytl.config import Study
 from raytl.sweeping.objective import objective_metric
+from raytl.sweeping.records import Record
 from raytl.sweeping.rounds import (
     TEST_METRIC,
     Retrained,
@@ -15,39 +15,30 @@ from raytl.sweeping.rounds import (
     failed_at_first,
     first_difference,
 )
-from raytl.sweeping.selection import Outcome, dropped_controls, outcome_of, ran_whole
+from raytl.sweeping.selection import dropped_controls, outcomes_of
 from raytl.sweeping.sentences import amount
 
 
 def remarks_on(
-    study: Study, trials: Sequence[Trial], configurations: Sequence[Retrained], now: Standing
+    study: Study, records: Sequence[Record], configurations: Sequence[Retrained], now: Standing
 ) -> list[str]:
     """Return sentences on controls that were not retrained, failed or are no fair opponents, on
     labels that were not drawn anew, and on what did better than the selected trial."""
-    searched = [trial for trial in trials if trial.config["phase"] == "search"]
-    outcomes = _outcomes(study, searched)
+    searched = [record for record in records if record.config["phase"] == "search"]
+    outcomes = outcomes_of(searched, objective_metric(study))
     remarks = [found.sentence for found in dropped_controls(outcomes)]
-    for control in dict.fromkeys(t.config["control"] for t in searched if t.config["control"]):
+    for control in dict.fromkeys(r.config["control"] for r in searched if r.config["control"]):
         if not any(outcome.control == control for outcome in outcomes):
             remarks.append(f"the {control} control failed at every learning rate that was tried")
     for configuration in configurations:
         remarks += _failures(study, configuration, now)
         remarks += _unfair(configuration)
     remarks += _better(study, configurations, now)
-    redrawn = any(trial.config["rows_seed"] is not None for trial in trials)
+    redrawn = any(record.config["rows_seed"] is not None for record in records)
     if isinstance(study.target_domain.labels, int) and not redrawn:
         labels = study.target_domain.labels
         remarks.append(f"this holds for these {labels} labels a class: no seed drew others")
     return remarks
-
-
-def _outcomes(study: Study, searched: Sequence[Trial]) -> list[Outcome]:
-    objective = objective_metric(study)
-    return [
-        outcome_of(trial.config, trial.last_result, objective)
-        for trial in searched
-        if ran_whole(study, trial)
-    ]
 
 
 def _failures(study: Study, configuration: Retrained, now: Standing) -> list[str]:

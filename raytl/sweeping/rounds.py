@@ -8,7 +8,6 @@ comparison that is decided at its look gets no more seeds.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from raytl.config import Study
 from raytl.data.predictions import Predictions
@@ -16,6 +15,7 @@ from raytl.sweeping.intervals import Difference, paired_difference
 from raytl.sweeping.looks import looks
 from raytl.sweeping.metrics import METRICS
 from raytl.sweeping.objective import objective_metric
+from raytl.sweeping.records import Record
 from raytl.sweeping.sentences import WITHOUT_TRANSFER
 from raytl.sweeping.verdict import Decision, decide, open_comparisons
 
@@ -34,10 +34,12 @@ class Ended:
     objective: float | None
 
     @classmethod
-    def of(cls, config: Mapping[str, Any], objective: float | None) -> "Ended":
-        """Return what became of the trial that Tune has `config` of."""
+    def of(cls, record: Record, study: Study) -> "Ended":
+        """Return what became of a retraining."""
+        objective = record.last[objective_metric(study).name] if record.whole else None
+        config = record.config
         return cls(
-            config["candidate"], config["control"], config["seed_index"], config["name"], objective
+            config["candidate"], config["control"], config["seed_index"], record.name, objective
         )
 
 

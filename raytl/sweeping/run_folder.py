@@ -1,16 +1,35 @@
 """The folder of a run, before anything is written there."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from raytl.config import Study, load_study
 from raytl.errors import CorruptError, UserError
 from raytl.folders import check_place
 
+# Of environment.json: what a run's numbers hang on, besides its study.
+SAME = ("python", "versions", "raytl_source", "device", "datasets", "source_models")
 
-def check_run_folder(study: Study, run: Path, resume: bool) -> None:
-    """Raise UserError where a run would be overwritten or cannot be written, and where one to
-    resume is not there or another study's."""
+# What may differ where a run is gone on with: how fast it goes, not what it comes to.
+FREE = (
+    "search.trials",
+    "source_domain.dataset",  # moved, say: what it holds is compared by its fingerprint
+    "target_domain.dataset",
+    "resources.max_concurrent",
+    "resources.wait_s",
+    "resources.trial_store_bytes",
+)
+
+
+def check_run_folder(study: Study, run: Path, resume: bool) -> Study:
+    """Return the study as it runs in the folder `run`: with `resume`, what was decided there when
+    it first started is kept.
+
+    Raises UserError where a run would be overwritten or cannot be written, and where one to resume
+    is not there or another study's.
+    """
     if run.exists() and not run.is_dir():
         raise UserError(f"{run}: is a file, not a run folder; give another --out")
     check_place(run)
@@ -19,35 +38,86 @@ def check_run_folder(study: Study, run: Path, resume: bool) -> None:
             raise UserError(
                 f"{run}: the run folder exists; go on with --resume, or give another --out"
             )
-        return
+        return study
     if not (run / "study.yaml").exists():
         raise UserError(f"{run}: nothing to resume here; leave out --resume to start the study")
-    if load_study(run / "study.yaml") != study:
-        raise UserError(
-            f"{run}: this run was started with another study ({run / 'study.yaml'} differs); "
-            "resume with the same file and --set, or give another --out"
-        )
-    _check_place_of_start(study, run)
+    try:
+        return continued(load_study(run / "study.yaml"), study)
+    except UserError as error:
+        raise type(error)(f"{run}: {error}") from None
 
 
-def _check_place_of_start(study: Study, run: Path) -> None:
-    """What Tune resumes knows its folder by its absolute path, unless it is kept behind a URL."""
+def check_same(run: Path, now: Mapping[str, Any]) -> None:
+    """Raise UserError where a run that is gone on with was started with other data, source models,
+    versions or another kind of device than those of the environment `now`."""
     file = run / "environment.json"
     if not file.exists():
         return  # killed before it began
     try:
-        facts = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+        then = dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
         raise CorruptError(
             f"{file}: cannot be read: {error}; start anew in another --out"
         ) from None
-    if "run" not in facts:
+    present = json.loads(json.dumps(now, default=str))
+    for datasets in (then.get("datasets", {}), present["datasets"]):
+        for dataset in datasets.values():
+            dataset.pop("path", None)  # they may lie elsewhere
+    for key in SAME:
+        if key not in then:
+            raise UserError(
+                f"{run}: this run was started by an earlier version of raytl; resume it with that "
+                "one, or give another --out to start anew"
+            )
+        for place, was, is_now in _differences(then[key], present[key], key):
+            raise UserError(
+                f"{run}: its numbers would not go together: {place} was {was} when this run was "
+                f"started and is {is_now} now; go back to that, or give another --out"
+            )
+
+
+def _differences(then: Any, now: Any, place: str) -> list[tuple[str, Any, Any]]:
+    if isinstance(then, dict) and isinstance(now, dict):
+        found = []
+        for key in {**then, **now}:
+            found += _differences(then.get(key), now.get(key), f"{place}.{key}")
+        return found
+    return [] if then == now else [(place, then, now)]
+
+
+def continued(started: Study, study: Study) -> Study:
+    """Return `study` as it goes on in a run that was started as `started`, with the lag and feed
+    that were decided then.
+
+    Raises UserError that names the first key in which they differ and must not.
+    """
+    lag = study.search.parallel or started.search.parallel
+    feed = started.train.feed if study.train.feed == "auto" else study.train.feed
+    going = study.model_copy(
+        update={
+            "search": study.search.model_copy(update={"parallel": lag}),
+            "train": study.train.model_copy(update={"feed": feed}),
+        }
+    )
+    then, now = (_flat(of.model_dump(mode="json")) for of in (started, going))
+    for key in {**then, **now}:
+        if then.get(key) != now.get(key) and key not in FREE:
+            raise UserError(
+                f"this run was started with another study: {key} was {then.get(key)} and is "
+                f"{now.get(key)} now; resume with the same file and --set, or give another --out"
+            )
+    if study.search.trials < started.search.trials:
         raise UserError(
-            f"{run}: this run was started by an earlier version of raytl; resume it with that one, "
-            "or give another --out to start anew"
+            f"search.trials: this run was started with {started.search.trials}, and trials can be "
+            f"added but not taken away, got {study.search.trials}; give another --out"
         )
-    if study.resources.storage_path is None and facts["run"] != str(run.absolute()):
-        raise UserError(
-            f"{run}: this run was started in {facts['run']}; move it back there to resume it, or "
-            "give another --out to start anew"
-        )
+    return going
+
+
+def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(content, dict):
+        return {prefix: content}
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        found |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return found

@@ -1,299 +1,437 @@
-"""The order of trials: controls, trial 0, what the sampler suggests, confirmation.
+"""The order of trials: what is trained next, and what is known of what was trained.
 
-Search and confirmation are one Tune experiment, so that the same warm actors serve both.
+Searched trials stand in the order of their numbers: trial n is asked for when trials 0 … n - lag
+are settled and told, in their order, and the sampler knows no more than those, whatever else has
+ended. Controls and retrainings fill the slots that wait. So what a study comes to does not depend
+on how many trials run at once, on which are faster, or on what was known from an earlier run.
 """
 
-import pickle
-import uuid
-import warnings
 from collections.abc import Sequence
-from itertools import islice
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
-import optuna
 from optuna.trial import TrialState
-from ray.tune.search import Searcher
-from ray.tune.search.optuna import OptunaSearch
 
-from raytl.config import CONTROLS, SearchConfig, Study, TrialConfig
+from raytl.config import Study, TrialConfig
+from raytl.recipes import RECIPES
 from raytl.search_space import SearchSpace
 from raytl.seeds import seed_for
 from raytl.sweeping.confirming import Confirming
 from raytl.sweeping.controls import control_trials, lower_tries
 from raytl.sweeping.fusing import group_size, grouped
+from raytl.sweeping.halving import Everyone, Ladder, Tries, rule_of
 from raytl.sweeping.objective import ObjectiveMetric
-from raytl.sweeping.selection import Outcome, best_controls, best_searched, outcome_of
+from raytl.sweeping.records import Config, Metrics, Record, Status, Trained
+from raytl.sweeping.sampling import STARTUP, Sampler
+from raytl.sweeping.selection import Outcome, best_controls, best_searched, outcome_of, trial_name
+
+TOLD: dict[Status, TrialState] = {
+    "completed": TrialState.COMPLETE,
+    "stopped early": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
 
 
-def build_sampler(config: SearchConfig) -> optuna.samplers.BaseSampler:
-    """Return Optuna's sampler. TPE is multivariate and grouped, as conditional spaces want."""
-    seed = seed_for(config.seed, "sampler")
-    if config.sampler == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
-    startup = startup_trials(config)
-    with warnings.catch_warnings():
-        # Grouping is called experimental; conditional spaces need it.
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.TPESampler(
-            seed=seed, multivariate=True, group=True, n_startup_trials=startup, constant_liar=True
-        )
+class Memory(Protocol):
+    """What was trained before, in this run or another."""
+
+    def recall(self, config: Config) -> Trained | Literal["busy"] | None:
+        """Return what was trained of a trial; "busy" while another process trains it."""
+        ...
+
+    def keep(self, trained: Trained) -> None:
+        """Keep a trial of which nothing more comes."""
+        ...
 
 
-def startup_trials(config: SearchConfig) -> int:
-    """Return how many trials TPE draws at random before it learns."""
-    return min(10, max(4, config.trials // 3))
+class Listener:
+    """Is told of trials as they go. Each method does nothing by default."""
+
+    def reported(self, config: Config, metrics: Metrics) -> None:
+        """A trial has trained an epoch, or what it trained before was recalled."""
+
+    def ended(self, record: Record) -> None:
+        """Nothing more comes of a trial; what counts of it may not be settled yet."""
+
+    def settled(self, record: Record) -> None:
+        """It is known what counts of a trial."""
 
 
-class PrunedAwareOptuna(OptunaSearch):
-    """OptunaSearch that tells Optuna PRUNED, not COMPLETE, for trials stopped before the budget,
-    so that a low-fidelity value is never compared with a full one."""
-
-    def __init__(self, *args: Any, epochs: int, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._epochs = epochs
-
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
-        stopped = bool(result) and result["training_iteration"] < self._epochs  # type: ignore[index]
-        if stopped and not error and trial_id not in self._completed_trials:
-            # Optuna gives a pruned trial its last reported intermediate value.
-            assert self._ot_study is not None
-            self._ot_study.tell(self._ot_trials[trial_id], state=TrialState.PRUNED)
-            self._completed_trials.add(trial_id)
-            return
-        super().on_trial_complete(trial_id, result, error)
-
-    def rename(self, asked: str, trial_id: str) -> None:
-        """Give what was suggested as `asked` the name of its trial."""
-        self._ot_trials[trial_id] = self._ot_trials.pop(asked)
-
-    def knows(self, trial_id: str) -> bool:
-        """Whether this search suggested the trial."""
-        return trial_id in self._ot_trials
+@dataclass
+class _Run:
+    config: Config
+    ladder: Ladder
+    place: int  # on the ladder
+    curve: list[Metrics] = field(default_factory=list)
+    error: str | None = None
+    ended: bool = False
 
 
-class StudySearch(Searcher):
-    """Suggests the controls, trial 0, what the grid or Optuna's sampler asks for, and then the
-    retrainings that confirm the best of them.
+class StudySearch:
+    """Suggests trials, and keeps what becomes of them.
 
-    The controls are confirmed first: while the last searched trials run, no actor stands idle (Tune
-    would end it, and a new one takes many seconds to start).
-
-    What Tune gets is {"number", "phase", "count", "control", "searched", "seed", "rows_seed",
-    "trial"}: the running number; "search" or "confirm", and how many trials that phase has (a
-    confirmation: so far); the control's name or None; the keys that were searched; the trial's seed
-    (the same for all of the search, so that they differ by their configuration alone); the seed of
-    its rows, or None for the study's; the flat `TrialConfig`; and, where it may be trained with
-    others, "fused" (see `fusing.grouped`). Confirmation adds what `retrainings` says.
+    A suggestion is {"name", "id", "phase", "control", "searched", "seed", "rows_seed", "trial",
+    "micro_batches"}: the trial's folder; how a person calls it; "search" or "confirm"; the
+    control's name or None; the keys that were searched; the trial's seed (the same for all of the
+    search, so that they differ by their configuration alone); the seed of its rows, or None for the
+    study's; the flat `TrialConfig`; into how many parts a batch is cut; and, where it may be
+    trained with others, "fused" (see `fusing.grouped`). Confirmation adds what `retrainings` says.
     """
 
     def __init__(
         self,
         study: Study,
         space: SearchSpace,
+        sampler: Sampler,
         objective: ObjectiveMetric,
-        promising: Sequence[str] = (),
+        *,
+        scope: str = "",
+        controls: Sequence[tuple[str, TrialConfig]] | None = None,
         confirming: Confirming | None = None,
+        memory: Memory | None = None,
+        listeners: Sequence[Listener] = (),
     ) -> None:
-        """`promising`: source models in the order in which they are tried after trial 0.
-        `confirming`: what is done with the best; None where the search is all."""
-        super().__init__(metric=objective.name, mode=objective.mode)
-        self._study, self._space, self._objective = study, space, objective
+        """`study` has its lag, `search.parallel`. `scope`: names the run, for its fused groups.
+        `controls`: the study's by default. `confirming`: what is done with the best; None where the
+        search is all."""
+        assert study.search.parallel is not None
+        self._study, self._space, self._sampler = study, space, sampler
+        self._objective, self._confirming = objective, confirming
+        self._memory, self._listeners, self._scope = memory, listeners, scope
+        self.lag = study.search.parallel  # searched trials that run at once, where they wait
         self._seed = seed_for(study.search.seed, "trial")
-        self._name, self._asked, self._groupings = uuid.uuid4().hex, 0, 0
-        controls = control_trials(study, space)
-        self._queue = [self._control(*control) for control in controls]
-        self._tries: dict[str, list[TrialConfig]] = {}  # of each control
-        self._cut: dict[str, list[dict[str, Any]]] = {}  # tries that rungs stopped
-        for control, trial in controls:
-            self._tries.setdefault(control, []).append(trial)
-        self.num_searched = len(self._queue)
-        self._inner: PrunedAwareOptuna | None = None
-        if study.search.sampler == "grid":
-            points = sorted(islice(space.grid(), study.search.trials), key=_trained_share)
-            grid = [self._searched(point) for point in points]
-            self._queue += self._grouped(grid)
-            self.num_searched += len(grid)
-        else:
-            self._inner = _optuna(study, space, objective, promising)
-            self.num_searched += study.search.trials
-        self._count = self._searched_so_far = 0
-        self._running: dict[str, dict[str, Any]] = {}
-        self._most_running: int | None = None
+        self._runs: dict[str, _Run] = {}
+        self._running: set[str] = set()
+        self._aside: list[Config] = []  # others train them just now
+
+        self._ladder = Ladder(rule_of(study))
+        self._asked: list[Config] = []  # of the sampler, not started
+        self._number = self._told = 0
+        self._exhausted = False
+        self._searched: list[_Run] = []
+        self._settled = 0  # searched trials of which it is known what counts, from the first on
+
+        self._tries: dict[str, list[TrialConfig]] = {}
+        self._ladders: dict[str, Ladder] = {}
+        self._controls: list[Config] = []
+        for control, trial in control_trials(study, space) if controls is None else controls:
+            self._queue_try(control, trial)
+        self._controls_settled: set[str] = set()
+
         self._outcomes: list[Outcome] = []
-        self._confirming, self._retrainings = confirming, list[dict[str, Any]]()
+        self._retrainings: list[Config] = []
         self._controls_chosen = self._best_chosen = confirming is None
+        self.stopped: str | None = None  # why the study cannot go on just now
 
     @property
-    def most_trials(self) -> int:
-        """How many trials there can be in all."""
-        confirm = self._study.confirm
-        again = 2 * len(CONTROLS) * self._study.search.control_tries
-        return self.num_searched + again + (confirm.top + len(CONTROLS)) * confirm.seed_counts[1]
+    def counts(self) -> dict[str, int]:
+        """How many trials each phase has, as far as it is known."""
+        confirm = self._confirming.count if self._confirming else 0
+        searched = self._study.search.trials
+        if self._exhausted:
+            searched = min(searched, self._number + len(self._asked))
+        return {"search": searched + sum(map(len, self._tries.values())), "confirm": confirm}
 
-    def _control(self, name: str, trial: TrialConfig) -> dict[str, Any]:
-        return self._suggestion(name, [], trial)
+    @property
+    def finished(self) -> bool:
+        """Whether the study has run to its end."""
+        return self.stopped is None and self._has_searched() and self._has_confirmed()
 
-    def _searched(self, params: dict[str, Any]) -> dict[str, Any]:
-        return self._suggestion(None, sorted(params), self._space.resolve(params))
+    @property
+    def waits(self) -> bool:
+        """Whether searched trials wait for what is to be learnt from those before."""
+        return self._sampler.learns
+
+    @property
+    def running(self) -> int:
+        """How many trials are trained now."""
+        return len(self._running)
+
+    def records(self) -> list[Record]:
+        """Return what became of each trial that was started."""
+        return [self._record(run) for run in self._runs.values()]
+
+    def suggest(self) -> Config | None:
+        """Return a trial that is to be trained now; None while there is none, or no more.
+
+        What was trained before is taken from memory instead of being suggested.
+        """
+        waiting, self._aside = self._aside, []
+        while self.stopped is None:
+            config = waiting.pop(0) if waiting else self._next()
+            if config is None:
+                return None
+            run = self._runs.get(config["name"]) or self._start(config)
+            found = self._memory.recall(config) if self._memory else None
+            if found == "busy" or (found is not None and self._waits_with(run, found)):
+                self._aside.append(config)
+            elif found is None or not run.ended:
+                self._aside += waiting
+                self._running.add(config["name"])
+                return config
+        self._aside += waiting
+        return None
+
+    def report(self, name: str, metrics: Metrics) -> bool:
+        """Take a trial's metrics after an epoch; return whether it trains on. What was reported
+        before is not taken again."""
+        run = self._runs[name]
+        stays = run.ladder.cut(run.place) is None
+        if stays and metrics["epoch"] == len(run.curve) + 1:
+            self._note_epoch(run, metrics)
+            return run.ladder.cut(run.place) is None
+        return stays
+
+    def fail(self, name: str, error: str) -> None:
+        """Note a trial's own error, which would come again."""
+        self._runs[name].error = error
+
+    def end(self, name: str, *, lost: str | None = None) -> None:
+        """Note that a trial has stopped. `lost`: why machines could not train it to its end."""
+        self._running.discard(name)
+        run = self._runs[name]
+        if self._is_over(run):
+            self._keep(run)
+            self._end(run)
+        elif lost is not None and self.stopped is None:
+            self.stopped = f"{name} could not be trained: {lost}"
+
+    def _keep(self, run: _Run) -> None:
+        if self._memory is not None:
+            self._memory.keep(Trained(run.config, run.curve, run.error))
+
+    def _value(self, metrics: Metrics) -> float:
+        value = float(metrics[self._objective.name])
+        return value if self._objective.mode == "max" else -value
+
+    def _is_over(self, run: _Run) -> bool:
+        """Whether nothing more comes of a trial."""
+        whole = len(run.curve) >= self._study.train.epochs
+        return whole or run.error is not None or run.ladder.cut(run.place) is not None
+
+    def _start(self, config: Config) -> _Run:
+        searched = config["phase"] == "search"
+        if searched and config["control"] is None:
+            trial = TrialConfig.from_flat(config["trial"])
+            before = RECIPES[trial.recipe].judged_after(trial) * self._study.train.epochs
+            run = _Run(config, self._ladder, self._ladder.add(int(before)))
+            self._searched.append(run)
+        else:
+            ladder = self._ladders[config["control"]] if searched else Ladder(Everyone())
+            run = _Run(config, ladder, ladder.add())
+        self._runs[config["name"]] = run
+        return run
+
+    def _note_epoch(self, run: _Run, metrics: Metrics) -> None:
+        run.curve.append(metrics)
+        run.ladder.report(run.place, metrics["epoch"], self._value(metrics))
+        for listener in self._listeners:
+            listener.reported(run.config, metrics)
+
+    def _waits_with(self, run: _Run, trained: Trained) -> bool:
+        """Take over what was trained before. Return whether that may be all of the trial: whether
+        it is cut there is not known yet."""
+        for metrics in trained.curve[len(run.curve) :]:
+            self._note_epoch(run, metrics)
+        run.error = trained.error
+        if self._is_over(run):
+            self._keep(run)
+            self._end(run)
+            return False
+        rung = run.ladder.undecided(run.place)
+        return rung is not None and rung <= len(run.curve)
+
+    def _end(self, run: _Run) -> None:
+        run.ended = True
+        run.ladder.end(run.place)
+        for listener in self._listeners:
+            listener.ended(self._record(run))
+        if run.config["phase"] == "confirm":
+            self._end_retraining(run)
+        self._settle()
+
+    def _record(self, run: _Run) -> Record:
+        cut = run.ladder.cut(run.place)
+        if cut is not None:
+            return Record(run.config, tuple(run.curve[:cut]), "stopped early")
+        whole = len(run.curve) >= self._study.train.epochs
+        status: Status = "failed" if run.error else "completed" if whole else "unfinished"
+        return Record(run.config, tuple(run.curve), status, run.error)
+
+    # What is settled
+
+    def _settle(self) -> None:
+        while self._settled < len(self._searched):
+            run = self._searched[self._settled]
+            if not run.ladder.settled(run.place):
+                break
+            self._settled += 1
+            self._note(run)
+        for control in [name for name in self._tries if name not in self._controls_settled]:
+            self._settle_control(control)
+
+    def _note(self, run: _Run) -> None:
+        record = self._record(run)
+        if record.whole and record.config["phase"] == "search":
+            self._outcomes.append(outcome_of(record, self._objective))
+        for listener in self._listeners:
+            listener.settled(record)
+
+    def _settle_control(self, control: str) -> None:
+        """Settle a control when all its tries are; where none ran to its end, try again: those that
+        were only cut, before another one failed, else lower ones, if there are such."""
+        runs = [
+            run for run in self._runs.values()
+            if run.config["phase"] == "search" and run.config["control"] == control
+        ]  # fmt: skip
+        if len(runs) < len(self._tries[control]):
+            return
+        if not all(run.ladder.settled(run.place) for run in runs):
+            return
+        records = [self._record(run) for run in runs]
+        if not any(record.whole for record in records):
+            again = self._other_tries(control, records)
+            for trial in again:
+                self._queue_try(control, trial)
+            if again:
+                return
+        self._controls_settled.add(control)
+        for run in runs:
+            self._note(run)
+
+    def _other_tries(self, control: str, records: Sequence[Record]) -> list[TrialConfig]:
+        first = len(records) == self._study.search.control_tries
+        cut = [r for r in records if r.status == "stopped early"] if first else []
+        tried = [trial for i, trial in enumerate(self._tries[control])
+                 if trial not in self._tries[control][:i]]  # fmt: skip
+        return [TrialConfig.from_flat(r.config["trial"]) for r in cut] or lower_tries(
+            self._study, tried
+        )
+
+    def _queue_try(self, control: str, trial: TrialConfig) -> None:
+        tries = self._tries.setdefault(control, [])
+        again = len(tries) >= self._study.search.control_tries
+        if control not in self._ladders:
+            rule = Tries.of(self._study.train.epochs, self._study.search.control_tries)
+            self._ladders[control] = Ladder(rule)
+        if again:  # compared with nobody: there is none left that did better
+            self._ladders[control] = Ladder(Everyone())
+        name = f"{control}-{len(tries)}"
+        tries.append(trial)
+        suggestion = self._suggestion(f"control-{name}", name, control, [], trial)
+        self._controls.append(suggestion)
+
+    # What comes next
+
+    def _next(self) -> Config | None:
+        if not self._asked and not self._exhausted and self._may_start():
+            self._ask()
+        if self._asked and self._may_start():
+            self._number += 1
+            return self._asked.pop(0)
+        if self._controls:
+            return self._controls.pop(0)
+        self._confirm()
+        return self._retrainings.pop(0) if self._retrainings else None
+
+    def _may_start(self) -> bool:
+        """Whether the next searched trial may be started, and asked for."""
+        if self._number >= self._study.search.trials:
+            return False
+        if not self._sampler.learns:
+            return True
+        running = sum(run.config["name"] in self._running for run in self._searched)
+        return self._number < self._settled + self.lag and running < self.lag
+
+    def _ask(self) -> None:
+        """Ask the sampler for the next trials, once it knows what it should."""
+        while self._sampler.learns and self._told <= self._number - self.lag:
+            self._tell(self._searched[self._told])
+        asked: list[Config] = []
+        while len(asked) < self._block() and not self._exhausted:
+            params = self._sampler.ask()
+            if params is None:
+                self._exhausted = True
+            else:
+                asked.append(self._searched_suggestion(self._number + len(asked), params))
+        self._asked = self._grouped(asked)
+
+    def _block(self) -> int:
+        """Return how many trials are asked for at once: what is drawn without learning may be
+        fused. That may be more than the study wants: with which others a trial goes together must
+        not hang on how many there are."""
+        if not self._sampler.learns:
+            return max(group_size(self._study), 1)
+        if self._number == 0:
+            return STARTUP
+        return self._study.train.fuse if isinstance(self._study.train.fuse, int) else 1
+
+    def _tell(self, run: _Run) -> None:
+        record = self._record(run)
+        values = {m["epoch"]: float(m[self._objective.name]) for m in record.curve}
+        self._sampler.tell(self._told, values, TOLD[record.status])
+        self._told += 1
+
+    def _searched_suggestion(self, number: int, params: dict[str, Any]) -> Config:
+        trial, name = self._space.resolve(params), trial_name(number)
+        return self._suggestion(f"trial-{name}", name, None, sorted(params), trial)
 
     def _suggestion(
-        self, control: str | None, searched: list[str], trial: TrialConfig
-    ) -> dict[str, Any]:
-        seeds = {"seed": self._seed, "rows_seed": None}
-        return {"control": control, "searched": searched, "trial": trial.flat()} | seeds
+        self, name: str, id_: str, control: str | None, searched: list[str], trial: TrialConfig
+    ) -> Config:
+        return {
+            "name": name,
+            "id": id_,
+            "phase": "search",
+            "control": control,
+            "searched": searched,
+            "seed": self._seed,
+            "rows_seed": None,
+            "trial": trial.flat(),
+            "micro_batches": self._study.train.accumulation_steps,
+        }
 
-    def set_max_concurrency(self, max_concurrent: int) -> bool:
-        """Limit how many trials run at once. True: here, not in Tune's limiter, whose state is
-        another file of the snapshot: restored from a torn one, it would swallow trials' ends."""
-        self._most_running = max_concurrent
-        return True
+    def _grouped(self, suggestions: list[Config]) -> list[Config]:
+        if not suggestions:
+            return []
+        prefix = f"{self._scope}-{suggestions[0]['name']}"
+        return grouped(suggestions, group_size(self._study), prefix)
 
-    def suggest(  # type: ignore[override]  # Searcher.FINISHED is a string
-        self, trial_id: str
-    ) -> dict[str, Any] | str | None:
-        if self._most_running is not None and len(self._running) >= self._most_running:
-            return None
-        if self._searched_so_far < self.num_searched:
-            self._searched_so_far += 1
-            suggestion = {"phase": "search", "count": self.num_searched} | self._next(trial_id)
-        else:
-            self._confirm()
-            if not self._retrainings:
-                return None if self._running else Searcher.FINISHED
-            assert self._confirming is not None
-            suggestion = self._retrainings.pop(0) | {"count": self._confirming.count}
-        suggestion = {"number": self._count} | suggestion
-        self._count += 1
-        self._running[trial_id] = suggestion
-        return suggestion
+    # Confirmation
+
+    def _has_searched(self) -> bool:
+        every = self._number >= self._study.search.trials
+        every = every or (self._exhausted and not self._asked)
+        started = every and not self._controls and not self._aside
+        settled = self._settled == len(self._searched)
+        return started and settled and len(self._controls_settled) == len(self._tries)
+
+    def _has_confirmed(self) -> bool:
+        if self._running or self._retrainings:
+            return False
+        if self._confirming is None:
+            return True
+        return self._best_chosen and not self._confirming.wants_more
 
     def _confirm(self) -> None:
         """Queue what is retrained, as soon as it is known."""
         if self._confirming is None or self._retrainings:
             return
-        searching = [config for config in self._running.values() if config["phase"] == "search"]
-        if not self._controls_chosen and not any(config["control"] for config in searching):
-            self._queue_retrainings(self._confirming.add(best_controls(self._outcomes)))
+        controls_settled = len(self._controls_settled) == len(self._tries)
+        if not self._controls_chosen and controls_settled:
             self._controls_chosen = True
-        if not self._best_chosen and not searching:
+            self._queue_retrainings(self._confirming.add(best_controls(self._outcomes)))
+        if not self._best_chosen and self._has_searched():
+            self._best_chosen = True
             best = best_searched(self._study, self._outcomes)
             self._queue_retrainings(self._confirming.add(best))
-            self._best_chosen = True
-        if self._best_chosen and not self._running and not self._retrainings:
+        elif self._best_chosen and not self._running and not self._aside:
             self._queue_retrainings(self._confirming.further())
 
-    def _queue_retrainings(self, suggestions: list[dict[str, Any]]) -> None:
+    def _queue_retrainings(self, suggestions: list[Config]) -> None:
         self._retrainings += self._grouped(suggestions)
 
-    def _grouped(self, suggestions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        self._groupings += 1
-        return grouped(suggestions, group_size(self._study), f"{self._name}-{self._groupings}")
-
-    def _next(self, trial_id: str) -> dict[str, Any]:
-        if not self._queue:
-            self._ask()
-        suggestion = self._queue.pop(0)
-        asked = suggestion.pop("asked", None)
-        if asked is not None:
-            assert self._inner is not None
-            self._inner.rename(asked, trial_id)
-        return suggestion
-
-    def _ask(self) -> None:
-        """Ask the sampler for the next trials: for several at once where they can be fused."""
-        assert self._inner is not None
-        search = self._study.search
-        count = min(_ahead(self._study, self._asked), search.trials - self._asked)
-        names = [f"asked-{self._asked + i}" for i in range(count)]
-        found = [
-            self._searched(self._inner.suggest(name) or {}) | {"asked": name} for name in names
-        ]
-        self._queue += self._grouped(found)
-        self._asked += count
-
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        if self._inner is not None and self._inner.knows(trial_id):
-            self._inner.on_trial_result(trial_id, result)
-
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
-        if self._inner is not None and self._inner.knows(trial_id):
-            self._inner.on_trial_complete(trial_id, result, error)
-        config = self._running.pop(trial_id, None)
-        if config is None:
-            return
-        whole = bool(result) and result["training_iteration"] >= self._study.train.epochs  # type: ignore[index]
-        ended_well = result if whole and not error else None
-        if config["phase"] == "confirm":
-            assert self._confirming is not None
-            self._confirming.ended(config, ended_well)
-        elif ended_well is not None:
-            self._outcomes.append(outcome_of(config, ended_well, self._objective))
-        if config["control"] and config["phase"] == "search":
-            if ended_well is None and not error:
-                self._cut.setdefault(config["control"], []).append(config["trial"])
-            self._try_again(config["control"])
-
-    def _try_again(self, control: str) -> None:
-        """Where no try of a control ran to its end, queue those that were only cut before another
-        one failed; where there are none, lower ones, if there are such."""
-        waiting = [*self._running.values(), *self._queue]
-        if any(config["control"] == control for config in waiting):
-            return
-        if any(outcome.control == control for outcome in self._outcomes):
-            return
-        cut = [TrialConfig.from_flat(trial) for trial in self._cut.pop(control, [])]
-        tries = cut or lower_tries(self._study, self._tries[control])
-        self._tries[control] += tries
-        self._queue = [self._control(control, trial) for trial in tries] + self._queue
-        self.num_searched += len(tries)
-
-    def save(self, checkpoint_path: str) -> None:
-        with open(checkpoint_path, "wb") as file:
-            pickle.dump(self.__dict__, file)
-
-    def restore(self, checkpoint_path: str) -> None:
-        with open(checkpoint_path, "rb") as file:
-            self.__dict__.update(pickle.load(file))
-
-
-def _ahead(study: Study, asked: int) -> int:
-    """Return how many trials to ask for at once. With `fuse: auto`, only as many as the sampler
-    draws without learning from those before."""
-    if study.train.fuse == "auto" and study.search.sampler == "tpe":
-        return max(1, min(group_size(study), startup_trials(study.search) - asked))
-    return group_size(study)
-
-
-def _trained_share(params: dict[str, Any]) -> float:
-    """Return how much of a backbone the trial trains, 0 … 1, as far as its parameters say: what
-    its seconds grow with, all the more where prefix features are stored."""
-    depth = params.get("frozen_depth", 0)
-    if isinstance(depth, str):
-        return 1.0 - float(depth.rstrip("%")) / 100.0
-    return 1.0 / (1.0 + depth)
-
-
-def first_points(space: SearchSpace, promising: Sequence[str]) -> list[dict[str, Any]]:
-    """Return what is tried before the sampler suggests: trial 0, trial 0 with each promising source
-    model, and with each frozen depth, the cheapest first."""
-    firsts = [space.default_params()]
-    firsts += [space.default_params(source_model=name) for name in promising]
-    depths = [{"frozen_depth": depth} for depth in space.choices("frozen_depth")]
-    firsts += [space.default_params(**depth) for depth in sorted(depths, key=_trained_share)]
-    return [p for i, p in enumerate(firsts) if p is not None and p not in firsts[:i]]
-
-
-def _optuna(
-    study: Study, space: SearchSpace, objective: ObjectiveMetric, promising: Sequence[str]
-) -> PrunedAwareOptuna:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    # Two thirds of the trials at least are the sampler's.
-    points = first_points(space, promising)[: max(1, study.search.trials // 3)]
-    return PrunedAwareOptuna(
-        space, metric=objective.name, mode=objective.mode, sampler=build_sampler(study.search),
-        points_to_evaluate=points or None, epochs=study.train.epochs,
-    )  # fmt: skip
+    def _end_retraining(self, run: _Run) -> None:
+        assert self._confirming is not None
+        self._confirming.ended(self._record(run))
+        self._note(run)

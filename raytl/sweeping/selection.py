@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ray.tune.experiment import Trial
-
 from raytl.config import CONTROLS, Study
 from raytl.seeds import seed_for
 from raytl.sweeping.objective import ObjectiveMetric
+from raytl.sweeping.records import Config, Record
 from raytl.sweeping.sentences import WITHOUT_TRANSFER
 
 CLEAR = 3.0  # standard errors by which a control is clearly behind another
@@ -19,40 +18,43 @@ CLEAR = 3.0  # standard errors by which a control is clearly behind another
 class Outcome:
     """A trial that ran its whole budget; `loss` is its objective, negated where more is better.
     `accuracy` is that on the `rows` target rows held out; None where their labels may not be
-    used."""
+    used. `id`: how a person calls it; those with the same loss are ranked by it."""
 
-    number: int
+    id: str
     control: str | None
     trial: dict[str, Any]
     loss: float
     accuracy: float | None = None
     rows: int = 0
+    micro_batches: int = 1
 
     @property
     def name(self) -> str:
         """What the trial is called once it is confirmed."""
-        return f"{self.control} control" if self.control else f"trial {trial_name(self.number)}"
+        return f"{self.control} control" if self.control else f"trial {self.id}"
 
 
-def outcome_of(
-    config: dict[str, Any], result: dict[str, Any], objective: ObjectiveMetric
-) -> Outcome:
-    """Return what a searched trial with Tune's `config` came to by its last `result`."""
-    value = result[objective.name]
+def outcome_of(record: Record, objective: ObjectiveMetric) -> Outcome:
+    """Return what a searched trial or control that ran to its end came to."""
+    value = record.last[objective.name]
     return Outcome(
-        number=config["number"],
-        control=config["control"],
-        trial=config["trial"],
+        id=record.config["id"],
+        control=record.config["control"],
+        trial=record.config["trial"],
         loss=value if objective.mode == "min" else -value,
-        accuracy=result.get("target/validation_accuracy"),
-        rows=result.get("validation_rows", 0),
+        accuracy=record.last.get("target/validation_accuracy"),
+        rows=record.last.get("validation_rows", 0),
+        micro_batches=record.last.get("train/micro_batches") or record.config["micro_batches"],
     )
 
 
-def ran_whole(study: Study, trial: Trial) -> bool:
-    """Whether a trial ended well after its whole budget."""
-    epochs = (trial.last_result or {}).get("training_iteration", 0)
-    return trial.status != Trial.ERROR and epochs >= study.train.epochs
+def outcomes_of(records: Sequence[Record], objective: ObjectiveMetric) -> list[Outcome]:
+    """Return the searched trials and controls that ran to their ends."""
+    return [
+        outcome_of(record, objective)
+        for record in records
+        if record.whole and record.config["phase"] == "search"
+    ]
 
 
 @dataclass(frozen=True)
@@ -126,38 +128,35 @@ def best_searched(study: Study, outcomes: Sequence[Outcome]) -> list[Outcome]:
 
 
 def _ranked(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    def key(outcome: Outcome) -> tuple[bool, float, int]:
-        return math.isnan(outcome.loss), outcome.loss, outcome.number
+    def key(outcome: Outcome) -> tuple[bool, float, str]:
+        return math.isnan(outcome.loss), outcome.loss, outcome.id
 
     return sorted(outcomes, key=key)
 
 
-def retrainings(study: Study, outcome: Outcome, seeds: range, redraw: bool) -> list[dict[str, Any]]:
+def retrainings(study: Study, outcome: Outcome, seeds: range, redraw: bool) -> list[Config]:
     """Return the trials that retrain `outcome` with the confirmation's seeds of these indices.
     `redraw`: each seed draws labelled rows of its own."""
-    slug = outcome.control or f"trial-{trial_name(outcome.number)}"
+    slug = outcome.control or f"trial-{outcome.id}"
     return [
         {
-            "phase": "confirm",
             "name": f"confirm-{slug}-seed{index}",
-            "candidate": outcome.name,
-            "of_trial": trial_name(outcome.number),
+            "id": f"{slug}-seed{index}",
+            "phase": "confirm",
             "control": outcome.control,
             "searched": [],
-            "seed_index": index,
             "seed": seed_for(study.search.seed, "confirm", index),
             "rows_seed": seed_for(study.search.seed, "confirm rows", index) if redraw else None,
             "trial": outcome.trial,
+            "micro_batches": outcome.micro_batches,
+            "candidate": outcome.name,
+            "of_trial": outcome.id,
+            "seed_index": index,
         }
         for index in seeds
     ]
 
 
 def trial_name(number: int) -> str:
-    """Return how a trial of the search is called."""
+    """Return how a searched trial is called."""
     return f"{number:05d}"
-
-
-def folder_name(trial: Trial) -> str:
-    """Return the name of a Tune trial's folder."""
-    return str(trial.config.get("name") or f"trial-{trial_name(trial.config['number'])}")

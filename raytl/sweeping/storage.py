@@ -1,8 +1,8 @@
 """Where a run is kept: in its folder, or behind a URL whose files the folder mirrors.
 
-With a URL, trials write their checkpoints there from wherever they run, and Tune its snapshots. The
-folder on the driver's machine has what a person reads; what it lacks is fetched, so that another
-machine can go on with `--resume`.
+With a URL, trials write their checkpoints there from wherever they run, and the driver their
+records. The folder on the driver's machine has what a person reads; what it lacks is fetched, so
+that another machine can go on with `--resume`.
 """
 
 from collections.abc import Iterator
@@ -25,6 +25,8 @@ from pyarrow.fs import (
 from raytl.data.predictions import FILE_NAME as PREDICTIONS
 from raytl.data.predictions import Predictions
 from raytl.errors import CorruptError, RaytlError
+from raytl.files import write_atomically
+from raytl.sweeping.trial_folder import Saved, TrialFolder
 
 # What raytl itself writes into a run's folder, besides Tune's files.
 OWN_FILES = (
@@ -85,37 +87,54 @@ class RunStorage:
             ) from error
 
     def pull(self) -> None:
-        """Copy what is kept into the folder: what raytl wrote, where it is missing, and each
-        trial's results, but no checkpoints."""
+        """Copy what is kept into the folder, where it is missing, but no trials' files."""
         if not self.remote:
             return
         for name in self._names(""):
-            own = name.split("/")[0] in (*OWN_FILES, *OWN_FOLDERS)
-            if own and (self.run / name).exists():
-                continue
-            if own or ("/" in name and "/checkpoint_" not in name):
+            if name.split("/")[0] in (*OWN_FILES, *OWN_FOLDERS) and not (self.run / name).exists():
                 self._copy(name, up=False)
 
+    def trial(self, name: str) -> TrialFolder:
+        """Return the folder of a trial."""
+        return TrialFolder(self.filesystem, f"{self.path}/{name}")
+
+    def read(self, name: str) -> str | None:
+        """Return a kept text file; None where it is not there."""
+        try:
+            with self.filesystem.open_input_file(f"{self.path}/{name}") as file:
+                return bytes(file.read()).decode()
+        except (FileNotFoundError, UnicodeDecodeError):
+            return None
+
+    def write(self, name: str, text: str) -> None:
+        """Keep a text file, whole or not at all."""
+        if not self.remote:
+            (self.run / name).parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.run / name, text)
+            return
+        _make_parent(self.filesystem, f"{self.path}/{name}")
+        with self.filesystem.open_output_stream(f"{self.path}/{name}") as file:
+            file.write(text.encode())
+
     def newest_checkpoint(self, trial: str) -> Path:
-        """Return the last checkpoint of a trial's folder, fetched if it is kept elsewhere."""
-        name = PurePosixPath(self._newest(trial)).name
+        """Return the last checkpoint of a trial, fetched into the run's folder if it is kept
+        elsewhere."""
+        at = PurePosixPath(self._newest(trial).path)
         if self.remote:
-            for file in self._names(f"{trial}/{name}"):
+            for file in self._names(f"{trial}/{at.name}"):
                 self._copy(file, up=False)
-        return self.run / trial / name
+        return self.run / trial / at.name
 
     def predictions(self, trial: str) -> Predictions:
         """Return the test predictions of a confirmed trial's folder. Raises CorruptError where they
         are not there or not whole."""
-        return Predictions.read(f"{self._newest(trial)}/{PREDICTIONS}", self.filesystem)
+        return Predictions.read(f"{self._newest(trial).path}/{PREDICTIONS}", self.filesystem)
 
-    def _newest(self, trial: str) -> str:
-        selector = FileSelector(f"{self.path}/{trial}", allow_not_found=True)
-        found = [info.path for info in self.filesystem.get_file_info(selector)]
-        checkpoints = [path for path in found if "/checkpoint_" in path]
-        if not checkpoints:
+    def _newest(self, trial: str) -> Saved:
+        saved = self.trial(trial).newest()
+        if saved is None:
             raise CorruptError(f"{self.path}/{trial}: the trial's checkpoint is missing")
-        return max(checkpoints)
+        return saved
 
     def _names(self, folder: str) -> Iterator[str]:
         """Yield the kept files of a folder by their paths in the run."""

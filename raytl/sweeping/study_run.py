@@ -1,13 +1,11 @@
 """A whole study: preflight, controls and search, confirmation, export."""
 
+import contextlib
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-
-from ray.tune import Callback
-from ray.tune.experiment import Trial
 
 from raytl.config import Study, TrialConfig, dump_study
 from raytl.errors import RaytlError, UserError
@@ -16,27 +14,26 @@ from raytl.folders import make_folder
 from raytl.models.adapters import merge_adapters
 from raytl.models.source_model import save_source_model
 from raytl.seeds import seed_for
-from raytl.sweeping.confirmation import build_confirmation, gather_retrained, retrained_trials
+from raytl.sweeping.confirmation import build_confirmation
 from raytl.sweeping.confirmed import Confirmation, save_confirmation
 from raytl.sweeping.confirming import Confirming
 from raytl.sweeping.environment import environment, save_environment
-from raytl.sweeping.leaderboard import (
-    Leaderboard,
-    LeaderboardCallback,
-    build_leaderboard,
-    save_leaderboard,
-)
+from raytl.sweeping.identity import Identity, device_kind
+from raytl.sweeping.leaderboard import Leaderboard, build_leaderboard, save_leaderboard
 from raytl.sweeping.objective import objective_metric
 from raytl.sweeping.preflight import Checked, preflight
-from raytl.sweeping.progress import ProgressCallback
+from raytl.sweeping.progress import Progress
+from raytl.sweeping.recall import Recall
+from raytl.sweeping.records import Record
+from raytl.sweeping.resolving import resolved
 from raytl.sweeping.resources import Plan, plan, wait_for_room
-from raytl.sweeping.rounds import standing
-from raytl.sweeping.run_folder import check_run_folder
-from raytl.sweeping.schedulers import build_scheduler
-from raytl.sweeping.searcher import StudySearch
-from raytl.sweeping.selection import ran_whole
+from raytl.sweeping.run_folder import check_run_folder, check_same
+from raytl.sweeping.sampling import open_sampler
+from raytl.sweeping.searcher import Listener, StudySearch
 from raytl.sweeping.storage import RunStorage
+from raytl.sweeping.trial_store import TrialStore, opened, store_folder
 from raytl.sweeping.tuning import ray_session, run_trials
+from raytl.training.fused_group import forget_group
 
 
 @dataclass(frozen=True)
@@ -54,13 +51,20 @@ class StudyResult:
 
 
 def run_study(
-    study: Study, run: Path, *, resume: bool = False, callbacks: Sequence[Callback] = ()
+    study: Study,
+    run: Path,
+    *,
+    resume: bool = False,
+    store: bool = True,
+    listeners: Sequence[Listener] = (),
 ) -> StudyResult:
     """Run `study` in the folder `run`, or go on there with `resume`.
 
-    `callbacks` see the search's trials (TensorBoard, say). Raises UserError where the folder
-    exists and `resume` is not given, or the other way round; what `preflight` raises; RaytlError
-    where every trial failed.
+    `store`: take trials that were trained before from the trial store, and keep trials there.
+    `listeners` hear of its trials (TensorBoard, say). Raises UserError where the folder exists and
+    `resume` is not given, or the other way round, or where what is resumed was started with other
+    data or versions; what `preflight` raises; RaytlError where every trial failed, or where
+    machines could not train one: then the study can be resumed.
     """
     storage = RunStorage(run, study.resources.storage_path)
     if resume:
@@ -70,30 +74,47 @@ def run_study(
             f"resources.storage_path: {storage.path} holds a run; go on with --resume, or give "
             "another --out or storage_path"
         )
-    check_run_folder(study, run, resume)
+    study = check_run_folder(study, run, resume)
     checked = preflight(study)
+    checked = replace(checked, study=resolved(study, checked.num_bytes))
+    study = checked.study
     for warning in checked.warnings:
         _say(f"warning: {warning}")
-    facts = environment(checked, run)
     with ray_session() as cluster:
         if cluster.grows:
             wait_for_room(study, cluster.nodes, cluster.request, _say)
         budget = plan(study, cluster.nodes(), grows=cluster.grows)
+        device = device_kind(study, cluster.nodes())
+        facts = environment(checked, device)
+        if resume:
+            check_same(run, facts)
         make_folder(run)
         write_atomically(run / "study.yaml", dump_study(study))
         save_environment(facts, run)
         storage.push()
-        trials, expected = _run(checked, storage, budget, resume, callbacks)
-    storage.pull()
-    leaderboard = build_leaderboard(study, trials, run, expected)
+        with _opened(study, store) as trials:
+            recall = Recall(
+                storage, Identity.of(checked, device), study.study, study.train.epochs, trials,
+                resumed=resume,
+            )  # fmt: skip
+            search = _search(checked, storage, budget, recall, listeners)
+    leaderboard = build_leaderboard(study, search.records(), complete=search.finished)
     save_leaderboard(leaderboard, run)
-    if leaderboard.state == "complete" and not leaderboard.has_result:
+    if search.stopped is not None:
+        raise RaytlError(f"{run}: stopped, go on with --resume: {search.stopped}")
+    if not search.finished:
+        return StudyResult(run, leaderboard, None)
+    _forget_groups(search)
+    if not leaderboard.has_result:
         failed = next((row for row in leaderboard.trials if row.error), None)
-        cause = f"; the first said: {failed.error} (log: {failed.log})" if failed else ""
+        cause = f"; the first said: {failed.error} (log: {run}/{failed.log})" if failed else ""
         raise RaytlError(f"{run}: no searched trial ran to its end{cause}")
-    confirmation = _confirmation(checked, storage, trials)
+    confirmation = build_confirmation(
+        study, search.records(), checked.target, run, storage.predictions
+    )
+    save_confirmation(confirmation, run)
     save_environment(facts | {"finished": datetime.now(UTC).isoformat(timespec="seconds")}, run)
-    if confirmation is not None and confirmation.recommended is not None:
+    if confirmation.recommended is not None:
         export(study, storage, confirmation, confirmation.recommended, run / "best", force=True)
     return StudyResult(run, leaderboard, confirmation)
 
@@ -102,28 +123,60 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _run(
+class _Board(Listener):
+    """Writes the leaderboard whenever a trial has ended, so that a killed study has one too."""
+
+    def __init__(self, study: Study, run: Path) -> None:
+        self._study, self._run = study, run
+        self.search: StudySearch | None = None
+
+    def ended(self, record: Record) -> None:
+        assert self.search is not None
+        board = build_leaderboard(self._study, self.search.records(), complete=False)
+        save_leaderboard(board, self._run)
+
+
+@contextlib.contextmanager
+def _opened(study: Study, store: bool) -> Iterator[TrialStore | None]:
+    if not store:
+        yield None
+        return
+    with opened(study.resources.trial_store_bytes) as trials:
+        yield trials
+
+
+def _search(
     checked: Checked,
     storage: RunStorage,
     budget: Plan,
-    resume: bool,
-    callbacks: Sequence[Callback],
-) -> tuple[list[Trial], int]:
-    """Run search and confirmation; return their trials and how many the search should have."""
+    recall: Recall,
+    listeners: Sequence[Listener],
+) -> StudySearch:
+    """Run search and confirmation as far as they come; return what became of them."""
     study, run, objective = checked.study, storage.run, objective_metric(checked.study)
-    confirming = Confirming(study, storage.predictions, redraw=checked.redraws)
-    search = StudySearch(study, checked.space, objective, _promising(checked, run), confirming)
-    board = LeaderboardCallback(study, run, search.num_searched)
-    trials = run_trials(
+    progress, board = Progress(objective, storage), _Board(study, run)
+    search = board.search = StudySearch(
         study,
-        storage,
-        search,
-        budget,
-        scheduler=build_scheduler(study, objective.name, objective.mode),
-        callbacks=[ProgressCallback(objective, budget.text, run), board, *callbacks],
-        resume=resume,
+        checked.space,
+        open_sampler(study, checked.space, objective, _promising(checked, run)),
+        objective,
+        scope=recall.scope,
+        confirming=Confirming(study, storage.predictions, redraw=checked.redraws),
+        memory=recall,
+        listeners=[progress, board, *listeners],
     )
-    return trials, search.num_searched
+    if search.waits and budget.concurrent > search.lag:
+        _say(
+            f"search.parallel: {search.lag} searched trials run at once at most, and the cluster "
+            f"has room for {budget.concurrent}; more learn less from each other"
+        )
+    with progress.shown(search, budget.text):
+        run_trials(study, storage, search, budget, progress)
+    if recall.found:
+        _say(f"{recall.found} trials were trained before and taken from {store_folder()}")
+    if recall.store_failed is not None:
+        _say(f"warning: trials are kept for later studies no more: {recall.store_failed}")
+    return search
 
 
 def _promising(checked: Checked, run: Path) -> list[str]:
@@ -140,28 +193,10 @@ def _promising(checked: Checked, run: Path) -> list[str]:
     return [name for name in order(load_ranking(file), score) if name in known]
 
 
-def _confirmation(
-    checked: Checked, storage: RunStorage, trials: Sequence[Trial]
-) -> Confirmation | None:
-    """Gather the confirmation and save it. None where it was interrupted."""
-    study, read = checked.study, storage.predictions
-    if not all(trial.is_finished() for trial in trials) or _lacks_retrainings(study, trials):
-        return None
-    if standing(study, gather_retrained(study, trials, read)).wanted:
-        return None
-    confirmation = build_confirmation(study, trials, checked.target, storage.run, read)
-    save_confirmation(confirmation, storage.run)
-    return confirmation
-
-
-def _lacks_retrainings(study: Study, trials: Sequence[Trial]) -> bool:
-    """Whether retrainings that were asked for are missing, or those of the search's best."""
-    retrained = retrained_trials(trials)
-    if not retrained or len(retrained) < max(trial.config["count"] for trial in retrained):
-        return True
-    whole = [trial for trial in trials if trial not in retrained and ran_whole(study, trial)]
-    wants_candidate = any(trial.config["control"] is None for trial in whole)
-    return wants_candidate and all(trial.config["control"] for trial in retrained)
+def _forget_groups(search: StudySearch) -> None:
+    for record in search.records():
+        if "fused" in record.config:
+            forget_group(record.config["fused"]["group"])
 
 
 def export(

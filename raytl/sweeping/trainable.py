@@ -1,9 +1,15 @@
 """The adapter between one trial and Tune. Tune reuses the actor that runs it, so that the next
-trial finds torch imported, datasets mapped and source models in memory."""
+trial finds torch imported, datasets mapped and source models in memory.
 
+A trial keeps its checkpoints in its own folder and goes on from there, whoever starts it again: so
+Tune is told of metrics alone.
+"""
+
+import json
 import os
 import socket
-import tempfile
+import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +17,16 @@ from typing import Any
 from ray import tune
 
 from raytl.config import Study, TrialConfig
-from raytl.errors import RaytlError
+from raytl.errors import CheckpointError, RaytlError
+from raytl.sweeping.faults import is_fault
 from raytl.sweeping.resources import worker_bundle
 from raytl.sweeping.storage import RunStorage
+from raytl.sweeping.trial_folder import Metrics, TrialFolder
 
 Trainable = Callable[[dict[str, Any]], None]
+SaveFiles = Callable[[Path], None]
+# What Tune is told: metrics as JSON, which it leaves as they are, or a trial's own error.
+METRICS, ERROR = "raytl_metrics", "raytl_error"
 # Of a trial with several workers: they have the CPUs, and the head survives them.
 DRIVER_RESOURCES = {"cpu": 0, "node:__internal_head__": 0.001}
 
@@ -39,61 +50,109 @@ def trial_device(study: Study) -> str:
     return "cuda"
 
 
+class Reporter:
+    """Keeps each epoch of a trial in its folder, then tells Tune of it."""
+
+    def __init__(self, folder: TrialFolder, config: dict[str, Any], epochs: int) -> None:
+        """Takes up what the folder holds and reports it, in case that the driver does not know."""
+        self._folder, self._config, self._epochs = folder, config, epochs
+        self.saved = folder.newest()
+        self._curve = list(self.saved.curve) if self.saved else []
+        before = self._curve[-1]["seconds"] if self._curve else 0.0
+        self._start = time.perf_counter() - before
+        for metrics in self._curve:
+            tune.report({METRICS: json.dumps(metrics)})
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs are done."""
+        return len(self._curve)
+
+    def __call__(self, metrics: Metrics, save: SaveFiles) -> None:
+        """Keep and report the next epoch's metrics; `save` writes its checkpoint into a folder."""
+        metrics = metrics | {"seconds": time.perf_counter() - self._start}
+        self._curve.append(metrics)
+        self._folder.save(self._config, self._curve, save, last=self.epoch >= self._epochs)
+        tune.report({METRICS: json.dumps(metrics)})
+
+
 def build_trainable(study: Study, storage: RunStorage) -> Any:
     """Return Tune's function trainable for `study`, with the resources that it needs. Only
     confirmation reads the test split. `storage`: where the run is kept."""
-    if study.resources.workers != (1, 1):
-        return tune.with_resources(_with_workers(study, storage), DRIVER_RESOURCES)
-    bundle = worker_bundle(study)
-    return tune.with_resources(_alone(study), {name.lower(): n for name, n in bundle.items()})
+    alone = study.resources.workers == (1, 1)
+    run = _alone if alone else _with_workers
 
-
-def _with_workers(study: Study, storage: RunStorage) -> Trainable:
-    def raytl_driver(config: dict[str, Any]) -> None:
-        from raytl.sweeping.parallel_trial import run_parallel_trial
-
-        run_parallel_trial(study, storage, config)
-
-    return raytl_driver
-
-
-def _alone(study: Study) -> Trainable:
     def raytl_trial(config: dict[str, Any]) -> None:
-        # Imported here: the driver pickles this function and needs none of it.
-        import torch
+        folder = storage.trial(config["name"])
+        try:
+            run(study, storage, config, Reporter(folder, config, study.train.epochs))
+        except Exception as error:
+            if is_fault(error):
+                raise
+            # Its own: it would come again, so Tune is not to try it again.
+            folder.write_error(traceback.format_exc())
+            tune.report({ERROR: describe(error)})
 
-        from raytl.memory import keep_freed_memory
-        from raytl.sweeping.fusing import members_of
-        from raytl.training.fused_group import run_fused_trial
-        from raytl.training.trial import run_trial
+    bundle = worker_bundle(study)
+    wanted = {name.lower(): n for name, n in bundle.items()} if alone else DRIVER_RESOURCES
+    return tune.with_resources(raytl_trial, wanted)
 
-        keep_freed_memory()
-        torch.set_num_threads(study.resources.cpus_per_worker)
 
-        def report(metrics: dict[str, Any], save: Callable[[Path], None]) -> None:
-            with tempfile.TemporaryDirectory(prefix="raytl-") as folder:
-                save(Path(folder))
-                tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
+def describe(error: Exception) -> str:
+    """Return in a line what a trial failed of."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, RaytlError) else f"{type(error).__name__}: {text}"
 
-        def run(resume_from: Path | None) -> None:
-            options: dict[str, Any] = {
-                "device": trial_device(study),
-                "test": config["phase"] == "confirm",
-                "resume_from": resume_from,
-            }
-            if "fused" in config:
-                group, index = config["fused"]["group"], config["fused"]["index"]
-                run_fused_trial(study, members_of(config), index, group, report, **options)
-            else:
-                trial = TrialConfig.from_flat(config["trial"])
-                options["rows_seed"] = config["rows_seed"]
-                run_trial(study, trial, int(config["seed"]), report, **options)
 
-        checkpoint = tune.get_checkpoint()
-        if checkpoint is None:
-            run(None)
-        else:
-            with checkpoint.as_directory() as folder:
-                run(Path(folder))
+def _with_workers(
+    study: Study, storage: RunStorage, config: dict[str, Any], report: Reporter
+) -> None:
+    from raytl.sweeping.parallel_trial import run_parallel_trial
 
-    return raytl_trial
+    if report.epoch < study.train.epochs:
+        run_parallel_trial(study, storage, config, report)
+
+
+def _alone(study: Study, storage: RunStorage, config: dict[str, Any], report: Reporter) -> None:
+    # Imported here: the driver pickles this function and needs none of it.
+    import torch
+
+    from raytl.memory import keep_freed_memory
+
+    if report.epoch >= study.train.epochs:
+        return
+    keep_freed_memory()
+    torch.set_num_threads(study.resources.cpus_per_worker)
+    if report.saved is None:
+        _train(study, config, report, None)
+        return
+    folder = storage.trial(config["name"])
+    with folder.fetched(report.saved) as checkpoint:
+        try:
+            _train(study, config, report, checkpoint)
+            return
+        except CheckpointError:
+            folder.drop(report.saved)
+    _alone(study, storage, config, Reporter(folder, config, study.train.epochs))
+
+
+def _train(
+    study: Study, config: dict[str, Any], report: Reporter, resume_from: Path | None
+) -> None:
+    from raytl.sweeping.fusing import members_of
+    from raytl.training.fused_group import run_fused_trial
+    from raytl.training.trial import run_trial
+
+    options: dict[str, Any] = {"device": trial_device(study), "test": config["phase"] == "confirm"}
+    if "fused" in config:
+        group, index = config["fused"]["group"], config["fused"]["index"]
+        run_fused_trial(
+            study, members_of(config), index, group, report, start=report.epoch,
+            resume_from=resume_from, **options,
+        )  # fmt: skip
+    else:
+        run_trial(
+            study, TrialConfig.from_flat(config["trial"]), int(config["seed"]), report,
+            resume_from=resume_from, micro_batches=config["micro_batches"],
+            rows_seed=config["rows_seed"], **options,
+        )  # fmt: skip

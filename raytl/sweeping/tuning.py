@@ -1,34 +1,33 @@
-"""Ray and Tune, started, restored and read back."""
+"""Ray and Tune, started and told what the search says."""
 
 import contextlib
+import json
 import logging
 import os
 import socket
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
 from ray.tune import Callback
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import TrialScheduler
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+from ray.tune.stopper import Stopper
 
 from raytl.config import Study
 from raytl.errors import RaytlError
-from raytl.sweeping.checkpoints import PruneCheckpoints
 from raytl.sweeping.faults import MOST_FAULTS, surviving_faults
-from raytl.sweeping.fusing import FusedCallback
+from raytl.sweeping.progress import Progress
 from raytl.sweeping.resources import Plan
-from raytl.sweeping.results import KeepResults
 from raytl.sweeping.searcher import StudySearch
-from raytl.sweeping.selection import folder_name
 from raytl.sweeping.storage import RunStorage
-from raytl.sweeping.trainable import build_trainable
+from raytl.sweeping.trainable import ERROR, METRICS, build_trainable
 
-# Seconds between Tune's snapshots of the experiment: what a hard kill can cost.
-SNAPSHOT_S = "5"
 REACH_S = 10.0  # for a cluster's address to answer; Ray itself would try for minutes
 
 
@@ -58,7 +57,6 @@ def ray_session(address: str | None = None) -> Iterator[Cluster]:
     Raises RaytlError where there is none at the address.
     """
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", SNAPSHOT_S)
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     # A trial's traceback goes to its folder's error.txt; progress says the cause in a line.
     os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
@@ -97,79 +95,156 @@ def run_trials(
     storage: RunStorage,
     search: StudySearch,
     plan: Plan,
-    *,
-    scheduler: TrialScheduler | None = None,
-    callbacks: Sequence[Callback] = (),
-    resume: bool = False,
-) -> list[Trial]:
-    """Run (or with `resume` go on with) a study's Tune experiment in `storage`; return its trials.
+    progress: Progress,
+) -> None:
+    """Train what `search` suggests, at most `plan.concurrent` trials at once, until it is finished,
+    stopped or interrupted.
 
-    A failed trial does not end the experiment. Raises RaytlError where Tune itself fails.
+    Tune runs the trials and starts them again after faults; what it writes itself is of no use to
+    anybody later and goes. Raises RaytlError where Tune fails, or where memory refuses a trial.
     """
-    trainable = build_trainable(study, storage)
-    at: dict[str, Any] = {"path": storage.path, "storage_filesystem": storage.filesystem}
+    bridge = Bridge(search, progress, plan.concurrent)
     try:
-        if resume and tune.Tuner.can_restore(**at):
-            tuner = tune.Tuner.restore(**at, trainable=trainable, resume_unfinished=True)
-        else:
-            tuner = _new_tuner(storage, trainable, search, plan, scheduler, callbacks)
-        with surviving_faults(), _naming_no_trials_twice():
-            tuner.fit()
-        return read_trials(storage)
+        with (
+            tempfile.TemporaryDirectory(prefix="raytl-tune-") as own,
+            surviving_faults(),
+            _saying_nothing_twice(),
+        ):
+            tune.run(
+                build_trainable(study, storage),
+                name=storage.run.name,
+                storage_path=own,
+                search_alg=_Suggests(bridge),
+                scheduler=_Judges(bridge),
+                stop=_Stops(bridge),
+                callbacks=[_Watches(bridge)],
+                num_samples=-1,
+                trial_dirname_creator=lambda trial: trial.config["name"],
+                reuse_actors=True,
+                max_failures=MOST_FAULTS,
+                raise_on_failed_trial=False,
+                verbose=0,
+            )
     except OSError as error:
         reason = error.strerror or error
         raise RaytlError(f"{storage.path}: cannot write the run: {reason}") from error
+    if bridge.refused is not None:
+        raise bridge.refused
 
 
 @contextlib.contextmanager
-def _naming_no_trials_twice() -> Iterator[None]:
-    """Leave out Tune's last line, which lists failed trials by names that nobody else uses."""
-
-    def other(record: logging.LogRecord) -> bool:
-        return not str(record.msg).startswith("Trials did not complete")
-
-    logger = logging.getLogger("ray.tune.tune")
-    logger.addFilter(other)
+def _saying_nothing_twice() -> Iterator[None]:
+    """Leave out Tune's last lines: failed trials by names that nobody else uses, files of its own
+    that nobody reads, and how to resume without raytl."""
+    loggers = [logging.getLogger(f"ray.tune.{name}") for name in ("tune", "analysis")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logger.removeFilter(other)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
-def _new_tuner(
-    storage: RunStorage,
-    trainable: Any,
-    search: StudySearch,
-    plan: Plan,
-    scheduler: TrialScheduler | None,
-    callbacks: Sequence[Callback],
-) -> tune.Tuner:
-    loggers = [tune.logger.JsonLoggerCallback(), tune.logger.CSVLoggerCallback()]
-    own = [*loggers, KeepResults(), PruneCheckpoints(), FusedCallback()]
-    return tune.Tuner(
-        trainable,
-        tune_config=tune.TuneConfig(
-            search_alg=search,
-            scheduler=scheduler,
-            num_samples=search.most_trials,
-            max_concurrent_trials=plan.concurrent,
-            reuse_actors=True,
-            trial_dirname_creator=folder_name,
-        ),
-        run_config=tune.RunConfig(
-            name=storage.run.name,
-            storage_path=str(PurePosixPath(storage.path).parent),
-            storage_filesystem=storage.filesystem,
-            sync_config=tune.SyncConfig(sync_period=int(SNAPSHOT_S)),
-            failure_config=tune.FailureConfig(max_failures=MOST_FAULTS),
-            callbacks=[*own, *callbacks],
-            verbose=0,
-        ),
-    )
+class Bridge:
+    """What Tune's searcher, scheduler, stopper and callback share."""
+
+    def __init__(self, search: StudySearch, progress: Progress, slots: int) -> None:
+        self.search, self.progress, self.slots = search, progress, slots
+        self.refused: RaytlError | None = None  # why the search cannot be gone on with
+        self.causes: dict[str, str] = {}  # trial → why machines could not train it
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles what it is given, for a restart that never comes
+
+    @property
+    def over(self) -> bool:
+        return self.refused is not None or self.search.stopped is not None or self.search.finished
+
+    def suggest(self) -> dict[str, Any] | None:
+        if self.search.running >= self.slots:
+            return None
+        try:
+            return self.search.suggest()
+        except RaytlError as error:  # Tune would wrap it
+            self.refused = error
+            return None
 
 
-def read_trials(storage: RunStorage) -> list[Trial]:
-    """Return the trials of a Tune experiment from its last snapshot, by running number."""
-    kept = tune.ExperimentAnalysis(storage.path, storage_filesystem=storage.filesystem)
-    trials = kept.trials or []
-    return sorted(trials, key=lambda trial: trial.config["number"])
+class _Suggests(Searcher):
+    """Tune's searcher."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__()
+        self._bridge = bridge
+        self._names: dict[str, str] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
+        config = self._bridge.suggest()
+        if config is None:
+            return Searcher.FINISHED if self._bridge.over else None
+        self._names[trial_id] = config["name"]
+        return config
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        name = self._names[trial_id]
+        cause = self._bridge.causes.get(name, "its process was lost again and again")
+        self._bridge.search.end(name, lost=cause if error else None)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing of Tune's is resumed: the search is done again from the trials' records."""
+        Path(checkpoint_path).touch()
+
+    def restore(self, checkpoint_path: str) -> None:
+        raise NotImplementedError
+
+
+class _Judges(FIFOScheduler):
+    """Tune's scheduler: sees every result before anybody else does."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__()
+        self._bridge = bridge
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        name, search = trial.config["name"], self._bridge.search
+        if ERROR in result:
+            search.fail(name, result[ERROR])
+            return str(TrialScheduler.CONTINUE)
+        stays = search.report(name, json.loads(result[METRICS]))
+        return str(TrialScheduler.CONTINUE if stays else TrialScheduler.STOP)
+
+
+class _Stops(Stopper):
+    """Ends all trials where the study cannot go on. They lose nothing: it can be resumed."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._bridge.refused is not None or self._bridge.search.stopped is not None
+
+
+class _Watches(Callback):
+    """Passes on to a person what happens besides results."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **_: Any) -> None:
+        self._bridge.progress.look()
+
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+        self._bridge.progress.recovered(trial.config["name"])
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+        file = trial.error_file
+        lines = Path(file).read_text(errors="replace").strip().splitlines() if file else []
+        if lines:
+            self._bridge.causes[trial.config["name"]] = lines[-1]

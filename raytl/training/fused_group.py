@@ -2,8 +2,9 @@
 
 Each member stays a trial of its own, which reports its own epochs and may be stopped early. The
 group's folder, on this machine, holds for each member and epoch the metrics and a checkpoint. Who
-needs an epoch that is not there computes it, under a lock, for all members that have come as far;
-these find theirs there when their turn comes.
+needs an epoch that is not there computes it, under a lock, for all members; these find theirs there
+when their turn comes. Members that have been stopped are trained on: which numbers come out must
+not depend on when somebody stopped, and their arithmetic costs little.
 """
 
 import json
@@ -23,7 +24,7 @@ from raytl.errors import TrainingError
 from raytl.folders import new_folder
 from raytl.training.checkpoint import FILE_NAME
 from raytl.training.fused import Member, fusable, train_fused_epoch
-from raytl.training.prefix_cache import LOCK_S, cache_folder
+from raytl.training.prefix_cache import LOCK_S, STALE_S, cache_folder
 from raytl.training.trial import Metrics, Report, TrialRun
 
 # Where fusing pays on a CPU, measured with benchmarks/fused_trials.py: with more numbers to train a
@@ -57,34 +58,25 @@ class FusedGroup:
     start: Start
     _runs: dict[int, TrialRun] = field(default_factory=dict)
 
-    def member(self, index: int, epoch: int) -> TrialRun:
-        """Return a member after `epoch` epochs: as this process holds it, or from the folder."""
-        run = self._runs.get(index)
-        if run is None or run.epoch != epoch:
-            run = self.start(index, self._at(index, epoch) if epoch else None)
-            self._runs[index] = run
-        return run
-
     def epoch(self, index: int, number: int) -> tuple[Metrics, Path]:
         """Return a member's metrics of epoch `number` (from 1 on) and the folder of its checkpoint.
 
         Raises TrainingError where its loss was not finite.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        at, error = self._at(index, number), self._error(index)
         with FileLock(self.folder / "lock", timeout=LOCK_S):
-            if not at.exists() and not error.exists():
-                self._compute(index, number)
-        if error.exists():
-            raise TrainingError(error.read_text(encoding="utf-8"))
-        shutil.rmtree(self._at(index, number - 1), ignore_errors=True)
+            for missing in range(self._whole_epochs(number) + 1, number + 1):
+                self._compute(missing)
+        at = self._at(index, number)
+        if not at.exists():
+            raise TrainingError(self._error(index).read_text(encoding="utf-8"))
         return json.loads((at / METRICS).read_text(encoding="utf-8")), at
 
-    def adopt(self, index: int, epoch: int, checkpoint: Path) -> None:
-        """Take over a checkpoint that the folder has lost, so that the member can go on."""
-        if not self._at(index, epoch).exists():
-            with new_folder(self._at(index, epoch)) as folder:
-                shutil.copy(checkpoint / FILE_NAME, folder / FILE_NAME)
+    def member(self, index: int) -> TrialRun:
+        """Return a member, wherever it stands."""
+        if index not in self._runs:
+            self._runs[index] = self.start(index, None)
+        return self._runs[index]
 
     def _at(self, index: int, epoch: int) -> Path:
         return self.folder / str(index) / str(epoch)
@@ -92,29 +84,42 @@ class FusedGroup:
     def _error(self, index: int) -> Path:
         return self.folder / str(index) / "error.txt"
 
-    def _stands_at(self, index: int, epoch: int) -> bool:
-        """Whether a member has come as far, no further, and has not ended."""
-        ended = has_ended(self.folder, index) or self._error(index).exists()
-        come = epoch == 0 or self._at(index, epoch).exists()
-        return come and not ended and not self._at(index, epoch + 1).exists()
+    def _live(self) -> list[int]:
+        """Return the members whose losses have been finite so far."""
+        return [index for index in range(self.size) if not self._error(index).exists()]
 
-    def _compute(self, asking: int, number: int) -> None:
-        others = [i for i in range(self.size) if i != asking and self._stands_at(i, number - 1)]
-        indices = sorted([asking, *others])
+    def _whole_epochs(self, most: int) -> int:
+        """Return up to which epoch, `most` at the latest, all members have been trained."""
+        for number in range(most, 0, -1):
+            if all(self._at(index, number).exists() for index in self._live()):
+                return number
+        return 0
+
+    def _member(self, index: int, epoch: int) -> TrialRun:
+        """Return a member after `epoch` epochs: as this process holds it, or from the folder."""
+        run = self._runs.get(index)
+        if run is None or run.epoch != epoch:
+            run = self.start(index, self._at(index, epoch) if epoch else None)
+            self._runs[index] = run
+        return run
+
+    def _compute(self, number: int) -> None:
+        indices = self._live()
         start = time.perf_counter()
+        runs = [self._member(i, number - 1) for i in indices]
         try:
-            results = _train_together([self.member(i, number - 1) for i in indices])
+            results = _train_together(runs)
         except torch.OutOfMemoryError:  # nothing has changed yet
-            indices, results = [asking], [self.member(asking, number - 1).train()]
+            results = [_train_alone(run) for run in runs]
         # Of the whole group's time, each member's share.
-        seconds = {"train/seconds": (time.perf_counter() - start) / len(indices)}
+        seconds = {"train/seconds": (time.perf_counter() - start) / max(1, len(indices))}
         for index, result in zip(indices, results, strict=True):
             run = self._runs[index]
             if isinstance(result, TrainingError):
                 self._error(index).parent.mkdir(exist_ok=True)
                 self._error(index).write_text(str(result), encoding="utf-8")
                 continue
-            with new_folder(self._at(index, number)) as folder:
+            with new_folder(self._at(index, number), force=True) as folder:
                 metrics = run.judge(result | seconds)
                 (folder / METRICS).write_text(json.dumps(metrics), encoding="utf-8")
                 run.save(folder)
@@ -129,15 +134,11 @@ def _train_together(runs: Sequence[TrialRun]) -> list[Metrics | TrainingError]:
     )
 
 
-def has_ended(folder: Path, index: int) -> bool:
-    """Whether a member was stopped: what it would do further is not computed."""
-    return (folder / str(index) / "ended").exists()
-
-
-def mark_ended(folder: Path, index: int) -> None:
-    """Note that a member was stopped or has come to its end."""
-    (folder / str(index)).mkdir(parents=True, exist_ok=True)
-    (folder / str(index) / "ended").touch()
+def _train_alone(run: TrialRun) -> Metrics | TrainingError:
+    try:
+        return run.train()
+    except TrainingError as error:
+        return error
 
 
 _last: dict[Path, FusedGroup] = {}  # the group that this process worked on last
@@ -146,8 +147,21 @@ _last: dict[Path, FusedGroup] = {}  # the group that this process worked on last
 def _open_group(folder: Path, size: int, start: Start) -> FusedGroup:
     if folder not in _last:
         _last.clear()
+        _forget_stale(folder.parent)
         _last[folder] = FusedGroup(folder, size, start)
     return _last[folder]
+
+
+def _forget_stale(groups: Path) -> None:
+    """Delete groups of runs that were killed and never resumed."""
+    for group in groups.glob("*"):
+        if time.time() - group.stat().st_mtime > STALE_S:
+            shutil.rmtree(group, ignore_errors=True)
+
+
+def forget_group(group: str) -> None:
+    """Delete what a group has left on this machine: all its members have ended."""
+    shutil.rmtree(group_folder(group), ignore_errors=True)
 
 
 def run_fused_trial(
@@ -157,31 +171,32 @@ def run_fused_trial(
     group: str,
     report: Report,
     *,
+    start: int = 0,
     device: str = "cpu",
     resume_from: Path | None = None,
     test: bool = False,
 ) -> None:
-    """Run member `index` of the group: its epochs fused where that pays, else alone.
+    """Run member `index` of the group from epoch `start` on: its epochs fused where that pays, else
+    alone, from the checkpoint `resume_from`.
 
     `report` and what is raised are `run_trial`'s.
     """
 
-    def start(number: int, checkpoint: Path | None) -> TrialRun:
+    def build(number: int, checkpoint: Path | None) -> TrialRun:
         of = members[number]
         return TrialRun(
             study, of.trial, of.seed, device=device, resume_from=checkpoint, test=test,
             rows_seed=of.rows_seed,
         )  # fmt: skip
 
-    fused = _open_group(group_folder(group), len(members), start)
-    run = fused.start(index, resume_from)
+    fused = _open_group(group_folder(group), len(members), build)
+    run = fused.member(index)
     if not _pays(study, run, len(members)):
+        run = run if start == run.epoch == 0 else build(index, resume_from)
         while not run.done:
             report(run.judge(run.train()), run.save)
         return
-    if resume_from is not None:
-        fused.adopt(index, run.epoch, resume_from)
-    for number in range(run.epoch + 1, study.train.epochs + 1):
+    for number in range(start + 1, study.train.epochs + 1):
         metrics, at = fused.epoch(index, number)
         report(metrics, lambda folder, at=at: _copy_checkpoint(at, folder))  # type: ignore[misc]
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from raytl.config import OptimizerConfig, TrialConfig
+from raytl.config.learning_rates import TRANSFERRED_SCALE
 from raytl.models.transfer_model import TransferModel
 from raytl.recipes import Recipe
 
@@ -33,16 +34,18 @@ def build_optimizer(
 ) -> torch.optim.Optimizer:
     """Return the optimiser over what the model and the recipe train.
 
-    Each group carries `lr_scale`: for transferred blocks `transferred_lr_scale`, times
-    `layer_decay` for each block further from the head; 1 for the rest. With `l2_sp`, in recipes
+    Each group carries `lr_scale`: for transferred blocks `transferred_lr_scale` (auto: what
+    TRANSFERRED_SCALE says), times `layer_decay` for each block further from the head; 1 for the
+    rest. With `l2_sp`, in recipes
     that draw transferred blocks to their starting point, these have no weight decay.
     """
     config, decay = trial.optimizer, trial.optimizer.weight_decay
     blocks, last = model.trainable_blocks(), len(model.backbone.blocks) - 1
     pulled = bool(trial.l2_sp) and model.transferred and recipe.pulls_to_start
+    transferred = _transferred_scale(config, model)
     groups: list[dict[str, Any]] = []
     for index in blocks:
-        scale = config.transferred_lr_scale * config.layer_decay ** (last - index)
+        scale = transferred * config.layer_decay ** (last - index)
         groups.append(
             {
                 "params": model.block_parameters(index),
@@ -58,6 +61,12 @@ def build_optimizer(
         return torch.optim.SGD(params, lr=config.lr, momentum=config.momentum)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.name]
     return kind(params, lr=config.lr)
+
+
+def _transferred_scale(config: OptimizerConfig, model: TransferModel) -> float:
+    if config.transferred_lr_scale != "auto":
+        return config.transferred_lr_scale
+    return TRANSFERRED_SCALE[config.name][model.backbone.normalises]
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -20,6 +20,7 @@ from raytl.data.dataset import Dataset
 from raytl.data.transforms import InputTransform
 from raytl.data.views import View
 from raytl.models.source_model import SourceSpec
+from raytl.models.state_dicts import digest_of_state
 from raytl.models.transfer_model import Reads, TransferModel
 from raytl.training.inputs import input_transform
 
@@ -83,14 +84,7 @@ class Prefix:
 
     @cached_property
     def _block_digests(self) -> list[str]:
-        digests = []
-        for block in self.model.backbone.blocks[: self.depth]:
-            digest = hashlib.sha256()
-            for name, tensor in block.state_dict().items():
-                digest.update(name.encode())
-                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-            digests.append(digest.hexdigest())
-        return digests
+        return [digest_of_state(block) for block in self.model.backbone.blocks[: self.depth]]
 
     def key(
         self, dataset: Dataset, split: str, depth: int | None = None, view: View | None = None

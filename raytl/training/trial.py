@@ -24,7 +24,7 @@ from raytl.training.evaluation import Evaluation, evaluate
 from raytl.training.evidence import EvidenceFeeds, evidence_feeds, gather
 from raytl.training.loop import Trainer, train_epoch
 from raytl.training.optimization import build_optimizer
-from raytl.training.trial_feeds import MakeFeed, reusing_prefix, training_feeds, with_feed_chosen
+from raytl.training.trial_feeds import MakeFeed, reusing_prefix, training_feeds
 
 Metrics = dict[str, Any]
 Save = Callable[[Path], None]
@@ -53,9 +53,9 @@ class TrialRun:
                 default the study's seed, so that all trials of a search are judged on the same.
             resume_from: a checkpoint's folder; training goes on at the next epoch's first batch.
             test: read the test split after the last epoch (confirmation only).
-            micro_batches: parts of a batch; the study's by default.
+            micro_batches: parts of a batch; the study's by default. A checkpoint's, where memory
+                ran out before it.
         """
-        study = with_feed_chosen(study)
         self.study, self.seed, self.rows_seed, self._test = study, seed, rows_seed, test
         self.predictions: Predictions | None = None  # of the test split, once it was read
         self.device = torch.device(device)
@@ -65,8 +65,11 @@ class TrialRun:
             module.to(self.device).to(memory_format=torch.channels_last)
         optimizer = build_optimizer(trial, parts.model, parts.recipe)
         self.epoch = 0  # epochs done
+        parts_of_batch = micro_batches or study.train.accumulation_steps
         if resume_from is not None:
-            self.epoch = load_checkpoint(resume_from, parts.model, parts.recipe, optimizer)
+            state = load_checkpoint(resume_from, parts.model, parts.recipe, optimizer)
+            self.epoch = state.epoch
+            parts_of_batch = max(parts_of_batch, state.micro_batches)
         self.parts, self._make = reusing_prefix(study, parts, self.device)
         self.feeds, self._validation, self._source_validation = training_feeds(
             study, trial, seed, self._make, rows_seed
@@ -83,7 +86,7 @@ class TrialRun:
         self.trainer = Trainer(
             parts.model, parts.recipe, optimizer, trial.optimizer, self.parts.transform,
             self.device, steps=self.steps * study.train.epochs, step=self.steps * self.epoch,
-            micro_batches=micro_batches or study.train.accumulation_steps,
+            micro_batches=parts_of_batch,
             autocast=study.train.precision == "bfloat16",
         )  # fmt: skip
         self._batches = joint_batches(self.feeds, start_step=self.trainer.step)
@@ -128,7 +131,10 @@ class TrialRun:
     def save(self, folder: Path) -> None:
         """Write a checkpoint into `folder`, and the test split's predictions once it was read."""
         trainer = self.trainer
-        save_checkpoint(folder, trainer.model, trainer.recipe, trainer.optimizer, self.epoch)
+        save_checkpoint(
+            folder, trainer.model, trainer.recipe, None if self.done else trainer.optimizer,
+            self.epoch, trainer.micro_batches,
+        )  # fmt: skip
         if self.predictions is not None:
             self.predictions.write(folder / PREDICTIONS)
 

@@ -11,10 +11,10 @@ import torch
 from raytl.config import Study, TrialConfig
 from raytl.data.augmentation import StackedViews, views_of
 from raytl.data.dataset import Dataset, Split
-from raytl.data.feed import Feed, chosen_kind, make_feed
+from raytl.data.feed import Feed, make_feed
 from raytl.data.resident import ResidentFeed
 from raytl.data.views import View
-from raytl.ranks import agreed, own_share
+from raytl.ranks import own_share
 from raytl.recipes import RECIPES
 from raytl.seeds import seed_for
 from raytl.training.building import TrialParts, open_dataset
@@ -22,6 +22,9 @@ from raytl.training.prefix import Prefix
 from raytl.training.prefix_cache import stored_features
 from raytl.training.splits import source_rows, target_rows
 
+# How many trials are taken to share a prefix: not the study's own number, on which nothing but
+# their count may hang.
+TRIALS_TO_PAY = 16
 MakeFeed = Callable[..., Feed]  # make_feed, or the same over prefix features
 
 
@@ -99,14 +102,6 @@ def reusing_prefix(
     return replace(parts, transform=torch.Tensor.float), make
 
 
-def with_feed_chosen(study: Study) -> Study:
-    """Return the study with its feed no longer `auto`: the same on all workers of a trial, whatever
-    memory each has, for they must draw the same rows."""
-    kind = chosen_kind(study.train.feed, sum(split.bytes for split in _splits(study)))
-    train = study.train.model_copy(update={"feed": agreed(kind)})
-    return study.model_copy(update={"train": train})
-
-
 def _splits(study: Study) -> list[Split]:
     """Return the splits that trials and confirmation read."""
     found = []
@@ -122,7 +117,7 @@ def _splits(study: Study) -> list[Split]:
 
 def _pays(study: Study, prefix: Prefix, splits: list[Split]) -> bool:
     """Whether there is a prefix whose inputs are fixed, its features fit half of the cache, and a
-    pass over the splits is no longer than what the study's trials would compute in the prefix
+    pass over the splits is no longer than what TRIALS_TO_PAY trials would compute in the prefix
     otherwise."""
     train = study.train
     if not train.reuse_prefix or prefix.model.frozen_depth == 0:
@@ -138,5 +133,4 @@ def _pays(study: Study, prefix: Prefix, splits: list[Split]) -> bool:
     if train.steps_per_epoch is None:
         return True
     drawn = train.epochs * train.steps_per_epoch * train.batch_size
-    trials = study.search.trials + study.confirm.top * study.confirm.seed_counts[0]
-    return rows <= drawn * trials // 2
+    return rows <= drawn * TRIALS_TO_PAY // 2

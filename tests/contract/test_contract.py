@@ -89,7 +89,7 @@ def test_three_steps(study: Study, tmp_path: Path, recipe: str, mapper: str, hea
     assert all(torch.equal(value, after[key]) for key, value in before.items())
     again = build_trial(study, config, seed=99 if not before else 3)
     optimizer = build_optimizer(config, again.model, again.recipe)
-    assert load_checkpoint(tmp_path, again.model, again.recipe, optimizer) == 1
+    assert load_checkpoint(tmp_path, again.model, again.recipe, optimizer).epoch == 1
     for one, two in ((parts.model, again.model), (parts.recipe, again.recipe)):
         state = two.state_dict()
         assert all(torch.equal(value, state[key]) for key, value in one.state_dict().items())

@@ -29,14 +29,15 @@ def test_a_failed_trial_does_not_end_the_study(tiny_study: MakeStudy, tmp_path: 
         space={"optimizer.lr": {"choice": [1e30, 0.05]}},
         defaults={"optimizer.transferred_lr_scale": 1.0},
     )
-    result = raytl.sweep(study, tmp_path / "run")
+    result = raytl.sweep(study, tmp_path / "run", store=False)
     rows = {row.config["optimizer.lr"]: row for row in result.leaderboard.trials if not row.control}
     failed = rows[1e30]
     assert (failed.status, rows[0.05].status) == ("failed", "completed")
     assert failed.error is not None and failed.error.startswith(
         "loss and gradient must be finite, but at step"
     )
-    assert failed.log is not None and Path(failed.log).exists()
+    assert failed.log is not None
+    assert "in train_epoch" in (tmp_path / "run" / failed.log).read_text()
     assert result.confirmation is not None
     assert "loss and gradient must be finite" in (tmp_path / "run" / "report.html").read_text()
 
@@ -124,13 +125,12 @@ def test_lost_actors_change_nothing(tiny_study: MakeStudy, tmp_path: Path, fuse:
         search={"sampler": "grid", "trials": 4, "scheduler": "none", "control_tries": 1},
         train={"epochs": 3, "batch_size": 8, "steps_per_epoch": 150, "fuse": fuse},
     )
-    raytl.sweep(study, tmp_path / "calm")
+    raytl.sweep(study, tmp_path / "calm", store=False)
     with Chaos(TRIAL, kills=4) as chaos:
-        result = raytl.sweep(study, tmp_path / "run")
+        result = raytl.sweep(study, tmp_path / "run", store=False)
     assert chaos.killed == 4
     assert result.leaderboard.state == "complete"
     assert outcome(tmp_path / "run") == outcome(tmp_path / "calm")
-    assert len(list((tmp_path / "run").glob("*/error.txt"))) >= 1  # written down, not counted
 
 
 @pytest.mark.slow
@@ -149,7 +149,7 @@ def test_ctrl_c_and_a_kill_lose_no_trial(tiny_study: MakeStudy, tmp_path: Path) 
         first.send_signal(signal.SIGINT)
         output = first.communicate()[0]
     assert first.returncode == 130, output
-    assert f"go on with: raytl sweep {file} --out {run} --resume" in output
+    assert f"go on with: raytl sweep {file} --out {run} --resume --no-store" in output
     assert "Traceback" not in output
 
     with sweeping(file, run, "--resume") as second:
@@ -166,5 +166,6 @@ def test_ctrl_c_and_a_kill_lose_no_trial(tiny_study: MakeStudy, tmp_path: Path) 
     assert [row["status"] for row in board["trials"]] == ["completed"] * 4
     searched = [r["config"]["optimizer.lr"] for r in board["trials"] if not r["control"]]
     assert sorted(searched) == [0.01, 0.04]
-    assert sorted(row["trial"] for row in board["trials"]) == [f"{i:05d}" for i in range(4)]
+    names = sorted(row["trial"] for row in board["trials"])
+    assert names == ["00000", "00001", "scratch-0", "source_only-0"]
     assert (run / "report.html").exists()

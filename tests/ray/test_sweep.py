@@ -22,7 +22,7 @@ def test_from_shards_to_a_verdict(
 ) -> None:
     run = tmp_path / "run"
     study = tiny_study()
-    result = raytl.sweep(study, run)
+    result = raytl.sweep(study, run, store=False)
 
     statuses = [(row.control, row.status) for row in result.leaderboard.trials]
     assert sorted(statuses, key=str) == [
@@ -64,9 +64,10 @@ def test_from_shards_to_a_verdict(
 
     with pytest.raises(UserError, match="the run folder exists; go on with --resume"):
         raytl.sweep(study, run)
-    again = raytl.sweep(study, run, resume=True)
+    again = raytl.sweep(study, run, resume=True, store=False)
     assert again.leaderboard.trials == result.leaderboard.trials
     assert again.confirmation == confirmation
+    _check_tensorboard(run, board)  # written anew
 
 
 def _check_predictions(run: Path, confirmation: Confirmation) -> None:
@@ -82,7 +83,7 @@ def _check_tensorboard(run: Path, board: dict[str, Any]) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     for row in board["trials"]:
-        events = EventAccumulator(str(run / row["folder"])).Reload()
+        events = EventAccumulator(str(run / "tensorboard" / row["folder"])).Reload()
         assert {"train/loss/task", "target/validation_accuracy"} <= set(events.Tags()["scalars"])
         assert len(events.Scalars("train/loss/task")) == 2
         assert "hparams" in events.SummaryMetadata("_hparams_/experiment").plugin_data.plugin_name

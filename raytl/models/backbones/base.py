@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 Shape = tuple[int, int, int]  # (C, H, W)
 
@@ -30,6 +31,12 @@ class Backbone(nn.Module):
         for block in self.blocks:
             _first_in_place_off(block)
         self.feature_dim = self._feature_dim()
+
+    @property
+    def normalises(self) -> bool:
+        """Whether blocks normalise their features over a batch, groups of channels or a row."""
+        kinds = (_NormBase, nn.GroupNorm, nn.LayerNorm)
+        return any(isinstance(module, kinds) for module in self.modules())
 
     def run(self, h: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
         """Run blocks[start:stop]."""

@@ -1,4 +1,4 @@
-"""The streaming feed gives the same rows as the resident one, in a seeded order of its own."""
+"""The streaming feed gives the same batches as the resident one, in a seeded order."""
 
 from itertools import islice
 
@@ -8,8 +8,10 @@ import torch
 
 from raytl.data.dataset import Dataset
 from raytl.data.feed import Feed, make_feed
+from raytl.data.order import BLOCK_ROWS, GLOBAL_ROWS, WINDOW_ROWS
+from raytl.data.resident import ResidentFeed
 from raytl.data.schema import ImageColumn
-from raytl.data.streaming import BLOCK_ROWS, WINDOW_ROWS, StreamingFeed
+from raytl.data.streaming import StreamingFeed
 from raytl.data.writer import write_dataset
 
 
@@ -57,8 +59,23 @@ def test_training_covers_each_epoch_is_seeded_and_resumes(dataset: Dataset) -> N
     assert ids(4, 2) == first[4:]
 
 
+@pytest.mark.parametrize("rows", [60, GLOBAL_ROWS + 1])
+def test_both_feeds_read_the_same_batches(rows: int) -> None:
+    kinds = (ResidentFeed, StreamingFeed)
+    feeds = [
+        kind(Numbers(rows), np.arange(rows), labelled=False, batch_size=64, seed=0)
+        for kind in kinds
+    ]
+    for start in (0, 7):
+        resident, streamed = (list(islice(of.train_batches(start), 5)) for of in feeds)
+        assert all(
+            torch.equal(one.id, other.id) for one, other in zip(resident, streamed, strict=True)
+        )
+
+
 def test_rows_that_are_read_together_lie_near_each_other() -> None:
     rows = 20 * WINDOW_ROWS
+    assert rows > GLOBAL_ROWS
     feed = StreamingFeed(Numbers(rows), np.arange(rows), labelled=False, batch_size=64, seed=0)
     batches = [batch.id.numpy() for batch in islice(feed.train_batches(), rows // 64)]
     assert sorted(np.concatenate(batches)) == list(range(rows))

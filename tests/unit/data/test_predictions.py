@@ -34,8 +34,11 @@ def test_a_confirmed_trial_has_those_of_its_last_checkpoint(tmp_path: Path) -> N
     storage = RunStorage(tmp_path)
     with pytest.raises(CorruptError, match="trial: the trial's checkpoint is missing"):
         storage.predictions("trial")
-    (tmp_path / "trial" / "checkpoint_000001").mkdir(parents=True)
+    folder = storage.trial("trial")
+    folder.save({}, [{"epoch": 1}], lambda folder: None, last=False)
     with pytest.raises(CorruptError, match="cannot read the predictions"):
         storage.predictions("trial")
-    made().write(tmp_path / "trial" / "checkpoint_000001" / FILE_NAME)
+    folder.save(
+        {}, [{"epoch": 1}, {"epoch": 2}], lambda at: made().write(at / FILE_NAME), last=True
+    )
     assert storage.predictions("trial").id_N.tolist() == [0, 1, 2, 3, 4]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,29 +13,26 @@ from raytl.data.predictions import Predictions
 from raytl.errors import CorruptError, UserError
 from raytl.sweeping.confirmation import build_confirmation
 from raytl.sweeping.confirmed import Confirmation, load_confirmation, save_confirmation
+from raytl.sweeping.records import Record
 
 CONTROLS = ("scratch", "source_only", "linear_probe", "target_only")
 METRIC = "target/validation_accuracy"
 
 
 class Made:
-    """Trials of a study as Tune returns them, and the predictions that they wrote."""
+    """Records of a study's trials, and the predictions that they wrote."""
 
     def __init__(self, rows_seed: int | None = None) -> None:
-        self.trials: list[Any] = []
+        self.records: list[Record] = []
         self.files: dict[str, Predictions] = {}
         self.rows_seed = rows_seed
 
     def search(self, control: str | None, accuracy: float | None, rows: int = 20) -> None:
-        result = {METRIC: accuracy, "training_iteration": 2, "validation_rows": rows}
-        config = {
-            "phase": "search", "number": len(self.trials), "control": control, "trial": {},
-            "rows_seed": None,
+        config: dict[str, Any] = {
+            "name": "x", "id": f"{control}-{len(self.records)}", "phase": "search",
+            "control": control, "trial": {}, "rows_seed": None, "micro_batches": 1,
         }  # fmt: skip
-        last = {} if accuracy is None else result
-        self.trials.append(
-            SimpleNamespace(last_result=last, config=config, path="/run/x", status="TERMINATED")
-        )
+        self._add(config, None if accuracy is None else {METRIC: accuracy, "validation_rows": rows})
 
     def confirm(
         self,
@@ -54,21 +50,24 @@ class Made:
                 "rows_seed": self.rows_seed and self.rows_seed + seed,
                 "trial": {"source_model": "net", "recipe": "dann"},
             }  # fmt: skip
-            result: dict[str, Any] = {}
+            metrics: dict[str, Any] | None = None
             if right is not None:
-                result = {
+                metrics = {
                     "test/accuracy": right / 40, "test/macro_f1": right / 40, "test/rows": 40,
                     "test/calibration_error": 0.1, objective_name: objective,
                     "test/confusion": [[right // 2, 0], [40 - right, right - right // 2]],
-                    "trainable_parameters": 7, "training_iteration": 2,
+                    "trainable_parameters": 7,
                 }  # fmt: skip
                 target = np.arange(40) % 2
                 flipped = np.where(np.arange(40) < right, target, 1 - target)
                 self.files[f"{name}{seed}"] = Predictions(np.arange(40), target, flipped)
-            path = f"/run/{name}{seed}"
-            self.trials.append(
-                SimpleNamespace(last_result=result, config=config, path=path, status="TERMINATED")
-            )
+            self._add(config, metrics)
+
+    def _add(self, config: dict[str, Any], metrics: dict[str, Any] | None) -> None:
+        if metrics is None:
+            self.records.append(Record(config, (), "failed", "loss must be finite"))
+        else:
+            self.records.append(Record(config, [{"epoch": 2} | metrics], "completed"))
 
 
 @pytest.fixture
@@ -79,7 +78,7 @@ def confirm(
         target, run = Dataset.open(domains[1]), tmp_path / "run"
         run.mkdir(exist_ok=True)
         study = tiny_study(**keys)
-        return build_confirmation(study, made.trials, target, run, made.files.__getitem__)
+        return build_confirmation(study, made.records, target, run, made.files.__getitem__)
 
     return build
 
@@ -145,7 +144,7 @@ def test_a_failed_seed_is_named(confirm: Confirm) -> None:
     found = confirm(made)
     assert found.verdict.kind == "undecided"
     assert "ours failed with seed 1" in found.verdict.sentence
-    assert found.candidates[0].runs[1].error is not None
+    assert found.candidates[0].runs[1].error == "loss must be finite"
 
 
 def test_without_a_control_nothing_is_decided(confirm: Confirm) -> None:

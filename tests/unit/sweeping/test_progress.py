@@ -6,63 +6,146 @@ from typing import Any
 
 import pytest
 
-from raytl.sweeping.objective import OBJECTIVES
-from raytl.sweeping.progress import ProgressCallback
+from raytl.sweeping.objective import OBJECTIVES, ObjectiveMetric
+from raytl.sweeping.progress import LONGEST_CAUSE, Progress
+from raytl.sweeping.records import Metrics, Record, Status
+from raytl.sweeping.storage import RunStorage
+
+ACCURACY, ENTROPY = OBJECTIVES["target_accuracy"], OBJECTIVES["target_entropy"]
+SEARCH: Any = SimpleNamespace(counts={"search": 3, "confirm": 2})
 
 
-def ended(number: int, value: float | None, control: str | None = None) -> Any:
-    result = {"training_iteration": 2, "frozen_blocks": 3}
-    if value is not None:
-        result["target/validation_accuracy"] = value  # type: ignore[assignment]
+def ended(
+    name: str,
+    values: list[float],
+    error: str | None = None,
+    *,
+    control: str | None = None,
+    phase: str = "search",
+    objective: str = ACCURACY.name,
+    parts: int | None = None,
+) -> Record:
     trial = {"recipe": "dann", "source_model": "net", "mapper": "mlp"}
-    config = {"phase": "search", "count": 2, "number": number, "control": control, "trial": trial}
-    return SimpleNamespace(last_result=result, config=config)
+    curve: list[Metrics] = [
+        {"epoch": epoch, objective: value, "frozen_blocks": 3, "train/micro_batches": parts}
+        for epoch, value in enumerate(values, 1)
+    ]
+    status: Status = "failed" if error else "completed"
+    config = {"name": name, "phase": phase, "control": control, "trial": trial}
+    return Record(config, curve, status, error)
 
 
-def test_each_trial_and_the_prefix_are_told(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def progress(tmp_path: Path) -> Progress:
+    return Progress(ACCURACY, RunStorage(tmp_path / "run"))
+
+
+def lines_of(captured: pytest.CaptureFixture[str]) -> list[str]:
+    return [line.strip() for line in captured.readouterr().err.strip().splitlines()]
+
+
+def test_the_plan_and_what_is_best_come_first(
+    progress: Progress, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("RAYTL_CACHE", str(tmp_path))
-    progress = ProgressCallback(OBJECTIVES["target_accuracy"], "2 trials at once", tmp_path)
-    progress.setup()
-    progress.on_step_begin(0, [])
-    draft = tmp_path / "prefix" / "key.draft"
-    draft.mkdir(parents=True)
-    (draft / "ready").write_text("4")
-    (draft / "done-0").touch()
-    for _ in range(2):
-        progress.on_step_begin(0, [])
-    progress.on_trial_complete(0, [], ended(0, 0.5))
-    progress.on_trial_complete(0, [], ended(1, 0.25))
-    progress.on_experiment_end([])
-    text = capsys.readouterr().err
-    assert "2 trials at once" in text
-    assert "trials are selected by target validation accuracy, max is best" in text
-    assert text.count("computing prefix features") == 1
-    assert "search 1/2  trial-00000: dann from net, 3 blocks frozen, mapper mlp" in text
-    assert "accuracy 0.2500 after epoch 2" in text
-    assert progress.best == 0.5
+    with progress.shown(SEARCH, "2 trials at once [of 4]"):
+        pass
+    assert lines_of(capsys) == [
+        "2 trials at once [of 4]",
+        "trials are selected by target validation accuracy, max is best",
+    ]
+
+
+def test_each_trial_has_a_line(progress: Progress, capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.shown(SEARCH, "plan"):
+        progress.ended(ended("trial-00000", [0.25, 0.5]))
+        progress.ended(ended("control-scratch-0", [0.75], control="scratch"))
+        progress.ended(ended("confirm-scratch-seed0", [0.125], phase="confirm"))
+        progress.ended(ended("trial-00001", [0.5, 0.25], parts=4))
+    lines = [line.partition(" ")[2] for line in lines_of(capsys)[2:]]  # after the time of day
+    does = "dann from net, 3 blocks frozen, mapper mlp: target validation accuracy"
+    assert lines == [
+        f"search 1/3  trial-00000: {does} 0.5000 after epoch 2",
+        f"search 2/3  control-scratch-0: {does} 0.7500 after epoch 1",
+        f"confirm 1/2  confirm-scratch-seed0: {does} 0.1250 after epoch 1",
+        f"search 3/3  trial-00001: {does} 0.2500 after epoch 2 "
+        "(memory ran out: batches in 4 parts)",
+    ]
 
 
 def test_a_failed_trial_has_a_line_for_its_cause(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+    progress: Progress, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    error = tmp_path / "error.txt"
-    error.write_text(
-        "Failure # 1\nTraceback (most recent call last):\n  File ...\n"
-        "raytl.errors.TrainingError: loss must be finite,\nbut got [task]=nan\n"
+    cause = "loss must be finite, but got [task]=nan"
+    with progress.shown(SEARCH, "plan"):
+        progress.ended(ended("trial-00000", [0.25], cause))
+        progress.ended(ended("trial-00001", [], "x" * 1000))
+    one, why, other, long = lines_of(capsys)[2:]
+    assert one.endswith(
+        "3 blocks frozen, mapper mlp: target validation accuracy failed after epoch 1"
     )
-    progress = ProgressCallback(OBJECTIVES["target_accuracy"], "plan", Path("run"))
-    progress.setup()
-    trial = ended(1, None)
-    trial.error_file = str(error)
-    progress.on_trial_error(0, [], trial)
-    progress.on_trial_recover(0, [], trial)
-    progress.on_experiment_end([])
-    lines = capsys.readouterr().err.strip().splitlines()[2:]
-    assert lines[0].endswith("accuracy failed after epoch 2")
-    assert lines[1].strip() == (
-        "trial-00001 failed: loss must be finite, but got [task]=nan "
-        "(log: run/trial-00001/error.txt)"
+    log = tmp_path / "run" / "trial-00000" / "error.txt"
+    assert why == f"trial-00000 failed: {cause} (log: {log})"
+    assert other.endswith(
+        "? blocks frozen, mapper mlp: target validation accuracy failed after epoch 0"
     )
-    assert lines[2].strip() == "trial-00001 lost its process; goes on after epoch 2"
+    assert long.startswith(f"trial-00001 failed: {'x' * LONGEST_CAUSE} (log: ")
+
+
+def test_a_trial_that_goes_on_is_told(
+    progress: Progress, capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress.recovered("trial-00001")
+    assert lines_of(capsys) == ["trial-00001 lost its process; goes on from its last checkpoint"]
+
+
+def test_prefix_features_are_told_of_once(
+    progress: Progress, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("RAYTL_CACHE", str(tmp_path))
+    with progress.shown(SEARCH, "plan"):
+        progress.look()
+        assert len(lines_of(capsys)) == 2
+        draft = tmp_path / "prefix" / "key.draft"
+        draft.mkdir(parents=True)
+        (draft / "ready").write_text("4")
+        (draft / "done-0").touch()
+        for _ in range(2):
+            progress.look()
+    assert lines_of(capsys) == ["computing prefix features"]
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize(
+    ("objective", "best"), [(ACCURACY, "best 0.7500"), (ENTROPY, "best 0.2500")]
+)
+def test_a_terminal_shows_the_best_of_what_is_no_control(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, objective: ObjectiveMetric, best: str
+) -> None:
+    progress = Progress(objective, RunStorage(tmp_path))
+    with progress.shown(SEARCH, "plan"):
+        for value in (0.5, 0.25, 0.75, 0.375):
+            progress.ended(ended("trial", [value], objective=objective.name))
+        for value in (0.125, 0.875):
+            control = ended("control", [value], control="scratch", objective=objective.name)
+            progress.ended(control)
+        progress.ended(ended("trial", [], "out of range"))
+        capsys.readouterr()
+    assert best in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("terminal")
+def test_no_number_is_never_the_best(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    progress = Progress(ACCURACY, RunStorage(tmp_path))
+    with progress.shown(SEARCH, "plan"):
+        progress.ended(ended("trial-00000", [float("nan")]))
+        progress.ended(ended("trial-00001", [0.5]))
+        capsys.readouterr()
+    assert "best 0.5000" in capsys.readouterr().err

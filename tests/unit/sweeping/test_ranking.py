@@ -13,7 +13,7 @@ from raytl.scoring.agreement import agreement
 from raytl.sweeping.objective import objective_metric
 from raytl.sweeping.preflight import preflight
 from raytl.sweeping.ranking import load_ranking, order
-from raytl.sweeping.searcher import StudySearch
+from raytl.sweeping.sampling import open_sampler
 
 MODELS = {
     "narrow": {"backbone": "small_cnn", "args": {"width": 2}},
@@ -52,11 +52,11 @@ def test_promising_source_models_are_tried_first(tiny_study: Callable[..., Study
         source_models=MODELS, space=SPACE, search={"trials": 6, "control_tries": 1, "seed": 0}
     )
     space = preflight(study).space
-    search = StudySearch(study, space, objective_metric(study), promising=["wide", "narrow"])
-    suggested = [search.suggest(f"trial-{index}") for index in range(search.num_searched)]
-    searched = [s for s in suggested if isinstance(s, dict) and s["control"] is None]
-    assert [s["trial"]["source_model"] for s in searched[:2]] == ["narrow", "wide"]  # 0 is default
-    assert searched[0]["trial"]["optimizer.lr"] == searched[1]["trial"]["optimizer.lr"]
+    sampler = open_sampler(study, space, objective_metric(study), ["wide", "narrow"])
+    first, second = sampler.ask(), sampler.ask()
+    assert first is not None and second is not None
+    assert [first["source_model"], second["source_model"]] == ["narrow", "wide"]  # 0 is default
+    assert first["optimizer.lr"] == second["optimizer.lr"]
 
 
 def test_agreement_is_the_weighted_tau() -> None:

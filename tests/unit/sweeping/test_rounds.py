@@ -9,6 +9,7 @@ import pytest
 from raytl.config import Study
 from raytl.data.predictions import Predictions
 from raytl.sweeping.confirming import Confirming
+from raytl.sweeping.records import Record
 from raytl.sweeping.rounds import Ended, Retrained, best_of, gather, standing
 from raytl.sweeping.selection import Outcome
 
@@ -148,10 +149,21 @@ def test_what_ended_is_gathered_by_configuration() -> None:
     assert (control.predictions[1].predicted_N == predicted(ord("b")).predicted_N).all()
 
 
+def test_a_retraining_that_did_not_run_to_its_end_failed(study: Study) -> None:
+    config = {"name": "confirm-scratch-seed1", "candidate": "scratch control", "seed_index": 1}
+    metrics = {"epoch": 2, "target/validation_accuracy": 0.25}
+    whole = Record(config | {"control": "scratch"}, [metrics], "completed")
+    failed = Record(config | {"control": "scratch"}, [metrics], "failed", "loss must be finite")
+    assert Ended.of(whole, study) == Ended(
+        "scratch control", "scratch", 1, "confirm-scratch-seed1", 0.25
+    )
+    assert Ended.of(failed, study).objective is None
+
+
 def test_rounds_follow_from_what_has_ended(study: Study) -> None:
     rights = {"trial 00007": 310, "scratch control": 300}
     confirming = Confirming(study, lambda folder: predicted(*FOLDERS[folder]), redraw=True)
-    outcomes = [Outcome(3, "scratch", {}, -0.8), Outcome(7, None, {}, -0.9)]
+    outcomes = [Outcome("scratch-0", "scratch", {}, -0.8), Outcome("00007", None, {}, -0.9)]
     batch = confirming.add(outcomes)
     rounds = []
     while batch:
@@ -159,8 +171,11 @@ def test_rounds_follow_from_what_has_ended(study: Study) -> None:
         for suggestion in batch:
             noise = 25 * (-1) ** suggestion["seed_index"] if suggestion["control"] is None else 0
             FOLDERS[suggestion["name"]] = (rights[suggestion["candidate"]] + noise, 0)
-            confirming.ended(suggestion, {"target/validation_accuracy": 0.5})
+            metrics = {"epoch": 2, "target/validation_accuracy": 0.5}
+            confirming.ended(Record(suggestion, [metrics], "completed"))
+        wants_more = confirming.wants_more
         batch = confirming.further()
+        assert bool(batch) == wants_more
     assert [len(names) for names in rounds] == [6, 10]
     assert confirming.count == 16
     assert "confirm-scratch-seed7" in rounds[1]
@@ -173,7 +188,8 @@ FOLDERS: dict[str, tuple[int, int]] = {}
 def test_redrawn_rows_differ_by_seed_and_not_by_candidate(study: Study) -> None:
     def rows_seeds(redraw: bool) -> list[list[Any]]:
         confirming = Confirming(study, predicted, redraw=redraw)  # type: ignore[arg-type]
-        batch = confirming.add([Outcome(3, "scratch", {}, 0.0), Outcome(7, None, {}, 0.0)])
+        outcomes = [Outcome("scratch-0", "scratch", {}, 0.0), Outcome("00007", None, {}, 0.0)]
+        batch = confirming.add(outcomes)
         seeds = [suggestion["rows_seed"] for suggestion in batch]
         return [seeds[:3], seeds[3:]]
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from raytl.config import Study
 from raytl.config.reading import check_study
-from raytl.errors import ConfigError, RaytlError, UserError
+from raytl.errors import ConfigError, CorruptError, RaytlError, UserError
 from raytl.sweeping.storage import RunStorage, filesystem_of
 from raytl.sweeping.study_run import run_study
 
@@ -29,28 +29,50 @@ def test_the_folder_mirrors_what_is_kept(scheme: str, tmp_path: Path) -> None:
     found = {p.relative_to(kept).as_posix() for p in kept.rglob("*") if p.is_file()}
     assert found == {"study.yaml", "best/source.json"}
 
-    for name in ("trial-0/result.json", "trial-0/checkpoint_000001/a.pt", "tuner.pkl",
-                 "trial-0/checkpoint_000002/a.pt"):  # fmt: skip
-        (kept / name).parent.mkdir(parents=True, exist_ok=True)
-        (kept / name).write_text(name)
+    trial = storage.trial("trial-0")
+    for epoch in (1, 2):
+        trial.save({}, [{}] * epoch, lambda folder: (folder / "a.pt").touch(), last=False)
+    storage.write("trial-0/record.json", "{}")
     (here / "study.yaml").write_text("newer")
     other = RunStorage(tmp_path / "there" / "run", storage.storage_path)
     other.pull()
     pulled = {p.relative_to(other.run).as_posix() for p in other.run.rglob("*") if p.is_file()}
-    assert pulled == {"study.yaml", "best/source.json", "trial-0/result.json"}
-    assert other.newest_checkpoint("trial-0") == other.run / "trial-0" / "checkpoint_000002"
-    assert (other.run / "trial-0" / "checkpoint_000002" / "a.pt").exists()
+    assert pulled == {"study.yaml", "best/source.json"}
+    assert other.newest_checkpoint("trial-0") == other.run / "trial-0" / "checkpoint-00002"
+    assert (other.run / "trial-0" / "checkpoint-00002" / "a.pt").exists()
+    assert not (other.run / "trial-0" / "checkpoint-00001").exists()
     storage.pull()
     assert (here / "study.yaml").read_text() == "newer"
 
 
 def test_without_a_url_the_folder_is_all_there_is(tmp_path: Path) -> None:
-    (tmp_path / "trial-0" / "checkpoint_000000").mkdir(parents=True)
     storage = RunStorage(tmp_path)
+    storage.trial("trial-0").save({}, [{}], lambda folder: None, last=True)
+    before = sorted(tmp_path.rglob("*"))
     storage.push()
     storage.pull()
-    assert storage.newest_checkpoint("trial-0") == tmp_path / "trial-0" / "checkpoint_000000"
+    assert sorted(tmp_path.rglob("*")) == before
+    assert storage.newest_checkpoint("trial-0") == tmp_path / "trial-0" / "checkpoint-00001"
     assert storage.path == str(tmp_path)
+
+
+def test_a_trial_without_a_whole_checkpoint_is_told(tmp_path: Path) -> None:
+    (tmp_path / "trial-0" / "checkpoint-00001").mkdir(parents=True)
+    with pytest.raises(CorruptError, match="trial-0: the trial's checkpoint is missing"):
+        RunStorage(tmp_path).newest_checkpoint("trial-0")
+
+
+@pytest.mark.parametrize("url", [None, "file://{}/kept", "local://{}/kept"])
+def test_a_text_is_read_back_wherever_it_is_kept(url: str | None, tmp_path: Path) -> None:
+    storage = RunStorage(tmp_path / "run", url and url.format(tmp_path))
+    assert storage.read("trial-0/record.json") is None
+    for text in ("größer", "newer"):
+        storage.write("trial-0/record.json", text)
+        assert storage.read("trial-0/record.json") == text
+    kept = tmp_path / ("run" if url is None else "kept/run") / "trial-0"
+    assert [file.name for file in kept.iterdir()] == ["record.json"]
+    (kept / "record.json").write_bytes(b"\xff\xfe")
+    assert storage.read("trial-0/record.json") is None
 
 
 def test_a_scheme_that_nobody_knows_is_named() -> None:

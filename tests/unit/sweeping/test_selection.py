@@ -1,11 +1,27 @@
-"""Which controls are retrained."""
+"""Which trials and controls are retrained."""
 
-from raytl.sweeping.selection import Outcome, best_controls, dropped_controls
+import math
+from collections.abc import Callable
+
+import pytest
+
+from raytl.config import Study
+from raytl.sweeping.objective import OBJECTIVES
+from raytl.sweeping.records import Record
+from raytl.sweeping.selection import (
+    Outcome,
+    best_controls,
+    best_searched,
+    dropped_controls,
+    outcome_of,
+    outcomes_of,
+    retrainings,
+)
 
 
 def outcome(number: int, control: str | None, accuracy: float | None, rows: int = 200) -> Outcome:
     loss = -(accuracy if accuracy is not None else number)
-    return Outcome(number, control, {}, loss, accuracy, rows)
+    return Outcome(f"{number:05d}", control, {}, loss, accuracy, rows)
 
 
 def names(outcomes: list[Outcome]) -> list[str | None]:
@@ -17,8 +33,8 @@ def test_the_best_try_of_each_control_is_retrained() -> None:
         outcome(0, "scratch", 0.80), outcome(1, "scratch", 0.85), outcome(2, "source_only", 0.83),
         outcome(3, "target_only", 0.9), outcome(4, None, 0.99),
     ]  # fmt: skip
-    assert [(o.control, o.number) for o in best_controls(outcomes)] == [
-        ("scratch", 1), ("source_only", 2), ("target_only", 3),
+    assert [(o.control, o.id) for o in best_controls(outcomes)] == [
+        ("scratch", "00001"), ("source_only", "00002"), ("target_only", "00003"),
     ]  # fmt: skip
     assert dropped_controls(outcomes) == []
 
@@ -52,3 +68,63 @@ def test_without_labels_no_control_is_dropped() -> None:
     assert names([outcome(0, "scratch", None), outcome(1, "source_only", None)]) == [
         "scratch", "source_only",
     ]  # fmt: skip
+
+
+CONFIG = {
+    "name": "trial-00004", "id": "00004", "phase": "search", "control": None,
+    "trial": {"recipe": "dann"}, "micro_batches": 2,
+}  # fmt: skip
+CURVE = [
+    {"target/validation_accuracy": 0.9, "target/validation_entropy": 0.1},
+    {
+        "target/validation_accuracy": 0.75, "target/validation_entropy": 0.5,
+        "validation_rows": 40, "train/micro_batches": 8,
+    },
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("objective", "loss"), [("target_accuracy", -0.75), ("target_entropy", 0.5)]
+)
+def test_an_outcome_is_of_the_last_epoch_and_the_less_the_better(
+    objective: str, loss: float
+) -> None:
+    found = outcome_of(Record(CONFIG, CURVE, "completed"), OBJECTIVES[objective])
+    assert found == Outcome("00004", None, {"recipe": "dann"}, loss, 0.75, 40, micro_batches=8)
+    assert (
+        outcome_of(Record(CONFIG, CURVE[:1], "completed"), OBJECTIVES[objective]).micro_batches == 2
+    )
+
+
+def test_only_whole_searched_trials_have_an_outcome() -> None:
+    records = [
+        Record(CONFIG, CURVE, "stopped early"), Record(CONFIG, CURVE, "failed", "no"),
+        Record(CONFIG, CURVE), Record(CONFIG | {"phase": "confirm"}, CURVE, "completed"),
+        Record(CONFIG | {"id": "00009"}, CURVE, "completed"),
+    ]  # fmt: skip
+    assert [o.id for o in outcomes_of(records, OBJECTIVES["target_accuracy"])] == ["00009"]
+
+
+def test_the_best_searched_trials_are_retrained(tiny_study: Callable[..., Study]) -> None:
+    study = tiny_study(confirm={"top": 3, "seeds": 3})
+    outcomes = [
+        Outcome("00000", None, {}, math.nan), Outcome("00001", None, {}, -0.5),
+        Outcome("scratch-0", "scratch", {}, -0.9), Outcome("00003", None, {}, -0.7),
+        Outcome("00002", None, {}, -0.5),
+    ]  # fmt: skip
+    assert [o.id for o in best_searched(study, outcomes)] == ["00003", "00001", "00002"]
+
+
+def test_a_retraining_has_its_own_seed_and_the_trials_batches(
+    tiny_study: Callable[..., Study],
+) -> None:
+    study = tiny_study()
+    ours = Outcome("00004", None, {"recipe": "dann"}, 0.0, micro_batches=4)
+    control = Outcome("scratch-1", "scratch", {}, 0.0)
+    second, third = retrainings(study, ours, range(1, 3), redraw=False)
+    (same,) = retrainings(study, control, range(1, 2), redraw=False)
+    assert second["name"] == "confirm-trial-00004-seed1"
+    assert (second["candidate"], second["of_trial"]) == ("trial 00004", "00004")
+    assert (second["phase"], second["micro_batches"], second["rows_seed"]) == ("confirm", 4, None)
+    assert second["seed"] == same["seed"] != third["seed"]
+    assert (same["name"], same["candidate"]) == ("confirm-scratch-seed1", "scratch control")

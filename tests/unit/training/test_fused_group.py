@@ -1,5 +1,8 @@
 """Trials that train together report what each would report alone."""
 
+import os
+import shutil
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +14,17 @@ import torch
 from raytl.config import Study, TrialConfig
 from raytl.errors import TrainingError
 from raytl.training import fused_group
-from raytl.training.fused_group import MemberConfig, group_folder, mark_ended, run_fused_trial
+from raytl.training.fused_group import (
+    MemberConfig,
+    forget_group,
+    group_folder,
+    run_fused_trial,
+)
+from raytl.training.prefix_cache import STALE_S
 from raytl.training.trial import run_trial
 
 MakeStudy = Callable[..., Study]
+Results = list[list[dict[str, Any]]]  # of each member, after each epoch
 BASE = {"source_model": "net", "frozen_depth": "100%", "recipe": "finetune"}
 MEMBERS = [
     MemberConfig(
@@ -73,37 +83,67 @@ def test_each_member_reports_what_it_would_alone(study: Study, tmp_path: Path) -
         assert close(reports[index].results, alone(study, index, tmp_path))
 
 
-def test_nothing_is_computed_for_a_member_that_was_stopped(study: Study, tmp_path: Path) -> None:
+@pytest.fixture
+def together(study: Study, tmp_path: Path) -> Results:
+    """What each member of a group reports of which nobody was stopped or lost."""
+    reports = [Reports(tmp_path / f"calm-{index}") for index in range(3)]
+    for index in range(3):
+        run_fused_trial(study, MEMBERS, index, "g-calm", reports[index])
+    forget_group("g-calm")
+    return [report.results for report in reports]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_when_somebody_is_stopped_changes_nothing_for_the_others(
+    study: Study, tmp_path: Path, together: Results, order: tuple[int, ...]
+) -> None:
+    stopped, *others = order
+    group = f"g-stop-{stopped}"
     with pytest.raises(InterruptedError):
-        run_fused_trial(study, MEMBERS, 0, "g-stop", Reports(tmp_path / "0", stop_after=1))
-    mark_ended(group_folder("g-stop"), 0)
-    second = Reports(tmp_path / "1")
-    run_fused_trial(study, MEMBERS, 1, "g-stop", second)
-    assert close(second.results, alone(study, 1, tmp_path))
-    assert not (group_folder("g-stop") / "0" / "2").exists()
-    assert (group_folder("g-stop") / "2" / "3").exists()
+        run_fused_trial(study, MEMBERS, stopped, group, Reports(tmp_path / "0", stop_after=1))
+    for index in others:
+        reports = Reports(tmp_path / f"other-{index}")
+        run_fused_trial(study, MEMBERS, index, group, reports)
+        assert reports.results == together[index]
+    assert (group_folder(group) / f"{stopped}" / "3").exists()
 
 
-def test_a_member_goes_on_where_the_groups_folder_is_lost(study: Study, tmp_path: Path) -> None:
+def test_a_member_goes_on_where_the_groups_folder_is_lost(
+    study: Study, tmp_path: Path, together: Results
+) -> None:
     first = Reports(tmp_path / "2", stop_after=2)
     with pytest.raises(InterruptedError):
         run_fused_trial(study, MEMBERS, 2, "g-before", first)
     rest = Reports(tmp_path / "rest")
-    run_fused_trial(study, MEMBERS, 2, "g-after", rest, resume_from=first.folder)
-    assert close(first.results + rest.results, alone(study, 2, tmp_path))
+    run_fused_trial(study, MEMBERS, 2, "g-after", rest, start=2, resume_from=first.folder)
+    assert first.results + rest.results == together[2]
 
 
-def test_a_group_that_memory_does_not_hold_trains_alone(
+def test_what_a_lost_process_left_half_done_is_computed_again(
+    study: Study, tmp_path: Path, together: Results
+) -> None:
+    run_fused_trial(study, MEMBERS, 0, "g-half", Reports(tmp_path / "0"))
+    fused_group._last.clear()  # as in another process
+    shutil.rmtree(group_folder("g-half") / "1" / "2")
+    shutil.rmtree(group_folder("g-half") / "1" / "3")
+    shutil.rmtree(group_folder("g-half") / "2" / "3")
+    for index in (1, 2, 0):
+        reports = Reports(tmp_path / f"again-{index}")
+        run_fused_trial(study, MEMBERS, index, "g-half", reports)
+        assert reports.results == together[index]
+
+
+def test_a_group_that_memory_does_not_hold_trains_one_by_one(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_room(*_: Any, **__: Any) -> Any:
         raise torch.OutOfMemoryError("no more")
 
     monkeypatch.setattr(fused_group, "train_fused_epoch", no_room)
-    reports = Reports(tmp_path / "0")
-    run_fused_trial(study, MEMBERS, 0, "g-memory", reports)
-    assert reports.results == alone(study, 0, tmp_path)
-    assert not (group_folder("g-memory") / "1").exists()
+    for index in range(3):
+        reports = Reports(tmp_path / str(index))
+        run_fused_trial(study, MEMBERS, index, "g-memory", reports)
+        assert reports.results == alone(study, index, tmp_path)
 
 
 def test_only_the_member_that_diverges_fails(study: Study, tmp_path: Path) -> None:
@@ -127,3 +167,29 @@ def test_a_group_that_cannot_be_fused_trains_alone(study: Study, tmp_path: Path)
     run_trial(study, members[0].trial, members[0].seed, own)
     assert reports.results == own.results
     assert not group_folder("g-alone").exists()
+
+
+def test_a_member_of_a_group_that_trains_alone_goes_on_from_its_checkpoint(
+    study: Study, tmp_path: Path
+) -> None:
+    narrow = study.model_copy(update={"train": study.train.model_copy(update={"fuse": "auto"})})
+    first = Reports(tmp_path / "0", stop_after=1)  # three are too few for a CPU
+    with pytest.raises(InterruptedError):
+        run_fused_trial(narrow, MEMBERS, 0, "g-few", first)
+    fused_group._last.clear()  # as in another process
+    rest = Reports(tmp_path / "rest")
+    run_fused_trial(narrow, MEMBERS, 0, "g-few", rest, start=1, resume_from=first.folder)
+    assert first.results + rest.results == alone(study, 0, tmp_path)
+    assert not group_folder("g-few").exists()
+
+
+def test_groups_that_nobody_goes_on_with_are_deleted(study: Study, tmp_path: Path) -> None:
+    for group, age in (("g-stale", STALE_S + 60), ("g-recent", STALE_S - 60)):
+        group_folder(group).mkdir(parents=True)
+        os.utime(group_folder(group), (time.time() - age,) * 2)
+    run_fused_trial(study, MEMBERS, 0, "g-new", Reports(tmp_path / "0"))
+    assert not group_folder("g-stale").exists()
+    assert group_folder("g-recent").exists() and group_folder("g-new").exists()
+    forget_group("g-new")
+    forget_group("g-new")  # there is nothing left to forget
+    assert not group_folder("g-new").exists()

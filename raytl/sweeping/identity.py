@@ -1,0 +1,106 @@
+"""What a trial's numbers are a function of: if all of it is the same, so are they."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from raytl.config import DomainConfig, Study
+from raytl.data.dataset import Dataset
+from raytl.sweeping.preflight import Checked
+from raytl.sweeping.records import Config
+
+PACKAGES = ("raytl", "ray", "torch", "torchvision", "optuna", "numpy", "pyarrow", "scikit-learn")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that numbers hang on."""
+    return {name: version(name) for name in PACKAGES}
+
+
+@cache
+def source_digest() -> str:
+    """Return the SHA-256 of raytl's own source files."""
+    root, digest = Path(__file__).parent.parent, hashlib.sha256()
+    for file in sorted(root.rglob("*.py")):
+        digest.update(str(file.relative_to(root)).encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def device_kind(study: Study, nodes: Sequence[dict[str, float]]) -> str:
+    """Return what the trials' arithmetic is done by: the CPU's instruction set, or the kinds of GPU
+    that the cluster's `nodes` have, by Ray's names."""
+    if not study.resources.gpus_per_worker:
+        return f"cpu {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    marks = {name for node in nodes for name in node if name.startswith("accelerator_type:")}
+    return " ".join(["cuda", *sorted(mark.partition(":")[2] for mark in marks)])
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The part of a trial's identity that all trials of a study share."""
+
+    facts: dict[str, Any]
+    fuse: str | int  # `train.fuse`, which matters to members of groups alone
+    source_models: dict[str, Any]
+
+    @classmethod
+    def of(cls, checked: Checked, device: str) -> "Identity":
+        """Return that of a checked study, whose lag and feed are resolved."""
+        study = checked.study
+        facts = {
+            "target": _domain(study.target_domain, checked.target),
+            "source": checked.source and _domain(study.source_domain, checked.source),
+            "seed": study.search.seed,
+            "objective": study.objective,
+            "train": study.train.model_dump(mode="json", exclude={"fuse"}),
+            "workers": study.resources.workers,
+            "threads": study.resources.cpus_per_worker,
+            "device": device,
+            "python": platform.python_version(),
+            "versions": versions(),
+            "raytl": source_digest(),
+        }
+        models = {
+            name: {"spec": spec.model_dump(mode="json"), "weights": checked.weights[name]}
+            for name, spec in checked.source_models.items()
+        }
+        return cls(facts, study.train.fuse, models)
+
+    def key(self, config: Config) -> str:
+        """Return the digest of all that the numbers of a suggested trial hang on."""
+        trial = config["trial"]
+        names = [trial["source_model"], *([trial["student"]] if trial["student"] else [])]
+        own = {name: config[name] for name in ("trial", "seed", "rows_seed", "micro_batches")}
+        fused = config.get("fused")
+        content = {
+            "study": self.facts,
+            "source_models": [self.source_models[name] for name in names],
+            "test": config["phase"] == "confirm",
+            "fused": fused and [self.fuse, fused["index"], fused["members"]],
+        }
+        return digest_of(content | own)
+
+    @property
+    def digest(self) -> str:
+        """The digest of what all trials share."""
+        return digest_of([self.facts, self.fuse, self.source_models])
+
+
+def _domain(domain: DomainConfig | None, dataset: Dataset) -> dict[str, Any]:
+    assert domain is not None
+    plain = domain.model_dump(mode="json", exclude={"dataset"})
+    return plain | {"fingerprint": dataset.fingerprint}
+
+
+def digest_of(content: Any) -> str:
+    """Return the SHA-256 of what JSON can hold."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,170 @@
+"""What was trained before is not trained again: neither in a run that is resumed, nor in the next
+study that wants the same trial."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pyarrow.fs import LocalFileSystem, copy_files
+
+from raytl.errors import RaytlError, UserError
+from raytl.sweeping.identity import Identity, digest_of
+from raytl.sweeping.records import IDENTITY, Config, Trained, read_record, write_record
+from raytl.sweeping.storage import RunStorage
+from raytl.sweeping.trial_folder import checkpoint_name
+from raytl.sweeping.trial_store import TrialStore
+
+
+class Recall:
+    """The searcher's memory: the run's own records first, then the store."""
+
+    def __init__(
+        self,
+        storage: RunStorage,
+        identity: Identity,
+        study: str,
+        epochs: int,
+        store: TrialStore | None,
+        *,
+        resumed: bool,
+    ) -> None:
+        """`epochs`: of a whole trial. `study`: by name, for who lists the store. `store`: None
+        where trials are neither taken from it nor kept there. `resumed`: whether the run's folder
+        may hold trials."""
+        self._storage, self._identity, self._study = storage, identity, study
+        self._epochs, self._store, self._resumed = epochs, store, resumed
+        self.found = 0  # trials that another run had trained
+        self._own = set[str]()  # names of what this run had trained
+        self._taken = dict[str, Trained]()  # name → what the store had
+        self.store_failed: str | None = None  # why it is used no more
+
+    @property
+    def scope(self) -> str:
+        """What names this run among all: its place, and what its numbers hang on."""
+        return f"{self._identity.digest[:16]}-{digest_of(str(self._storage.run.absolute()))[:8]}"
+
+    def recall(self, config: Config) -> Trained | Literal["busy"] | None:
+        """Return what was trained of a trial, as far as it can be used.
+
+        Raises UserError where this run has another trial in its place.
+        """
+        if self._resumed:
+            kept = read_record(self._storage, config["name"])
+            self._check(config, kept.config if kept else self._begun(config))
+            if kept is not None and self._usable(config, kept):
+                self._own.add(config["name"])
+                return kept
+        return self._from_store(config)
+
+    def _begun(self, config: Config) -> Config | None:
+        saved = self._storage.trial(config["name"]).newest()
+        return None if saved is None else saved.config
+
+    def _check(self, config: Config, kept: Config | None) -> None:
+        for key in IDENTITY if kept is not None else ():
+            assert kept is not None
+            if kept.get(key) != config[key]:
+                difference = _difference(kept.get(key), config[key])
+                raise UserError(
+                    f"{self._storage.run}: the search now suggests another {config['name']} than "
+                    f"the one that was trained here ({key} {difference}); something that numbers "
+                    "hang on has changed: give another --out"
+                )
+
+    def _usable(self, config: Config, kept: Trained) -> bool:
+        """Whether all that is wanted of a trial is there: a retraining's weights, too."""
+        if config["phase"] == "search" or kept.error is not None:
+            return True
+        saved = self._storage.trial(config["name"]).newest()
+        return saved is not None and len(saved.curve) >= self._epochs
+
+    def _from_store(self, config: Config) -> Trained | Literal["busy"] | None:
+        if self._store is None:
+            return None
+        key = self._identity.key(config)
+        taken = self._take(self._store, key, config)
+        if taken is not None and self._is_all(taken):
+            return taken
+        try:
+            if not self._store.claim(key):
+                return "busy"
+        except OSError as error:
+            self._give_up(error)
+            return None
+        return self._take(self._store, key, config)  # by now another process may have ended it
+
+    def _give_up(self, error: Exception) -> None:
+        """Do without the store from now on: a full disk, say, ends it, not the study."""
+        assert self._store is not None
+        self.store_failed = str(error)
+        self._store.close()
+        self._store = None
+
+    def _is_all(self, trained: Trained) -> bool:
+        return trained.error is not None or len(trained.curve) >= self._epochs
+
+    def _take(self, store: TrialStore, key: str, config: Config) -> Trained | None:
+        """Copy a trial of the store into the run. Of one that was stopped early, its curve: it may
+        be stopped early again."""
+        entry = store.find(key)
+        if entry is None:
+            return None
+        stored, checkpoint = entry
+        trained = Trained(config, stored.curve, stored.error)
+        if config["phase"] == "confirm" and trained.error is None:
+            if checkpoint is None:
+                return None
+            self._adopt(config, checkpoint)
+        self._taken[config["name"]] = trained
+        return trained
+
+    def _adopt(self, config: Config, checkpoint: Path) -> None:
+        target = f"{self._storage.path}/{config['name']}/{checkpoint_name(self._epochs)}"
+        self._storage.filesystem.create_dir(target, recursive=True)
+        copy_files(
+            str(checkpoint), target, source_filesystem=LocalFileSystem(),
+            destination_filesystem=self._storage.filesystem,
+        )  # fmt: skip
+
+    def keep(self, trained: Trained) -> None:
+        """Keep a trial of which nothing more comes, here and in the store. Weights are kept of
+        retrainings alone."""
+        if trained.config["name"] in self._own:
+            return
+        found = trained == self._taken.get(trained.config["name"])
+        self.found += found
+        write_record(self._storage, trained)
+        folder = self._storage.trial(trained.config["name"])
+        if found and trained.error is not None:
+            folder.write_error(f"{trained.error}\n(it was trained in another run)\n")
+        if trained.config["phase"] == "search":
+            folder.clear()
+        if self._store is None:
+            return
+        key = self._identity.key(trained.config)
+        try:
+            with self._checkpoint(trained) as checkpoint:
+                self._store.put(key, self._study, trained, checkpoint)
+        except (RaytlError, OSError) as error:
+            self._give_up(error)
+        else:
+            self._store.release(key)
+
+    @contextlib.contextmanager
+    def _checkpoint(self, trained: Trained) -> Iterator[Path | None]:
+        folder = self._storage.trial(trained.config["name"])
+        saved = folder.newest() if trained.config["phase"] == "confirm" else None
+        if saved is None:
+            yield None
+            return
+        with folder.fetched(saved) as checkpoint:
+            yield checkpoint
+
+
+def _difference(then: object, now: object) -> str:
+    """Return what differs, in few letters."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        key = next(key for key in {**then, **now} if then.get(key) != now.get(key))
+        return f"has {key} {then.get(key)} there, {now.get(key)} now"
+    return f"{then} there, {now} now"

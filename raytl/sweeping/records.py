@@ -1,0 +1,84 @@
+"""What became of each trial, kept in its folder: `record.json`, once nothing more comes of it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from raytl.errors import CorruptError
+from raytl.sweeping.storage import RunStorage
+
+FILE_NAME = "record.json"
+Config = dict[str, Any]  # of a trial, as the searcher suggests it
+Metrics = dict[str, Any]
+Status = Literal["completed", "stopped early", "failed", "unfinished"]
+# What a record must agree in with the trial that it is taken for.
+IDENTITY = ("trial", "seed", "rows_seed", "micro_batches")
+
+
+@dataclass(frozen=True)
+class Record:
+    """A trial as far as it counts: its metrics after each epoch, and its own error, if it failed.
+
+    `status`: what is known so far; a trial that ran to its end may be found to be stopped early.
+    """
+
+    config: Config
+    curve: Sequence[Metrics] = ()
+    status: Status = "unfinished"
+    error: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The trial's folder."""
+        return str(self.config["name"])
+
+    @property
+    def last(self) -> Metrics:
+        """The metrics of the last epoch; empty before the first."""
+        return self.curve[-1] if self.curve else {}
+
+    @property
+    def whole(self) -> bool:
+        """Whether it ended well after its whole budget."""
+        return self.status == "completed"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What was trained of a trial, whatever counts of it."""
+
+    config: Config
+    curve: Sequence[Metrics]
+    error: str | None = None
+
+    def dump(self) -> str:
+        """Return it as JSON."""
+        content = {"config": self.config, "curve": list(self.curve), "error": self.error}
+        return json.dumps(content)
+
+    @classmethod
+    def parse(cls, text: str, place: str) -> "Trained":
+        """Return what `dump` wrote. Raises CorruptError, with the `place`, where it is cut off."""
+        try:
+            content = json.loads(text)
+            return cls(dict(content["config"]), list(content["curve"]), content["error"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise CorruptError(f"{place}: is no whole record of a trial ({error!r:.100})") from None
+
+
+def write_record(storage: RunStorage, trained: Trained) -> None:
+    """Keep what was trained in the trial's folder."""
+    storage.write(f"{trained.config['name']}/{FILE_NAME}", trained.dump())
+
+
+def read_record(storage: RunStorage, name: str) -> Trained | None:
+    """Return what was trained of the trial in the folder `name`; None where nothing whole is kept:
+    it is trained again."""
+    text = storage.read(f"{name}/{FILE_NAME}")
+    if text is None:
+        return None
+    try:
+        return Trained.parse(text, f"{storage.path}/{name}/{FILE_NAME}")
+    except CorruptError:
+        return None

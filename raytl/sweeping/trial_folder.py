@@ -1,0 +1,134 @@
+"""The folder of one trial: its checkpoints, each with the metrics of all epochs so far.
+
+A checkpoint is committed whole or not at all, so a trial that was lost anywhere goes on from what
+its folder holds, and what it has reported can be reported again.
+"""
+
+import contextlib
+import json
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem, copy_files
+
+Metrics = dict[str, Any]
+COMMIT = "commit.json"  # written last: the trial, its metrics, and the sizes of the other files
+KEPT = 2  # checkpoints of a trial in training: one may be found corrupt
+ERROR = "error.txt"
+
+
+def checkpoint_name(epoch: int) -> str:
+    """Return the name of the checkpoint after `epoch` epochs."""
+    return f"checkpoint-{epoch:05d}"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A whole checkpoint: where it is, of which trial, and the metrics of all epochs up to it."""
+
+    path: str
+    config: dict[str, Any]
+    curve: Sequence[Metrics]
+
+
+@dataclass(frozen=True)
+class TrialFolder:
+    """`path`: of the folder on `filesystem`."""
+
+    filesystem: FileSystem
+    path: str
+
+    def save(
+        self,
+        config: dict[str, Any],
+        curve: Sequence[Metrics],
+        save: Callable[[Path], None],
+        *,
+        last: bool,
+    ) -> None:
+        """Write the checkpoint of the last epoch in `curve`. `save` writes its files into a folder;
+        `last`: no further one follows, and those before go."""
+        with tempfile.TemporaryDirectory(prefix="raytl-") as temporary:
+            folder = Path(temporary)
+            save(folder)
+            sizes = {file.name: file.stat().st_size for file in folder.iterdir()}
+            commit = {"config": config, "curve": list(curve), "files": sizes}
+            (folder / COMMIT).write_text(json.dumps(commit), encoding="utf-8")
+            self._publish(folder, checkpoint_name(len(curve)))
+        self._prune(1 if last else KEPT)
+
+    def _publish(self, folder: Path, name: str) -> None:
+        target = f"{self.path}/{name}"
+        if isinstance(self.filesystem, LocalFileSystem):
+            draft = Path(f"{self.path}/.{name}.{uuid.uuid4().hex}")
+            shutil.copytree(folder, draft)
+            shutil.rmtree(target, ignore_errors=True)
+            draft.replace(target)
+            return
+        self.filesystem.create_dir(target, recursive=True)
+        for file in sorted(folder.iterdir(), key=lambda file: file.name == COMMIT):
+            copy_files(
+                str(file), f"{target}/{file.name}", source_filesystem=LocalFileSystem(),
+                destination_filesystem=self.filesystem,
+            )  # fmt: skip
+
+    def newest(self) -> Saved | None:
+        """Return the newest whole checkpoint."""
+        return next((saved for path in self._checkpoints() if (saved := self._open(path))), None)
+
+    def _checkpoints(self) -> list[str]:
+        """Return the paths of all checkpoints, the newest first."""
+        found = self.filesystem.get_file_info(FileSelector(self.path, allow_not_found=True))
+        paths = [info.path for info in found if info.base_name.startswith("checkpoint-")]
+        return sorted(paths, reverse=True)
+
+    def _open(self, path: str) -> Saved | None:
+        try:
+            with self.filesystem.open_input_file(f"{path}/{COMMIT}") as file:
+                commit = json.loads(file.read())
+            sizes, config, curve = dict(commit["files"]), dict(commit["config"]), commit["curve"]
+            infos = self.filesystem.get_file_info([f"{path}/{name}" for name in sizes])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        found = {info.base_name: info.size for info in infos if info.type == FileType.File}
+        return Saved(path, config, curve) if found == sizes and isinstance(curve, list) else None
+
+    @contextlib.contextmanager
+    def fetched(self, saved: Saved) -> Iterator[Path]:
+        """Yield a folder of this machine with the checkpoint's files."""
+        if isinstance(self.filesystem, LocalFileSystem):
+            yield Path(saved.path)
+            return
+        with tempfile.TemporaryDirectory(prefix="raytl-") as folder:
+            copy_files(
+                saved.path, folder, source_filesystem=self.filesystem,
+                destination_filesystem=LocalFileSystem(),
+            )  # fmt: skip
+            yield Path(folder)
+
+    def drop(self, saved: Saved) -> None:
+        """Delete a checkpoint that cannot be read after all."""
+        self.filesystem.delete_dir(saved.path)
+
+    def _prune(self, kept: int) -> None:
+        """Delete all but the newest, and what processes that were lost had begun."""
+        found = self.filesystem.get_file_info(FileSelector(self.path, allow_not_found=True))
+        begun = [info.path for info in found if info.base_name.startswith(".checkpoint-")]
+        for path in [*self._checkpoints()[kept:], *begun]:
+            with contextlib.suppress(OSError):  # the next one tries again
+                self.filesystem.delete_dir(path)
+
+    def clear(self) -> None:
+        """Delete all checkpoints: nothing more comes of the trial, and nobody wants its weights."""
+        self._prune(0)
+
+    def write_error(self, text: str) -> None:
+        """Keep what the trial failed of."""
+        self.filesystem.create_dir(self.path, recursive=True)
+        with self.filesystem.open_output_stream(f"{self.path}/{ERROR}") as file:
+            file.write(text.encode())

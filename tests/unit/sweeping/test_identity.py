@@ -1,0 +1,285 @@
+"""A trial's key is of all that its numbers hang on, and of nothing else."""
+
+import hashlib
+import platform
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from raytl.config import Study, TrialConfig, dump_study
+from raytl.data.dataset import Dataset
+from raytl.sweeping import identity
+from raytl.sweeping.identity import Identity, device_kind, digest_of, source_digest, versions
+from raytl.sweeping.preflight import Checked, preflight
+from raytl.sweeping.resolving import resolved
+
+MakeStudy = Callable[..., Study]
+Config = dict[str, Any]
+MODELS = {name: {"backbone": "small_cnn", "args": {"width": 4}} for name in ("net", "more", "less")}
+MEMBERS = [{"optimizer.lr": rate, "seed": 3} for rate in (0.1, 0.3)]
+DEVICE = "cpu x86_64 AVX2"
+
+
+@pytest.fixture
+def checked(tiny_study: MakeStudy) -> Checked:
+    found = preflight(tiny_study(source_models=MODELS))
+    return replace(found, study=resolved(found.study, found.num_bytes))
+
+
+def with_key(checked: Checked, key: str, value: Any) -> Checked:
+    """Return the checked study with another value under a dotted key."""
+    plain = yaml.safe_load(dump_study(checked.study))
+    *sections, name = key.split(".")
+    section = plain
+    for part in sections:
+        section = section.setdefault(part, {})
+    section[name] = value
+    return replace(checked, study=Study.model_validate(plain))
+
+
+def config(**more: Any) -> Config:
+    return {
+        "name": "trial-00000", "id": "00000", "phase": "search", "control": None,
+        "searched": ["recipe"], "seed": 3, "rows_seed": None, "micro_batches": 1,
+        "trial": TrialConfig(source_model="net").flat(),
+    } | more  # fmt: skip
+
+
+def fused(**more: Any) -> Config:
+    return config(fused={"group": "a-1", "index": 0, "members": MEMBERS} | more)
+
+
+def key(checked: Checked, of: Config | None = None, device: str = DEVICE) -> str:
+    return Identity.of(checked, device).key(of or config())
+
+
+def test_the_same_trial_has_the_same_key(checked: Checked, tiny_study: MakeStudy) -> None:
+    again = preflight(tiny_study(source_models=MODELS))
+    again = replace(again, study=resolved(again.study, again.num_bytes))
+    assert key(again) == key(checked)
+    assert key(checked, dict(reversed(config().items()))) == key(checked)
+    assert len(key(checked)) == 64
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("target_domain.splits.train", "training"),
+        ("target_domain.splits.test", "held_out"),
+        ("target_domain.splits.validation", "validation"),
+        ("target_domain.validation_fraction", 0.3),
+        ("target_domain.labels", 9),
+        ("target_domain.labels", "all"),
+        ("source_domain.splits.train", "test"),
+        ("search.seed", 1),
+        ("search.objective", "target_entropy"),
+        ("train.epochs", 3),
+        ("train.batch_size", 4),
+        ("train.steps_per_epoch", 4),
+        ("train.accumulation_steps", 2),
+        ("train.precision", "bfloat16"),
+        ("train.feed", "streaming"),
+        ("train.augment.flip", True),
+        ("train.reuse_prefix", False),
+        ("train.prefix_dtype", "bfloat16"),
+        ("train.prefix_cache_bytes", 5),  # decides whether features are stored
+        ("resources.cpus_per_worker", 2),
+        ("resources.workers_per_trial", 2),
+    ],
+)
+def test_what_the_study_says_of_training_makes_another_trial(
+    checked: Checked, place: str, value: Any
+) -> None:
+    assert key(with_key(checked, place, value)) != key(checked)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("study", "other"),
+        ("space", {"recipe": {"choice": ["mdd"]}}),
+        ("defaults.optimizer.momentum", 0.5),
+        ("search.trials", 77),
+        ("search.sampler", "tpe"),
+        ("search.scheduler", "asha"),
+        ("search.parallel", 5),
+        ("search.control_tries", 3),
+        ("search.ranking", "size"),
+        ("confirm.top", 3),
+        ("confirm.seeds", 9),
+        ("confirm.level", 0.9),
+        ("train.fuse", "off"),
+        ("resources.max_concurrent", 3),
+        ("resources.wait_s", 3),
+        ("resources.trial_store_bytes", 3),
+        ("resources.storage_path", "s3://bucket/runs"),
+    ],
+)
+def test_what_the_study_says_of_other_things_does_not(
+    checked: Checked, place: str, value: Any
+) -> None:
+    assert key(with_key(checked, place, value)) == key(checked)
+
+
+def test_other_rows_make_another_trial(checked: Checked) -> None:
+    assert checked.source is not None
+    keys = {
+        key(checked), key(replace(checked, target=checked.source)),
+        key(replace(checked, source=checked.target)), key(replace(checked, source=None)),
+    }  # fmt: skip
+    assert len(keys) == 4
+
+
+def test_where_the_rows_lie_does_not(checked: Checked, tmp_path: Path) -> None:
+    moved = checked
+    for role in ("target", "source"):
+        shutil.copytree(tmp_path / role, tmp_path / "there" / role)
+        moved = with_key(moved, f"{role}_domain.dataset", str(tmp_path / "there" / role))
+    source, target = (Dataset.open(tmp_path / "there" / role) for role in ("source", "target"))
+    moved = replace(moved, source=source, target=target)
+    assert moved.target.path != checked.target.path
+    assert key(moved) == key(checked)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"seed": 4}, {"rows_seed": 0}, {"micro_batches": 2}, {"phase": "confirm"},
+        {"trial": TrialConfig(source_model="more").flat()},
+        {"trial": TrialConfig(source_model="net", recipe="dann").flat()},
+        {"trial": TrialConfig(source_model="net", label_smoothing=0.1).flat()},
+        {"trial": TrialConfig(source_model="net", student="more").flat()},
+        {"trial": config()["trial"] | {"optimizer.lr": 0.010000000000000002}},
+    ],
+)  # fmt: skip
+def test_what_is_suggested_makes_another_trial(checked: Checked, more: Config) -> None:
+    assert config()["trial"]["optimizer.lr"] == 0.01
+    assert key(checked, config(**more)) != key(checked)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"name": "trial-00009"}, {"id": "00009"}, {"searched": []}, {"control": "scratch"},
+        {"candidate": "trial 00009"}, {"of_trial": "00009"}, {"seed_index": 2},
+    ],
+)  # fmt: skip
+def test_how_it_is_called_does_not(checked: Checked, more: Config) -> None:
+    assert key(checked, config(**more)) == key(checked)
+
+
+def test_who_trains_together_makes_other_trials(checked: Checked) -> None:
+    three = [*MEMBERS, {"optimizer.lr": 0.2, "seed": 3}]
+    keys = [
+        key(checked, of)
+        for of in (
+            config(), fused(), fused(index=1), fused(members=three),
+            fused(members=MEMBERS[::-1]),
+        )
+    ]  # fmt: skip
+    assert len(set(keys)) == 5
+    assert key(checked, fused(group="b-2")) == key(checked, fused())
+
+
+def test_whether_groups_are_fused_is_of_their_members_alone(checked: Checked) -> None:
+    wide = with_key(checked, "train.fuse", 2)
+    assert key(wide, fused()) != key(checked, fused())
+    assert key(wide) == key(checked)
+
+
+def test_the_device_makes_another_trial(checked: Checked) -> None:
+    assert key(checked, device="cuda A100") != key(checked)
+
+
+def test_versions_and_source_make_another_trial(
+    checked: Checked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [key(checked)]
+    for name in ("torch", "numpy"):
+        other = versions() | {name: "0.0.1"}
+        with monkeypatch.context() as patch:
+            patch.setattr(identity, "versions", lambda other=other: other)
+            keys.append(key(checked))
+    with monkeypatch.context() as patch:
+        patch.setattr(identity, "source_digest", lambda: "0" * 64)
+        keys.append(key(checked))
+    with monkeypatch.context() as patch:
+        patch.setattr(platform, "python_version", lambda: "3.0.0")
+        keys.append(key(checked))
+    assert len(set(keys)) == 5
+    assert key(checked) == keys[0]
+
+
+def test_weights_and_shape_of_the_source_model_make_another_trial(checked: Checked) -> None:
+    other = replace(checked, weights=checked.weights | {"net": "w" * 64})
+    assert key(other) != key(checked)
+    spec = checked.source_models["net"].model_copy(update={"input_shape": (1, 9, 9)})
+    other = replace(checked, source_models=checked.source_models | {"net": spec})
+    assert key(other) != key(checked)
+
+
+def test_other_source_models_do_not(checked: Checked) -> None:
+    other = replace(checked, weights=checked.weights | {"more": "w" * 64})
+    assert key(other) == key(checked)
+    distilled = config(trial=TrialConfig(source_model="net", student="more").flat())
+    assert key(other, distilled) != key(checked, distilled)
+    models = {name: spec for name, spec in checked.source_models.items() if name != "less"}
+    assert key(replace(checked, source_models=models)) == key(checked)
+    assert Identity.of(other, DEVICE).digest != Identity.of(checked, DEVICE).digest
+
+
+def test_a_digest_is_of_the_content_in_any_order() -> None:
+    wanted = hashlib.sha256(b'{"a": [1, null], "b": 0.1}').hexdigest()
+    assert digest_of({"b": 0.1, "a": (1, None)}) == wanted
+
+
+def test_the_versions_are_those_that_run() -> None:
+    assert versions()["numpy"] == np.__version__
+    assert torch.__version__.startswith(versions()["torch"])
+
+
+def test_every_source_file_counts_with_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sweeping").mkdir()
+    file = tmp_path / "sweeping" / "identity.py"
+    monkeypatch.setattr(identity, "__file__", str(file))
+
+    def digest() -> str:
+        return str(source_digest.__wrapped__())  # what is computed once
+
+    found = [digest()]
+    for change in (
+        lambda: file.write_text("a = 1\n"),
+        lambda: file.write_text("a = 2\n"),
+        lambda: (tmp_path / "cli.py").touch(),
+        lambda: (tmp_path / "cli.py").rename(tmp_path / "verbs.py"),
+    ):
+        change()
+        found.append(digest())
+    assert len(set(found)) == 5
+    (tmp_path / "notes.txt").write_text("no source")
+    (tmp_path / "verbs.pyc").write_bytes(b"no source")
+    assert digest() == found[-1]
+
+
+def test_the_device_is_the_kind_that_computes(tiny_study: MakeStudy) -> None:
+    nodes = [
+        {"CPU": 4.0, "GPU": 1.0, "accelerator_type:H100": 1.0},
+        {"CPU": 4.0, "GPU": 8.0, "accelerator_type:A100": 1.0, "node:10.0.0.1": 1.0},
+        {"CPU": 4.0, "GPU": 8.0, "accelerator_type:A100": 1.0},
+    ]
+    on_gpus = tiny_study(resources={"gpus_per_worker": 0.5})
+    assert device_kind(on_gpus, nodes) == "cuda A100 H100"
+    assert device_kind(on_gpus, nodes[1:]) == device_kind(on_gpus, nodes[2:]) == "cuda A100"
+    plain = device_kind(tiny_study(), nodes)
+    assert plain == device_kind(tiny_study(), [])
+    assert plain.startswith("cpu ")
+    assert plain.endswith(f" {torch.backends.cpu.get_cpu_capability()}")
