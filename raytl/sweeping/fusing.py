@@ -26,8 +26,9 @@ def group_size(study: Study) -> int:
     return MOST_FUSED if fuse == "auto" else fuse
 
 
-def grouped(suggestions: Sequence[Config], size: int, prefix: str) -> list[Config]:
+def grouped(suggestions: Sequence[Config], size: int, scope: str) -> list[Config]:
     """Return the suggestions in their order, those that may train together with their group.
+    `scope`: names the run.
 
     A group is {"group": its name, "index": the member's number, "members": what each differs in}.
     """
@@ -44,7 +45,8 @@ def grouped(suggestions: Sequence[Config], size: int, prefix: str) -> list[Confi
         members = [_difference(suggestions[number]) for number in chunk]
         named = _digest([_architecture(suggestions[chunk[0]]), members])
         for index, number in enumerate(chunk):
-            group = {"group": f"{prefix}-{count}-{named}", "index": index, "members": members}
+            name = f"{scope}-{suggestions[0]['name']}-{count}-{named}"
+            group = {"group": name, "index": index, "members": members}
             found[number] = suggestions[number] | {"fused": group}
     return found
 

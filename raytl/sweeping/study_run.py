@@ -165,9 +165,10 @@ def _search(
         memory=recall,
         listeners=[progress, board, *listeners],
     )
-    if search.waits and budget.concurrent > search.lag:
+    lag = search.searched.lag
+    if search.searched.waits and budget.concurrent > lag:
         _say(
-            f"search.parallel: {search.lag} searched trials run at once at most, and the cluster "
+            f"search.parallel: {lag} searched trials run at once at most, and the cluster "
             f"has room for {budget.concurrent}; more learn less from each other"
         )
     with progress.shown(search, budget.text):
