@@ -21,11 +21,14 @@ class TensorBoard(Listener):
     def __init__(self, run: Path, objective: ObjectiveMetric) -> None:
         self._folder, self._objective = run / FOLDER, objective
         self._writers: dict[str, Any] = {}
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._begun = False
 
     def _writer(self, config: Config) -> Any:
         from torch.utils.tensorboard import SummaryWriter
 
+        if not self._begun:  # only now: a run that is refused is left as it is
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._begun = True
         name = config["name"]
         if name not in self._writers:
             self._writers[name] = SummaryWriter(str(self._folder / name))

@@ -1,7 +1,9 @@
 """A whole study: preflight, controls and search, confirmation, export."""
 
 import contextlib
+import math
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -34,6 +36,8 @@ from raytl.sweeping.storage import RunStorage
 from raytl.sweeping.trial_store import TrialStore, opened, store_folder
 from raytl.sweeping.tuning import ray_session, run_trials
 from raytl.training.fused_group import forget_group
+
+BOARD_EVERY_S = 1.0  # at most: with many trials it takes its time
 
 
 @dataclass(frozen=True)
@@ -124,14 +128,18 @@ def _say(text: str) -> None:
 
 
 class _Board(Listener):
-    """Writes the leaderboard whenever a trial has ended, so that a killed study has one too."""
+    """Writes the leaderboard as trials end, so that a killed study has one too."""
 
     def __init__(self, study: Study, run: Path) -> None:
         self._study, self._run = study, run
+        self._saved = -math.inf
         self.search: StudySearch | None = None
 
     def ended(self, record: Record) -> None:
         assert self.search is not None
+        if time.monotonic() - self._saved < BOARD_EVERY_S:
+            return
+        self._saved = time.monotonic()
         board = build_leaderboard(self._study, self.search.records(), complete=False)
         save_leaderboard(board, self._run)
 
