@@ -16,7 +16,7 @@ LEARNING_RATES: dict[str, dict[Trained, tuple[float, float]]] = {
 # at which another forgets what it knows or diverges; Adam's step does not shrink with the gradient,
 # so that its head and blocks lie further apart (benchmarks/finetune_defaults.py).
 TRANSFERRED_SCALE: dict[str, dict[bool, float]] = {
-    "sgd": {True: 3.0, False: 0.2},
+    "sgd": {True: 3.0, False: 0.1},
     "adam": {True: 1.0, False: 0.03},
     "adamw": {True: 1.0, False: 0.03},
 }

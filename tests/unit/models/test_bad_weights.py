@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from raytl.models.backbones import build_backbone
 from raytl.models.heads import build_head
 from raytl.models.mappers import build_mapper
 from raytl.models.source_model import (
+    SourceModel,
     describe_source_model,
     load_complete_model,
     load_source_model,
@@ -46,7 +48,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return file.read_bytes()
 
 
-def load(file: Path, image: tuple[int, int, int] = GREY, **config: Any) -> object:
+def load(file: Path, image: tuple[int, int, int] = GREY, **config: Any) -> SourceModel:
     plain: dict[str, Any] = {"backbone": "small_cnn", "args": {"width": 4}, "weights": str(file)}
     return load_source_model("m", SourceModelConfig(**(plain | config)), image, seed=0)
 
@@ -81,6 +83,17 @@ def test_pickles_are_refused_unread(tmp_path: Path) -> None:
     text = told(ModelError, lambda: load(file))
     assert "refused: it holds raytl.models.backbones.base.Backbone" in text
     assert not Path("/tmp/raytl-was-run").exists()
+
+
+def test_weights_of_an_old_torch_have_no_counts_of_batches(tmp_path: Path, whole: bytes) -> None:
+    state = torch.load(BytesIO(whole), weights_only=True)
+    old = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
+    assert len(old) < len(state)
+    torch.save(old, tmp_path / "old.pth")
+    (tmp_path / "new.pth").write_bytes(whole)
+    of_old, of_new = (load(tmp_path / name).backbone for name in ("old.pth", "new.pth"))
+    loaded = of_old.state_dict()
+    assert all(torch.equal(value, loaded[key]) for key, value in of_new.state_dict().items())
 
 
 def test_files_that_hold_something_else(tmp_path: Path, whole: bytes) -> None:

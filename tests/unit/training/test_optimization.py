@@ -76,6 +76,27 @@ def test_transferred_blocks_learn_more_slowly(name: str, kind: type) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "optimizer", "transferred", "scale"),
+    [
+        ("small_cnn", "sgd", True, 3.0),  # with batch norm
+        ("lenet", "sgd", True, 0.1),
+        ("small_cnn", "adam", True, 1.0),
+        ("lenet", "adamw", True, 0.03),
+        ("small_cnn", "sgd", False, 1.0),  # fresh: nothing to keep
+    ],
+)
+def test_a_rate_that_suits_what_is_transferred(
+    name: str, optimizer: str, transferred: bool, scale: float
+) -> None:
+    backbone = build_backbone(name, (1, 28, 28))
+    mapper = build_mapper(MapperConfig(), backbone.feature_dim)
+    model = TransferModel(backbone, mapper, nn.Linear(mapper.out_dim, 2), (), transferred)
+    trial = TrialConfig.from_flat({"source_model": "m", "optimizer": optimizer})
+    groups = build_optimizer(trial, model, make_recipe(trial, model)).param_groups
+    assert [group["lr_scale"] for group in groups] == [scale] * len(backbone.blocks) + [1.0]
+
+
+@pytest.mark.parametrize(
     ("recipe", "decays"),
     [
         ("finetune", [0, 0, 0, 0, 5e-4]),
