@@ -32,15 +32,15 @@ import numpy as np
 from scipy.special import stdtrit
 
 from raytl.data.predictions import Predictions
-from raytl.sweeping.intervals import (
+from raytl.sweeping.verdict.decision import open_comparisons, read_verdict
+from raytl.sweeping.verdict.intervals import (
     Difference,
     half_width,
     paired_difference,
     split_row_variance,
 )
-from raytl.sweeping.looks import looks
-from raytl.sweeping.metrics import METRICS
-from raytl.sweeping.verdict import open_comparisons, read_verdict
+from raytl.sweeping.verdict.looks import looks
+from raytl.sweeping.verdict.metrics import METRICS
 
 RUNS, POOL, GROUP = 256, 20_000, 10
 SEEDS, ROWS, ACCURACIES, LABELS = (3, 4, 8, 20), (100, 300, 1000), (0.6, 0.9, 0.99), ("all", "8")

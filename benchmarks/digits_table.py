@@ -163,7 +163,7 @@ def choose_by_ranks(records: list[Record]) -> list[Record]:
 
 
 def cell(records: list[Record]) -> str:
-    from raytl.sweeping.statistics import mean_and_standard_error
+    from raytl.sweeping.verdict.statistics import mean_and_standard_error
 
     value, error = mean_and_standard_error([100 * r["test"] for r in records])
     return f"{value:.1f} ± {error:.1f}" if len(records) > 1 else f"{value:.1f}"

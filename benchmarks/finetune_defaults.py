@@ -39,7 +39,7 @@ from raytl.errors import TrainingError
 from raytl.models.backbones import OWN, backbone_spec, build_backbone
 from raytl.models.backbones.base import Backbone, BackboneSpec, GlobalPool, Shape
 from raytl.models.source_model import IMAGENET
-from raytl.sweeping.controls import spread
+from raytl.sweeping.search.controls import spread
 from raytl.training.trial import run_trial
 
 BATCH = 32

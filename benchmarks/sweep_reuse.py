@@ -43,15 +43,15 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 from raytl.config import Study, TrialConfig
 from raytl.data.dataset import Dataset
 from raytl.sweeping.identity import Identity, device_kind
-from raytl.sweeping.objective import objective_metric
+from raytl.sweeping.kept.records import Record
+from raytl.sweeping.kept.storage import RunStorage
+from raytl.sweeping.on_ray.resources import plan
+from raytl.sweeping.on_ray.tuning import ray_session, run_trials
 from raytl.sweeping.preflight import preflight
 from raytl.sweeping.progress import Progress
 from raytl.sweeping.recall import Recall
-from raytl.sweeping.records import Record
-from raytl.sweeping.resources import plan
-from raytl.sweeping.searcher import Listener, StudySearch
-from raytl.sweeping.storage import RunStorage
-from raytl.sweeping.tuning import ray_session, run_trials
+from raytl.sweeping.search.objective import objective_metric
+from raytl.sweeping.search.searcher import Listener, StudySearch
 from raytl.training.building import build_trial
 from raytl.training.splits import target_rows
 

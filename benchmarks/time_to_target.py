@@ -33,16 +33,16 @@ from ray.tune.search.optuna import OptunaSearch
 from sweep_reuse import MAPPERS, SEED, make_study, plain_trainable
 
 from raytl.config import Study
-from raytl.sweeping.objective import objective_metric
+from raytl.sweeping.kept.records import Config, Metrics
+from raytl.sweeping.kept.storage import RunStorage
+from raytl.sweeping.on_ray.resources import plan
+from raytl.sweeping.on_ray.tuning import ray_session, run_trials
 from raytl.sweeping.preflight import preflight
 from raytl.sweeping.progress import Progress
-from raytl.sweeping.records import Config, Metrics
 from raytl.sweeping.resolving import resolved
-from raytl.sweeping.resources import plan
-from raytl.sweeping.sampling import open_sampler
-from raytl.sweeping.searcher import Listener, StudySearch
-from raytl.sweeping.storage import RunStorage
-from raytl.sweeping.tuning import ray_session, run_trials
+from raytl.sweeping.search.objective import objective_metric
+from raytl.sweeping.search.sampling import open_sampler
+from raytl.sweeping.search.searcher import Listener, StudySearch
 
 POINT = 0.01
 SIDES = ("plain", "raytl")

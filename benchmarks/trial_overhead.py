@@ -28,10 +28,10 @@ from ray.tune import Callback
 from sweep_reuse import configurations, make_study, run_raytl
 
 from raytl.reporting.tensorboard import TensorBoard
-from raytl.sweeping.objective import objective_metric
-from raytl.sweeping.records import Record
-from raytl.sweeping.searcher import Listener
-from raytl.sweeping.tuning import ray_session
+from raytl.sweeping.kept.records import Record
+from raytl.sweeping.on_ray.tuning import ray_session
+from raytl.sweeping.search.objective import objective_metric
+from raytl.sweeping.search.searcher import Listener
 
 SLOTS = 2
 

@@ -19,10 +19,10 @@ from raytl.folders import rooted
 if TYPE_CHECKING:
     from raytl.data.shard import ShardReport
     from raytl.models.source_spec import SourceSpec
-    from raytl.sweeping.doctor import Finding
+    from raytl.sweeping.kept.trial_store import Entry
+    from raytl.sweeping.on_ray.doctor import Finding
     from raytl.sweeping.ranking import Ranked
     from raytl.sweeping.study_run import StudyResult
-    from raytl.sweeping.trial_store import Entry
 
 
 def shard(kind: str, source: str | None, out: Path | str, **options: Any) -> ShardReport:
@@ -63,8 +63,8 @@ def sweep(
 
     from raytl.reporting.html import write_report
     from raytl.reporting.tensorboard import TensorBoard, write_confusions, write_images
-    from raytl.sweeping.objective import objective_metric
-    from raytl.sweeping.storage import RunStorage
+    from raytl.sweeping.kept.storage import RunStorage
+    from raytl.sweeping.search.objective import objective_metric
     from raytl.sweeping.study_run import run_study
 
     board = TensorBoard(run, objective_metric(checked))
@@ -79,14 +79,14 @@ def sweep(
 
 def stored_trials() -> list[Entry]:
     """Return the trials that later studies need not train again, the last used first."""
-    from raytl.sweeping.trial_store import entries
+    from raytl.sweeping.kept.trial_store import entries
 
     return entries()
 
 
 def clear_store() -> int:
     """Delete all of them; return how many there were."""
-    from raytl.sweeping.trial_store import clear
+    from raytl.sweeping.kept.trial_store import clear
 
     return clear()
 
@@ -127,7 +127,7 @@ def _sample_images(study: Study) -> dict[str, Any]:
 
 def doctor(study: Study | Path | str | None = None, *, address: str | None = None) -> list[Finding]:
     """Look on every node of a cluster for what usually goes wrong; see `sweeping.doctor`."""
-    from raytl.sweeping.doctor import examine_cluster
+    from raytl.sweeping.on_ray.doctor import examine_cluster
 
     checked = study if study is None or isinstance(study, Study) else load_study(study)
     return examine_cluster(checked, address)
@@ -138,9 +138,9 @@ def export(run: Path | str, candidate: str, out: Path | str, *, force: bool = Fa
 
     Raises UserError where the run has not been confirmed.
     """
-    from raytl.sweeping.confirmed import load_confirmation
-    from raytl.sweeping.storage import RunStorage
+    from raytl.sweeping.kept.storage import RunStorage
     from raytl.sweeping.study_run import export as write
+    from raytl.sweeping.verdict.confirmed import load_confirmation
 
     confirmation = load_confirmation(Path(run))
     study = load_study(Path(run) / "study.yaml")

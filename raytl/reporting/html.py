@@ -15,7 +15,7 @@ from raytl.reporting import plots
 from raytl.reporting.importance import Histories, importance
 from raytl.reporting.pareto import pareto_front
 from raytl.scoring.agreement import agreement
-from raytl.sweeping.confirmed import load_confirmation
+from raytl.sweeping.verdict.confirmed import load_confirmation
 
 
 def write_report(run: Path) -> Path:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from raytl.sweeping.objective import ObjectiveMetric
-from raytl.sweeping.records import Config, Metrics, Record
-from raytl.sweeping.searcher import Listener
+from raytl.sweeping.kept.records import Config, Metrics, Record
+from raytl.sweeping.search.objective import ObjectiveMetric
+from raytl.sweeping.search.searcher import Listener
 
 SCALAR_PREFIXES = ("train/", "target/", "source/", "oracle/")
 FOLDER = "tensorboard"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from raytl.sweeping.trial_store import Entry, store_folder
+from raytl.sweeping.kept.trial_store import Entry, store_folder
 
 if TYPE_CHECKING:
     from raytl.sweeping.ranking import Ranked

@@ -14,8 +14,8 @@ import torch
 
 from raytl.config import DomainConfig, Study
 from raytl.data.dataset import Dataset
+from raytl.sweeping.kept.records import Config
 from raytl.sweeping.preflight import Checked
-from raytl.sweeping.records import Config
 
 PACKAGES = ("raytl", "ray", "torch", "torchvision", "optuna", "numpy", "pyarrow", "scikit-learn")
 

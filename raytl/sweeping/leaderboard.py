@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict
 from raytl.config import Study
 from raytl.files import write_atomically
 from raytl.scoring.ensemble import mean_ranks
-from raytl.sweeping.objective import ObjectiveMetric, objective_metric
-from raytl.sweeping.records import Record, Status
-from raytl.sweeping.trial_folder import ERROR
+from raytl.sweeping.kept.records import Record, Status
+from raytl.sweeping.kept.trial_folder import ERROR
+from raytl.sweeping.search.objective import ObjectiveMetric, objective_metric
 
 METRIC_PREFIXES = ("train/", "target/", "source/", "oracle/")
 

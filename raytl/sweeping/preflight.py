@@ -14,9 +14,9 @@ from raytl.models.source_spec import SourceSpec
 from raytl.models.state_dicts import digest_of_state
 from raytl.recipes import RECIPES
 from raytl.search_space import SearchSpace, check_callable_space
-from raytl.sweeping.controls import control_trials
 from raytl.sweeping.effort import effort_warnings
 from raytl.sweeping.opening import open_study, placed
+from raytl.sweeping.search.controls import control_trials
 from raytl.training.inputs import input_transform
 from raytl.training.splits import redrawable
 

@@ -9,11 +9,11 @@ from typing import Any
 from rich import progress as bars
 from rich.console import Console
 
-from raytl.sweeping.objective import ObjectiveMetric
-from raytl.sweeping.records import Record
-from raytl.sweeping.searcher import Listener, StudySearch
-from raytl.sweeping.storage import RunStorage
-from raytl.sweeping.trial_folder import ERROR
+from raytl.sweeping.kept.records import Record
+from raytl.sweeping.kept.storage import RunStorage
+from raytl.sweeping.kept.trial_folder import ERROR
+from raytl.sweeping.search.objective import ObjectiveMetric
+from raytl.sweeping.search.searcher import Listener, StudySearch
 from raytl.training.prefix_cache import progress as prefix_progress
 
 LONGEST_CAUSE = 300  # letters

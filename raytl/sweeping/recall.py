@@ -10,10 +10,10 @@ from pyarrow.fs import LocalFileSystem, copy_files
 
 from raytl.errors import RaytlError, UserError
 from raytl.sweeping.identity import Identity, digest_of
-from raytl.sweeping.records import IDENTITY, Config, Trained, read_record, write_record
-from raytl.sweeping.storage import RunStorage
-from raytl.sweeping.trial_folder import checkpoint_name
-from raytl.sweeping.trial_store import TrialStore
+from raytl.sweeping.kept.records import IDENTITY, Config, Trained, read_record, write_record
+from raytl.sweeping.kept.storage import RunStorage
+from raytl.sweeping.kept.trial_folder import checkpoint_name
+from raytl.sweeping.kept.trial_store import TrialStore
 
 
 class Recall:

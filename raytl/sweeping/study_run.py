@@ -16,25 +16,25 @@ from raytl.folders import make_folder
 from raytl.models.adapters import merge_adapters
 from raytl.models.source_model import save_source_model
 from raytl.seeds import seed_for
-from raytl.sweeping.confirmation import build_confirmation
-from raytl.sweeping.confirmed import Confirmation, save_confirmation
-from raytl.sweeping.confirming import Confirming
 from raytl.sweeping.environment import environment, save_environment
 from raytl.sweeping.identity import Identity, device_kind
+from raytl.sweeping.kept.records import Record
+from raytl.sweeping.kept.storage import RunStorage
+from raytl.sweeping.kept.trial_store import TrialStore, opened, store_folder
 from raytl.sweeping.leaderboard import Leaderboard, build_leaderboard, save_leaderboard
-from raytl.sweeping.objective import objective_metric
+from raytl.sweeping.on_ray.resources import Plan, plan, wait_for_room
+from raytl.sweeping.on_ray.tuning import ray_session, run_trials
 from raytl.sweeping.preflight import Checked, preflight
 from raytl.sweeping.progress import Progress
 from raytl.sweeping.recall import Recall
-from raytl.sweeping.records import Record
 from raytl.sweeping.resolving import resolved
-from raytl.sweeping.resources import Plan, plan, wait_for_room
 from raytl.sweeping.run_folder import check_run_folder, check_same
-from raytl.sweeping.sampling import open_sampler
-from raytl.sweeping.searcher import Listener, StudySearch
-from raytl.sweeping.storage import RunStorage
-from raytl.sweeping.trial_store import TrialStore, opened, store_folder
-from raytl.sweeping.tuning import ray_session, run_trials
+from raytl.sweeping.search.objective import objective_metric
+from raytl.sweeping.search.sampling import open_sampler
+from raytl.sweeping.search.searcher import Listener, StudySearch
+from raytl.sweeping.verdict.confirmation import build_confirmation
+from raytl.sweeping.verdict.confirmed import Confirmation, save_confirmation
+from raytl.sweeping.verdict.confirming import Confirming
 from raytl.training.fused_group import forget_group
 
 BOARD_EVERY_S = 1.0  # at most: with many trials it takes its time

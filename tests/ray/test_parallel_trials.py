@@ -13,9 +13,9 @@ from ray.tune.experiment import Trial
 from ray_processes import WORKER, own_actors
 
 from raytl.config import Study, TrialConfig
-from raytl.sweeping.faults import surviving_faults
-from raytl.sweeping.storage import RunStorage
-from raytl.sweeping.trainable import METRICS, build_trainable
+from raytl.sweeping.kept.storage import RunStorage
+from raytl.sweeping.on_ray.faults import surviving_faults
+from raytl.sweeping.on_ray.trainable import METRICS, build_trainable
 from raytl.training.trial import run_trial
 
 MakeStudy = Callable[..., Study]

@@ -11,7 +11,7 @@ import raytl
 from raytl.config import Study
 from raytl.data.predictions import Predictions
 from raytl.errors import UserError
-from raytl.sweeping.confirmed import Confirmation
+from raytl.sweeping.verdict.confirmed import Confirmation
 
 pytestmark = pytest.mark.ray
 

@@ -7,7 +7,7 @@ import pytest
 
 from raytl.data.predictions import FILE_NAME, Predictions
 from raytl.errors import CorruptError
-from raytl.sweeping.storage import RunStorage
+from raytl.sweeping.kept.storage import RunStorage
 
 
 def made() -> Predictions:

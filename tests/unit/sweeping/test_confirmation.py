@@ -11,9 +11,9 @@ from raytl.config import Study
 from raytl.data.dataset import Dataset
 from raytl.data.predictions import Predictions
 from raytl.errors import CorruptError, UserError
-from raytl.sweeping.confirmation import build_confirmation
-from raytl.sweeping.confirmed import Confirmation, load_confirmation, save_confirmation
-from raytl.sweeping.records import Record
+from raytl.sweeping.kept.records import Record
+from raytl.sweeping.verdict.confirmation import build_confirmation
+from raytl.sweeping.verdict.confirmed import Confirmation, load_confirmation, save_confirmation
 
 CONTROLS = ("scratch", "source_only", "linear_probe", "target_only")
 METRIC = "target/validation_accuracy"

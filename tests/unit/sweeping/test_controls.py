@@ -8,7 +8,7 @@ import pytest
 from raytl.config import TRIAL_KEYS, Study, TrialConfig
 from raytl.config.learning_rates import LEARNING_RATES
 from raytl.search_space import SearchSpace
-from raytl.sweeping.controls import TAKEN_OVER, control_trials, lower_tries, spread
+from raytl.sweeping.search.controls import TAKEN_OVER, control_trials, lower_tries, spread
 
 MakeStudy = Callable[..., Study]
 # A value of each key that is not its default.

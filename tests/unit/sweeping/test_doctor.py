@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from raytl.config import Study
-from raytl.sweeping.doctor import (
+from raytl.sweeping.on_ray.doctor import (
     LEAST_FREE_BYTES,
     PACKAGES,
     NodeFacts,

@@ -9,7 +9,16 @@ from random import Random
 import pytest
 
 from raytl.config import Study
-from raytl.sweeping.halving import Curve, Everyone, Halving, Ladder, Median, Rule, Tries, rule_of
+from raytl.sweeping.search.halving import (
+    Curve,
+    Everyone,
+    Halving,
+    Ladder,
+    Median,
+    Rule,
+    Tries,
+    rule_of,
+)
 
 NAN = math.nan
 EPOCHS = 8

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from raytl.config import Study
+from raytl.sweeping.kept.records import Record, Status
 from raytl.sweeping.leaderboard import build_leaderboard, save_leaderboard
-from raytl.sweeping.records import Record, Status
 
 MakeStudy = Callable[..., Study]
 ACCURACY = "target/validation_accuracy"

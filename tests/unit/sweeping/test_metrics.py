@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from raytl.sweeping.metrics import METRICS
+from raytl.sweeping.verdict.metrics import METRICS
 
 
 @pytest.mark.parametrize("name", ["accuracy", "macro_f1"])

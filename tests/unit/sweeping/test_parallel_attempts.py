@@ -11,10 +11,10 @@ from ray.train import Checkpoint
 
 from raytl.config import Study
 from raytl.errors import CheckpointError, TrainingError
-from raytl.sweeping import parallel_trial
-from raytl.sweeping.storage import RunStorage
-from raytl.sweeping.trainable import Reporter
-from raytl.sweeping.workers import OutOfMemory, Reported, Started
+from raytl.sweeping.kept.storage import RunStorage
+from raytl.sweeping.on_ray import parallel_trial
+from raytl.sweeping.on_ray.trainable import Reporter
+from raytl.sweeping.on_ray.workers import OutOfMemory, Reported, Started
 
 CONFIG: dict[str, Any] = {"name": "trial-00000", "micro_batches": 3}
 

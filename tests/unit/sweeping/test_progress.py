@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from raytl.sweeping.objective import OBJECTIVES, ObjectiveMetric
+from raytl.sweeping.kept.records import Metrics, Record, Status
+from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.progress import LONGEST_CAUSE, Progress
-from raytl.sweeping.records import Metrics, Record, Status
-from raytl.sweeping.storage import RunStorage
+from raytl.sweeping.search.objective import OBJECTIVES, ObjectiveMetric
 
 ACCURACY, ENTROPY = OBJECTIVES["target_accuracy"], OBJECTIVES["target_entropy"]
 SEARCH: Any = SimpleNamespace(counts={"search": 3, "confirm": 2})

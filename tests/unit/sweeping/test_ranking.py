@@ -10,10 +10,10 @@ import raytl
 from raytl.config import Study
 from raytl.errors import ConfigError
 from raytl.scoring.agreement import agreement
-from raytl.sweeping.objective import objective_metric
 from raytl.sweeping.preflight import preflight
 from raytl.sweeping.ranking import load_ranking, order
-from raytl.sweeping.sampling import open_sampler
+from raytl.sweeping.search.objective import objective_metric
+from raytl.sweeping.search.sampling import open_sampler
 
 MODELS = {
     "narrow": {"backbone": "small_cnn", "args": {"width": 2}},

@@ -14,10 +14,7 @@ from raytl.data.predictions import Predictions
 from raytl.errors import RaytlError, UserError
 from raytl.sweeping import recall as recall_module
 from raytl.sweeping.identity import Identity
-from raytl.sweeping.objective import objective_metric
-from raytl.sweeping.preflight import preflight
-from raytl.sweeping.recall import Recall
-from raytl.sweeping.records import (
+from raytl.sweeping.kept.records import (
     FILE_NAME,
     IDENTITY,
     Record,
@@ -25,12 +22,15 @@ from raytl.sweeping.records import (
     read_record,
     write_record,
 )
+from raytl.sweeping.kept.storage import RunStorage
+from raytl.sweeping.kept.trial_folder import COMMIT
+from raytl.sweeping.kept.trial_store import TrialStore, entries, opened, store_folder
+from raytl.sweeping.preflight import preflight
+from raytl.sweeping.recall import Recall
 from raytl.sweeping.resolving import resolved
-from raytl.sweeping.sampling import open_sampler
-from raytl.sweeping.searcher import StudySearch
-from raytl.sweeping.storage import RunStorage
-from raytl.sweeping.trial_folder import COMMIT
-from raytl.sweeping.trial_store import TrialStore, entries, opened, store_folder
+from raytl.sweeping.search.objective import objective_metric
+from raytl.sweeping.search.sampling import open_sampler
+from raytl.sweeping.search.searcher import StudySearch
 
 EPOCHS = 3
 Config = dict[str, Any]

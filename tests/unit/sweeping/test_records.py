@@ -8,7 +8,7 @@ import pytest
 
 from raytl.config import TrialConfig
 from raytl.errors import CorruptError
-from raytl.sweeping.records import (
+from raytl.sweeping.kept.records import (
     FILE_NAME,
     Record,
     Status,
@@ -16,7 +16,7 @@ from raytl.sweeping.records import (
     read_record,
     write_record,
 )
-from raytl.sweeping.storage import RunStorage
+from raytl.sweeping.kept.storage import RunStorage
 
 CONFIG: dict[str, Any] = {
     "name": "trial-00000", "id": "00000", "phase": "search", "control": None, "searched": [],

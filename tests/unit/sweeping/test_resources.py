@@ -7,7 +7,7 @@ import pytest
 
 from raytl.config import Study
 from raytl.errors import RaytlError
-from raytl.sweeping.resources import plan, wait_for_room
+from raytl.sweeping.on_ray.resources import plan, wait_for_room
 
 MakeStudy = Callable[..., Study]
 

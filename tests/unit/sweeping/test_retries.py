@@ -15,15 +15,15 @@ from ray.tune.experiment import Trial
 
 from raytl.config import Study, TrialConfig
 from raytl.errors import CheckpointError, CorruptError, TrainingError
-from raytl.sweeping import trainable
-from raytl.sweeping.faults import (
+from raytl.sweeping.kept.storage import RunStorage
+from raytl.sweeping.on_ray import trainable
+from raytl.sweeping.on_ray.faults import (
     MOST_WAITING,
     FaultTolerantController,
     is_fault,
     surviving_faults,
 )
-from raytl.sweeping.storage import RunStorage
-from raytl.sweeping.trainable import ERROR, METRICS, Reporter, build_trainable, describe
+from raytl.sweeping.on_ray.trainable import ERROR, METRICS, Reporter, build_trainable, describe
 from raytl.training.checkpoint import FILE_NAME
 
 MakeStudy = Callable[..., Study]

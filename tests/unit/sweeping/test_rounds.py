@@ -8,10 +8,10 @@ import pytest
 
 from raytl.config import Study
 from raytl.data.predictions import Predictions
-from raytl.sweeping.confirming import Confirming
-from raytl.sweeping.records import Record
-from raytl.sweeping.rounds import Ended, Retrained, best_of, gather, standing
-from raytl.sweeping.selection import Outcome
+from raytl.sweeping.kept.records import Record
+from raytl.sweeping.search.selection import Outcome
+from raytl.sweeping.verdict.confirming import Confirming
+from raytl.sweeping.verdict.rounds import Ended, Retrained, best_of, gather, standing
 
 ROWS = 400
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from raytl.config import Study
 from raytl.config.reading import check_study
 from raytl.errors import ConfigError, CorruptError, RaytlError, UserError
-from raytl.sweeping.storage import RunStorage, filesystem_of
+from raytl.sweeping.kept.storage import RunStorage, filesystem_of
 from raytl.sweeping.study_run import run_study
 
 MakeStudy = Callable[..., Study]

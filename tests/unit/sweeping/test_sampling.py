@@ -11,8 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from raytl.config import Study
 from raytl.search_space import SearchSpace
-from raytl.sweeping.objective import objective_metric
-from raytl.sweeping.sampling import (
+from raytl.sweeping.search.objective import objective_metric
+from raytl.sweeping.search.sampling import (
     GRID_PART,
     STARTUP,
     Asked,

@@ -15,12 +15,12 @@ import pytest
 from raytl.config import Study, TrialConfig
 from raytl.data.predictions import Predictions
 from raytl.search_space import SearchSpace
-from raytl.sweeping.confirming import Confirming
-from raytl.sweeping.fusing import members_of
-from raytl.sweeping.objective import objective_metric
-from raytl.sweeping.records import IDENTITY, Config, Metrics, Record, Trained
-from raytl.sweeping.sampling import STARTUP, open_sampler
-from raytl.sweeping.searcher import Listener, Memory, StudySearch
+from raytl.sweeping.kept.records import IDENTITY, Config, Metrics, Record, Trained
+from raytl.sweeping.search.fusing import members_of
+from raytl.sweeping.search.objective import objective_metric
+from raytl.sweeping.search.sampling import STARTUP, open_sampler
+from raytl.sweeping.search.searcher import Listener, Memory, StudySearch
+from raytl.sweeping.verdict.confirming import Confirming
 
 MakeStudy = Callable[..., Study]
 METRIC = "target/validation_accuracy"

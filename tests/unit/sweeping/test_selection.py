@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from raytl.config import Study
-from raytl.sweeping.objective import OBJECTIVES
-from raytl.sweeping.records import Record
-from raytl.sweeping.selection import (
+from raytl.sweeping.kept.records import Record
+from raytl.sweeping.search.objective import OBJECTIVES
+from raytl.sweeping.search.selection import (
     Outcome,
     best_controls,
     best_searched,

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from raytl.sweeping.statistics import mean_and_standard_error
+from raytl.sweeping.verdict.statistics import mean_and_standard_error
 
 
 def test_mean_and_standard_error_by_hand() -> None:

@@ -19,8 +19,8 @@ from pyarrow.fs import (
     SubTreeFileSystem,
 )
 
-from raytl.sweeping import trial_folder
-from raytl.sweeping.trial_folder import COMMIT, TrialFolder, checkpoint_name
+from raytl.sweeping.kept import trial_folder
+from raytl.sweeping.kept.trial_folder import COMMIT, TrialFolder, checkpoint_name
 
 CONFIG = {"name": "trial-00000", "seed": 3}
 FILES = {"checkpoint.pt": b"weights" * 40, "predictions.arrow": b"rows" * 9}

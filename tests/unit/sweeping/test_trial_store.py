@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from raytl.errors import RaytlError
-from raytl.sweeping import trial_store
-from raytl.sweeping.records import FILE_NAME, Trained
-from raytl.sweeping.trial_store import INFO, TrialStore, clear, entries, opened, store_folder
+from raytl.sweeping.kept import trial_store
+from raytl.sweeping.kept.records import FILE_NAME, Trained
+from raytl.sweeping.kept.trial_store import INFO, TrialStore, clear, entries, opened, store_folder
 
 CONFIG = {"name": "trial-00007", "seed": 3}
 WEIGHTS = b"weights" * 20
@@ -287,7 +287,7 @@ def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 
 CLAIM = """
 import sys
-from raytl.sweeping.trial_store import TrialStore
+from raytl.sweeping.kept.trial_store import TrialStore
 store = TrialStore(10)
 print(store.claim("key"), flush=True)
 sys.stdin.read()

@@ -2,8 +2,8 @@
 
 import pytest
 
-from raytl.sweeping.intervals import Difference
-from raytl.sweeping.verdict import decide, open_comparisons, read_verdict
+from raytl.sweeping.verdict.decision import decide, open_comparisons, read_verdict
+from raytl.sweeping.verdict.intervals import Difference
 
 
 def difference(

@@ -7,7 +7,7 @@ from typing import Any
 
 from raytl.config import Study, TrialConfig
 from raytl.recipes import RECIPES
-from raytl.sweeping.records import Config
+from raytl.sweeping.kept.records import Config
 from raytl.training.fused import FACTORS
 from raytl.training.fused_group import MemberConfig
 

@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from raytl.config import Study
 from raytl.search_space import SearchSpace
 from raytl.seeds import seed_for
-from raytl.sweeping.objective import ObjectiveMetric
+from raytl.sweeping.search.objective import ObjectiveMetric
 
 Params = dict[str, Any]
 STARTUP = 6  # trials that TPE is told of before it learns; so many first points at most

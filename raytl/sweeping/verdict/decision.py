@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from raytl.sweeping.intervals import Difference
+from raytl.sweeping.verdict.intervals import Difference
 
 Kind = Literal["helps", "hurts", "equivalent", "undecided"]
 _MOST = 1_000_000  # seeds or rows that a projection looks at

@@ -26,7 +26,7 @@ from raytl.data.predictions import FILE_NAME as PREDICTIONS
 from raytl.data.predictions import Predictions
 from raytl.errors import CorruptError, RaytlError
 from raytl.files import write_atomically
-from raytl.sweeping.trial_folder import Saved, TrialFolder
+from raytl.sweeping.kept.trial_folder import Saved, TrialFolder
 
 # What raytl itself writes into a run's folder, besides Tune's files.
 OWN_FILES = (

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from raytl.config import Study, TrialConfig
-from raytl.sweeping.controls import lower_tries
-from raytl.sweeping.halving import Everyone, Ladder, Tries
-from raytl.sweeping.records import Config
-from raytl.sweeping.runs import Run, suggestion
+from raytl.sweeping.kept.records import Config
+from raytl.sweeping.search.controls import lower_tries
+from raytl.sweeping.search.halving import Everyone, Ladder, Tries
+from raytl.sweeping.search.runs import Run, suggestion
 
 
 class ControlTries:

@@ -209,7 +209,7 @@ def examine_cluster(study: Study | None, address: str | None) -> list[Finding]:
 
     Raises RaytlError where there is no cluster, or the runs' folder cannot be written.
     """
-    from raytl.sweeping.tuning import ray_session
+    from raytl.sweeping.on_ray.tuning import ray_session
 
     note, text = rooted("runs") / f".doctor-{uuid.uuid4().hex}", uuid.uuid4().hex
     try:

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import ray
 from ray import tune
@@ -21,14 +21,25 @@ from ray.tune.stopper import Stopper
 
 from raytl.config import Study
 from raytl.errors import RaytlError
-from raytl.sweeping.faults import MOST_FAULTS, surviving_faults
-from raytl.sweeping.progress import Progress
-from raytl.sweeping.resources import Plan
-from raytl.sweeping.searcher import StudySearch
-from raytl.sweeping.storage import RunStorage
-from raytl.sweeping.trainable import ERROR, METRICS, build_trainable
+from raytl.sweeping.kept.storage import RunStorage
+from raytl.sweeping.on_ray.faults import MOST_FAULTS, surviving_faults
+from raytl.sweeping.on_ray.resources import Plan
+from raytl.sweeping.on_ray.trainable import ERROR, METRICS, build_trainable
+from raytl.sweeping.search.searcher import StudySearch
 
 REACH_S = 10.0  # for a cluster's address to answer; Ray itself would try for minutes
+
+
+class Watcher(Protocol):
+    """Who tells a person what happens besides results."""
+
+    def look(self) -> None:
+        """Called again and again while trials run."""
+        ...
+
+    def recovered(self, name: str) -> None:
+        """A trial goes on after its process or node was lost."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -95,7 +106,7 @@ def run_trials(
     storage: RunStorage,
     search: StudySearch,
     plan: Plan,
-    progress: Progress,
+    watcher: Watcher,
 ) -> None:
     """Train what `search` suggests, at most `plan.concurrent` trials at once, until it is finished,
     stopped or interrupted.
@@ -103,7 +114,7 @@ def run_trials(
     Tune runs the trials and starts them again after faults; what it writes itself is of no use to
     anybody later and goes. Raises RaytlError where Tune fails, or where memory refuses a trial.
     """
-    bridge = Bridge(search, progress, plan.concurrent)
+    bridge = Bridge(search, watcher, plan.concurrent)
     try:
         with (
             tempfile.TemporaryDirectory(prefix="raytl-tune-") as own,
@@ -150,8 +161,8 @@ def _saying_nothing_twice() -> Iterator[None]:
 class Bridge:
     """What Tune's searcher, scheduler, stopper and callback share."""
 
-    def __init__(self, search: StudySearch, progress: Progress, slots: int) -> None:
-        self.search, self.progress, self.slots = search, progress, slots
+    def __init__(self, search: StudySearch, watcher: Watcher, slots: int) -> None:
+        self.search, self.watcher, self.slots = search, watcher, slots
         self.refused: RaytlError | None = None  # why the search cannot be gone on with
         self.causes: dict[str, str] = {}  # trial → why machines could not train it
 
@@ -238,10 +249,10 @@ class _Watches(Callback):
         self._bridge = bridge
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **_: Any) -> None:
-        self._bridge.progress.look()
+        self._bridge.watcher.look()
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        self._bridge.progress.recovered(trial.config["name"])
+        self._bridge.watcher.recovered(trial.config["name"])
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         file = trial.error_file

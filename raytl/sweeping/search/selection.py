@@ -7,9 +7,9 @@ from typing import Any
 
 from raytl.config import CONTROLS, Study
 from raytl.seeds import seed_for
-from raytl.sweeping.objective import ObjectiveMetric
-from raytl.sweeping.records import Config, Record
-from raytl.sweeping.sentences import WITHOUT_TRANSFER
+from raytl.sweeping.kept.records import Config, Record
+from raytl.sweeping.search.control_facts import WITHOUT_TRANSFER
+from raytl.sweeping.search.objective import ObjectiveMetric
 
 CLEAR = 3.0  # standard errors by which a control is clearly behind another
 

@@ -13,10 +13,11 @@ from raytl.config import Study
 from raytl.data.dataset import Dataset
 from raytl.data.predictions import Predictions
 from raytl.scoring.classification import class_recall
-from raytl.sweeping.confirmed import Candidate, Comparison, Confirmation, Run, Verdict
-from raytl.sweeping.records import Record
-from raytl.sweeping.remarks import remarks_on
-from raytl.sweeping.rounds import (
+from raytl.sweeping.kept.records import Record
+from raytl.sweeping.search.control_facts import WITHOUT_TRANSFER
+from raytl.sweeping.verdict.confirmed import Candidate, Comparison, Confirmation, Run, Verdict
+from raytl.sweeping.verdict.remarks import remarks_on
+from raytl.sweeping.verdict.rounds import (
     TEST_METRIC,
     Ended,
     Retrained,
@@ -26,8 +27,8 @@ from raytl.sweeping.rounds import (
     gather,
     standing,
 )
-from raytl.sweeping.sentences import WITHOUT_TRANSFER, plain_sentence, verdict_sentence
-from raytl.sweeping.statistics import mean_and_standard_error
+from raytl.sweeping.verdict.sentences import plain_sentence, verdict_sentence
+from raytl.sweeping.verdict.statistics import mean_and_standard_error
 from raytl.training.splits import count_labelled
 
 

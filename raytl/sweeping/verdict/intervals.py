@@ -13,7 +13,7 @@ from scipy.special import stdtrit
 
 from raytl.data.predictions import Predictions
 from raytl.errors import DataError
-from raytl.sweeping.metrics import Floats, Ints, Metric
+from raytl.sweeping.verdict.metrics import Floats, Ints, Metric
 
 DRAWS = 1000  # v within 5 %, the width within 2
 _CHUNK = 2**22  # weights drawn at a time

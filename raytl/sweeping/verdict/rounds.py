@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from raytl.config import Study
 from raytl.data.predictions import Predictions
-from raytl.sweeping.intervals import Difference, paired_difference
-from raytl.sweeping.looks import looks
-from raytl.sweeping.metrics import METRICS
-from raytl.sweeping.objective import objective_metric
-from raytl.sweeping.records import Record
-from raytl.sweeping.sentences import WITHOUT_TRANSFER
-from raytl.sweeping.verdict import Decision, decide, open_comparisons
+from raytl.sweeping.kept.records import Record
+from raytl.sweeping.search.control_facts import WITHOUT_TRANSFER
+from raytl.sweeping.search.objective import objective_metric
+from raytl.sweeping.verdict.decision import Decision, decide, open_comparisons
+from raytl.sweeping.verdict.intervals import Difference, paired_difference
+from raytl.sweeping.verdict.looks import looks
+from raytl.sweeping.verdict.metrics import METRICS
 
 TEST_METRIC = METRICS["accuracy"]  # what the verdict is about
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from raytl.config import Study, TrialConfig
 from raytl.seeds import seed_for
-from raytl.sweeping.halving import Ladder
-from raytl.sweeping.records import Config, Metrics, Record, Status
+from raytl.sweeping.kept.records import Config, Metrics, Record, Status
+from raytl.sweeping.search.halving import Ladder
 
 
 @dataclass

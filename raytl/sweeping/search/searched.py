@@ -9,13 +9,13 @@ from optuna.trial import TrialState
 from raytl.config import Study, TrialConfig
 from raytl.recipes import RECIPES
 from raytl.search_space import SearchSpace
-from raytl.sweeping.fusing import group_size, grouped
-from raytl.sweeping.halving import Ladder, rule_of
-from raytl.sweeping.objective import ObjectiveMetric
-from raytl.sweeping.records import Config, Status
-from raytl.sweeping.runs import Run, suggestion
-from raytl.sweeping.sampling import STARTUP, Sampler
-from raytl.sweeping.selection import trial_name
+from raytl.sweeping.kept.records import Config, Status
+from raytl.sweeping.search.fusing import group_size, grouped
+from raytl.sweeping.search.halving import Ladder, rule_of
+from raytl.sweeping.search.objective import ObjectiveMetric
+from raytl.sweeping.search.runs import Run, suggestion
+from raytl.sweeping.search.sampling import STARTUP, Sampler
+from raytl.sweeping.search.selection import trial_name
 
 TOLD: dict[Status, TrialState] = {
     "completed": TrialState.COMPLETE,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from raytl.errors import CorruptError
-from raytl.sweeping.storage import RunStorage
+from raytl.sweeping.kept.storage import RunStorage
 
 FILE_NAME = "record.json"
 Config = dict[str, Any]  # of a trial, as the searcher suggests it

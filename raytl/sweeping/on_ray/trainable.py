@@ -18,10 +18,10 @@ from ray import tune
 
 from raytl.config import Study, TrialConfig
 from raytl.errors import CheckpointError, RaytlError
-from raytl.sweeping.faults import is_fault
-from raytl.sweeping.resources import worker_bundle
-from raytl.sweeping.storage import RunStorage
-from raytl.sweeping.trial_folder import Metrics, TrialFolder
+from raytl.sweeping.kept.storage import RunStorage
+from raytl.sweeping.kept.trial_folder import Metrics, TrialFolder
+from raytl.sweeping.on_ray.faults import is_fault
+from raytl.sweeping.on_ray.resources import worker_bundle
 
 Trainable = Callable[[dict[str, Any]], None]
 SaveFiles = Callable[[Path], None]
@@ -107,7 +107,7 @@ def describe(error: Exception) -> str:
 def _with_workers(
     study: Study, storage: RunStorage, config: dict[str, Any], report: Reporter
 ) -> None:
-    from raytl.sweeping.parallel_trial import run_parallel_trial
+    from raytl.sweeping.on_ray.parallel_trial import run_parallel_trial
 
     if report.epoch < study.train.epochs:
         run_parallel_trial(study, storage, config, report)
@@ -139,7 +139,7 @@ def _alone(study: Study, storage: RunStorage, config: dict[str, Any], report: Re
 def _train(
     study: Study, config: dict[str, Any], report: Reporter, resume_from: Path | None
 ) -> None:
-    from raytl.sweeping.fusing import members_of
+    from raytl.sweeping.search.fusing import members_of
     from raytl.training.fused_group import run_fused_trial
     from raytl.training.trial import run_trial
 

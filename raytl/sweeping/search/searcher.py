@@ -10,17 +10,16 @@ from typing import Literal, Protocol
 
 from raytl.config import Study, TrialConfig
 from raytl.search_space import SearchSpace
-from raytl.sweeping.confirming import Confirming
-from raytl.sweeping.control_tries import ControlTries
-from raytl.sweeping.controls import control_trials
-from raytl.sweeping.fusing import group_size, grouped
-from raytl.sweeping.halving import Everyone, Ladder
-from raytl.sweeping.objective import ObjectiveMetric
-from raytl.sweeping.records import Config, Metrics, Record, Trained
-from raytl.sweeping.runs import Run
-from raytl.sweeping.sampling import Sampler
-from raytl.sweeping.searched import SearchedTrials
-from raytl.sweeping.selection import Outcome, best_controls, best_searched, outcomes_of
+from raytl.sweeping.kept.records import Config, Metrics, Record, Trained
+from raytl.sweeping.search.control_tries import ControlTries
+from raytl.sweeping.search.controls import control_trials
+from raytl.sweeping.search.fusing import group_size, grouped
+from raytl.sweeping.search.halving import Everyone, Ladder
+from raytl.sweeping.search.objective import ObjectiveMetric
+from raytl.sweeping.search.runs import Run
+from raytl.sweeping.search.sampling import Sampler
+from raytl.sweeping.search.searched import SearchedTrials
+from raytl.sweeping.search.selection import Outcome, best_controls, best_searched, outcomes_of
 
 
 class Memory(Protocol):
@@ -32,6 +31,32 @@ class Memory(Protocol):
 
     def keep(self, trained: Trained) -> None:
         """Keep a trial of which nothing more comes."""
+        ...
+
+
+class Retrained(Protocol):
+    """What is done with the best, as far as the search has to know: see `verdict.confirming`."""
+
+    @property
+    def count(self) -> int:
+        """How many retrainings there are so far."""
+        ...
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether a further round is wanted. To be asked when all before have ended."""
+        ...
+
+    def add(self, outcomes: Sequence[Outcome]) -> list[Config]:
+        """Take up configurations; return their retrainings of the first round."""
+        ...
+
+    def further(self) -> list[Config]:
+        """Return the retrainings of the next round. To be called when all before have ended."""
+        ...
+
+    def ended(self, record: Record) -> None:
+        """Note that a retraining ended, well or not."""
         ...
 
 
@@ -60,7 +85,7 @@ class StudySearch:
         *,
         scope: str = "",
         controls: Sequence[tuple[str, TrialConfig]] | None = None,
-        confirming: Confirming | None = None,
+        confirming: Retrained | None = None,
         memory: Memory | None = None,
         listeners: Sequence[Listener] = (),
     ) -> None:

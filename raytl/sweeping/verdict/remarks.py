@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from raytl.config import Study
-from raytl.sweeping.objective import objective_metric
-from raytl.sweeping.records import Record
-from raytl.sweeping.rounds import (
+from raytl.sweeping.kept.records import Record
+from raytl.sweeping.search.objective import objective_metric
+from raytl.sweeping.search.selection import dropped_controls, outcomes_of
+from raytl.sweeping.verdict.rounds import (
     TEST_METRIC,
     Retrained,
     Standing,
@@ -15,8 +16,7 @@ from raytl.sweeping.rounds import (
     failed_at_first,
     first_difference,
 )
-from raytl.sweeping.selection import dropped_controls, outcomes_of
-from raytl.sweeping.sentences import amount
+from raytl.sweeping.verdict.sentences import amount
 
 
 def remarks_on(

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from raytl.config import Study
 from raytl.data.predictions import Predictions
-from raytl.sweeping.records import Config, Record
-from raytl.sweeping.rounds import Ended, gather, standing
-from raytl.sweeping.selection import Outcome, retrainings
+from raytl.sweeping.kept.records import Config, Record
+from raytl.sweeping.search.selection import Outcome, retrainings
+from raytl.sweeping.verdict.rounds import Ended, gather, standing
 
 
 class Confirming:

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from raytl.errors import CorruptError
 from raytl.files import sha256_of
 from raytl.folders import cache_folder, new_folder
-from raytl.sweeping.records import FILE_NAME, Trained
+from raytl.sweeping.kept.records import FILE_NAME, Trained
 
 FORMAT = 1
 INFO = "info.json"

@@ -13,9 +13,8 @@ from raytl.config.learning_rates import LEARNING_RATES, Trained
 from raytl.errors import ConfigError
 from raytl.recipes import RECIPES
 from raytl.search_space import SearchSpace, quantiles
+from raytl.sweeping.search.control_facts import CONTROL_FACTS
 
-# Controls that say what a pretrained model gives by itself.
-OF_A_SOURCE_MODEL = ("linear_probe", "target_only")
 TAKEN_OVER = ("source_model", "head", "head.hidden", "optimizer")  # from trial 0
 
 
@@ -27,7 +26,7 @@ def skipped_controls(study: Study, space: SearchSpace) -> dict[ControlName, str]
             RECIPES[control].streams(study.labelled, study.source_domain is not None)
         except ConfigError as error:
             skipped[control] = str(error)
-        if control in OF_A_SOURCE_MODEL and _pretrained(study, space) is None:
+        if CONTROL_FACTS[control].needs_pretrained and _pretrained(study, space) is None:
             skipped[control] = f"{control} needs a pretrained source model"
     return skipped
 
@@ -47,7 +46,7 @@ def control_trials(study: Study, space: SearchSpace) -> list[tuple[ControlName, 
     trials = []
     for control in (c for c in CONTROLS if c not in skipped):
         flat = taken | {"recipe": control}
-        if control in OF_A_SOURCE_MODEL:
+        if CONTROL_FACTS[control].needs_pretrained:
             flat["source_model"] = _pretrained(study, space)
         plain = TrialConfig.from_flat(flat)
         rates = spread(*_range(study, plain), study.search.control_tries)

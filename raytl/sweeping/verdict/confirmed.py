@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from raytl.errors import CorruptError, UserError
 from raytl.files import write_atomically
-from raytl.sweeping.intervals import Difference
+from raytl.sweeping.verdict.intervals import Difference
 
 
 class _Part(BaseModel):

@@ -1,19 +1,9 @@
 """Controls and the verdict in words."""
 
-from raytl.sweeping.intervals import Difference
-from raytl.sweeping.metrics import Metric
-from raytl.sweeping.verdict import Decision
-
-CONTROL_WORDS = {
-    "scratch": "training from scratch",
-    "source_only": "source_only (no look at the target)",
-    "linear_probe": "linear_probe (the source model frozen)",
-    "target_only": "target_only (plain fine-tuning on the target)",
-}
-# Controls that transfer nothing between domains or models; the others are transfer, only simpler.
-WITHOUT_TRANSFER = ("scratch", "source_only")
-# What a loss against a control advises; source_only keeps the source model and its task.
-ADVICE = {"scratch": "do not transfer", "source_only": "do not adapt"}
+from raytl.sweeping.search.control_facts import CONTROL_FACTS
+from raytl.sweeping.verdict.decision import Decision
+from raytl.sweeping.verdict.intervals import Difference
+from raytl.sweeping.verdict.metrics import Metric
 
 
 def amount(difference: Difference, metric: Metric) -> str:
@@ -29,13 +19,13 @@ def verdict_sentence(
 ) -> str:
     """Return the verdict in one sentence. `controls`: how many it is over; `margin`: as shown."""
     points = amount(decision.difference, metric)
-    against = CONTROL_WORDS[decision.control]
+    against = CONTROL_FACTS[decision.control].words
     if decision.kind == "helps":
         closest = f", the closest of {controls} controls that transfer nothing"
         return f"{what} helps: {points} over {against}{closest if controls > 1 else ''}"
     if decision.kind == "hurts":
         adjusted = f" (adjusted for {controls} controls)" if decision.adjusted else ""
-        advice = ADVICE[decision.control]
+        advice = CONTROL_FACTS[decision.control].advice
         return f"{what} hurts (negative transfer): {points} against {against}{adjusted}; {advice}"
     if decision.kind == "equivalent":
         within = f"within ± {margin:g} {metric.unit}"
@@ -62,7 +52,7 @@ def _what_would(decision: Decision) -> str:
 
 def plain_sentence(what: str, control: str, difference: Difference, metric: Metric) -> str:
     """Return how the candidate stands against a control that transfers plainly."""
-    points, against = amount(difference, metric), CONTROL_WORDS[control]
+    points, against = amount(difference, metric), CONTROL_FACTS[control].words
     low, high = difference.interval
     if low > 0:
         return f"{what} is better than the simpler transfer: {points} over {against}"

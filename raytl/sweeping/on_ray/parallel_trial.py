@@ -22,12 +22,12 @@ from ray.util.queue import Queue
 
 from raytl.config import Study, TrialConfig
 from raytl.errors import CheckpointError
-from raytl.sweeping.faults import MOST_FAULTS
-from raytl.sweeping.resources import worker_bundle
-from raytl.sweeping.storage import RunStorage
-from raytl.sweeping.trainable import Reporter
-from raytl.sweeping.trial_folder import Saved
-from raytl.sweeping.workers import Introduce, OutOfMemory, PassUp, Reported, Started, work
+from raytl.sweeping.kept.storage import RunStorage
+from raytl.sweeping.kept.trial_folder import Saved
+from raytl.sweeping.on_ray.faults import MOST_FAULTS
+from raytl.sweeping.on_ray.resources import worker_bundle
+from raytl.sweeping.on_ray.trainable import Reporter
+from raytl.sweeping.on_ray.workers import Introduce, OutOfMemory, PassUp, Reported, Started, work
 
 # Ray Train's actor that reserves room for elastic trials, and its namespace.
 COORDINATOR = ("AutoscalingCoordinator", "AutoscalingCoordinator")

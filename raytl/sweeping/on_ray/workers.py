@@ -17,7 +17,7 @@ from ray.train.v2.api.callback import UserCallback
 from ray.util.queue import Queue
 
 from raytl.errors import RaytlError
-from raytl.sweeping.trainable import trial_device
+from raytl.sweeping.on_ray.trainable import trial_device
 
 
 @dataclass(frozen=True)

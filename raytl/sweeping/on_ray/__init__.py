@@ -1,0 +1,1 @@
+"""All that touches Ray: how trials are started, run, stopped and started again."""

@@ -1,0 +1,1 @@
+"""What is trained next, in an order that the study fixes. Knows nothing of Ray."""

@@ -1,0 +1,43 @@
+"""What is known of each control, in one place."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ControlFacts:
+    """`words`: what it is called in a sentence. `transfers`: whether it carries anything over
+    between domains or models; if so it is transfer, only simpler. `needs_pretrained`: whether it
+    makes no sense without a pretrained source model. `advice`: what a loss against it advises,
+    where it transfers nothing."""
+
+    words: str
+    transfers: bool
+    needs_pretrained: bool
+    advice: str = ""
+
+
+CONTROL_FACTS: dict[str, ControlFacts] = {
+    "scratch": ControlFacts(
+        words="training from scratch",
+        transfers=False,
+        needs_pretrained=False,
+        advice="do not transfer",
+    ),
+    "source_only": ControlFacts(  # keeps the source model and its task
+        words="source_only (no look at the target)",
+        transfers=False,
+        needs_pretrained=False,
+        advice="do not adapt",
+    ),
+    "linear_probe": ControlFacts(
+        words="linear_probe (the source model frozen)",
+        transfers=True,
+        needs_pretrained=True,
+    ),
+    "target_only": ControlFacts(
+        words="target_only (plain fine-tuning on the target)",
+        transfers=True,
+        needs_pretrained=True,
+    ),
+}
+WITHOUT_TRANSFER = tuple(name for name, facts in CONTROL_FACTS.items() if not facts.transfers)

@@ -1,0 +1,1 @@
+"""Confirmation and what it says, with what certainty. Knows nothing of Ray."""
