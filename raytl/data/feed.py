@@ -25,11 +25,15 @@ RESIDENT_SHARE = 0.5
 @dataclass(frozen=True)
 class Batch:
     """Rows as the shards hold them. `y` is None where the feed is unlabelled. Where a trial has
-    several workers, `x` holds this worker's share of the rows, `y` and `id` are of all rows."""
+    several workers, `x` holds this worker's share of the rows, `y` and `id` are of all rows.
+
+    Once `x` has been made what the model reads, `stored` is what it was made from, where another
+    network reads these rows too."""
 
     x: Tensor  # (B, H, W, C), uint8 or float32
     y: Tensor | None  # (B,), int64
     id: Tensor  # (B,), int64
+    stored: Tensor | None = None  # as x before
 
 
 class Feed(Protocol):

@@ -46,12 +46,6 @@ class InputTransform:
         mean, std = self.mean.to(x.device), self.std.to(x.device)
         return (x - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)
 
-    def inverse(self, x_BCHW: Tensor) -> Tensor:
-        """Return the pixels x_BHWC in [0, 1] of normalised images; their size stays."""
-        mean, std = self.mean.to(x_BCHW.device), self.std.to(x_BCHW.device)
-        pixels = x_BCHW * std.view(1, -1, 1, 1) + mean.view(1, -1, 1, 1)
-        return pixels.permute(0, 2, 3, 1)
-
 
 def _fit_channels(x_BCHW: Tensor, channels: int) -> Tensor:
     found = x_BCHW.shape[1]

@@ -26,12 +26,13 @@ Outputs = dict[str, TransferOutput]
 
 @dataclass
 class Teacher:
-    """A network that comments on the student's inputs; frozen and in eval mode from here on, as
-    nobody puts it in another: batch-norm statistics stay as they are and dropout is off."""
+    """A network that comments on the student's rows, which it sees as they are stored, through its
+    own transform. Frozen and in eval mode from here on, as nobody puts it in another: batch-norm
+    statistics stay as they are and dropout is off."""
 
     network: TransferModel
     num_classes: int | None  # None: it has no head
-    convert: Callable[[Tensor], Tensor]  # the student's normalised images → the teacher's
+    transform: Callable[[Tensor], Tensor]  # stored rows → what the network reads
 
     def __post_init__(self) -> None:
         self.network.requires_grad_(False).eval()
@@ -39,7 +40,7 @@ class Teacher:
     @torch.no_grad()
     def __call__(self, batch: Batch) -> TransferOutput:
         """Return the outputs for all rows of the batch."""
-        out = self.network(self.convert(batch.x))
+        out = self.network(self.transform(batch.x if batch.stored is None else batch.stored))
         parts = (out.features, out.mapped, out.logits)
         return TransferOutput(*(all_rows(of_rows, len(batch.id)) for of_rows in parts))
 

@@ -78,7 +78,7 @@ def build_trial(study: Study, trial: TrialConfig, seed: int) -> TrialParts:
             model=model,
             num_classes=len(target.classes),
             num_source_classes=len(source.classes) if source else None,
-            teacher=_teacher(study, trial, source_model) if recipe_type.uses_student else None,
+            teacher=_teacher(study, trial) if recipe_type.uses_student else None,
             source_rows=_rows_to_learn_from(study),
             id_bounds={
                 role: sum(split.rows for split in dataset.info.splits.values())
@@ -113,8 +113,8 @@ def frozen_numbers(trial: TrialConfig, backbone: Backbone) -> set[int]:
     return set(range(frozen_blocks(trial.frozen_depth, count, backbone.name)))
 
 
-def _teacher(study: Study, trial: TrialConfig, student: SourceModel) -> Teacher | None:
-    """Return the trial's source model as the teacher of `student`."""
+def _teacher(study: Study, trial: TrialConfig) -> Teacher | None:
+    """Return the trial's source model as the teacher of its student."""
     if trial.student is None:
         return None
     name, shape = trial.source_model, image_shape(study)
@@ -127,8 +127,7 @@ def _teacher(study: Study, trial: TrialConfig, student: SourceModel) -> Teacher 
         mapper = build_mapper(MapperConfig(), backbone.feature_dim)
         network = TransferModel(backbone, mapper, torch.nn.Identity(), (), transferred=True)
     classes = len(spec.classes) if spec.head is not None and spec.classes is not None else None
-    theirs, ours = input_transform(spec), input_transform(student.spec)
-    return Teacher(network, classes, lambda x: theirs(ours.inverse(x)))
+    return Teacher(network, classes, input_transform(spec))
 
 
 def _source_model(study: Study, name: str, fresh: bool, seed: int) -> SourceModel:

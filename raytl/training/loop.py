@@ -182,13 +182,16 @@ def schedule(trainer: Trainer, progress: float) -> float:
 
 
 def prepare(batch: TrainBatch, trainer: Trainer) -> TrainBatch:
-    """Return the batch on the trainer's device, its images transformed."""
+    """Return the batch on the trainer's device, its images transformed; beside them, as they are
+    stored, where a teacher reads them too."""
 
     def ready(part: Batch | None) -> Batch | None:
         if part is None:
             return None
         y = None if part.y is None else part.y.to(trainer.device)
-        return replace(part, x=trainer.transform(part.x.to(trainer.device)), y=y)
+        stored = part.x.to(trainer.device)
+        kept = stored if trainer.recipe.uses_student else None
+        return replace(part, x=trainer.transform(stored), y=y, stored=kept)
 
     return TrainBatch(ready(batch.source), ready(batch.target), ready(batch.labelled))
 

@@ -12,14 +12,18 @@ from conftest import stripes
 
 from raytl.config import Study, TargetDomainConfig, TrialConfig
 from raytl.data.dataset import Dataset
+from raytl.data.domains import joint_batches
 from raytl.data.schema import ImageColumn
 from raytl.data.writer import write_dataset
 from raytl.errors import CorruptError, DataError, TrainingError
+from raytl.models.source_model import load_source_model
 from raytl.recipes.tradaboost import ROUNDS
 from raytl.training.building import build_trial
 from raytl.training.checkpoint import FILE_NAME
+from raytl.training.inputs import input_transform
+from raytl.training.loop import prepare
 from raytl.training.splits import count_labelled, redrawable, target_rows
-from raytl.training.trial import run_trial
+from raytl.training.trial import TrialRun, run_trial
 from raytl.training.trial_feeds import training_feeds
 
 MakeStudy = Callable[..., Study]
@@ -203,6 +207,35 @@ def test_source_validators_have_their_rows_whatever_the_recipe_reads(
     assert set(feeds) == {"target"}
     assert source_validation is not None
     assert training_feeds(tiny_study(), trial, seed=0)[2] is None  # judged by target labels
+
+
+def test_a_teacher_sees_the_stored_pixels_and_not_its_students(
+    tiny_study: MakeStudy, tmp_path: Path
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 1), dtype=np.uint8)
+    split = [(pixels, np.arange(40) % 2)]
+    image = ImageColumn(shape=(16, 16, 1), dtype="uint8")
+    write_dataset(tmp_path / "fine", image, ("a", "b"), {"train": split, "test": split}, {})
+    net = {"backbone": "small_cnn", "args": {"width": 4}}
+    study = tiny_study(
+        source_domain=None,
+        target_domain={"dataset": tmp_path / "fine"},
+        source_models={"teacher": net, "student": net | {"input_size": 8}},
+    )
+    trial = dann(recipe="relational_distillation", source_model="teacher", student="student")
+    run = TrialRun(study, trial, 0)
+    recipe: Any = run.parts.recipe
+    seen: list[torch.Tensor] = []
+    recipe.teacher.network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    batch = prepare(next(joint_batches(run.feeds)), run.trainer)
+    recipe.losses(run.parts.model, batch, 0.0)
+    (rows,) = seen
+    assert batch.target is not None and batch.target.x.shape[2:] == (8, 8)
+    stored = Dataset.open(study.target_domain.dataset).split("train")
+    place = {int(id_): row for row, id_ in enumerate(stored.ids())}
+    images = torch.from_numpy(stored.images([place[int(id_)] for id_ in batch.target.id]))
+    spec = load_source_model("teacher", study.source_models["teacher"], (1, 16, 16), seed=0).spec
+    assert torch.equal(rows, input_transform(spec)(images))
 
 
 @pytest.mark.parametrize(
