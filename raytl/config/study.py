@@ -124,7 +124,6 @@ class SourceModelConfig(Frozen):
 Objective = Literal[
     "target_accuracy", "target_entropy", "bnm", "snd", "mixval", "iwv", "dev", "circv"
 ]
-OF_SOURCE_LABELS = ("iwv", "dev", "circv")
 
 
 class SearchConfig(Frozen):
@@ -251,11 +250,6 @@ class Study(Frozen):
             raise ValueError(
                 "search.objective: target_accuracy needs target labels, but target_domain.labels "
                 "is none; use auto"
-            )
-        if self.labelled and self.objective in OF_SOURCE_LABELS:
-            raise ValueError(
-                f"search.objective: {self.objective} reads labelled source rows, which not every "
-                "recipe has where there are target labels; use target_accuracy or auto"
             )
         if not self.labelled and self.source_domain is None:
             raise ValueError(

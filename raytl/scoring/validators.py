@@ -165,23 +165,37 @@ def mixed(evidence: Evidence) -> float:
     return evidence.mixed_agreement
 
 
-Validator = Callable[[Evidence], float]
+@dataclass(frozen=True)
+class Validator:
+    """`label`: what it is called in a sentence. `reads_source`: labelled rows of the source domain;
+    `reads_mixes`: predictions of mixed images."""
+
+    score: Callable[[Evidence], float]
+    label: str
+    reads_source: bool = False
+    reads_mixes: bool = False
+
+
 VALIDATORS: dict[str, Validator] = {
-    "certainty": prediction_certainty,
-    "bnm": class_clusters,
-    "snd": soft_neighbourhood_density,
-    "mixval": mixed,
-    "iwv": importance_weighted,
-    "dev": deep_embedded,
-    "circv": circular,
+    "certainty": Validator(prediction_certainty, "prediction certainty on the target"),
+    "bnm": Validator(class_clusters, "batch nuclear norm on the target"),
+    "snd": Validator(soft_neighbourhood_density, "soft neighbourhood density on the target"),
+    "mixval": Validator(mixed, "MixVal agreement on the target", reads_mixes=True),
+    "iwv": Validator(
+        importance_weighted, "importance-weighted source validation", reads_source=True
+    ),
+    "dev": Validator(deep_embedded, "deep embedded validation", reads_source=True),
+    "circv": Validator(circular, "circular validation", reads_source=True),
 }
-WITH_A_SOURCE = ("iwv", "dev", "circv")
 
 
 def validate(evidence: Evidence, names: Collection[str] = tuple(VALIDATORS)) -> dict[str, float]:
     """Return the scores of `names` that the evidence allows."""
-    lacking = set(WITH_A_SOURCE) if evidence.source_features_SD is None else set()
-    if evidence.mixed_agreement is None:
-        lacking.add("mixval")
-    wanted = {name: VALIDATORS[name] for name in VALIDATORS if name in names}
-    return {name: score(evidence) for name, score in wanted.items() if name not in lacking}
+    no_source, no_mixes = evidence.source_features_SD is None, evidence.mixed_agreement is None
+    return {
+        name: validator.score(evidence)
+        for name, validator in VALIDATORS.items()
+        if name in names
+        and not (validator.reads_source and no_source)
+        and not (validator.reads_mixes and no_mixes)
+    }

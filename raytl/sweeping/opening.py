@@ -11,6 +11,7 @@ from raytl.data.dataset import Dataset
 from raytl.errors import ConfigError, DataError, RaytlError
 from raytl.models.source_spec import read_spec
 from raytl.models.weight_files import check_file
+from raytl.scoring.validators import VALIDATORS
 from raytl.search_space import SearchSpace
 from raytl.training.splits import SourceRows, TargetRows, redrawable, source_rows, target_rows
 
@@ -35,6 +36,7 @@ def open_study(study: Study) -> Opened:
     Raises ConfigError, DataError, ModelError or CorruptError, with the place in the study.
     """
     space = SearchSpace(study)
+    _check_objective(study)
     if study.search.sampler == "grid":
         next(space.grid())
     for name, config in study.source_models.items():
@@ -43,6 +45,15 @@ def open_study(study: Study) -> Opened:
     target = _open("target_domain", study.target_domain)
     source = _open("source_domain", study.source_domain) if study.source_domain else None
     return Opened(study, space, target, source, *_rows(study, target, source))
+
+
+def _check_objective(study: Study) -> None:
+    validator = VALIDATORS.get(study.objective)
+    if study.labelled and validator is not None and validator.reads_source:
+        raise ConfigError(
+            f"search.objective: {study.objective} reads labelled source rows, which not every "
+            "recipe has where there are target labels; use target_accuracy or auto"
+        )
 
 
 @contextlib.contextmanager

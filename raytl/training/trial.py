@@ -15,7 +15,7 @@ from raytl.data.predictions import Predictions
 from raytl.models.mappers import Matrix
 from raytl.models.sync_batch_norm import synchronise_batch_norm
 from raytl.ranks import own_share
-from raytl.scoring.validators import VALIDATORS, WITH_A_SOURCE, validate
+from raytl.scoring.validators import VALIDATORS, validate
 from raytl.seeds import seed_for
 from raytl.training.building import TrialParts, build_trial, open_dataset
 from raytl.training.checkpoint import load_checkpoint, save_checkpoint
@@ -189,8 +189,8 @@ def _validate(
             evidence_rows,
             parts.transform,
             device,
-            mixed="mixval" in validators,
-            of_source=not validators.isdisjoint(WITH_A_SOURCE),
+            mixed=any(VALIDATORS[name].reads_mixes for name in validators),
+            of_source=any(VALIDATORS[name].reads_source for name in validators),
         )
         metrics |= {
             f"target/validator/{name}": v for name, v in validate(evidence, validators).items()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from raytl.config import Study
+from raytl.scoring.validators import VALIDATORS
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,8 @@ OBJECTIVES: dict[str, ObjectiveMetric] = {
         "target/validation_entropy", "min", "prediction entropy on the target, no labels (nats)"
     ),
 } | {
-    name: ObjectiveMetric(f"target/validator/{name}", "max", f"{label}, no labels")
-    for name, label in {
-        "bnm": "batch nuclear norm on the target",
-        "snd": "soft neighbourhood density on the target",
-        "mixval": "MixVal agreement on the target",
-        "iwv": "importance-weighted source validation",
-        "dev": "deep embedded validation",
-        "circv": "circular validation",
-    }.items()
+    name: ObjectiveMetric(f"target/validator/{name}", "max", f"{validator.label}, no labels")
+    for name, validator in VALIDATORS.items()
 }
 
 

@@ -10,6 +10,7 @@ import raytl
 from raytl.config import Study
 from raytl.errors import ConfigError
 from raytl.scoring.agreement import agreement
+from raytl.sweeping.opening import open_study
 from raytl.sweeping.preflight import preflight
 from raytl.sweeping.ranking import load_ranking, order
 from raytl.sweeping.search.objective import objective_metric
@@ -75,5 +76,5 @@ def test_agreement_is_the_weighted_tau() -> None:
 def test_validators_on_source_rows_are_for_unlabelled_targets(
     tiny_study: Callable[..., Study], name: str
 ) -> None:
-    with pytest.raises(ValueError, match=f"{name} reads labelled source rows"):
-        tiny_study(search={"objective": name})
+    with pytest.raises(ConfigError, match=f"search.objective: {name} reads labelled source rows"):
+        open_study(tiny_study(search={"objective": name}))
