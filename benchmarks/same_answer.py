@@ -59,7 +59,9 @@ def make_inputs(folder: Path) -> list[str]:
     raytl.shard("rendered-digits", None, folder / RENDERED)
     raytl.shard("digits", None, folder / HANDWRITTEN, size=28)
     for name, (backbone, epochs) in PRETRAINED.items():
-        raytl.pretrain(folder / RENDERED, backbone, folder / "sources" / name, epochs=epochs)
+        raytl.pretrain(
+            folder / RENDERED, backbone, folder / "sources" / name, epochs=epochs, threads=1
+        )
     paths = {"source_domain.dataset": RENDERED, "target_domain.dataset": HANDWRITTEN}
     paths |= {f"source_models.{name}.path": f"sources/{name}" for name in PRETRAINED}
     return [f"{key}={folder / path}" for key, path in paths.items()]

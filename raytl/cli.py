@@ -185,6 +185,7 @@ def pretrain(
     batch_size: int = 128,
     lr: float = 0.05,
     seed: int = 0,
+    threads: Annotated[int | None, typer.Option(help="Of torch; all cores by default.")] = None,
     force: Force = False,
 ) -> None:
     """Train a source model from scratch on a labelled dataset."""
@@ -200,7 +201,7 @@ def pretrain(
 
     spec = verbs.pretrain(
         dataset, backbone, out, epochs=epochs, batch_size=batch_size,
-        optimizer=optimizer, seed=seed, force=force, progress=show,
+        optimizer=optimizer, seed=seed, threads=threads, force=force, progress=show,
     )  # fmt: skip
     out_console.print(
         f"{out}: {backbone}, {spec.blocks} blocks, {spec.score_text}", highlight=False

@@ -52,7 +52,10 @@ def run_demo(
     for name, (backbone, epochs) in PRETRAINED.items():
         if not (out / "sources" / name).exists():
             stamp(f"pretraining {name} ({backbone}) on the rendered digits")
-            spec = verbs.pretrain(rendered, backbone, out / "sources" / name, epochs=epochs)
+            # One thread: the same weights, and so the same study, whatever cores there are.
+            spec = verbs.pretrain(
+                rendered, backbone, out / "sources" / name, epochs=epochs, threads=1
+            )
             stamp(f"{name}: {spec.score_text}")
     stamp("searching; the first results take some seconds")
     result = verbs.sweep(_study_in(out), out / "run", resume=resume, store=store)

@@ -1,6 +1,7 @@
 """Pretraining: a source model from a labelled dataset, by the same loop as every trial."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +37,20 @@ def pretrain(
     validation_fraction: float = 0.1,
     seed: int = 0,
     device: str = "cpu",
+    threads: int | None = None,
     force: bool = False,
     progress: Progress = lambda metrics: None,
 ) -> SourceSpec:
     """Train a fresh `backbone` with a linear head on `dataset` and save it as a source model.
 
     The score in `source.json` is the accuracy on rows held out of the training split. `progress`
-    gets the metrics after each epoch. Raises UserError for options that cannot be, and where `out`
+    gets the metrics after each epoch. `threads`: of torch on the CPU, as many as there are by
+    default; weights hang on their number, a little. Raises UserError for options that cannot be, and where `out`
     exists without `force`.
     """
     refuse_existing(out, force)
+    if threads is not None and threads < 1:
+        raise ConfigError(f"pretrain: threads >= 1 must hold, got {threads}")
     if seed < 0:
         raise ConfigError(f"pretrain: seed >= 0 must hold, got {seed}")
     with checked_options("pretrain"):
@@ -74,7 +79,8 @@ def pretrain(
         last.update(metrics)
         progress(metrics)
 
-    parts = run_trial(study, trial, seed_for(seed, "pretrain"), report, device=device)
+    with _threads(threads):
+        parts = run_trial(study, trial, seed_for(seed, "pretrain"), report, device=device)
     spec = parts.source_model.spec.model_copy(
         update={
             "classes": info.classes,
@@ -94,3 +100,15 @@ def pretrain(
         out, backbone=trained.backbone, spec=spec, mapper=trained.mapper, head=trained.head,
         force=force,
     )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
