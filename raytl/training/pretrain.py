@@ -45,8 +45,8 @@ def pretrain(
 
     The score in `source.json` is the accuracy on rows held out of the training split. `progress`
     gets the metrics after each epoch. `threads`: of torch on the CPU, as many as there are by
-    default; weights hang on their number, a little. Raises UserError for options that cannot be, and where `out`
-    exists without `force`.
+    default; weights hang on their number, a little. Raises UserError for options that cannot be,
+    and where `out` exists without `force`.
     """
     refuse_existing(out, force)
     if threads is not None and threads < 1:

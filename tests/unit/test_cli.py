@@ -223,6 +223,7 @@ LIGHT_MISTAKES = [
     (["inspect", "file"], 2, "neither a dataset"),
     (["predict", "digits", "digits"], 2, "no source model here"),
     ([*PRETRAIN, "--epochs", "0"], 2, "pretrain: epochs: Input should be greater than 0, got 0"),
+    ([*PRETRAIN, "--threads", "0"], 2, "pretrain: threads >= 1 must hold, got 0"),
     ([*PRETRAIN, "--batch-size", "0"], 2, "pretrain: batch_size: Input should be greater than 0"),
     ([*PRETRAIN, "--lr", "-1"], 2, "pretrain: lr: Input should be greater than 0, got -1.0"),
     ([*PRETRAIN, "--lr", "nan"], 2, "pretrain: lr: Input should be"),
