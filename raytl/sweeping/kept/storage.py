@@ -43,11 +43,14 @@ class RunStorage:
     run: Path
     storage_path: str | None = None
 
+    def __post_init__(self) -> None:
+        # Now: trials, to which this is sent, run in folders of their own.
+        object.__setattr__(self, "_place", str(self.run.resolve()))
+
     @cached_property
     def _kept(self) -> tuple[FileSystem, str]:
         if self.storage_path is None:
-            # Resolved: Tune takes a relative path for a URI without a scheme.
-            return LocalFileSystem(), str(self.run.resolve())
+            return LocalFileSystem(), str(vars(self)["_place"])
         filesystem, path = filesystem_of(self.storage_path)
         return filesystem, f"{path.rstrip('/')}/{self.run.name}"
 

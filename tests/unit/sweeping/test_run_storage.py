@@ -1,5 +1,6 @@
 """Runs behind URLs: which filesystem, what is copied, what is refused."""
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,3 +106,15 @@ def test_a_run_that_is_kept_is_not_overwritten(tiny_study: MakeStudy, tmp_path: 
     with pytest.raises(UserError, match="kept/run holds a run; go on with --resume"):
         run_study(study, tmp_path / "here" / "run")
     assert not (tmp_path / "here").exists()
+
+
+def test_a_relative_folder_stays_where_it_was_for_who_runs_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sent = pickle.dumps(RunStorage(Path("runs/one")))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    storage: RunStorage = pickle.loads(sent)
+    assert storage.path == str(tmp_path / "runs" / "one")
+    assert storage.trial("trial-00000").path == str(tmp_path / "runs" / "one" / "trial-00000")
