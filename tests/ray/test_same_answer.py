@@ -90,9 +90,10 @@ def test_nothing_is_trained_twice(
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_run_goes_on_with_nothing_but_what_it_was_started_with(
-    tiny_study: MakeStudy, tmp_path: Path
+    tiny_study: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study, run = tiny_study(), tmp_path / "run"
+    monkeypatch.chdir(tmp_path)
+    study, run = tiny_study(), Path("run")
     raytl.sweep(study, run)
     facts = json.loads((run / "environment.json").read_text())
     (run / "environment.json").write_text(json.dumps(facts | {"device": "abacus"}))
