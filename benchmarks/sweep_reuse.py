@@ -187,7 +187,7 @@ def run_raytl(
     checked, objective, storage = preflight(study), objective_metric(study), RunStorage(run)
     progress = Progress(objective, storage)
     with ray_session() as cluster:
-        identity = Identity.of(checked, device_kind(study, cluster.nodes()))
+        identity = Identity.of(checked, device_kind(study))
         search = StudySearch(
             study, checked.space, Listed(trials), objective, scope=uuid.uuid4().hex, controls=(),
             memory=Recall(storage, identity, study.study, study.train.epochs, None, resumed=False),

@@ -279,9 +279,12 @@ def store_(
     if clear:
         out_console.print(f"{verbs.clear_store()} trials deleted", highlight=False)
         return
-    from raytl.reporting.terminal import store_table
+    from raytl.reporting.terminal import store_sentence, store_table
 
-    out_console.print(store_table(verbs.stored_trials()))
+    held = verbs.stored_trials()
+    out_console.print(store_sentence(held), soft_wrap=True, markup=False, highlight=False)
+    if held:
+        out_console.print(store_table(held))
 
 
 @app.command()

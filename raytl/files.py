@@ -1,8 +1,10 @@
-"""Files: written whole or not at all, and told apart by their SHA-256."""
+"""Files: written whole or not at all, and told apart, as contents are, by their SHA-256."""
 
 import hashlib
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 from raytl.errors import RaytlError, UserError
 
@@ -23,6 +25,12 @@ def sha256_of(path: Path) -> str:
     read."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of(content: Any) -> str:
+    """Return the SHA-256 of what JSON can hold, whatever the order of its keys, in hexadecimal
+    digits."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def check_writable(path: Path) -> None:

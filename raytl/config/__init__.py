@@ -11,6 +11,7 @@ from raytl.config.reading import checked_options, dump_study, load_study
 from raytl.config.study import (
     AugmentConfig,
     DomainConfig,
+    FeedKind,
     Normalization,
     SearchConfig,
     SourceModelConfig,
@@ -38,6 +39,7 @@ __all__ = [
     "ControlName",
     "Distribution",
     "DomainConfig",
+    "FeedKind",
     "Frozen",
     "HeadConfig",
     "HeadName",

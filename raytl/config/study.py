@@ -164,6 +164,9 @@ class AugmentConfig(Frozen):
         return self.flip or self.crop > 0
 
 
+FeedKind = Literal["auto", "resident", "streaming"]
+
+
 class TrainConfig(Frozen):
     """The budget of every trial, and how batches are read."""
 
@@ -172,7 +175,7 @@ class TrainConfig(Frozen):
     steps_per_epoch: PositiveInt | None = None  # None: one pass over the longest stream
     accumulation_steps: PositiveInt = 1  # parts of a batch whose gradients are added up
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast in training
-    feed: Literal["auto", "resident", "streaming"] = "auto"
+    feed: FeedKind = "auto"
     augment: AugmentConfig = AugmentConfig()
     reuse_prefix: bool = True  # compute a frozen prefix once for all trials, where that pays
     prefix_dtype: Literal["float32", "bfloat16"] = "float32"  # of stored features
@@ -208,6 +211,12 @@ class Study(Frozen):
         if self.search.objective == "auto":
             return "target_accuracy" if self.labelled else "bnm"
         return self.search.objective
+
+    def decided(self, *, parallel: int | None, feed: FeedKind) -> "Study":
+        """Return the study with its lag and its feed, which a study may leave open."""
+        search = self.search.model_copy(update={"parallel": parallel})
+        train = self.train.model_copy(update={"feed": feed})
+        return self.model_copy(update={"search": search, "train": train})
 
     @model_validator(mode="after")
     def _check_domains_apart(self) -> "Study":

@@ -11,12 +11,10 @@ import numpy as np
 import psutil
 from torch import Tensor
 
-from raytl.config import AugmentConfig
+from raytl.config import AugmentConfig, FeedKind
 from raytl.data.dataset import Dataset
 from raytl.data.views import RowSource, View
 from raytl.ranks import WHOLE, Share
-
-FeedKind = Literal["auto", "resident", "streaming"]
 
 # Mapped shards beyond this share of memory would be read from disk again and again.
 RESIDENT_SHARE = 0.5

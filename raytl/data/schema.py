@@ -4,7 +4,6 @@ A dataset is a folder of Arrow IPC files, one record batch each, and `dataset.js
 stored H × W × C: permuted to C × H × W they are channels-last tensors, with no copy.
 """
 
-import hashlib
 import json
 import re
 from collections import Counter
@@ -22,6 +21,7 @@ from pydantic import (
 )
 
 from raytl.errors import CorruptError, DataError
+from raytl.files import digest_of
 
 FILE_NAME = "dataset.json"
 FORMAT_VERSION = 1
@@ -119,7 +119,7 @@ def fingerprint_of(columns: Columns, splits: dict[str, SplitInfo]) -> str:
         "columns": columns.model_dump(mode="json"),
         "shards": {name: [s.sha256 for s in split.shards] for name, split in splits.items()},
     }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return digest_of(content)
 
 
 def read_info(path: Path) -> DatasetInfo:

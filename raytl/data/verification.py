@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from raytl.data.schema import Columns, ShardInfo
 from raytl.errors import CorruptError, RaytlError
-from raytl.files import sha256_of, write_atomically
+from raytl.files import digest_of, sha256_of, write_atomically
 from raytl.folders import cache_folder
 
 LOCK_S = 3600.0  # at most that long another process may verify what this one waits for
@@ -139,7 +139,7 @@ def _stamp(folder: Path, shard: ShardInfo, columns: Columns) -> str:
     # The time of change too: a copy may bring its time of modification along.
     file = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
     content = [file, shard.model_dump(mode="json"), columns.model_dump(mode="json")]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    return digest_of(content)
 
 
 def _memory(folder: Path) -> Path:

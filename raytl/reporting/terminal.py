@@ -42,15 +42,15 @@ def leaderboard_table(leaderboard: dict[str, Any]) -> Table:
     return table
 
 
+def store_sentence(entries: Sequence[Entry]) -> str:
+    """Return how much the trial store holds, and where."""
+    total = sum(entry.bytes for entry in entries)
+    return f"{len(entries)} trials, {total / MEGABYTE:.1f} MB in {store_folder()}"
+
+
 def store_table(entries: Sequence[Entry]) -> Table:
     """Return what the trial store holds, the last used first."""
-    total = sum(entry.bytes for entry in entries)
-    table = Table(
-        title=f"{len(entries)} trials, {total / MEGABYTE:.1f} MB in {store_folder()}",
-        box=None,
-        padding=(0, 1, 0, 0),
-        header_style="bold",
-    )
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     for column in ("study", "trial"):
         table.add_column(column, no_wrap=True)
     for column in ("epochs", "MB", "last used"):

@@ -1,9 +1,8 @@
 """What a trial's numbers are a function of: if all of it is the same, so are they."""
 
 import hashlib
-import json
+import os
 import platform
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -14,6 +13,7 @@ import torch
 
 from raytl.config import DomainConfig, Study
 from raytl.data.dataset import Dataset
+from raytl.files import digest_of
 from raytl.sweeping.kept.records import Config
 from raytl.sweeping.preflight import Checked
 
@@ -35,13 +35,15 @@ def source_digest() -> str:
     return digest.hexdigest()
 
 
-def device_kind(study: Study, nodes: Sequence[dict[str, float]]) -> str:
-    """Return what the trials' arithmetic is done by: the CPU's instruction set, or the kinds of GPU
-    that the cluster's `nodes` have, by Ray's names."""
-    if not study.resources.gpus_per_worker:
-        return f"cpu {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
-    marks = {name for node in nodes for name in node if name.startswith("accelerator_type:")}
-    return " ".join(["cuda", *sorted(mark.partition(":")[2] for mark in marks)])
+def device_kind(study: Study) -> str:
+    """Return what kind of device the trials' arithmetic is done by: "cuda", or the CPU with the
+    instruction set of this machine. Which GPUs there are changes as a cluster grows and shrinks, so
+    it is no part of it. RAYTL_DEVICE counts as in `trainable.trial_device`."""
+    kind = "cuda" if study.resources.gpus_per_worker else "cpu"
+    kind = os.environ.get("RAYTL_DEVICE", kind)
+    if kind != "cpu":
+        return kind
+    return f"cpu {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,3 @@ def _domain(domain: DomainConfig | None, dataset: Dataset) -> dict[str, Any]:
     assert domain is not None
     plain = domain.model_dump(mode="json", exclude={"dataset"})
     return plain | {"fingerprint": dataset.fingerprint}
-
-
-def digest_of(content: Any) -> str:
-    """Return the SHA-256 of what JSON can hold."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -14,7 +14,7 @@ from raytl.config import Study
 from raytl.files import write_atomically
 from raytl.scoring.ensemble import mean_ranks
 from raytl.sweeping.kept.records import Record, Status
-from raytl.sweeping.kept.trial_folder import ERROR
+from raytl.sweeping.kept.trial_folder import ERROR_LOG
 from raytl.sweeping.search.objective import ObjectiveMetric, objective_metric
 
 METRIC_PREFIXES = ("train/", "target/", "source/", "oracle/")
@@ -167,7 +167,7 @@ def _row(record: Record, objective: ObjectiveMetric) -> Row:
         metrics={k: v for k, v in last.items() if k.startswith(METRIC_PREFIXES)},
         trainable_parameters=last.get("trainable_parameters"),
         error=record.error,
-        log=f"{record.name}/{ERROR}" if record.error else None,
+        log=f"{record.name}/{ERROR_LOG}" if record.error else None,
         folder=record.name,
     )
 

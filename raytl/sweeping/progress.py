@@ -11,7 +11,7 @@ from rich.console import Console
 
 from raytl.sweeping.kept.records import Record
 from raytl.sweeping.kept.storage import RunStorage
-from raytl.sweeping.kept.trial_folder import ERROR
+from raytl.sweeping.kept.trial_folder import ERROR_LOG
 from raytl.sweeping.search.objective import ObjectiveMetric
 from raytl.sweeping.search.searcher import Listener, StudySearch
 from raytl.training.prefix_cache import progress as prefix_progress
@@ -77,7 +77,7 @@ class Progress(Listener):
         outcome = "failed" if record.error else "no result" if value is None else f"{value:.4f}"
         self._show(record, outcome)
         if record.error:
-            log = f"{self._storage.run / record.name / ERROR}"
+            log = f"{self._storage.run / record.name / ERROR_LOG}"
             cause = record.error[:LONGEST_CAUSE]
             self._say(f"  {record.name} failed: {cause} (log: {log})", style="red")
 

@@ -9,7 +9,8 @@ from typing import Literal
 from pyarrow.fs import LocalFileSystem, copy_files
 
 from raytl.errors import RaytlError, UserError
-from raytl.sweeping.identity import Identity, digest_of
+from raytl.files import digest_of
+from raytl.sweeping.identity import Identity
 from raytl.sweeping.kept.records import IDENTITY, Config, Trained, read_record, write_record
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.kept.trial_folder import checkpoint_name

@@ -11,10 +11,16 @@ def resolved(study: Study, num_bytes: int) -> Study:
     """Return the study with its lag and feed decided. `num_bytes`: of the splits that it reads."""
     lag = study.search.trials // TRIALS_A_SLOT
     lag = study.search.parallel or min(MOST_PARALLEL, max(FEWEST_PARALLEL, lag))
-    feed = chosen_kind(study.train.feed, num_bytes)
-    return study.model_copy(
-        update={
-            "search": study.search.model_copy(update={"parallel": lag}),
-            "train": study.train.model_copy(update={"feed": feed}),
-        }
+    return study.decided(parallel=lag, feed=chosen_kind(study.train.feed, num_bytes))
+
+
+def spare_slots(study: Study, slots: int) -> str | None:
+    """Return what is to be said where a cluster has room for more searched trials than may run at
+    once. `study`: resolved; `slots`: trials that there is room for."""
+    lag = study.search.parallel
+    if study.search.sampler != "tpe" or lag is None or slots <= lag:
+        return None
+    return (
+        f"search.parallel: {lag} searched trials run at once at most, and the cluster has room for "
+        f"{slots}; a new run may raise it, and its trials learn less from each other"
     )

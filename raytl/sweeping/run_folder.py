@@ -93,12 +93,7 @@ def continued(started: Study, study: Study) -> Study:
     """
     lag = study.search.parallel or started.search.parallel
     feed = started.train.feed if study.train.feed == "auto" else study.train.feed
-    going = study.model_copy(
-        update={
-            "search": study.search.model_copy(update={"parallel": lag}),
-            "train": study.train.model_copy(update={"feed": feed}),
-        }
-    )
+    going = study.decided(parallel=lag, feed=feed)
     then, now = (_flat(of.model_dump(mode="json")) for of in (started, going))
     for key in {**then, **now}:
         if then.get(key) != now.get(key) and key not in FREE:

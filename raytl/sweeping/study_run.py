@@ -27,7 +27,7 @@ from raytl.sweeping.on_ray.tuning import ray_session, run_trials
 from raytl.sweeping.preflight import Checked, preflight
 from raytl.sweeping.progress import Progress
 from raytl.sweeping.recall import Recall
-from raytl.sweeping.resolving import resolved
+from raytl.sweeping.resolving import resolved, spare_slots
 from raytl.sweeping.run_folder import check_run_folder, check_same
 from raytl.sweeping.search.objective import objective_metric
 from raytl.sweeping.search.sampling import open_sampler
@@ -88,7 +88,7 @@ def run_study(
         if cluster.grows:
             wait_for_room(study, cluster.nodes, cluster.request, _say)
         budget = plan(study, cluster.nodes(), grows=cluster.grows)
-        device = device_kind(study, cluster.nodes())
+        device = device_kind(study)
         facts = environment(checked, device)
         if resume:
             check_same(run, facts)
@@ -102,6 +102,7 @@ def run_study(
                 resumed=resume,
             )  # fmt: skip
             search = _search(checked, storage, budget, recall, listeners)
+    storage.pull()
     leaderboard = build_leaderboard(study, search.records(), complete=search.finished)
     save_leaderboard(leaderboard, run)
     if search.stopped is not None:
@@ -173,12 +174,9 @@ def _search(
         memory=recall,
         listeners=[progress, board, *listeners],
     )
-    lag = search.searched.lag
-    if search.searched.waits and budget.concurrent > lag:
-        _say(
-            f"search.parallel: {lag} searched trials run at once at most, and the cluster "
-            f"has room for {budget.concurrent}; more learn less from each other"
-        )
+    spare = spare_slots(study, budget.concurrent)
+    if spare is not None:
+        _say(spare)
     with progress.shown(search, budget.text):
         run_trials(study, storage, search, budget, progress)
     if recall.found:

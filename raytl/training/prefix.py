@@ -6,8 +6,6 @@ transform. So its output on a dataset's split can be kept and read in its stead.
 Legend: B batch, H height, W width, C channels.
 """
 
-import hashlib
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -19,6 +17,7 @@ from torch import Tensor
 from raytl.data.dataset import Dataset
 from raytl.data.transforms import InputTransform
 from raytl.data.views import View
+from raytl.files import digest_of
 from raytl.models.source_model import SourceSpec
 from raytl.models.state_dicts import digest_of_state
 from raytl.models.transfer_model import Reads, TransferModel
@@ -57,7 +56,7 @@ class Prefix:
     @property
     def row_bytes(self) -> int:
         """Bytes of one stored row."""
-        known = _digest(self._function(self.depth))
+        known = digest_of(self._function(self.depth))
         if known not in _row_bytes:  # once a process: it takes a forward pass
             channels, height, width = self.spec.input_shape
             row = self.of_images(np.zeros((1, height, width, channels), np.float32))
@@ -92,7 +91,7 @@ class Prefix:
         """Return the digest of all that the features depend on; with `depth`, of those after the
         first `depth` blocks; with `view`, of what that shows."""
         rows = {"dataset": dataset.fingerprint, "split": split, "view": view and view.key}
-        return _digest(self._function(self.depth if depth is None else depth) | rows)
+        return digest_of(self._function(self.depth if depth is None else depth) | rows)
 
     def _function(self, depth: int) -> dict[str, Any]:
         """Return what the features of given rows depend on after `depth` blocks.
@@ -113,10 +112,6 @@ class Prefix:
             "normalization": spec.normalization.model_dump(),
             "dtype": self.dtype,
         }
-
-
-def _digest(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def encode(h: Tensor, dtype: StoredType) -> np.ndarray:

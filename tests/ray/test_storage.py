@@ -81,6 +81,7 @@ def test_a_lost_driver_machine_loses_nothing(
     board: dict[str, Any] = json.loads((run / "leaderboard.json").read_text())
     assert [row["status"] for row in board["trials"]] == ["completed"] * 3
     assert (run / "best" / "model.safetensors").exists()
+    assert (run / "trial-00000" / "record.json").exists()
 
     names = kept(bucket)
     for name in ("study.yaml", "leaderboard.csv", "report.html", "best/source.json"):

@@ -13,6 +13,8 @@ from raytl import cli, verbs
 from raytl.data.schema import ImageColumn
 from raytl.data.writer import write_dataset
 from raytl.errors import CorruptError
+from raytl.sweeping.kept.records import Trained
+from raytl.sweeping.kept.trial_store import opened
 
 LIGHT = """
 import sys
@@ -38,8 +40,27 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
 def test_help_and_import_are_light() -> None:
     done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for verb in ("shard", "inspect", "pretrain", "rank", "sweep", "report", "predict", "demo"):
+    verbs = "shard inspect pretrain rank sweep store report export predict demo"
+    for verb in verbs.split():
         assert verb in done.stdout
+
+
+def test_the_store_is_listed_and_cleared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RAYTL_CACHE", str(tmp_path))
+    assert run(monkeypatch, "store") == 0
+    assert capsys.readouterr().out == f"0 trials, 0.0 MB in {tmp_path / 'trials'}\n"
+    with opened(budget=10**6) as store:
+        trained = Trained({"name": "trial-00000"}, [{"epoch": 1}, {"epoch": 2}])
+        store.put("key", "ants", trained, None)
+    assert run(monkeypatch, "store") == 0
+    first, _, row = capsys.readouterr().out.strip().splitlines()
+    assert first.startswith("1 trials, 0.0 MB in")
+    assert row.split()[:3] == ["ants", "trial-00000", "2"]
+    assert run(monkeypatch, "store", "--clear") == 0
+    assert capsys.readouterr().out == "1 trials deleted\n"
+    assert not list((tmp_path / "trials").glob("*/"))
 
 
 def test_shard_inspect_and_existing_folder(

@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 from raytl.errors import CorruptError
 from raytl.sweeping.kept.storage import RunStorage
+from raytl.sweeping.kept.trial_folder import Metrics
 
 FILE_NAME = "record.json"
 Config = dict[str, Any]  # of a trial, as the searcher suggests it
-Metrics = dict[str, Any]
 Status = Literal["completed", "stopped early", "failed", "unfinished"]
 # What a record must agree in with the trial that it is taken for.
 IDENTITY = ("trial", "seed", "rows_seed", "micro_batches")

@@ -28,7 +28,7 @@ from raytl.errors import CorruptError, RaytlError
 from raytl.files import write_atomically
 from raytl.sweeping.kept.trial_folder import Saved, TrialFolder
 
-# What raytl itself writes into a run's folder, besides Tune's files.
+# What stands in a run's folder besides its trials' folders.
 OWN_FILES = (
     "study.yaml", "environment.json", "ranking.json", "leaderboard.json", "leaderboard.csv",
     "confirmation.json", "report.html",
@@ -90,11 +90,15 @@ class RunStorage:
             ) from error
 
     def pull(self) -> None:
-        """Copy what is kept into the folder, where it is missing, but no trials' files."""
+        """Copy what is kept into the folder: what raytl wrote, where it is missing, and each
+        trial's record and error, but no checkpoints."""
         if not self.remote:
             return
         for name in self._names(""):
-            if name.split("/")[0] in (*OWN_FILES, *OWN_FOLDERS) and not (self.run / name).exists():
+            own = name.split("/")[0] in (*OWN_FILES, *OWN_FOLDERS)
+            if own and (self.run / name).exists():
+                continue
+            if own or ("/" in name and "/checkpoint-" not in name):
                 self._copy(name, up=False)
 
     def trial(self, name: str) -> TrialFolder:

@@ -19,7 +19,7 @@ from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem, copy
 Metrics = dict[str, Any]
 COMMIT = "commit.json"  # written last: the trial, its metrics, and the sizes of the other files
 KEPT = 2  # checkpoints of a trial in training: one may be found corrupt
-ERROR = "error.txt"
+ERROR_LOG = "error.txt"
 
 
 def checkpoint_name(epoch: int) -> str:
@@ -130,5 +130,5 @@ class TrialFolder:
     def write_error(self, text: str) -> None:
         """Keep what the trial failed of."""
         self.filesystem.create_dir(self.path, recursive=True)
-        with self.filesystem.open_output_stream(f"{self.path}/{ERROR}") as file:
+        with self.filesystem.open_output_stream(f"{self.path}/{ERROR_LOG}") as file:
             file.write(text.encode())

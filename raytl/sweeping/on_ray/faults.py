@@ -13,7 +13,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 
-from raytl.errors import CorruptError
+from raytl.errors import RaytlError, TrainingError, UserError
 
 # Faults that one trial survives, besides announced preemptions, which do not count.
 MOST_FAULTS = 16
@@ -22,9 +22,12 @@ MOST_WAITING = 1_000  # actors that may wait for a trial: all of them
 
 def is_fault(error: Exception | None) -> bool:
     """Whether the error comes from the machines: an actor, a node or an object was lost, Ray itself
-    failed, or a file could not be read or written."""
+    failed, a file could not be read or written, or a GPU is not to be seen. Of raytl's own errors
+    these are all but those that training or the user's choice is to blame for."""
     cause = error.cause if isinstance(error, RayTaskError) else error
-    return isinstance(cause, RayError | OSError | MemoryError | CorruptError)
+    if isinstance(cause, RaytlError):
+        return not isinstance(cause, UserError | TrainingError)
+    return isinstance(cause, RayError | OSError | MemoryError)
 
 
 class FaultTolerantController(TuneController):

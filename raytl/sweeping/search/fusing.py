@@ -1,11 +1,11 @@
 """Which trials train together. That is fixed before any of them starts."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
 
 from raytl.config import Study, TrialConfig
+from raytl.files import digest_of
 from raytl.recipes import RECIPES
 from raytl.sweeping.kept.records import Config
 from raytl.training.fused import FACTORS
@@ -43,17 +43,13 @@ def grouped(suggestions: Sequence[Config], size: int, scope: str) -> list[Config
     chunks = [chunk for chunks in groups.values() for chunk in chunks if len(chunk) > 1]
     for count, chunk in enumerate(chunks):
         members = [_difference(suggestions[number]) for number in chunk]
-        named = _digest([_architecture(suggestions[chunk[0]]), members])
+        # What another group left behind is not this one's.
+        named = digest_of([_architecture(suggestions[chunk[0]]), members])[:12]
         for index, number in enumerate(chunk):
             name = f"{scope}-{suggestions[0]['name']}-{count}-{named}"
             group = {"group": name, "index": index, "members": members}
             found[number] = suggestions[number] | {"fused": group}
     return found
-
-
-def _digest(content: Any) -> str:
-    """What another group left behind is not this one's."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _architecture(suggestion: Config) -> str:

@@ -14,7 +14,7 @@ from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 
 from raytl.config import Study, TrialConfig
-from raytl.errors import CheckpointError, CorruptError, TrainingError
+from raytl.errors import CheckpointError, CorruptError, RaytlError, TrainingError
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.on_ray import trainable
 from raytl.sweeping.on_ray.faults import (
@@ -42,6 +42,7 @@ def test_faults_are_of_machines() -> None:
     assert is_fault(OSError("no space left"))
     assert is_fault(MemoryError())
     assert is_fault(CheckpointError("cut off"))
+    assert is_fault(raised(RaytlError("cannot write: the disk is full")))
     assert is_fault(raised(CorruptError("a shard")))
     assert not is_fault(raised(TrainingError("loss must be finite")))
     assert not is_fault(raised(ValueError("a bug")))

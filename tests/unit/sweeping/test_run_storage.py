@@ -38,7 +38,7 @@ def test_the_folder_mirrors_what_is_kept(scheme: str, tmp_path: Path) -> None:
     other = RunStorage(tmp_path / "there" / "run", storage.storage_path)
     other.pull()
     pulled = {p.relative_to(other.run).as_posix() for p in other.run.rglob("*") if p.is_file()}
-    assert pulled == {"study.yaml", "best/source.json"}
+    assert pulled == {"study.yaml", "best/source.json", "trial-0/record.json"}
     assert other.newest_checkpoint("trial-0") == other.run / "trial-0" / "checkpoint-00002"
     assert (other.run / "trial-0" / "checkpoint-00002" / "a.pt").exists()
     assert not (other.run / "trial-0" / "checkpoint-00001").exists()
