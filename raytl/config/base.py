@@ -18,7 +18,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 # Made absolute once: trials run in folders of their own.
 AbsolutePath = Annotated[Path, AfterValidator(rooted)]
-LOCAL_WEIGHTS = (".pth", ".pt", ".th", ".safetensors")
+LOCAL_WEIGHTS = (".pth", ".pt", ".th", ".bin", ".safetensors")
 
 
 def _absolute_weights(weights: str) -> str:

@@ -76,29 +76,37 @@ class Normalization(Frozen):
         return self
 
 
+ORIGINS = ("path", "torchvision", "timm", "huggingface", "backbone")
+
+
 class SourceModelConfig(Frozen):
-    """Where a source model comes from: `path` (raytl's own folder), `torchvision` (a name and its
-    weights), or `backbone` (fresh weights, or a local state dict in `weights`)."""
+    """Where a source model comes from: `path` (raytl's own folder), `torchvision` or `timm` (a name
+    and its weights), `huggingface` (a local folder or a name), or `backbone` (fresh weights, or a
+    local state dict in `weights`)."""
 
     path: AbsolutePath | None = None
     torchvision: str | None = None
+    timm: str | None = None
+    huggingface: str | None = None
     backbone: str | None = None
-    weights: Weights | None = (
-        None  # torchvision: DEFAULT or a member's name; both: a .pth/.pt/.th file
-    )
+    # torchvision: DEFAULT or a member's name; timm: true for the hub's; or a file of one's own
+    weights: Literal[True] | Weights | None = None
     args: dict[str, Any] = Field(default_factory=dict)  # arguments of the backbone
     # Side in pixels, at most 4096; None: the data's, or the least allowed
     input_size: Annotated[int, Field(gt=0, le=4096)] | None = None
     normalization: Normalization | None = None  # None: ImageNet's with weights, else mean=std=0.5
+    # How rows that are no images become what the network reads: see each modality's options
+    transform: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_origin(self) -> "SourceModelConfig":
-        origins = [o for o in ("path", "torchvision", "backbone") if getattr(self, o) is not None]
+        origins = [name for name in ORIGINS if getattr(self, name) is not None]
         if len(origins) != 1:
             raise ValueError(
-                f"give exactly one of path, torchvision and backbone, got {origins or 'none'}"
+                f"give exactly one of {', '.join(ORIGINS[:-1])} and {ORIGINS[-1]}, got "
+                f"{origins or 'none'}"
             )
-        fixed = ("weights", "args", "input_size", "normalization")
+        fixed = ("weights", "args", "input_size", "normalization", "transform")
         given = [name for name in fixed if getattr(self, name)]
         if self.path is not None and given:
             raise ValueError(f"path already fixes {', '.join(fixed)}; remove {', '.join(given)}")
@@ -107,17 +115,28 @@ class SourceModelConfig(Frozen):
                 "torchvision needs weights: DEFAULT, a member's name or a .pth file; "
                 "for fresh weights write backbone: instead"
             )
+        if self.timm is not None and self.weights is None:
+            raise ValueError("timm needs weights: true for the hub's, or a local file")
+        if self.weights is True and self.timm is None:
+            raise ValueError("weights: true means something to timm alone; give a name or a file")
+        if self.huggingface is not None and self.weights is not None:
+            raise ValueError("huggingface has its weights in its folder; remove weights")
         return self
+
+    @property
+    def origin(self) -> str:
+        """The name of the network, or the folder that it lies in."""
+        return str(next(getattr(self, name) for name in ORIGINS if getattr(self, name) is not None))
 
     @property
     def has_local_weights(self) -> bool:
         """Whether `weights` is a file of one's own."""
-        return self.weights is not None and self.weights.endswith(LOCAL_WEIGHTS)
+        return isinstance(self.weights, str) and self.weights.endswith(LOCAL_WEIGHTS)
 
     @property
     def is_fresh(self) -> bool:
         """Whether the weights are random, so that nothing is transferred."""
-        return self.path is None and self.weights is None
+        return self.path is None and self.huggingface is None and self.weights is None
 
 
 # target_entropy and all after it use no target label; see scoring.validators.

@@ -1,0 +1,102 @@
+"""A backbone: a network as an ordered list of blocks.
+
+Legend: B batch, S positions, C channels, H height, W width, D features.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from raytl.rows import Padded, Rows, mean_of
+
+State = Literal["maps", "tokens", "vector"]  # (B, C, H, W), Padded (B, S, C) or (B, S, C), (B, D)
+
+
+class Backbone(nn.Module):
+    """Ordered `blocks`, then `pool`, which has no parameters and makes features f_BD.
+
+    Depth counts blocks from the input; block 0 is the stem, which takes the modality's own rows. A
+    block never changes its input in place, so the output of a frozen prefix may be kept and used
+    again; where rows are padded, blocks take and give `Padded`, and what stands in a row's own
+    positions does not hang on how far the batch is padded.
+    """
+
+    def __init__(
+        self, name: str, blocks: Sequence[nn.Module], pool: nn.Module, example: Rows
+    ) -> None:
+        """`example`: rows as the first block takes them, to find the width of features by."""
+        super().__init__()
+        self.name = name
+        self.blocks = nn.ModuleList(blocks)
+        self.pool = pool
+        for block in self.blocks:
+            _first_in_place_off(block)
+        self.feature_dim, self.state = self._measured(example)
+
+    @property
+    def normalises(self) -> bool:
+        """Whether blocks normalise their features over a batch, groups of channels or a row."""
+        kinds = (_NormBase, nn.GroupNorm, nn.LayerNorm)
+        return any(isinstance(module, kinds) for module in self.modules())
+
+    @property
+    def steps(self) -> int:
+        """The blocks, and the pooling."""
+        return len(self.blocks) + 1
+
+    def run(self, h: Rows, start: int = 0, stop: int | None = None) -> Rows:
+        """Run blocks[start:stop]."""
+        for block in self.blocks[start:stop]:
+            h = block(h)
+        return h
+
+    def forward(self, x: Rows) -> Tensor:
+        """Return features f_BD of what the transform gives."""
+        return self.pool(self.run(x))
+
+    @torch.no_grad()
+    def _measured(self, example: Rows) -> tuple[int, State]:
+        # Found by running, so that no family's arithmetic is written twice.
+        modes = {module: module.training for module in self.modules()}
+        self.eval()
+        h = self.run(example)
+        dim = self.pool(h).shape[1]
+        for module, mode in modes.items():
+            module.training = mode
+        if isinstance(h, Padded) or h.dim() == 3:
+            return int(dim), "tokens"
+        return int(dim), "maps" if h.dim() == 4 else "vector"
+
+
+def _first_in_place_off(block: nn.Module) -> None:
+    """Turn off `inplace` where it would write into the block's own input."""
+    leaves = [module for module in block.modules() if not list(module.children())]
+    if leaves and getattr(leaves[0], "inplace", False):
+        leaves[0].inplace = False  # type: ignore[assignment]
+
+
+class GlobalPool(nn.Module):
+    """Mean over height and width: (B, C, H, W) → (B, C)."""
+
+    def forward(self, h_BCHW: Tensor) -> Tensor:
+        return h_BCHW.mean((2, 3))
+
+
+class MeanPool(nn.Module):
+    """Mean over each row's own positions: Padded (B, S, D) → (B, D)."""
+
+    def forward(self, h: Padded) -> Tensor:
+        return mean_of(h)
+
+
+class MaxPool(nn.Module):
+    """Greatest value over each row's own positions: Padded (B, S, D) → (B, D); zeros for a row of
+    length 0."""
+
+    def forward(self, h: Padded) -> Tensor:
+        hidden = ~h.mask.unsqueeze(2)
+        most = h.values.masked_fill(hidden, -torch.inf).amax(1)
+        return most.masked_fill(most == -torch.inf, 0.0)

@@ -1,0 +1,55 @@
+"""A column: one named part of a row, as `dataset.json` describes it and shards hold it. No torch
+here: what is wrong with a dataset is said before it is loaded."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+Values = Any  # a column's rows in memory, rows first; which type it is, the column's class says
+Read = Callable[[np.ndarray], Values]  # row numbers within a split, int64 → their values
+
+
+class Column(BaseModel):
+    """What every row of a dataset has in this column. Frozen, ready for JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    is_target: ClassVar[bool] = False
+    kind: str
+
+    @property
+    @abstractmethod
+    def arrow_type(self) -> pa.DataType:
+        """How shards hold it."""
+
+    @property
+    @abstractmethod
+    def row_bytes(self) -> int:
+        """About how many bytes a row takes, at least 1: how many rows a shard gets."""
+
+    @abstractmethod
+    def check(self, values: Values) -> None:
+        """Raise ValueError, a sentence that names the first bad row, where values do not fit."""
+
+    @abstractmethod
+    def to_arrow(self, values: Values) -> pa.Array:
+        """Return checked values as shards hold them."""
+
+    @abstractmethod
+    def reader(self, arrays: Sequence[pa.Array]) -> Read:
+        """Return what reads rows by number out of a split's mapped arrays, one a shard. Values are
+        copies: the caller may change them."""
+
+    def verify(self, array: pa.Array) -> None:
+        """Raise ValueError, a sentence, where stored values are not what the column says. By
+        default there must be a value in every row."""
+        if array.null_count:
+            raise ValueError("rows without a value")
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a person wants to see of it, ready for JSON."""
+        return self.model_dump(mode="json")

@@ -1,0 +1,129 @@
+"""Rows of tensors: cut, joined, moved; padded where they differ in length.
+
+Legend: B rows, S positions of the longest row.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Padded:
+    """Rows of unequal sizes, zeros behind their ends: `values` (B, S, …) and `sizes` (B, k), int64,
+    the true sizes of each row's first k dimensions."""
+
+    values: Tensor
+    sizes: Tensor
+
+    @property
+    def mask(self) -> Tensor:
+        """Which positions are the row's own, bool (B, S)."""
+        positions = torch.arange(self.values.shape[1], device=self.values.device)
+        return positions < self.sizes[:, :1].to(self.values.device)
+
+    def with_values(self, values: Tensor) -> "Padded":
+        """Return other values of the same sizes."""
+        return Padded(values, self.sizes)
+
+
+Rows = Tensor | Padded
+Cut = slice | Tensor
+
+
+def padded(parts: Sequence[Tensor]) -> Padded:
+    """Return rows (S_i, …) as one, padded to the longest; a row of length 0 is allowed."""
+    values = torch.nn.utils.rnn.pad_sequence(list(parts), batch_first=True)
+    return Padded(values, torch.tensor([[len(part)] for part in parts], dtype=torch.int64))
+
+
+def count(rows: Rows) -> int:
+    """Return how many rows there are."""
+    return len(rows.values) if isinstance(rows, Padded) else len(rows)
+
+
+def cut(rows: Rows, which: Cut) -> Rows:
+    """Return some of the rows, by a slice or their numbers."""
+    if isinstance(rows, Padded):
+        return Padded(rows.values[which], rows.sizes[which])
+    return rows[which]
+
+
+def join(parts: Sequence[Rows]) -> Rows:
+    """Return the rows of all parts, one after the other, padded to the longest of all."""
+    if len(parts) == 1:
+        return parts[0]
+    plain = [part for part in parts if isinstance(part, Tensor)]
+    if len(plain) == len(parts):
+        return torch.cat(plain)
+    ragged = [part for part in parts if isinstance(part, Padded)]
+    assert len(ragged) == len(parts), "rows of one branch are all padded or none is"
+    longest = max(part.values.shape[1] for part in ragged)
+    values = [_lengthened(part.values, longest) for part in ragged]
+    return Padded(torch.cat(values), torch.cat([part.sizes for part in ragged]))
+
+
+def _lengthened(values: Tensor, length: int) -> Tensor:
+    missing = length - values.shape[1]
+    return F.pad(values, [0, 0] * (values.dim() - 2) + [0, missing]) if missing else values
+
+
+def move(rows: Rows, device: torch.device) -> Rows:
+    """Return the rows on a device."""
+    if isinstance(rows, Padded):
+        return Padded(rows.values.to(device), rows.sizes.to(device))
+    return rows.to(device)
+
+
+def split(rows: Rows, sizes: Sequence[int]) -> list[Rows]:
+    """Return consecutive parts of these many rows each."""
+    starts = [sum(sizes[:i]) for i in range(len(sizes))]
+    return [cut(rows, slice(start, start + n)) for start, n in zip(starts, sizes, strict=True)]
+
+
+def mean_of(rows: Padded) -> Tensor:
+    """Return the mean over each row's own positions, (B, …); zeros for a row of length 0."""
+    mask = rows.mask.view(*rows.mask.shape, *[1] * (rows.values.dim() - 2)).to(rows.values.dtype)
+    return (rows.values * mask).sum(1) / mask.sum(1).clamp(min=1)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What one branch of a network is given: rows as they are prepared, or what came of them after
+    the first `done` steps of the branch (its blocks in order, then its pooling), which were run
+    before. `present`: which rows have this column at all, bool (B,); None: all of them."""
+
+    rows: Rows
+    done: int = 0
+    present: Tensor | None = None
+
+    def __len__(self) -> int:
+        return count(self.rows)
+
+    def cut(self, which: Cut) -> "Given":
+        """Return some of the rows."""
+        present = None if self.present is None else self.present[which]
+        return replace(self, rows=cut(self.rows, which), present=present)
+
+    def to(self, device: torch.device) -> "Given":
+        """Return the same on a device."""
+        present = None if self.present is None else self.present.to(device)
+        return replace(self, rows=move(self.rows, device), present=present)
+
+
+Inputs = dict[str, Given]  # by branch
+
+
+def join_given(parts: Sequence[Given]) -> Given:
+    """Return the rows of all parts, which have the same steps done."""
+    assert len({part.done for part in parts}) == 1
+    present = None
+    if any(part.present is not None for part in parts):
+        known = [
+            torch.ones(len(p), dtype=torch.bool) if p.present is None else p.present for p in parts
+        ]
+        present = torch.cat(known)
+    return Given(join([part.rows for part in parts]), parts[0].done, present)
