@@ -31,6 +31,8 @@ class DomainConfig(Frozen):
 
     dataset: AbsolutePath
     splits: SplitNames = SplitNames()
+    inputs: tuple[str, ...] | None = None  # columns that are learnt from; None: all that there are
+    target: str | None = None  # the column that is learnt; None: the only one
     # Held out of train; of `labels: N`, also where a validation split is named
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
 

@@ -1,9 +1,9 @@
 """Reading a dataset: memory-mapped shards and batched index reads.
 
-Legend: N rows, H height, W width, C channels.
+Legend: N rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -11,9 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from raytl.config import nearest
-from raytl.data.schema import Columns, DatasetInfo, ShardInfo, SplitInfo, read_info
+from raytl.data.group_column import GroupColumn
+from raytl.data.schema import ID, DatasetInfo, ShardInfo, SplitInfo, read_info
 from raytl.data.verification import Progress, ensure_verified, read_shard, verify
 from raytl.errors import CorruptError, DataError
+from raytl.modalities.column import Column, Read, Values
+
+Numbers = Sequence[int] | np.ndarray | range
 
 
 class Dataset:
@@ -45,13 +49,25 @@ class Dataset:
         return self.info.fingerprint
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        return self.info.columns.label.classes
+    def columns(self) -> Mapping[str, Column]:
+        """Every column by name."""
+        return self.info.columns
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(H, W, C)."""
-        return self.info.columns.image.shape
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the columns that can be learnt from."""
+        return tuple(n for n, c in self.columns.items() if not c.is_target and n != self.group)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The names of the columns that can be learnt."""
+        return tuple(name for name, column in self.columns.items() if column.is_target)
+
+    @property
+    def group(self) -> str | None:
+        """The name of the column that says which rows belong together, if there is one."""
+        groups = (name for name, c in self.columns.items() if isinstance(c, GroupColumn))
+        return next(groups, None)
 
     @property
     def bytes(self) -> int:
@@ -64,7 +80,7 @@ class Dataset:
             raise DataError(
                 f"{self.path}: unknown split '{name}'; {nearest(name, list(self.info.splits))}"
             )
-        return Split(self.path, name, self.info.splits[name], self.info.columns)
+        return Split(self.path, name, self.info.splits[name], self.columns, self.group)
 
     def _shards(self) -> list[ShardInfo]:
         return [shard for split in self.info.splits.values() for shard in split.shards]
@@ -82,10 +98,17 @@ class Dataset:
 class Split:
     """One split of a dataset, verified and memory-mapped at first use."""
 
-    def __init__(self, path: Path, name: str, info: SplitInfo, columns: Columns) -> None:
-        self._path, self._columns = path, columns
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        info: SplitInfo,
+        columns: Mapping[str, Column],
+        group: str | None,
+    ) -> None:
+        self._path, self._columns, self._group = path, columns, group
         self.name, self.rows, self.info = name, info.rows, info
-        self._ends = np.cumsum([shard.rows for shard in info.shards])
+        self._readers: dict[str, Read] = {}
 
     @property
     def bytes(self) -> int:
@@ -100,42 +123,25 @@ class Split:
             for shard in self.info.shards
         ]
 
-    @cached_property
-    def _images(self) -> list[np.ndarray]:
-        return [batch.column("image").to_numpy_ndarray() for batch in self._batches]
+    def read(self, column: str, rows: Numbers) -> Values:
+        """Return the values of a column in these rows, copied out of the mapped shards."""
+        if column not in self._readers:
+            arrays = [batch.column(column) for batch in self._batches]
+            self._readers[column] = self._columns[column].reader(arrays)
+        return self._readers[column](np.asarray(rows, dtype=np.int64))
 
-    def _column(self, name: str) -> np.ndarray:
-        return np.concatenate([np.from_dlpack(batch.column(name)) for batch in self._batches])
-
-    @cached_property
-    def _labels(self) -> np.ndarray:
-        return self._column("label")
+    def all(self, column: str) -> Values:
+        """Return the values of a column in every row."""
+        return self.read(column, np.arange(self.rows))
 
     @cached_property
     def _ids(self) -> np.ndarray:
-        return self._column("id")
-
-    def labels(self) -> np.ndarray:
-        """Return every label, int64 (N,)."""
-        return self._labels
+        return np.concatenate([np.from_dlpack(batch.column(ID)) for batch in self._batches])
 
     def ids(self) -> np.ndarray:
         """Return every row's id, int64 (N,)."""
         return self._ids
 
-    def images(self, indices: Sequence[int] | np.ndarray | range) -> np.ndarray:
-        """Return images_NHWC of the rows `indices`, copied out of the mapped shards."""
-        index = np.asarray(indices, dtype=np.int64)
-        if len(self._images) == 1:
-            return self._images[0][index]
-        shard_of = np.searchsorted(self._ends, index, side="right")
-        out = np.empty((len(index), *self._images[0].shape[1:]), self._images[0].dtype)
-        for shard in np.unique(shard_of):
-            rows = np.flatnonzero(shard_of == shard)
-            start = self._ends[shard] - self.info.shards[shard].rows
-            out[rows] = self._images[shard][index[rows] - start]
-        return out
-
-    def take(self, indices: Sequence[int] | np.ndarray | range) -> tuple[np.ndarray, np.ndarray]:
-        """Return images_NHWC and labels_N of the rows `indices`."""
-        return self.images(indices), self._labels[np.asarray(indices, dtype=np.int64)]
+    def groups(self) -> np.ndarray | None:
+        """Return the number of every row's group, int64 (N,), where the dataset has groups."""
+        return None if self._group is None else self.all(self._group)

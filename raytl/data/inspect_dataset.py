@@ -5,25 +5,27 @@ from typing import Any
 import numpy as np
 
 from raytl.data.dataset import Dataset
+from raytl.tasks.columns import NO_LABEL, LabelColumn
 
 
 def describe(dataset: Dataset, *, verify: bool = True) -> dict[str, Any]:
-    """Return rows, class counts, shape, bytes, origin and fingerprint; `verify` reads all."""
+    """Return columns, rows, class counts, bytes, origin and fingerprint; `verify` reads all."""
     if verify:
         dataset.verify()
-    classes = dataset.classes
     splits = {}
     for name, info in dataset.info.splits.items():
-        counts = np.bincount(dataset.split(name).labels(), minlength=len(classes))
-        splits[name] = {
-            "rows": info.rows,
-            "shards": len(info.shards),
-            "classes": dict(zip(classes, counts.tolist(), strict=True)),
-        }
+        facts: dict[str, Any] = {"rows": info.rows, "shards": len(info.shards)}
+        for column, of in dataset.columns.items():
+            if isinstance(of, LabelColumn):
+                labels = dataset.split(name).all(column)
+                counts = np.bincount(labels[labels != NO_LABEL], minlength=len(of.classes))
+                facts |= {"classes": dict(zip(of.classes, counts.tolist(), strict=True))}
+                if of.nulls:
+                    facts["without a label"] = int((labels == NO_LABEL).sum())
+        splits[name] = facts
     return {
         "path": str(dataset.path),
-        "task": dataset.info.task,
-        "image": dataset.info.columns.image.model_dump(mode="json"),
+        "columns": {name: column.describe() for name, column in dataset.columns.items()},
         "splits": splits,
         "bytes": dataset.bytes,
         "origin": dataset.info.origin,

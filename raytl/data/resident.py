@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from raytl.data.feed import Batch
+from raytl.data.batch import Batch
+from raytl.data.branch_rows import FeedRows
 from raytl.data.order import epoch_order
-from raytl.data.views import RowSource
 from raytl.ranks import WHOLE, Share
 from raytl.seeds import seed_for
 
@@ -18,19 +18,17 @@ class ResidentFeed:
 
     def __init__(
         self,
-        split: RowSource,
+        source: FeedRows,
         indices: np.ndarray,
         *,
-        labelled: bool,
         batch_size: int,
         seed: int,
         views: int = 1,
         share: Share = WHOLE,
     ) -> None:
-        """`views`: how many views of each row `split` has; each epoch draws one for every row."""
+        """`views`: how many views of each row `source` has; each epoch draws one for every row."""
         self.rows, self.batch_size, self.share = len(indices), batch_size, share
-        self._split, self._indices, self._views = split, indices, views
-        self._labelled, self._seed = labelled, seed
+        self._source, self._indices, self._views, self._seed = source, indices, views, seed
 
     def train_batches(self, start_step: int = 0) -> Iterator[Batch]:
         position = start_step * self.batch_size
@@ -53,9 +51,14 @@ class ResidentFeed:
             return epoch_order(self._indices, self._seed, epoch)
         generator = np.random.default_rng(seed_for(self._seed, "view", epoch))
         view_of = generator.integers(self._views, size=self.rows)
-        return view_of * self._split.rows + epoch_order(self._indices, self._seed, epoch)
+        count = len(self._source.id_N)
+        return view_of * count + epoch_order(self._indices, self._seed, epoch)
 
     def _batch(self, rows: np.ndarray, share: Share) -> Batch:
-        x = torch.from_numpy(self._split.images(share.of(rows)))
-        y = torch.from_numpy(self._split.labels()[rows]) if self._labelled else None
-        return Batch(x, y, torch.from_numpy(self._split.ids()[rows]))
+        own, targets = share.of(rows), self._source.target_N
+        of_split = rows % len(self._source.id_N)  # a row's views have its target
+        return Batch(
+            {name: branch.given(own) for name, branch in self._source.inputs.items()},
+            None if targets is None else torch.from_numpy(targets[of_split]),
+            torch.from_numpy(self._source.id_N[of_split]),
+        )

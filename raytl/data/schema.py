@@ -1,14 +1,14 @@
 """What `dataset.json` says of a dataset folder.
 
-A dataset is a folder of Arrow IPC files, one record batch each, and `dataset.json`. Images are
-stored H × W × C: permuted to C × H × W they are channels-last tensors, with no copy.
+A dataset is a folder of Arrow IPC files, one record batch each, and `dataset.json`.
 """
 
 import json
 import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -20,11 +20,15 @@ from pydantic import (
     model_validator,
 )
 
+from raytl.data.columns import AnyColumn
 from raytl.errors import CorruptError, DataError
 from raytl.files import digest_of
+from raytl.modalities.column import Column
 
 FILE_NAME = "dataset.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READ_VERSIONS = (1, 2)  # version 1 knew images and labels alone, described in the same words
+ID = "id"  # the column that every shard has besides those of `columns`
 
 
 def plain_name(name: str) -> str:
@@ -35,33 +39,21 @@ def plain_name(name: str) -> str:
     return name
 
 
+def column_name(name: str) -> str:
+    """Return `name`; ValueError unless it is letters (a to z), digits, _ and -, and not `id`."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name == ID:
+        raise ValueError(
+            f"a column's name must be letters (a to z), digits, _ and - alone, and not {ID}, got "
+            f"'{name}'"
+        )
+    return name
+
+
 SplitName = Annotated[str, AfterValidator(plain_name)]
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ImageColumn(_Part):
-    """Tensors of one shape (H, W, C)."""
-
-    kind: Literal["image"] = "image"
-    shape: tuple[PositiveInt, PositiveInt, PositiveInt]
-    dtype: Literal["uint8", "float32"]
-
-
-class LabelColumn(_Part):
-    """Class numbers; `classes[k]` is the name of class k."""
-
-    kind: Literal["label"] = "label"
-    classes: Annotated[tuple[str, ...], Field(min_length=1)]
-
-
-class Columns(_Part):
-    """What every row has, besides its id."""
-
-    image: ImageColumn
-    label: LabelColumn
 
 
 class ShardInfo(_Part):
@@ -92,8 +84,9 @@ class DatasetInfo(_Part):
     alone, so that a copy elsewhere has the same."""
 
     format_version: int = FORMAT_VERSION
-    task: Literal["classification"] = "classification"
-    columns: Columns
+    columns: Annotated[
+        dict[Annotated[str, AfterValidator(column_name)], AnyColumn], Field(min_length=1)
+    ]
     splits: Annotated[dict[SplitName, SplitInfo], Field(min_length=1)]
     origin: dict[str, Any]
     fingerprint: str
@@ -113,10 +106,16 @@ class DatasetInfo(_Part):
         return self
 
 
-def fingerprint_of(columns: Columns, splits: dict[str, SplitInfo]) -> str:
+def column_facts(column: Column) -> dict[str, Any]:
+    """Return what tells a column from another, ready for JSON. Fields at their defaults are left
+    out, so that a field which is added later changes nothing."""
+    return {"kind": column.kind} | column.model_dump(mode="json", exclude_defaults=True)
+
+
+def fingerprint_of(columns: Mapping[str, Column], splits: dict[str, SplitInfo]) -> str:
     """Return the SHA-256 over the columns and every shard's SHA-256."""
     content = {
-        "columns": columns.model_dump(mode="json"),
+        "columns": {name: column_facts(column) for name, column in columns.items()},
         "shards": {name: [s.sha256 for s in split.shards] for name, split in splits.items()},
     }
     return digest_of(content)
@@ -136,11 +135,12 @@ def read_info(path: Path) -> DatasetInfo:
     except (OSError, ValueError, RecursionError) as error:
         raise CorruptError(f"{file}: cannot be read: {error}; shard the dataset again") from None
     version = data.get("format_version") if isinstance(data, dict) else None
-    if version != FORMAT_VERSION:
+    if version not in READ_VERSIONS:
         raise DataError(
-            f"{file}: format_version {version} is not {FORMAT_VERSION}, the one this raytl reads; "
-            "shard the dataset again or use a matching raytl"
+            f"{file}: format_version {version} is none of {', '.join(map(str, READ_VERSIONS))}, "
+            "those that this raytl reads; shard the dataset again or use a matching raytl"
         )
+    data.pop("task", None)  # of version 1
     try:
         return DatasetInfo.model_validate(data)
     except ValidationError as error:

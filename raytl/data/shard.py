@@ -20,9 +20,10 @@ from raytl.data.importers.base import (
     refuse_unused,
 )
 from raytl.data.schema import FILE_NAME, DatasetInfo
-from raytl.data.writer import Chunks, write_dataset
+from raytl.data.writer import Chunk, Chunks, write_dataset
 from raytl.errors import ConfigError, DataError, UserError
 from raytl.folders import printable, refuse_existing
+from raytl.tasks.columns import LabelColumn
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,18 @@ def shard(
     refuse_unused(kind, importer, options)
     _check_paths(kind, importer, source, out, force)
     found = _read(importer, source, options)
-    _check_classes(found.classes)
-    held: dict[str, set[int]] = {name: set() for name in found.splits}
-    splits = {name: _watched(chunks, held[name]) for name, chunks in found.splits.items()}
+    labels = {n: c for n, c in found.columns.items() if isinstance(c, LabelColumn)}
+    for column in labels.values():
+        _check_classes(column.classes)
+    held = {(split, name): set[int]() for split in found.splits for name in labels}
+    splits = {split: _watched(chunks, split, held) for split, chunks in found.splits.items()}
     info = write_dataset(
-        out, found.image, found.classes, splits, _origin(kind, source, options),
+        out, found.columns, splits, _origin(kind, source, options),
         force=force, progress=lambda rows: progress(rows, found.rows),
     )  # fmt: skip
-    notes = found.notes + _classes_without_rows(found.classes, held)
+    notes = list(found.notes)
+    for name, column in labels.items():
+        notes += _classes_without_rows(column.classes, {s: held[s, name] for s in found.splits})
     return ShardReport(info, found.skipped, notes, time.perf_counter() - start)
 
 
@@ -119,10 +124,14 @@ def _check_classes(classes: tuple[str, ...]) -> None:
         )
 
 
-def _watched(chunks: Chunks, held: set[int]) -> Iterator[Any]:
-    """Pass chunks on and note which classes they hold."""
+def _watched(
+    chunks: Chunks, split: str, held: dict[tuple[str, str], set[int]]
+) -> Iterator[Chunk]:
+    """Pass chunks on and note which classes they hold: `held`, by split and label column."""
     for chunk in chunks:
-        held.update(np.unique(chunk[1]).tolist())
+        for (of_split, name), classes in held.items():
+            if of_split == split:
+                classes.update(np.unique(chunk.values[name]).tolist())
         yield chunk
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from raytl.data.feed import Batch
+from raytl.data.batch import Batch
 from raytl.data.resident import ResidentFeed
 
 

@@ -7,22 +7,23 @@ again.
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 from filelock import FileLock
 
-from raytl.data.schema import Columns, ShardInfo
+from raytl.data.schema import ID, ShardInfo, column_facts
 from raytl.errors import CorruptError, RaytlError
 from raytl.files import digest_of, sha256_of, write_atomically
 from raytl.folders import cache_folder
+from raytl.modalities.column import Column
 
 LOCK_S = 3600.0  # at most that long another process may verify what this one waits for
 REMEDY = "copy or shard the dataset again"
 
+Columns = Mapping[str, Column]
 Progress = Callable[[int], None]  # bytes verified since the last call
 
 
@@ -84,12 +85,7 @@ def read_shard(path: Path, rows: int, columns: Columns) -> pa.RecordBatch:
 
 
 def _check_schema(path: Path, schema: pa.Schema, columns: Columns) -> None:
-    pixels = pa.from_numpy_dtype(columns.image.dtype)
-    expected = {
-        "id": pa.int64(),
-        "image": pa.fixed_shape_tensor(pixels, columns.image.shape),
-        "label": pa.int64(),
-    }
+    expected = {ID: pa.int64()} | {name: column.arrow_type for name, column in columns.items()}
     found = {field.name: field.type for field in schema}
     for name in expected.keys() | found.keys():
         ours, theirs = expected.get(name, "nothing"), found.get(name, "nothing")
@@ -113,15 +109,13 @@ def _verify_shard(path: Path, shard: ShardInfo, columns: Columns) -> None:
         batch.validate(full=True)
     except pa.ArrowException as error:
         raise CorruptError(f"{path}: not a whole record batch: {error}; {REMEDY}") from None
-    if any(batch.column(name).null_count for name in batch.schema.names):
-        raise CorruptError(f"{path}: has rows without a value; {REMEDY}")
-    labels, count = np.from_dlpack(batch.column("label")), len(columns.label.classes)
-    bad = np.flatnonzero((labels < 0) | (labels >= count))
-    if len(bad):
-        raise CorruptError(
-            f"{path}: labels must lie in 0..{count - 1} for the {count} classes of dataset.json, "
-            f"but row {bad[0]} has {labels[bad[0]]}; {REMEDY}"
-        )
+    if batch.column(ID).null_count:
+        raise CorruptError(f"{path}: has rows without an id; {REMEDY}")
+    for name, column in columns.items():
+        try:
+            column.verify(batch.column(name))
+        except ValueError as error:
+            raise CorruptError(f"{path}: column {name}: {error}; {REMEDY}") from None
 
 
 def _unknown(folder: Path, shards: Sequence[ShardInfo], columns: Columns) -> list[ShardInfo]:
@@ -138,7 +132,8 @@ def _stamp(folder: Path, shard: ShardInfo, columns: Columns) -> str:
         ) from None
     # The time of change too: a copy may bring its time of modification along.
     file = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
-    content = [file, shard.model_dump(mode="json"), columns.model_dump(mode="json")]
+    facts = {name: column_facts(column) for name, column in columns.items()}
+    content = [file, shard.model_dump(mode="json"), facts]
     return digest_of(content)
 
 

@@ -1,28 +1,21 @@
-"""Fixed views of a split: each shows the same images every time, so that features of them can be
+"""Fixed views of a split: each shows the same rows every time, so that features of them can be
 stored.
 
-Legend: N rows, H height, W width, C channels.
+Legend: N rows.
 """
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import torch
 
-from raytl.data.transforms import pixels
-
-
-class RowSource(Protocol):
-    """What is read by row number: a split, a view of one, or features that stand for its images."""
-
-    rows: int
-
-    def images(self, indices: Any) -> np.ndarray: ...
-    def labels(self) -> np.ndarray: ...
-    def ids(self) -> np.ndarray: ...
+from raytl.config import AugmentConfig
+from raytl.modalities.base import Modality
+from raytl.modalities.column import Read, Values
+from raytl.modalities.image.augmentation import DRAWS, augment
+from raytl.seeds import seed_for
 
 
 class View(Protocol):
@@ -33,14 +26,19 @@ class View(Protocol):
         """What the view depends on, ready for JSON."""
         ...
 
-    def of(self, split: RowSource) -> RowSource:
-        """Return what the view shows of a split."""
+    def rows_of(self, rows: int) -> np.ndarray:
+        """Return which row of a split of `rows` rows each row of the view stands for, (N,)."""
+        ...
+
+    def values(self, modality: Modality, read: Read, rows: np.ndarray) -> Values:
+        """Return the values of the view's rows of these numbers; `read` reads the split's."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class MixedView:
-    """Some rows of a split, each mixed with another of them: share·own + (1 - share)·partner."""
+    """Some rows of a split, each mixed with another of them: share·own + (1 - share)·partner.
+    What they are labelled with is the own row's."""
 
     rows: np.ndarray  # (N,), their numbers within the split
     partners: np.ndarray  # (N,), positions in `rows`
@@ -59,27 +57,39 @@ class MixedView:
         pairs = np.stack([self.rows, self.rows[self.partners]]).astype("<i8")
         return ["mixed", self.share, hashlib.sha256(pairs.tobytes()).hexdigest()]
 
-    def of(self, split: RowSource) -> RowSource:
-        return MixedRows(split, self)
+    def rows_of(self, rows: int) -> np.ndarray:
+        return self.rows
+
+    def values(self, modality: Modality, read: Read, rows: np.ndarray) -> Values:
+        own, partner = (read(self.rows[at]) for at in (rows, self.partners[rows]))
+        return modality.mix(own, partner, self.share)
 
 
-class MixedRows:
-    """Rows of a split seen through a mixed view; labels and ids are those of the own images."""
+@dataclass(frozen=True)
+class AugmentedView:
+    """One fixed augmentation of every row of a split; what cannot be augmented stays as it is."""
 
-    def __init__(self, split: RowSource, view: MixedView) -> None:
-        self.rows, self._split, self._view = len(view.rows), split, view
+    config: AugmentConfig
+    seed: int
+    number: int
 
-    def images(self, indices: Any) -> np.ndarray:
-        """Return float32 images_NHWC, in [0, 1] where the split has uint8."""
-        index, view = np.asarray(indices, dtype=np.int64), self._view
-        own, partner = (
-            pixels(torch.from_numpy(self._split.images(view.rows[positions])))
-            for positions in (index, view.partners[index])
-        )
-        return (view.share * own + (1.0 - view.share) * partner).numpy()
+    @property
+    def key(self) -> Sequence[object]:
+        return [self.config.flip, self.config.crop, self.seed, self.number]
 
-    def labels(self) -> np.ndarray:
-        return self._split.labels()[self._view.rows]
+    def rows_of(self, rows: int) -> np.ndarray:
+        return np.arange(rows)
 
-    def ids(self) -> np.ndarray:
-        return self._split.ids()[self._view.rows]
+    def values(self, modality: Modality, read: Read, rows: np.ndarray) -> Values:
+        values = read(rows)
+        if not modality.augments:
+            return values
+        generator = np.random.default_rng(seed_for(self.seed, "view", self.number))
+        # A row's draws come behind those of all rows before it, whichever rows are asked for.
+        draws = generator.random((int(rows.max(initial=-1)) + 1, DRAWS))
+        return augment(values, self.config, draws[rows])
+
+
+def views_of(config: AugmentConfig, seed: int) -> list[AugmentedView]:
+    """Return the views that `config` asks for; `seed` is the study's, so that trials share them."""
+    return [AugmentedView(config, seed, number) for number in range(config.views or 0)]

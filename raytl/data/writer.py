@@ -1,6 +1,6 @@
-"""Writing a dataset: chunks of images and labels in, Arrow shards out.
+"""Writing a dataset: chunks of rows in, Arrow shards out.
 
-Legend: N rows, H height, W width, C channels.
+Legend: N rows.
 """
 
 import json
@@ -13,10 +13,8 @@ import pyarrow as pa
 
 from raytl.data.schema import (
     FILE_NAME,
-    Columns,
+    ID,
     DatasetInfo,
-    ImageColumn,
-    LabelColumn,
     ShardInfo,
     SplitInfo,
     fingerprint_of,
@@ -25,6 +23,7 @@ from raytl.data.schema import (
 from raytl.errors import DataError
 from raytl.files import sha256_of
 from raytl.folders import new_folder
+from raytl.modalities.column import BadRow, Column, Values
 
 Progress = Callable[[int], None]  # rows read since the last call
 
@@ -34,19 +33,16 @@ SHARD_BYTES = 64 * 2**20
 class Chunk(NamedTuple):
     """Some rows of a split, in the order in which they are stored."""
 
-    images_NHWC: np.ndarray
-    labels_N: np.ndarray
+    values: dict[str, Values]  # by column
     places_N: np.ndarray  # where each row stands in its source, from 0; gaps allowed
 
 
-Pair = tuple[np.ndarray, np.ndarray]  # images and labels that come in the source's own order
-Chunks = Iterable[Chunk] | Iterable[Pair]
+Chunks = Iterable[Chunk]
 
 
 def write_dataset(
     out: Path,
-    image: ImageColumn,
-    classes: tuple[str, ...],
+    columns: Mapping[str, Column],
     splits: Mapping[str, Chunks],
     origin: dict[str, Any],
     *,
@@ -57,21 +53,27 @@ def write_dataset(
     """Write `splits` under `out`, whole or not at all.
 
     Ids number the rows of all splits from 0, those of a split in the order of their source.
-    Raises DataError for a split's name that is not plain and for a row whose image or label does
-    not fit, UserError where `out` exists without `force`, RaytlError where the disk is full.
+    Raises DataError for a split's name that is not plain and for a row whose values do not fit
+    their columns, UserError where `out` exists without `force`, RaytlError where the disk is full.
     """
     _check_names(splits)
-    columns = Columns(image=image, label=LabelColumn(classes=classes))
-    rows_per_shard = max(1, shard_bytes // max(1, int(np.prod(image.shape)) * _itemsize(image)))
+    rows_per_shard = max(1, shard_bytes // sum(column.row_bytes for column in columns.values()))
     with new_folder(out, force) as folder:
         infos: dict[str, SplitInfo] = {}
         first_id = 0
         for name, chunks in splits.items():
-            checked = _checked_all(chunks, image, classes, name, progress)
-            infos[name] = _write_split(folder, name, _regroup(checked, rows_per_shard), first_id)
+            checked = _checked_all(chunks, columns, name, progress)
+            infos[name] = _write_split(
+                folder, name, _regroup(checked, rows_per_shard), columns, first_id
+            )
             first_id += infos[name].rows
-        info = DatasetInfo(
-            columns=columns, splits=infos, origin=origin, fingerprint=fingerprint_of(columns, infos)
+        info = DatasetInfo.model_validate(
+            {
+                "columns": {name: column.model_dump() for name, column in columns.items()},
+                "splits": infos,
+                "origin": origin,
+                "fingerprint": fingerprint_of(columns, infos),
+            }
         )
         text = json.dumps(info.model_dump(mode="json"), indent=1)
         (folder / FILE_NAME).write_text(text, encoding="utf-8")
@@ -86,52 +88,40 @@ def _check_names(splits: Iterable[str]) -> None:
             raise DataError(f"{error}, got '{name}'; rename it") from None
 
 
-def _itemsize(image: ImageColumn) -> int:
-    return np.dtype(image.dtype).itemsize
-
-
 def _checked_all(
-    chunks: Chunks, image: ImageColumn, classes: tuple[str, ...], split: str, progress: Progress
+    chunks: Chunks, columns: Mapping[str, Column], split: str, progress: Progress
 ) -> Iterator[Chunk]:
-    rows = 0
     for chunk in chunks:
-        images, labels = chunk[:2]
-        in_order = np.arange(rows, rows + len(labels))
-        places = chunk.places_N if isinstance(chunk, Chunk) else in_order
-        _check(Chunk(images, labels, places), image, classes, split)
-        yield Chunk(images, labels.astype(np.int64), places)
-        rows += len(labels)
-        progress(len(labels))
+        _check(chunk, columns, split)
+        yield chunk
+        progress(len(chunk.places_N))
 
 
-def _check(chunk: Chunk, image: ImageColumn, classes: tuple[str, ...], split: str) -> None:
-    images, labels, places = chunk
-    if len(images) != len(labels):
-        raise DataError(f"split {split}: {len(images)} images but {len(labels)} labels")
-    if images.shape[1:] != image.shape or images.dtype != np.dtype(image.dtype):
-        raise DataError(
-            f"split {split}: images must be {image.shape} {image.dtype}, as the first are, "
-            f"got {images.shape[1:]} {images.dtype}; --size makes all of one shape"
-        )
-    bad = np.flatnonzero((labels < 0) | (labels >= len(classes)))
-    if len(bad):
-        raise DataError(
-            f"split {split}: labels must lie in 0..{len(classes) - 1} for {len(classes)} classes, "
-            f"but row {places[bad[0]]} has {labels[bad[0]]}"
-        )
-    if image.dtype == "float32" and not np.isfinite(images).all():
-        raise DataError(f"split {split}: images must be finite, but there is a NaN or infinity")
+def _check(chunk: Chunk, columns: Mapping[str, Column], split: str) -> None:
+    for name, column in columns.items():
+        values = chunk.values[name]
+        if len(values) != len(chunk.places_N):
+            raise DataError(
+                f"split {split}: {len(chunk.places_N)} rows but {len(values)} in column {name}"
+            )
+        try:
+            column.check(values)
+        except BadRow as error:
+            place = int(chunk.places_N[error.row])
+            raise DataError(f"split {split}: column {name}: {error.at(place)}") from None
+        except ValueError as error:
+            raise DataError(f"split {split}: column {name}: {error}") from None
 
 
 def _regroup(chunks: Iterable[Chunk], rows: int) -> Iterator[Chunk]:
     """Yield chunks of exactly `rows` rows, the last one shorter."""
-    parts: list[tuple[Any, ...]] = []
+    parts: list[Chunk] = []
     held = 0
     for chunk in chunks:
         start = 0
-        while start < len(chunk.labels_N):
-            take = min(rows - held, len(chunk.labels_N) - start)
-            parts.append(tuple(array[start : start + take] for array in chunk))
+        while start < len(chunk.places_N):
+            take = min(rows - held, len(chunk.places_N) - start)
+            parts.append(_part(chunk, start, start + take))
             held, start = held + take, start + take
             if held == rows:
                 yield _joined(parts)
@@ -140,19 +130,31 @@ def _regroup(chunks: Iterable[Chunk], rows: int) -> Iterator[Chunk]:
         yield _joined(parts)
 
 
-def _joined(parts: list[tuple[Any, ...]]) -> Chunk:
-    return Chunk(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+def _part(chunk: Chunk, start: int, stop: int) -> Chunk:
+    values = {name: of_rows[start:stop] for name, of_rows in chunk.values.items()}
+    return Chunk(values, chunk.places_N[start:stop])
 
 
-def _write_split(folder: Path, name: str, chunks: Iterator[Chunk], first_id: int) -> SplitInfo:
+def _joined(parts: list[Chunk]) -> Chunk:
+    values = {name: np.concatenate([p.values[name] for p in parts]) for name in parts[0].values}
+    return Chunk(values, np.concatenate([part.places_N for part in parts]))
+
+
+def _write_split(
+    folder: Path,
+    name: str,
+    chunks: Iterator[Chunk],
+    columns: Mapping[str, Column],
+    first_id: int,
+) -> SplitInfo:
     # The number of shards is in every name but known only at the end: renamed then.
     written: list[Path] = []
     places = []
-    for images, labels, of_rows in chunks:
+    for chunk in chunks:
         path = folder / f"{name}-{len(written):05d}.arrow"
-        _write_shard(path, _record_batch(images, labels, first_id + of_rows))
+        _write_shard(path, _record_batch(chunk, columns, first_id))
         written.append(path)
-        places.append(of_rows)
+        places.append(chunk.places_N)
     if not places:
         raise DataError(f"split {name}: no rows; leave the split out or look at the source")
     _close_gaps(written, places, first_id)
@@ -180,13 +182,13 @@ def _close_gaps(written: list[Path], places: list[np.ndarray], first_id: int) ->
         with pa.OSFile(str(path)) as file:
             batch = pa.ipc.open_file(file).get_batch(0)
         ids = pa.array(first_id + np.searchsorted(every, of_rows))
-        _write_shard(path, batch.set_column(0, "id", ids))
+        _write_shard(path, batch.set_column(0, ID, ids))
 
 
-def _record_batch(images: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> pa.RecordBatch:
-    tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(images))
-    columns = {"id": pa.array(ids.astype(np.int64)), "image": tensors, "label": pa.array(labels)}
-    return pa.record_batch(columns)
+def _record_batch(chunk: Chunk, columns: Mapping[str, Column], first_id: int) -> pa.RecordBatch:
+    ids = pa.array((first_id + chunk.places_N).astype(np.int64))
+    arrays = {name: column.to_arrow(chunk.values[name]) for name, column in columns.items()}
+    return pa.record_batch({ID: ids} | arrays)
 
 
 def _write_shard(path: Path, batch: pa.RecordBatch) -> None:

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from raytl.config import MapperConfig
 from raytl.errors import ModelError
+from raytl.rows import Padded, Rows, mean_of
+
+NEVER = -1e9  # the score of a position that is not the row's own
 
 
 class Mapper(nn.Module):
@@ -106,7 +109,8 @@ class Residual(Mapper):
 
 
 class Conv1x1(Mapper):
-    """z = mean over positions of relu(W h + b): a 1×1 convolution of the spatial maps."""
+    """z = mean over positions of relu(W h + b): a 1×1 convolution of the spatial maps, or of a
+    row's own tokens."""
 
     spatial = True
 
@@ -115,8 +119,9 @@ class Conv1x1(Mapper):
         self.out_dim = config.out or in_dim
         self.linear = nn.Linear(in_dim, self.out_dim)
 
-    def forward(self, h: Tensor) -> Tensor:
-        return self.linear(_positions(h)).relu().mean(1)
+    def forward(self, h: Rows) -> Tensor:
+        positions = _positions(h)
+        return mean_of(positions.with_values(self.linear(positions.values).relu()))
 
 
 class AttentionPool(Mapper):
@@ -132,17 +137,21 @@ class AttentionPool(Mapper):
             nn.Linear(in_dim, config.hidden), nn.Tanh(), nn.Linear(config.hidden, 1)
         )
 
-    def forward(self, h: Tensor) -> Tensor:
-        h_BSC = _positions(h)
-        return (self.score(h_BSC).softmax(1) * h_BSC).sum(1)
+    def forward(self, h: Rows) -> Tensor:
+        positions = _positions(h)
+        hidden_BS1 = ~positions.mask.unsqueeze(2)
+        # Not -inf: a row without positions would become NaN.
+        scores_BS1 = self.score(positions.values).masked_fill(hidden_BS1, NEVER)
+        return (scores_BS1.softmax(1) * positions.values).sum(1)
 
 
-def _positions(h: Tensor) -> Tensor:
-    """(B, C, H, W) or (B, S, C) → (B, S, C)."""
-    if h.dim() == 4:
-        return h.flatten(2).transpose(1, 2)
-    if h.dim() == 3:
+def _positions(h: Rows) -> Padded:
+    """(B, C, H, W), (B, S, C) or padded (B, S, C) → padded (B, S, C)."""
+    if isinstance(h, Padded):
         return h
+    if h.dim() in (3, 4):
+        h_BSC = h.flatten(2).transpose(1, 2) if h.dim() == 4 else h
+        return Padded(h_BSC, torch.full((len(h), 1), h_BSC.shape[1]))
     raise ModelError(
         "this mapper needs spatial maps, but the backbone's last block gives plain features; "
         "choose another mapper or backbone"

@@ -1,15 +1,13 @@
 """Source models: load, save, verify.
 
-A source model is a folder of `model.safetensors` and `source.json`, or torchvision's weights by
-name, or a local state dict, or a fresh network.
+A source model is a folder of `model.safetensors` and `source.json`, or weights of torchvision, timm
+or Hugging Face, or a local state dict, or a fresh network.
 """
 
 import contextlib
-import copy
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,112 +16,185 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from raytl.config import Normalization, SourceModelConfig
+from raytl.config import SourceModelConfig
 from raytl.errors import CorruptError, ModelError
 from raytl.folders import new_folder
-from raytl.models.backbones import Backbone, backbone_spec, build_backbone, input_shape_for
-from raytl.models.backbones.base import Shape
-from raytl.models.heads import build_head
+from raytl.modalities.base import Transform
+from raytl.modalities.column import Column, Values
+from raytl.modalities.registry import modality_of, stored_modality
+from raytl.models.branch import Branch, Part
+from raytl.models.fusion import Single
 from raytl.models.mappers import build_mapper
 from raytl.models.source_spec import (
     SPEC_FILE,
     WEIGHTS_FILE,
+    PartSpec,
     SourceSpec,
-    check_channels,
     check_head,
     read_spec,
     sha256_of,
     verify_source_model,
 )
-from raytl.models.state_dicts import load_strictly
 from raytl.models.transfer_model import TransferModel
-from raytl.models.weights import check_weights, with_weights
+from raytl.state_dicts import load_strictly
+from raytl.tasks.base import Task
+from raytl.tasks.registry import stored_task
 
-IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+PREFIXES = ("branches.", "fusion.", "mapper.", "head.")
+VERSION_1 = "backbone."  # where version 1 had the weights of its one part
+Samples = Callable[[str], Values]  # a column → values of training rows, to fit a transform to
 
 
 @dataclass
 class SourceModel:
-    """A backbone and what is known of it. `transferred` is False for fresh weights."""
+    """Parts by column, and what is known of them."""
 
     name: str
-    backbone: Backbone
+    parts: dict[str, Part]
     spec: SourceSpec
-    transferred: bool
+
+    @property
+    def transferred(self) -> bool:
+        """Whether any weights are pretrained."""
+        return any(part.transferred for part in self.parts.values())
 
     def clone(self) -> "SourceModel":
         """Return a copy whose weights are its own."""
-        return SourceModel(self.name, copy.deepcopy(self.backbone), self.spec, self.transferred)
-
-
-def describe_source_model(name: str, config: SourceModelConfig, image_shape: Shape) -> SourceSpec:
-    """Return the spec of a source model without reading its weights.
-
-    `image_shape`: (C, H, W) of the target's images. Raises ModelError where it does not fit them.
-    """
-    if config.path is not None:
-        spec = read_spec(config.path)
-        shape = input_shape_for(spec.backbone, image_shape)
-        if spec.input_shape[0] != shape[0] and {spec.input_shape[0], shape[0]} != {1, 3}:
-            raise ModelError(
-                f"{config.path} takes {spec.input_shape[0]} channels, but the images have "
-                f"{image_shape[0]}; only grey and colour are converted"
-            )
-        return spec
-    return _spec(config, _built(config, image_shape, seed=0))
+        return replace(self, parts={name: part.clone() for name, part in self.parts.items()})
 
 
 def load_source_model(
-    name: str, config: SourceModelConfig, image_shape: Shape, seed: int
+    name: str,
+    config: SourceModelConfig,
+    columns: Mapping[str, Column],
+    samples: Samples,
+    seed: int,
 ) -> SourceModel:
-    """Load a source model for images of (C, H, W) `image_shape`; fresh weights come from `seed`.
+    """Load a source model for rows of `columns`; fresh weights come from `seed`, and transforms are
+    fitted to `samples` where they are not fixed.
 
-    The global random state is left alone. Raises ModelError where weights do not fit, CorruptError
-    where a stored folder is broken, RaytlError where a download fails.
+    The global random state is left alone. Raises ModelError where weights or columns do not fit,
+    CorruptError where a stored folder is broken, RaytlError where a download fails.
     """
     if config.path is not None:
-        spec = describe_source_model(name, config, image_shape)
-        backbone = _stored_backbone(config.path, spec, _read_weights(config.path), seed)
-        return SourceModel(name, backbone, spec, transferred=True)
-    backbone = _built(config, image_shape, seed)
-    if config.weights is not None:
-        backbone = with_weights(backbone, config, backbone.input_shape)
-    spec = _spec(config, backbone)
-    return SourceModel(name, backbone, spec, transferred=config.weights is not None)
+        return _stored_source_model(name, config.path, columns)
+    column = _only(columns)
+    modality = modality_of(columns[column])
+    modality.check(config)
+    transform = modality.fit(config, columns[column], lambda: samples(column))
+    with _seeded(seed):
+        if config.is_fresh:
+            backbone = modality.build(config.origin, transform, config.args)
+        else:
+            backbone = modality.load(config, transform)
+    part = Part(modality, transform, backbone, config.args, transferred=not config.is_fresh)
+    weights = sha256_of(Path(str(config.weights))) if config.has_local_weights else config.weights
+    spec = SourceSpec(
+        parts={column: part_spec(part)},
+        trained_on=None if config.weights is None else {"weights": config.weights},
+        weights_sha256=None if weights is None else str(weights),
+    )
+    return SourceModel(name, {column: part}, spec)
 
 
-@lru_cache(maxsize=32)
-def _cached(name: str, config_json: str, image_shape: Shape, seed: int) -> SourceModel:
-    config = SourceModelConfig.model_validate_json(config_json)
-    return load_source_model(name, config, image_shape, seed)
+def _only(columns: Mapping[str, Column]) -> str:
+    if len(columns) != 1:
+        raise ModelError(
+            f"it reads one column, but the domains have {len(columns)} ({', '.join(columns)}); "
+            "name one of them in inputs"
+        )
+    return next(iter(columns))
 
 
-def cached_source_model(
-    name: str, config: SourceModelConfig, image_shape: Shape, seed: int
-) -> SourceModel:
-    """Return `load_source_model`'s result, kept for the next trial of this process; `clone` it
-    before training."""
-    return _cached(name, config.model_dump_json(), image_shape, seed if config.is_fresh else 0)
+def part_spec(part: Part) -> PartSpec:
+    """Return what `source.json` says of a part."""
+    return PartSpec(
+        modality=part.modality.name,
+        backbone=part.backbone.name,
+        args=part.args,
+        blocks=len(part.backbone.blocks),
+        feature_dim=part.backbone.feature_dim,
+        transform=part.transform.facts(),
+    )
+
+
+def _stored_source_model(name: str, path: Path, columns: Mapping[str, Column]) -> SourceModel:
+    spec, tensors = read_spec(path), _read_weights(path)
+    parts, names = {}, _matched(path, spec, columns)
+    for of_spec, of_data in names.items():
+        part = _stored_part(path, of_spec, spec.parts[of_spec], tensors)
+        part.transform = part.transform.for_column(columns[of_data])
+        parts[of_data] = part
+    renamed = {names[n]: part for n, part in spec.parts.items() if n in names}
+    return SourceModel(name, parts, spec.model_copy(update={"parts": renamed}))
+
+
+def _matched(path: Path, spec: SourceSpec, columns: Mapping[str, Column]) -> dict[str, str]:
+    """Return which part reads which column: one of its name, or the only one of its kind."""
+    found: dict[str, str] = {}
+    for name, part in spec.parts.items():
+        kin = [c for c, column in columns.items() if modality_of(column).name == part.modality]
+        if name in kin:
+            found[name] = name
+        elif len(kin) == 1:
+            found[name] = kin[0]
+    if set(found.values()) != set(columns):
+        parts = ", ".join(f"{name} ({part.modality})" for name, part in spec.parts.items())
+        given = ", ".join(f"{name} ({column.kind})" for name, column in columns.items())
+        raise ModelError(
+            f"{path} reads {parts}, but the domains have {given}; name other inputs, or another "
+            "source model"
+        )
+    return found
+
+
+@dataclass
+class SourceModels:
+    """A study's source models, each opened once. `clone` what is trained."""
+
+    configs: Mapping[str, SourceModelConfig]
+    columns: Mapping[str, Column]
+    samples: Samples
+    _opened: dict[tuple[str, int, bool], SourceModel] = field(default_factory=dict)
+
+    def open(self, name: str, seed: int) -> SourceModel:
+        """Return a source model; fresh weights come from `seed`. Raises as `load_source_model`."""
+        config = self.configs[name]
+        key = (name, seed if config.is_fresh else 0, False)
+        if key not in self._opened:
+            self._opened[key] = load_source_model(name, config, self.columns, self.samples, key[1])
+        return self._opened[key]
+
+    def open_fresh(self, name: str, seed: int) -> SourceModel:
+        """Return the same networks with random weights, from `seed`, and the same transforms."""
+        model = self.open(name, seed)
+        if not model.transferred:
+            return model
+        key = (name, seed, True)
+        if key not in self._opened:
+            self._opened[key] = _fresh(model, seed)
+        return self._opened[key]
+
+
+def _fresh(model: SourceModel, seed: int) -> SourceModel:
+    parts = {}
+    with _seeded(seed):
+        for name, part in model.parts.items():
+            backbone = part.modality.build(part.backbone.name, part.transform, part.args)
+            parts[name] = replace(part, backbone=backbone, transferred=False)
+    spec = model.spec.model_copy(update={"trained_on": None, "weights_sha256": None})
+    return SourceModel(f"{model.name} (fresh)", parts, spec)
 
 
 def save_source_model(
-    out: Path,
-    *,
-    backbone: Backbone,
-    spec: SourceSpec,
-    mapper: nn.Module,
-    head: nn.Module,
-    force: bool = False,
+    out: Path, model: TransferModel, spec: SourceSpec, *, force: bool = False
 ) -> SourceSpec:
     """Write a source model with its mapper and head, whole or not at all; return its final spec.
 
     Raises UserError where `out` exists without `force`, RaytlError where the disk is full.
     """
-    parts = {"backbone": backbone, "mapper": mapper, "head": head}
     tensors = {
-        f"{part}.{key}": value.detach().cpu().contiguous().clone()
-        for part, module in parts.items()
-        for key, value in module.state_dict().items()
+        key: value.detach().cpu().contiguous().clone() for key, value in model.state_dict().items()
     }
     with new_folder(out, force) as folder:
         try:
@@ -136,52 +207,63 @@ def save_source_model(
     return final
 
 
-def open_source_model(path: Path) -> tuple[Backbone, SourceSpec]:
-    """Load a source model's folder and compare what it says of itself with what it holds.
-
-    Raises ModelError where there is none, CorruptError where it is broken.
-    """
-    spec, tensors = verify_source_model(path), _read_weights(path)
-    strange = [key for key in tensors if not key.startswith(("backbone.", "mapper.", "head."))]
-    if strange:
-        raise CorruptError(
-            f"{path / WEIGHTS_FILE}: '{strange[0]}' belongs to no part of a source model; copy or "
-            "make it again"
-        )
-    if spec.complete:
-        return load_complete_model(path)[0].backbone, spec
-    return _stored_backbone(path, spec, tensors, seed=0), spec
-
-
 def inspect_source_model(path: Path) -> dict[str, Any]:
-    """Return what a source model's folder holds, ready for JSON; raises as `open_source_model`."""
-    backbone, spec = open_source_model(path)
+    """Return what a source model's folder holds, ready for JSON, once it was compared with what it
+    says of itself. Raises ModelError where there is none, CorruptError where it is broken."""
+    spec, tensors = verify_source_model(path), _read_weights(path)
+    if spec.complete:
+        load_complete_model(path)
+    parts = {name: _stored_part(path, name, part, tensors) for name, part in spec.parts.items()}
     facts = spec.model_dump(mode="json", exclude_none=True)
-    count = sum(parameter.numel() for parameter in backbone.parameters())
+    count = sum(p.numel() for part in parts.values() for p in part.backbone.parameters())
     return {"path": str(path)} | facts | {"backbone_parameters": count, "verified": True}
 
 
-def load_complete_model(path: Path) -> tuple[TransferModel, SourceSpec]:
-    """Load backbone, mapper and head. Raises ModelError where the folder has no head, CorruptError
+@dataclass(frozen=True)
+class CompleteModel:
+    """A source model that can predict."""
+
+    model: TransferModel
+    task: Task
+    spec: SourceSpec
+
+    @property
+    def transforms(self) -> dict[str, Transform]:
+        """Each column's transform."""
+        return {name: branch.transform for name, branch in self.model.named_branches.items()}
+
+
+def load_complete_model(path: Path) -> CompleteModel:
+    """Load branches, mapper and head. Raises ModelError where the folder has no head, CorruptError
     where it is broken."""
     spec, tensors = verify_source_model(path), _read_weights(path)
     check_head(spec, path)
-    assert spec.mapper is not None and spec.head is not None and spec.classes is not None
-    backbone = _stored_backbone(path, spec, tensors, seed=0)
+    assert spec.mapper is not None and spec.head is not None and spec.task is not None
     with torch.random.fork_rng(devices=[]), _as_stored(path):
-        mapper = build_mapper(spec.mapper, backbone.feature_dim)
-        head = build_head(spec.head, mapper.out_dim, len(spec.classes))
-    for part, module in (("mapper", mapper), ("head", head)):
-        _load_part(part, module, tensors, path)
-    return TransferModel(backbone, mapper, head, (), transferred=True), spec
+        parts = {name: _stored_part(path, name, part, tensors) for name, part in spec.parts.items()}
+        branches = {name: Branch(part, ()) for name, part in parts.items()}
+        fusion = Single({name: part.backbone.feature_dim for name, part in parts.items()})
+        mapper = build_mapper(spec.mapper, fusion.out_dim)
+        try:
+            task = stored_task(spec.task)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"task: {error}") from None
+        head = task.head(spec.head, mapper.out_dim)
+    model = TransferModel(branches, fusion, mapper, head)
+    for name, module in (("fusion", fusion), ("mapper", mapper), ("head", head)):
+        _load_part(f"{name}.", module, tensors, path)
+    return CompleteModel(model, task, spec)
 
 
-def _stored_backbone(
-    path: Path, spec: SourceSpec, tensors: dict[str, Tensor], seed: int
-) -> Backbone:
+def _stored_part(path: Path, name: str, spec: PartSpec, tensors: dict[str, Tensor]) -> Part:
     """Build the network that `source.json` names, compare the two, and load its weights."""
-    with _as_stored(path):
-        backbone = _build_seeded(spec.backbone, spec.input_shape, spec.args, seed)
+    with _as_stored(path), _seeded(0):
+        modality = stored_modality(spec.modality)
+        try:
+            transform = modality.transform(spec.transform)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"parts: {name}: transform: {error}") from None
+        backbone = modality.build(spec.backbone, transform, spec.args)
     for what, said, found in (
         ("blocks", spec.blocks, len(backbone.blocks)),
         ("feature_dim", spec.feature_dim, backbone.feature_dim),
@@ -191,13 +273,14 @@ def _stored_backbone(
                 f"{path / SPEC_FILE}: {what} is {said}, but {spec.backbone} with args {spec.args} "
                 f"has {found}; copy or make the source model again"
             )
-    _load_part("backbone", backbone, tensors, path)
-    return backbone
+    _load_part(f"branches.{name}.backbone.", backbone, tensors, path)
+    return Part(modality, transform, backbone, spec.args, transferred=True)
 
 
-def _load_part(part: str, module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+def _load_part(prefix: str, module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
     with _as_stored(path):
-        load_strictly(module, _under(tensors, f"{part}."), f"{WEIGHTS_FILE}: {part}")
+        load_strictly(module, own, f"{WEIGHTS_FILE}: {prefix.rstrip('.')}")
 
 
 @contextlib.contextmanager
@@ -212,63 +295,29 @@ def _as_stored(path: Path) -> Iterator[None]:
         ) from None
 
 
-def _origin(config: SourceModelConfig) -> str:
-    name = config.torchvision or config.backbone
-    assert name is not None
-    return name
-
-
-def _built(config: SourceModelConfig, image_shape: Shape, seed: int) -> Backbone:
-    """Build the fresh network of a source model that is no folder."""
-    name, shape = _origin(config), _input_shape(config, image_shape)
-    if config.normalization is not None:
-        try:
-            check_channels(config.normalization, shape[0])
-        except ValueError as error:
-            raise ModelError(str(error)) from None
-    check_weights(name, config)
-    return _build_seeded(name, shape, config.args, seed)
-
-
-def _input_shape(config: SourceModelConfig, image_shape: Shape) -> Shape:
-    name = _origin(config)
-    if config.torchvision is not None and not backbone_spec(name).torchvision:
-        raise ModelError(f"'{name}' is not torchvision's; write backbone: {name}")
-    return input_shape_for(name, image_shape, config.input_size)
-
-
-def _spec(config: SourceModelConfig, backbone: Backbone) -> SourceSpec:
-    channels = backbone.input_shape[0]
-    half = Normalization(mean=(0.5,) * channels, std=(0.5,) * channels)
-    usual = IMAGENET if config.weights is not None and channels == 3 else half
-    sha = sha256_of(Path(str(config.weights))) if config.has_local_weights else config.weights
-    return SourceSpec(
-        backbone=backbone.name,
-        args=config.args,
-        blocks=len(backbone.blocks),
-        feature_dim=backbone.feature_dim,
-        input_shape=backbone.input_shape,
-        normalization=config.normalization or usual,
-        trained_on={"weights": config.weights} if config.weights else None,
-        weights_sha256=sha,
-    )
-
-
-def _build_seeded(name: str, shape: Shape, args: dict[str, Any], seed: int) -> Backbone:
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build_backbone(name, shape, **args)
+        yield
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
+    """Return a folder's tensors under today's names."""
+    file = path / WEIGHTS_FILE
     try:
-        return load_file(path / WEIGHTS_FILE)
+        tensors = load_file(file)
     except (OSError, SafetensorError) as error:
         raise CorruptError(
-            f"{path / WEIGHTS_FILE}: the weights cannot be read: {error}; "
-            "copy or make the source model again"
+            f"{file}: the weights cannot be read: {error}; copy or make the source model again"
         ) from None
-
-
-def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    named = {
+        f"branches.image.{key}" if key.startswith(VERSION_1) else key: value
+        for key, value in tensors.items()
+    }
+    strange = [key for key in named if not key.startswith(PREFIXES)]
+    if strange:
+        raise CorruptError(
+            f"{file}: '{strange[0]}' belongs to no part of a source model; copy or make it again"
+        )
+    return named

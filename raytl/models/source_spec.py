@@ -1,5 +1,6 @@
 """What `source.json` says of a source model. Reading it loads no torch."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,10 +12,74 @@ from raytl.files import sha256_of
 
 WEIGHTS_FILE = "model.safetensors"
 SPEC_FILE = "source.json"
+IMAGE = "image"  # the column that version 1 knew alone
+
+
+class PartSpec(BaseModel):
+    """What a source model has for one column. `transform`: what its rows' transform is made of."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    modality: str
+    backbone: str
+    args: dict[str, Any] = {}
+    blocks: PositiveInt
+    feature_dim: PositiveInt
+    transform: dict[str, Any]
 
 
 class SourceSpec(BaseModel):
-    """The content of `source.json`."""
+    """The content of `source.json`. `parts` are keyed by column; `task` is what the head was
+    trained for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: Literal[2] = 2
+    parts: Annotated[dict[str, PartSpec], Field(min_length=1)]
+    task: dict[str, Any] | None = None
+    trained_on: dict[str, Any] | None = None
+    score: dict[str, float | None] | None = None
+    mapper: MapperConfig | None = None  # with mapper, head and task, the model can predict
+    head: HeadConfig | None = None
+    weights_sha256: str | None = None  # None: fresh weights
+
+    @model_validator(mode="before")
+    @classmethod
+    def _version_1(cls, data: Any) -> Any:
+        """Version 1 had one part, of images, and classes."""
+        if not isinstance(data, Mapping) or data.get("format_version") != 1:
+            return data
+        return _from_version_1(SpecV1.model_validate(data))
+
+    @property
+    def complete(self) -> bool:
+        """Whether mapper and head are there too, so that it can predict."""
+        return None not in (self.mapper, self.head, self.task)
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """The classes that it predicts, if it does."""
+        return tuple(self.task["classes"]) if self.task and "classes" in self.task else None
+
+    @property
+    def blocks(self) -> int:
+        """The blocks of its longest part."""
+        return max(part.blocks for part in self.parts.values())
+
+    @property
+    def backbone(self) -> str:
+        """What its backbones are called."""
+        return " + ".join(part.backbone for part in self.parts.values())
+
+    @property
+    def score_text(self) -> str:
+        """The score in words."""
+        known = {key: value for key, value in (self.score or {}).items() if value is not None}
+        return ", ".join(f"{key.replace('_', ' ')} {value:.4f}" for key, value in known.items())
+
+
+class SpecV1(BaseModel):
+    """The content of `source.json` in version 1."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -28,25 +93,29 @@ class SourceSpec(BaseModel):
     classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     trained_on: dict[str, Any] | None = None
     score: dict[str, float | None] | None = None
-    mapper: MapperConfig | None = None  # with mapper and head, the model can predict
+    mapper: MapperConfig | None = None
     head: HeadConfig | None = None
-    weights_sha256: str | None = None  # None: fresh weights
+    weights_sha256: str | None = None
 
     @model_validator(mode="after")
-    def _fits_channels(self) -> "SourceSpec":
+    def _fits_channels(self) -> "SpecV1":
         check_channels(self.normalization, self.input_shape[0])
         return self
 
-    @property
-    def complete(self) -> bool:
-        """Whether mapper and head are there too, so that it can predict."""
-        return None not in (self.mapper, self.head, self.classes)
 
-    @property
-    def score_text(self) -> str:
-        """The score in words."""
-        known = {key: value for key, value in (self.score or {}).items() if value is not None}
-        return ", ".join(f"{key.replace('_', ' ')} {value:.4f}" for key, value in known.items())
+def _from_version_1(old: SpecV1) -> dict[str, Any]:
+    of = old.normalization
+    part = {
+        "modality": IMAGE,
+        "backbone": old.backbone,
+        "args": old.args,
+        "blocks": old.blocks,
+        "feature_dim": old.feature_dim,
+        "transform": {"input_shape": old.input_shape, "mean": of.mean, "std": of.std},
+    }
+    kept = ("trained_on", "score", "mapper", "head", "weights_sha256")
+    task = old.classes and {"kind": "classification", "classes": list(old.classes)}
+    return {"parts": {IMAGE: part}, "task": task} | {name: getattr(old, name) for name in kept}
 
 
 def check_channels(normalization: Normalization, channels: int) -> None:

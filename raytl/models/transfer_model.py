@@ -1,133 +1,134 @@
-"""The transfer model: source backbone, mapper, head.
+"""The transfer model: branches, fusion, mapper, head.
 
-Legend: B batch, C channels, D features, K classes.
+Legend: B batch, D features, K numbers that the head gives.
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
 
-from raytl.models.adapters import add_adapters
-from raytl.models.backbones.base import Backbone
+from raytl.models.branch import Branch
+from raytl.models.fusion import Single
 from raytl.models.mappers import Mapper
+from raytl.rows import Inputs
 
-# What a model is given: images, the output of its frozen prefix, or the backbone's features.
-Reads = Literal["images", "prefix", "features"]
+Block = tuple[str, int]  # a branch's name, a block's number
 
 
 @dataclass(frozen=True)
 class TransferOutput:
     """What one forward pass gives."""
 
-    features: Tensor  # f_BD of the backbone
+    features: Tensor  # f_BD of the (fused) branches
     mapped: Tensor  # z_BD of the mapper
-    logits: Tensor  # (B, K)
+    out: Tensor  # (B, K): what the head gives, such as logits
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All of it, in order."""
+        return [getattr(self, field.name) for field in fields(self)]
 
 
 class TransferModel(nn.Module):
-    """Backbone blocks, some of them frozen → pool → mapper → head.
-
-    Frozen means `requires_grad=False` and `eval()`, whatever mode the model is put in: batch-norm
-    statistics stay as they are and dropout is off. The leading frozen blocks are the prefix, whose
-    output is a pure function of its weights and input.
-    """
+    """Branches, each of blocks some of which are frozen → fusion → mapper → head."""
 
     def __init__(
-        self,
-        backbone: Backbone,
-        mapper: Mapper,
-        head: nn.Module,
-        frozen: Collection[int],
-        transferred: bool,
-        lora_rank: int = 0,
-        lora_alpha: float = 1.0,
+        self, branches: Mapping[str, Branch], fusion: Single, mapper: Mapper, head: nn.Module
     ) -> None:
-        """`frozen`: numbers of the blocks that are never trained, but for low-rank adapters where
-        `lora_rank` > 0. `transferred`: whether the backbone's weights come from a source model."""
         super().__init__()
-        blocks = range(len(backbone.blocks))
-        assert set(frozen) <= set(blocks)
-        self.backbone, self.mapper, self.head = backbone, mapper, head
-        self.frozen, self.transferred = frozenset(frozen), transferred
-        self.reads: Reads = "images"
-        self._held: frozenset[int] = frozenset()
-        adapted = set()
-        for index in sorted(self.frozen):
-            backbone.blocks[index].requires_grad_(False)
-            if lora_rank and add_adapters(backbone.blocks[index], lora_rank, lora_alpha):
-                adapted.add(index)
-        pure = self.frozen - adapted
-        self.frozen_depth = next((i for i in blocks if i not in pure), len(blocks))
+        self.branches = nn.ModuleDict(branches)
+        self.fusion, self.mapper, self.head = fusion, mapper, head
         self.train()
 
-    def train(self, mode: bool = True) -> "TransferModel":
-        super().train(mode)
-        for index in self.frozen | self._held:
-            self.backbone.blocks[index].eval()
-        return self
+    def branch(self, name: str) -> Branch:
+        """Return a branch by the name of its column."""
+        branch = self.branches[name]
+        assert isinstance(branch, Branch)
+        return branch
 
-    def hold(self, blocks: frozenset[int]) -> bool:
+    @property
+    def named_branches(self) -> dict[str, Branch]:
+        """All branches by the names of their columns."""
+        return {name: self.branch(name) for name in self.branches}
+
+    @property
+    def feature_dim(self) -> int:
+        """D of f_BD."""
+        return self.fusion.out_dim
+
+    @property
+    def transferred(self) -> bool:
+        """Whether any branch's weights come from a source model."""
+        return any(branch.transferred for branch in self.named_branches.values())
+
+    def forward(self, inputs: Inputs, num_source: int = 0) -> TransferOutput:
+        """Run the branches that are given rows, and what follows. The first `num_source` rows are
+        the source domain's."""
+        branches = self.named_branches
+        outputs = {name: b(inputs[name]) for name, b in branches.items() if name in inputs}
+        fused = self.fusion(outputs)
+        if self.mapper.spatial:
+            assert fused.state is not None
+            mapped = self.mapper(fused.state)
+        elif self.mapper.only_source:
+            source, target = fused.features[:num_source], fused.features[num_source:]
+            mapped = torch.cat([self.mapper(source), target])
+        else:
+            mapped = self.mapper(fused.features)
+        return TransferOutput(fused.features, mapped, self.head(mapped))
+
+    def hold(self, blocks: frozenset[Block]) -> bool:
         """Freeze exactly these blocks for now, besides those that always are. Returns whether that
         changes anything."""
-        if blocks == self._held:
-            return False
-        for index in self.trainable_blocks():
-            self.backbone.blocks[index].requires_grad_(index not in blocks)
-        self._held = blocks
-        self.train(self.training)
-        return True
+        changes = [
+            branch.hold(frozenset(i for of, i in blocks if of == name))
+            for name, branch in self.named_branches.items()
+        ]
+        return any(changes)
 
-    @torch.no_grad()
-    def prefix(self, x_BCHW: Tensor) -> Tensor:
-        """Run the leading frozen blocks: a pure function of weights and input."""
-        return self.backbone.run(x_BCHW, 0, self.frozen_depth)
+    def trainable_blocks(self) -> list[Block]:
+        """Return the blocks that are not frozen for good, those furthest from the head first."""
+        blocks = [
+            (name, i) for name, b in self.named_branches.items() for i in b.trainable_blocks()
+        ]
+        return sorted(blocks, key=lambda block: -self.distance(block))
 
-    def suffix(self, h: Tensor, num_source: int = 0) -> TransferOutput:
-        """Run what follows the prefix; the first `num_source` rows are the source domain's."""
-        h = self.backbone.run(h, self.frozen_depth)
-        features = self.backbone.pool(h)
-        return self._mapped(features, h if self.mapper.spatial else features, num_source)
+    def distance(self, block: Block) -> int:
+        """Return how many blocks of its branch follow a block."""
+        name, index = block
+        return len(self.branch(name).backbone.blocks) - 1 - index
 
-    def _mapped(self, features: Tensor, given: Tensor, num_source: int) -> TransferOutput:
-        if self.mapper.only_source:
-            mapped = torch.cat([self.mapper(given[:num_source]), given[num_source:]])
-        else:
-            mapped = self.mapper(given)
-        return TransferOutput(features, mapped, self.head(mapped))
-
-    def forward(self, x: Tensor, num_source: int = 0) -> TransferOutput:
-        """`x`: images x_BCHW, or what `reads` names; its first `num_source` rows are the source
-        domain's."""
-        if self.reads == "features":
-            return self._mapped(x, x, num_source)
-        return self.suffix(x if self.reads == "prefix" else self.prefix(x), num_source)
-
-    def trainable_blocks(self) -> list[int]:
-        """Return the numbers of the blocks that are not frozen for good, in order."""
-        return [i for i in range(len(self.backbone.blocks)) if i not in self.frozen]
-
-    def block_parameters(self, index: int) -> list[nn.Parameter]:
+    def block_parameters(self, block: Block) -> list[nn.Parameter]:
         """Return the parameters of a trainable block."""
-        return list(self.backbone.blocks[index].parameters())
+        name, index = block
+        return list(self.branch(name).backbone.blocks[index].parameters())
 
     def adapter_parameters(self) -> list[nn.Parameter]:
         """Return what adapters train inside frozen blocks."""
-        blocks = (self.backbone.blocks[i] for i in sorted(self.frozen))
-        return [p for block in blocks for p in block.parameters() if p.requires_grad]
+        return [
+            p
+            for branch in self.named_branches.values()
+            for i in sorted(branch.frozen)
+            for p in branch.backbone.blocks[i].parameters()
+            if p.requires_grad
+        ]
 
     def new_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters of mapper and head."""
-        parameters = [*self.mapper.parameters(), *self.head.parameters()]
-        return [p for p in parameters if p.requires_grad]
+        """Return the parameters of fusion, mapper and head."""
+        parts = (self.fusion, self.mapper, self.head)
+        return [p for part in parts for p in part.parameters() if p.requires_grad]
 
     def num_trainable(self) -> int:
         """Return how many numbers are trained, now or later."""
-        blocks = [p for i in self.trainable_blocks() for p in self.block_parameters(i)]
+        blocks = [p for block in self.trainable_blocks() for p in self.block_parameters(block)]
         parameters = [*blocks, *self.adapter_parameters(), *self.new_parameters()]
         return sum(p.numel() for p in parameters)
+
+    def num_frozen_blocks(self) -> int:
+        """Return how many blocks are never trained, of all branches."""
+        return sum(len(branch.frozen) for branch in self.named_branches.values())
 
     def trainable_state(self) -> dict[str, Tensor]:
         """Return parameters and buffers of all that training changes."""
@@ -143,5 +144,9 @@ class TransferModel(nn.Module):
     def _fixed_names(self) -> set[str]:
         """Names of what never changes: all of the frozen blocks but their adapters."""
         trained = {name for name, p in self.named_parameters() if p.requires_grad}
-        prefixes = tuple(f"backbone.blocks.{i}." for i in self.frozen)
+        prefixes = tuple(
+            f"branches.{name}.backbone.blocks.{i}."
+            for name, branch in self.named_branches.items()
+            for i in branch.frozen
+        )
         return {n for n in self.state_dict() if n.startswith(prefixes) and n not in trained}

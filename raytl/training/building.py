@@ -1,149 +1,142 @@
 """A trial's model and recipe, built from its configuration."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
 import torch
+from torch import nn
 
-from raytl.config import (
-    MapperConfig,
-    SourceModelConfig,
-    Study,
-    TrialConfig,
-    frozen_blocks,
-    tuned_blocks,
-)
-from raytl.data.dataset import Dataset
-from raytl.models.backbones import Backbone
-from raytl.models.heads import build_head
+from raytl.config import MapperConfig, TrialConfig, frozen_blocks, tuned_blocks
+from raytl.data.domain import Domain
+from raytl.models.branch import Branch, Part
+from raytl.models.fusion import Single
 from raytl.models.mappers import build_mapper
-from raytl.models.source_model import (
-    SourceModel,
-    cached_source_model,
-    describe_source_model,
-    load_complete_model,
-)
+from raytl.models.source_model import SourceModel, load_complete_model
+from raytl.models.source_spec import SourceSpec
 from raytl.models.transfer_model import TransferModel
 from raytl.recipes import RECIPES, Context, Recipe, Teacher
 from raytl.seeds import seed_for
-from raytl.training.inputs import input_transform
-from raytl.training.splits import source_rows
-
-
-@lru_cache(maxsize=8)
-def open_dataset(path: Path) -> Dataset:
-    """Return the dataset, once a process."""
-    return Dataset.open(path)
+from raytl.tasks.base import Task
+from raytl.tasks.registry import task_of
+from raytl.training.material import Material
+from raytl.training.splits import source_rows, target_rows
 
 
 @dataclass(frozen=True)
 class TrialParts:
-    """What a trial trains and reads."""
+    """What a trial trains."""
 
     model: TransferModel
     recipe: Recipe
-    source_model: SourceModel
-    transform: Callable[[torch.Tensor], torch.Tensor]  # what a feed gives → what the model reads
-    frozen_depth: int
+    task: Task
+    spec: SourceSpec  # of the source model that is trained
+    teacher: Teacher | None
+
+    @property
+    def branches(self) -> dict[str, Branch]:
+        """Every branch that reads rows, a teacher's included, by its name among a batch's
+        inputs."""
+        teacher = {} if self.teacher is None else self.teacher.branches
+        return self.model.named_branches | teacher
 
 
-def image_shape(study: Study) -> tuple[int, int, int]:
-    """Return (C, H, W) of the target domain's images."""
-    height, width, channels = open_dataset(study.target_domain.dataset).image_shape
-    return channels, height, width
-
-
-def build_trial(study: Study, trial: TrialConfig, seed: int) -> TrialParts:
+def build_trial(material: Material, trial: TrialConfig, seed: int) -> TrialParts:
     """Compose source model, mapper, head and recipe, with initial weights seeded by `seed`."""
     recipe_type = RECIPES[trial.recipe]
     taught = recipe_type.uses_student and trial.student is not None
-    name = str(trial.student) if taught else trial.source_model
-    source_model = _source_model(study, name, recipe_type.fresh_backbone, seed)
-    backbone = source_model.backbone
-    target = open_dataset(study.target_domain.dataset)
-    source = open_dataset(study.source_domain.dataset) if study.source_domain else None
+    source_model = _source_model(
+        material, str(trial.student) if taught else trial.source_model, trial, seed
+    )
+    source = material.domains.source
+    task, source_task = _task(material, material.domains.target), source and _task(material, source)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(seed, "init"))
-        mapper = build_mapper(trial.mapper, backbone.feature_dim)
-        head = build_head(trial.head, mapper.out_dim, len(target.classes))
-        model = TransferModel(
-            backbone, mapper, head, frozen_numbers(trial, backbone), source_model.transferred,
-            lora_rank=0 if recipe_type.freezes == "nothing" else trial.lora_rank,
-            lora_alpha=trial.lora_alpha,
-        )  # fmt: skip
+        fusion = Single({n: p.backbone.feature_dim for n, p in source_model.parts.items()})
+        mapper = build_mapper(trial.mapper, fusion.out_dim)
+        head = task.head(trial.head, mapper.out_dim)
+        branches = {name: _branch(part, trial) for name, part in source_model.parts.items()}
+        model = TransferModel(branches, fusion, mapper, head)
         context = Context(
             trial=trial,
             model=model,
-            num_classes=len(target.classes),
-            num_source_classes=len(source.classes) if source else None,
-            teacher=_teacher(study, trial) if recipe_type.uses_student else None,
-            source_rows=_rows_to_learn_from(study),
+            task=task,
+            source_task=source_task,
+            teacher=_teacher(material, trial) if recipe_type.uses_student else None,
+            source_rows=_rows_to_learn_from(material),
             id_bounds={
-                role: sum(split.rows for split in dataset.info.splits.values())
-                for role, dataset in (("source", source), ("target", target))
-                if dataset is not None
+                role: sum(split.rows for split in domain.dataset.info.splits.values())
+                for role, domain in (("source", source), ("target", material.domains.target))
+                if domain is not None
             },
         )
         recipe = recipe_type(context)
-    return TrialParts(
-        model, recipe, source_model, input_transform(source_model.spec), len(model.frozen)
-    )
+    return TrialParts(model, recipe, task, source_model.spec, context.teacher)
 
 
-def _rows_to_learn_from(study: Study) -> int | None:
+def _task(material: Material, domain: Domain) -> Task:
+    """Return a domain's task, fitted to its training rows where their labels may be seen."""
+    seed, split = material.study.search.seed, domain.config.splits.train
+    target = domain is material.domains.target
+    rows = target_rows(domain, seed).labelled if target else source_rows(domain, seed).train
+    return task_of(domain.target_column, domain.targets(split)[rows] if len(rows) else rows)
+
+
+def _rows_to_learn_from(material: Material) -> int | None:
     """Return how many rows of the source domain are training rows."""
-    if study.source_domain is None:
-        return None
-    dataset = open_dataset(study.source_domain.dataset)
-    return len(source_rows(study.source_domain, dataset, study.search.seed).train)
+    source = material.domains.source
+    return None if source is None else len(source_rows(source, material.study.search.seed).train)
 
 
-def frozen_numbers(trial: TrialConfig, backbone: Backbone) -> set[int]:
+def _branch(part: Part, trial: TrialConfig) -> Branch:
+    nothing = RECIPES[trial.recipe].freezes == "nothing"
+    return Branch(
+        part, frozen_numbers(trial, part), lora_rank=0 if nothing else trial.lora_rank,
+        lora_alpha=trial.lora_alpha,
+    )  # fmt: skip
+
+
+def frozen_numbers(trial: TrialConfig, part: Part) -> set[int]:
     """Return the numbers of the blocks that the trial never trains."""
-    count, freezes = len(backbone.blocks), RECIPES[trial.recipe].freezes
-    every = set(range(count))
+    count, name = len(part.backbone.blocks), part.backbone.name
+    every, freezes = set(range(count)), RECIPES[trial.recipe].freezes
     if freezes == "all" or trial.mapper.name == "matrix":
         return every  # a closed form holds only for features that stay as they are
     if freezes == "nothing":
         return set()
     if trial.tuned_blocks is not None:
-        return every - set(tuned_blocks(trial.tuned_blocks, count, backbone.name))
-    return set(range(frozen_blocks(trial.frozen_depth, count, backbone.name)))
+        return every - set(tuned_blocks(trial.tuned_blocks, count, name))
+    return set(range(frozen_blocks(trial.frozen_depth, count, name)))
 
 
-def _teacher(study: Study, trial: TrialConfig) -> Teacher | None:
+def _teacher(material: Material, trial: TrialConfig) -> Teacher | None:
     """Return the trial's source model as the teacher of its student."""
     if trial.student is None:
         return None
-    name, shape = trial.source_model, image_shape(study)
-    config = study.source_models[name]
-    spec = describe_source_model(name, config, shape)
-    if config.path is not None and spec.head is not None:
-        network, _ = load_complete_model(config.path)
-    else:
-        backbone = cached_source_model(name, config, shape, 0).clone().backbone
-        mapper = build_mapper(MapperConfig(), backbone.feature_dim)
-        network = TransferModel(backbone, mapper, torch.nn.Identity(), (), transferred=True)
-    classes = len(spec.classes) if spec.head is not None and spec.classes is not None else None
-    return Teacher(network, classes, input_transform(spec))
-
-
-def _source_model(study: Study, name: str, fresh: bool, seed: int) -> SourceModel:
-    """Return a source model of the trial's own. `fresh`: the same architecture, random weights."""
-    shape = image_shape(study)
-    init_seed = seed_for(seed, "backbone")
-    source_model = cached_source_model(name, study.source_models[name], shape, init_seed)
-    if fresh and source_model.transferred:
-        spec = source_model.spec
-        config = SourceModelConfig(
-            backbone=spec.backbone, args=spec.args, input_size=spec.input_shape[-1]
+    name = trial.source_model
+    path = material.study.source_models[name].path
+    opened = material.source_models.open(name, 0)
+    if path is not None and opened.spec.complete:
+        complete = load_complete_model(path)
+        # Its branches under the names of the study's columns, with transforms that read them.
+        branches = {n: _frozen(part.clone()) for n, part in opened.parts.items()}
+        network = TransferModel(
+            branches, complete.model.fusion, complete.model.mapper, complete.model.head
         )
-        source_model = cached_source_model(f"{name} (fresh)", config, shape, init_seed)
-    return source_model.clone()
+        return Teacher(network, complete.task)
+    parts = opened.clone().parts
+    fusion = Single({n: part.backbone.feature_dim for n, part in parts.items()})
+    mapper = build_mapper(MapperConfig(), fusion.out_dim)
+    branches = {n: _frozen(part) for n, part in parts.items()}
+    return Teacher(TransferModel(branches, fusion, mapper, nn.Identity()), None)
 
 
-def target_classes(study: Study) -> tuple[str, ...]:
-    """Return the target domain's class names."""
-    return open_dataset(study.target_domain.dataset).classes
+def _frozen(part: Part) -> Branch:
+    return Branch(part, range(len(part.backbone.blocks)))
+
+
+def _source_model(material: Material, name: str, trial: TrialConfig, seed: int) -> SourceModel:
+    """Return a source model of the trial's own. A recipe that starts from a fresh backbone gets the
+    same architecture with random weights."""
+    init_seed = seed_for(seed, "backbone")
+    if RECIPES[trial.recipe].fresh_backbone:
+        return material.source_models.open_fresh(name, init_seed).clone()
+    return material.source_models.open(name, init_seed).clone()

@@ -1,11 +1,10 @@
-"""The frozen prefix of a model as a pure function: its output, and the key of that output.
+"""The frozen prefix of a branch as a pure function: its output, and the key of that output.
 
 Nothing in it draws at random or changes: no dropout, fixed batch-norm statistics, a deterministic
 transform. So its output on a dataset's split can be kept and read in its stead.
-
-Legend: B batch, H height, W width, C channels.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -14,84 +13,74 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raytl.data.dataset import Dataset
-from raytl.data.transforms import InputTransform
-from raytl.data.views import View
 from raytl.files import digest_of
-from raytl.models.source_model import SourceSpec
-from raytl.models.state_dicts import digest_of_state
-from raytl.models.transfer_model import Reads, TransferModel
-from raytl.training.inputs import input_transform
+from raytl.models.branch import Branch
+from raytl.rows import Rows, move
+from raytl.state_dicts import digest_of_state
 
-FORMAT = 4  # of what is stored; part of every key
+FORMAT = 5  # of what is stored; part of every key
 StoredType = Literal["float32", "bfloat16"]
 _row_bytes: dict[str, int] = {}
 
 
 @dataclass(frozen=True)
 class Prefix:
-    """The frozen prefix of a model whose backbone `spec` describes, with the transform in front of
-    it."""
+    """The frozen prefix of a branch, with the transform in front of it. `pools`: whether what a
+    wholly frozen backbone gives is stored after its pooling."""
 
-    model: TransferModel
-    spec: SourceSpec
+    branch: Branch
     device: torch.device
     dtype: StoredType = "float32"
-
-    @cached_property
-    def transform(self) -> InputTransform:
-        """What makes the model's input from images as the shards hold them."""
-        return input_transform(self.spec)
+    pools: bool = True
 
     @property
     def depth(self) -> int:
-        return self.model.frozen_depth
+        """How many blocks it has."""
+        return self.branch.frozen_depth
 
     @property
-    def reads(self) -> Reads:
-        """What is stored: the backbone's features where all of it is frozen, else the maps."""
-        whole = self.depth == len(self.model.backbone.blocks)
-        return "features" if whole and not self.model.mapper.spatial else "prefix"
+    def done(self) -> int:
+        """How many steps of the branch are done in what is stored."""
+        whole = self.branch.wholly_frozen and self.pools
+        return self.branch.backbone.steps if whole else self.depth
 
     @property
     def row_bytes(self) -> int:
         """Bytes of one stored row."""
         known = digest_of(self._function(self.depth))
         if known not in _row_bytes:  # once a process: it takes a forward pass
-            channels, height, width = self.spec.input_shape
-            row = self.of_images(np.zeros((1, height, width, channels), np.float32))
-            _row_bytes[known] = row.nbytes
+            _row_bytes[known] = self.of_prepared(self.branch.transform.example(1)).nbytes
         return _row_bytes[known]
 
-    def of_images(self, images_BHWC: np.ndarray) -> np.ndarray:
-        """Return what is stored of images as the shards hold them."""
-        return self._finish(self.transform(torch.from_numpy(images_BHWC).to(self.device)), 0)
+    def of_prepared(self, rows: Rows) -> np.ndarray:
+        """Return what is stored of prepared rows."""
+        return self._finish(self.branch.transform(move(rows, self.device)), 0)
 
     def of_stored(self, stored: np.ndarray, depth: int) -> np.ndarray:
         """Return what is stored, given what a prefix of `depth` blocks stores."""
         return self._finish(decode(stored).to(self.device), depth)
 
     @torch.inference_mode()
-    def _finish(self, h: Tensor, done: int) -> np.ndarray:
-        was_training = self.model.training
-        self.model.eval()
-        h = self.model.backbone.run(h, done, self.depth)
-        if self.reads == "features":
-            h = self.model.backbone.pool(h)
-        self.model.train(was_training)
+    def _finish(self, h: Rows, done: int) -> np.ndarray:
+        was_training = self.branch.training
+        self.branch.eval()
+        h = self.branch.backbone.run(h, done, self.depth)
+        if self.done == self.branch.backbone.steps:
+            h = self.branch.backbone.pool(h)
+        self.branch.train(was_training)
+        assert isinstance(h, Tensor)
         return encode(h, self.dtype)
 
     @cached_property
     def _block_digests(self) -> list[str]:
-        return [digest_of_state(block) for block in self.model.backbone.blocks[: self.depth]]
+        return [digest_of_state(block) for block in self.branch.backbone.blocks[: self.depth]]
 
-    def key(
-        self, dataset: Dataset, split: str, depth: int | None = None, view: View | None = None
-    ) -> str:
-        """Return the digest of all that the features depend on; with `depth`, of those after the
-        first `depth` blocks; with `view`, of what that shows."""
-        rows = {"dataset": dataset.fingerprint, "split": split, "view": view and view.key}
-        return digest_of(self._function(self.depth if depth is None else depth) | rows)
+    def key(self, rows: Sequence[object], depth: int | None = None) -> str:
+        """Return the digest of all that the features of `rows` depend on; with `depth`, of those
+        after the first `depth` blocks. `rows`: which rows, and as which view, ready for JSON."""
+        return digest_of(
+            self._function(self.depth if depth is None else depth) | {"rows": list(rows)}
+        )
 
     def _function(self, depth: int) -> dict[str, Any]:
         """Return what the features of given rows depend on after `depth` blocks.
@@ -99,17 +88,17 @@ class Prefix:
         Weights alone would not do: arguments change strides and the like, and kinds of device
         round otherwise.
         """
-        spec = self.spec
+        branch = self.branch
         return {
             "format": FORMAT,
             "torch": torch.__version__,
             "device": self.device.type,
-            "backbone": spec.backbone,
-            "args": spec.args,
+            "modality": branch.modality.name,
+            "backbone": branch.backbone.name,
+            "args": branch.args,
             "blocks": self._block_digests[:depth],
-            "reads": self.reads if depth == self.depth else "prefix",
-            "input_shape": spec.input_shape,
-            "normalization": spec.normalization.model_dump(),
+            "done": self.done if depth == self.depth else depth,
+            "transform": branch.transform.facts(),
             "dtype": self.dtype,
         }
 

@@ -18,9 +18,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from raytl import folders
-from raytl.data.dataset import Dataset
-from raytl.data.views import RowSource, View
+from raytl.data.branch_rows import ColumnRows
 from raytl.files import sha256_of
+from raytl.rows import Given
 from raytl.training.prefix import Prefix, decode
 
 MOST_CHUNKS = 64
@@ -34,44 +34,36 @@ def cache_folder() -> Path:
     return folders.cache_folder() / "prefix"
 
 
-class FeatureSplit:
-    """A split, or a view of one, whose images are prefix features; labels and ids are its own."""
+@dataclass(frozen=True)
+class FeatureRows:
+    """Stored prefix features of a split or a view of one, mapped, with `done` steps done."""
 
-    def __init__(self, split: RowSource, stored: np.ndarray) -> None:
-        self._split, self._stored = split, stored
-        self.rows, self.bytes = split.rows, stored.nbytes
+    stored: np.ndarray
+    done: int
 
-    def images(self, indices: Sequence[int] | np.ndarray | range) -> np.ndarray:
-        """Return the float32 features of the rows `indices`, copied out of the mapped file."""
-        return decode(self._stored[np.asarray(indices, dtype=np.int64)]).numpy()
-
-    def labels(self) -> np.ndarray:
-        """Return every label, int64 (N,)."""
-        return self._split.labels()
-
-    def ids(self) -> np.ndarray:
-        """Return every row's id, int64 (N,)."""
-        return self._split.ids()
+    def given(self, rows: np.ndarray) -> Given:
+        """Return the float32 features of these rows, copied out of the mapped file."""
+        return Given(decode(self.stored[rows]), self.done)
 
 
 def stored_features(
-    prefix: Prefix, dataset: Dataset, split: str, budget: int, view: View | None = None
-) -> FeatureSplit:
-    """Return the features of a whole split, seen through `view` if there is one, computing and
+    prefix: Prefix, fingerprint: str, rows: ColumnRows, budget: int
+) -> FeatureRows:
+    """Return the features of all rows of a dataset's column (its `fingerprint`), computing and
     storing them where they are not yet.
 
     They are computed from those of a shorter prefix where these are stored in float32. An entry
     that is not what was written is computed again. Entries that save the fewest seconds per byte go
     first where the cache would grow beyond `budget` bytes.
     """
-    part, entry = dataset.split(split), cache_folder() / prefix.key(dataset, split, view=view)
-    rows: RowSource = part if view is None else view.of(part)
+    named = [fingerprint, rows.split.name, rows.column, rows.view and list(rows.view.key)]
+    entry = cache_folder() / prefix.key(named)
     entry.parent.mkdir(parents=True, exist_ok=True)
     if not is_whole(entry):
         draft = _draft(entry, prefix, rows, budget)
         if draft is not None:
-            _compute(draft, _source(prefix, dataset, split, rows, view))
-    return FeatureSplit(rows, np.load(entry / "features.npy", mmap_mode="r"))
+            _compute(draft, _source(prefix, named, rows))
+    return FeatureRows(np.load(entry / "features.npy", mmap_mode="r"), prefix.done)
 
 
 @dataclass(frozen=True)
@@ -101,39 +93,40 @@ def _entry_lock(entry: Path) -> FileLock:
     return FileLock(entry.with_suffix(".lock"), timeout=LOCK_S)
 
 
-def _draft(entry: Path, prefix: Prefix, part: RowSource, budget: int) -> Draft | None:
+def _draft(entry: Path, prefix: Prefix, rows: ColumnRows, budget: int) -> Draft | None:
     """Return the entry's draft, begun or found. None where the entry is whole by now."""
-    draft = Draft(entry, part.rows)
+    draft = Draft(entry, rows.count)
     with _entry_lock(entry):
         if is_whole(entry):
             return None
         shutil.rmtree(entry, ignore_errors=True)
         if not (draft.folder / "ready").exists():
             shutil.rmtree(draft.folder, ignore_errors=True)
-            first = prefix.of_images(part.images([0]))
-            make_room(entry.parent, budget - first.nbytes * part.rows)
+            first = prefix.of_prepared(rows.prepared(np.arange(1)))
+            make_room(entry.parent, budget - first.nbytes * rows.count)
             draft.folder.mkdir()
-            shape = (part.rows, *first.shape[1:])
+            shape = (rows.count, *first.shape[1:])
             np.lib.format.open_memmap(draft.folder / "features.npy", "w+", first.dtype, shape)
             (draft.folder / "ready").write_text(str(len(draft.chunks)), encoding="utf-8")
     return draft
 
 
 def _source(
-    prefix: Prefix, dataset: Dataset, split: str, part: RowSource, view: View | None
+    prefix: Prefix, named: Sequence[object], rows: ColumnRows
 ) -> Callable[[range], np.ndarray]:
-    """Return what computes rows: from the longest shorter prefix that is stored, or from images.
+    """Return what computes rows: from the longest shorter prefix that is stored, or from the column
+    itself.
 
     Only float32 is stored in full: what is computed from rounded features would depend on what
     happens to be there.
     """
     shorter = range(prefix.depth - 1, 0, -1) if prefix.dtype == "float32" else ()
     for depth in shorter:
-        entry = cache_folder() / prefix.key(dataset, split, depth, view)
+        entry = cache_folder() / prefix.key(named, depth)
         if is_whole(entry):
             stored = np.load(entry / "features.npy", mmap_mode="r")
-            return lambda rows: prefix.of_stored(stored[rows.start : rows.stop].copy(), depth)
-    return lambda rows: prefix.of_images(part.images(rows))
+            return lambda some: prefix.of_stored(stored[some.start : some.stop].copy(), depth)
+    return lambda some: prefix.of_prepared(rows.prepared(np.arange(some.start, some.stop)))
 
 
 def _compute(draft: Draft, source: Callable[[range], np.ndarray]) -> None:

@@ -10,10 +10,13 @@ from pydantic import AfterValidator, Field, model_validator
 
 from raytl.config import Frozen
 from raytl.data.fitting import Fit, fit_images
-from raytl.data.schema import ImageColumn, SplitName
+from raytl.data.schema import SplitName
 from raytl.data.writer import Chunk, Chunks
 from raytl.errors import ConfigError, DataError
+from raytl.modalities.column import Column
+from raytl.modalities.image.column import ImageColumn
 from raytl.seeds import seed_for
+from raytl.tasks.columns import LabelColumn
 
 CHUNK = 256  # rows that are read, fitted and written together
 LARGEST_SIDE = 4096  # pixels of a stored image
@@ -93,8 +96,7 @@ class Imported:
     """What there is to write. The chunks of `splits` may be made as they are asked for; `skipped`
     may grow while they are."""
 
-    image: ImageColumn
-    classes: tuple[str, ...]
+    columns: Mapping[str, Column]
     splits: Mapping[str, Chunks]
     rows: int  # in all, for progress; skipped ones included
     skipped: list[str] = field(default_factory=list)  # files left out, and why
@@ -151,11 +153,12 @@ def imported(
     classes: tuple[str, ...],
     options: ShardOptions,
 ) -> Imported:
-    """Shuffle and fit arrays that are in memory already, a chunk at a time."""
+    """Shuffle and fit images and labels that are in memory already, a chunk at a time."""
     first, _ = next(iter(splits.values()))
     chunks = {name: _chunks(name, *arrays, options) for name, arrays in splits.items()}
     rows = sum(len(labels) for _, labels in splits.values())
-    return Imported(image_column(first, options), classes, chunks, rows)
+    columns = {"image": image_column(first, options), "label": LabelColumn(classes=classes)}
+    return Imported(columns, chunks, rows)
 
 
 def _chunks(
@@ -164,7 +167,7 @@ def _chunks(
     order = shuffled(len(labels), name)
     for start in range(0, len(order), CHUNK):
         rows = order[start : start + CHUNK]
-        yield Chunk(fitted(images[rows], options), labels[rows], rows)
+        yield Chunk({"image": fitted(images[rows], options), "label": labels[rows]}, rows)
 
 
 def flag(name: str) -> str:

@@ -20,10 +20,12 @@ from raytl.data.importers.base import (
     need_source,
     shuffled,
 )
-from raytl.data.schema import FILE_NAME, ImageColumn
+from raytl.data.schema import FILE_NAME
 from raytl.data.writer import Chunk
 from raytl.errors import DataError
 from raytl.folders import printable
+from raytl.modalities.image.column import ImageColumn
+from raytl.tasks.columns import LabelColumn
 
 # What torchvision.datasets.ImageFolder reads.
 EXTENSIONS = frozenset([".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"])
@@ -56,18 +58,20 @@ def read_image_folder(source: str | None, options: ShardOptions) -> Imported:
             "SOURCE/CLASS/image"
         )
     size = options.size or SIDE
-    found = Imported(ImageColumn(shape=(size, size, 3), dtype="uint8"), (), {}, rows=0)
-    folders = _splits(root, found.skipped)
-    found.classes = _classes(folders)
-    items = {name: _items(path, found.classes, found.skipped) for name, path in folders.items()}
-    found.rows = sum(map(len, items.values()))
-    found.splits = {
-        name: _chunks([part[i] for i in shuffled(len(part), name)], size, options, found.skipped)
+    skipped: list[str] = []
+    folders = _splits(root, skipped)
+    classes = _classes(folders)
+    items = {name: _items(path, classes, skipped) for name, path in folders.items()}
+    splits = {
+        name: _chunks([part[i] for i in shuffled(len(part), name)], size, options, skipped)
         for name, part in items.items()
     }
-    if options.size is None:
-        found.notes.append(_how_fitted(options))
-    return found
+    columns = {
+        "image": ImageColumn(shape=(size, size, 3), dtype="uint8"),
+        "label": LabelColumn(classes=classes),
+    }
+    notes = [_how_fitted(options)] if options.size is None else []
+    return Imported(columns, splits, sum(map(len, items.values())), skipped, notes)
 
 
 def _how_fitted(options: ShardOptions) -> str:
@@ -187,11 +191,11 @@ def _chunks(
         skipped += bad
         kept = [i for i, image in enumerate(images) if not isinstance(image, str)]
         if kept:
-            yield Chunk(
-                np.stack([images[i] for i in kept]),
-                np.array([chunk[i].label for i in kept]),
-                np.array([chunk[i].place for i in kept]),
-            )
+            values = {
+                "image": np.stack([images[i] for i in kept]),
+                "label": np.array([chunk[i].label for i in kept]),
+            }
+            yield Chunk(values, np.array([chunk[i].place for i in kept]))
 
 
 def _decoded(items: list[Item], size: int, options: ShardOptions) -> Iterator[list[Any]]:

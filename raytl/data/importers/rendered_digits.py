@@ -11,11 +11,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from raytl.data.importers.base import CHUNK, Imported, ShardOptions, fitted
-from raytl.data.schema import ImageColumn
-from raytl.data.writer import Pair
+from raytl.data.writer import Chunk
 from raytl.errors import DataError
 from raytl.folders import printable
+from raytl.modalities.image.column import ImageColumn
 from raytl.seeds import seed_for
+from raytl.tasks.columns import LabelColumn
 
 DEFAULT_ROWS = 8000
 TEST_SHARE = 0.2
@@ -44,17 +45,21 @@ def read_rendered_digits(source: str | None, options: ShardOptions) -> Imported:
     counts = {"train": rows - round(rows * TEST_SHARE), "test": round(rows * TEST_SHARE)}
     splits = {name: _chunks(name, count, fonts, options) for name, count in counts.items()}
     side = options.size or SIDE
-    image = ImageColumn(shape=(side, side, 1), dtype="uint8")
-    return Imported(image, tuple(str(k) for k in range(10)), splits, rows)
+    columns = {
+        "image": ImageColumn(shape=(side, side, 1), dtype="uint8"),
+        "label": LabelColumn(classes=tuple(str(k) for k in range(10))),
+    }
+    return Imported(columns, splits, rows)
 
 
-def _chunks(name: str, count: int, fonts: list[str], options: ShardOptions) -> Iterator[Pair]:
+def _chunks(name: str, count: int, fonts: list[str], options: ShardOptions) -> Iterator[Chunk]:
     generator = np.random.default_rng(seed_for(options.seed, "rendered digits", name))
     labels = generator.permutation(np.arange(count) % 10)
     for start in range(0, count, CHUNK):
         part = labels[start : start + CHUNK]
         images = np.stack([_render(int(label), fonts, generator) for label in part])
-        yield fitted(images[..., None], options), part
+        values = {"image": fitted(images[..., None], options), "label": part}
+        yield Chunk(values, np.arange(start, start + len(part)))
 
 
 def _fonts(source: str | None) -> list[str]:

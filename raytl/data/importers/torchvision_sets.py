@@ -19,6 +19,7 @@ from raytl.data.importers.base import (
 )
 from raytl.data.writer import Chunk
 from raytl.errors import DataError, RaytlError
+from raytl.tasks.columns import LabelColumn
 
 # Those that have one class an image and need no more than a folder. Listed here, so that a wrong
 # name is told at once: importing torchvision takes seconds.
@@ -49,7 +50,8 @@ def read_torchvision(source: str | None, options: ShardOptions) -> Imported:
     splits = {split: _chunks(dataset, split, options) for split, dataset in loaded.items()}
     first = next(iter(loaded.values()))
     image = image_column(_pixels(first[0][0])[None], options)
-    return Imported(image, _classes(first), splits, sum(map(len, loaded.values())))
+    columns = {"image": image, "label": LabelColumn(classes=_classes(first))}
+    return Imported(columns, splits, sum(map(len, loaded.values())))
 
 
 def _load(dataset: Any, root: Path) -> dict[str, Any]:
@@ -98,7 +100,7 @@ def _chunks(dataset: Any, split: str, options: ShardOptions) -> Iterator[Chunk]:
         if size is not None or options.box is not None:
             side = size or max(images[0].shape[:2])
             images = [fit_images(i[None], side, options.fit, options.box)[0] for i in images]
-        yield Chunk(np.stack(images), _labels(rows, split), places)
+        yield Chunk({"image": np.stack(images), "label": _labels(rows, split)}, places)
 
 
 def _labels(rows: list[tuple[Any, Any]], split: str) -> np.ndarray:

@@ -2,18 +2,9 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
-from raytl.data.feed import Batch, Feed
-
-
-@dataclass(frozen=True)
-class TrainBatch:
-    """One step's rows: the labelled source domain, the unlabelled target, the labelled target."""
-
-    source: Batch | None = None
-    target: Batch | None = None
-    labelled: Batch | None = None
+from raytl.data.batch import TrainBatch
+from raytl.data.feed import Feed
 
 
 def joint_batches(feeds: Mapping[str, Feed], start_step: int = 0) -> Iterator[TrainBatch]:

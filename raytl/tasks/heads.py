@@ -1,6 +1,6 @@
 """Heads: the target network after the mapper.
 
-Legend: B batch, D mapped features, K classes.
+Legend: B batch, D mapped features, K numbers that the task asks for (of a class each, say).
 """
 
 import math
@@ -13,26 +13,26 @@ from torch.nn import functional as F
 from raytl.config import HeadConfig
 
 
-def linear(config: HeadConfig, in_dim: int, num_classes: int) -> nn.Module:
-    """z_BD → logits_BK."""
-    return nn.Sequential(nn.Dropout(config.dropout), nn.Linear(in_dim, num_classes))
+def linear(config: HeadConfig, in_dim: int, out_dim: int) -> nn.Module:
+    """z_BD → out_BK."""
+    return nn.Sequential(nn.Dropout(config.dropout), nn.Linear(in_dim, out_dim))
 
 
-def mlp(config: HeadConfig, in_dim: int, num_classes: int) -> nn.Module:
-    """z_BD → logits_BK with one hidden ReLU layer."""
+def mlp(config: HeadConfig, in_dim: int, out_dim: int) -> nn.Module:
+    """z_BD → out_BK with one hidden ReLU layer."""
     return nn.Sequential(
         nn.Linear(in_dim, config.hidden), nn.ReLU(), nn.Dropout(config.dropout),
-        nn.Linear(config.hidden, num_classes),
+        nn.Linear(config.hidden, out_dim),
     )  # fmt: skip
 
 
 class Cosine(nn.Module):
-    """logits = s · cos(w_k, z), with s learnt from 10 on (Gidaris & Komodakis 2018, eq. 4)."""
+    """out = s · cos(w_k, z), with s learnt from 10 on (Gidaris & Komodakis 2018, eq. 4)."""
 
-    def __init__(self, config: HeadConfig, in_dim: int, num_classes: int) -> None:
+    def __init__(self, config: HeadConfig, in_dim: int, out_dim: int) -> None:
         super().__init__()
         self.dropout = nn.Dropout(config.dropout)
-        self.weight = nn.Parameter(torch.randn(num_classes, in_dim) / math.sqrt(in_dim))
+        self.weight = nn.Parameter(torch.randn(out_dim, in_dim) / math.sqrt(in_dim))
         self.scale = nn.Parameter(torch.tensor(10.0))
 
     def forward(self, z_BD: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ class CnnFc(nn.Module):
     pooling, then fully connected layers of `hidden` and K.
     """
 
-    def __init__(self, config: HeadConfig, in_dim: int, num_classes: int) -> None:
+    def __init__(self, config: HeadConfig, in_dim: int, out_dim: int) -> None:
         super().__init__()
         self.side = max(4, math.ceil(math.sqrt(in_dim)))
         flat = 32 * (self.side // 4) ** 2
@@ -58,7 +58,7 @@ class CnnFc(nn.Module):
         )  # fmt: skip
         self.connected = nn.Sequential(
             nn.Linear(flat, config.hidden), nn.ReLU(), nn.Dropout(config.dropout),
-            nn.Linear(config.hidden, num_classes),
+            nn.Linear(config.hidden, out_dim),
         )  # fmt: skip
 
     def forward(self, z_BD: Tensor) -> Tensor:
@@ -74,6 +74,6 @@ HEADS: dict[str, Callable[[HeadConfig, int, int], nn.Module]] = {
 }
 
 
-def build_head(config: HeadConfig, in_dim: int, num_classes: int) -> nn.Module:
-    """Build the head for mapped features of width `in_dim`."""
-    return HEADS[config.name](config, in_dim, num_classes)
+def build_head(config: HeadConfig, in_dim: int, out_dim: int) -> nn.Module:
+    """Build the head for mapped features of width `in_dim`: z_BD → out_BK with K = `out_dim`."""
+    return HEADS[config.name](config, in_dim, out_dim)

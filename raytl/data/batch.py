@@ -1,0 +1,61 @@
+"""Batches: what a step reads.
+
+Legend: B batch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from raytl.rows import Cut, Inputs
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one domain. `inputs` are keyed by branch, a teacher's branches included. Where a
+    trial has several workers they hold this worker's share of the rows; `target` and `id` are of
+    all rows."""
+
+    inputs: Inputs
+    target: Tensor | None  # (B,), int64 classes or float32 values; None: not to be seen
+    id: Tensor  # (B,), int64
+
+    @property
+    def own_rows(self) -> int:
+        """How many of the rows are this worker's."""
+        return len(next(iter(self.inputs.values())))
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch with what is computed with on a device; ids stay where they are."""
+        inputs = {name: given.to(device) for name, given in self.inputs.items()}
+        target = None if self.target is None else self.target.to(device)
+        return replace(self, inputs=inputs, target=target)
+
+    def cut(self, own: Cut, every: Cut) -> "Batch":
+        """Return some of the rows: `own` among this worker's, `every` among all."""
+        inputs = {name: given.cut(own) for name, given in self.inputs.items()}
+        target = None if self.target is None else self.target[every]
+        return Batch(inputs, target, self.id[every])
+
+
+@dataclass(frozen=True)
+class TrainBatch:
+    """One step's rows: the labelled source domain, the unlabelled target, the labelled target."""
+
+    source: Batch | None = None
+    target: Batch | None = None
+    labelled: Batch | None = None
+
+    @property
+    def streams(self) -> Mapping[str, Batch]:
+        """The streams that are there, by name."""
+        parts = {"source": self.source, "target": self.target, "labelled": self.labelled}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def to(self, device: torch.device) -> "TrainBatch":
+        """Return the batch with what is computed with on a device."""
+        return TrainBatch(**{name: part.to(device) for name, part in self.streams.items()})
+
+

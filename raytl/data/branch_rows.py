@@ -1,0 +1,83 @@
+"""What branches are given of a split, by row number.
+
+Legend: N rows.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from raytl.data.dataset import Split
+from raytl.data.views import View
+from raytl.modalities.base import Modality, Transform
+from raytl.modalities.column import Values
+from raytl.rows import Given, Rows, join_given
+
+
+class BranchRows(Protocol):
+    """The rows of a split, or of a view of it, as one branch is given them."""
+
+    def given(self, rows: np.ndarray) -> Given:
+        """Return the rows of these numbers, (N,), on the CPU."""
+        ...
+
+
+@dataclass(frozen=True)
+class ColumnRows:
+    """A column's values, seen through a view if there is one, prepared as they are asked for."""
+
+    split: Split
+    column: str
+    modality: Modality
+    transform: Transform
+    view: View | None = None
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return self.split.rows if self.view is None else len(self.view.rows_of(self.split.rows))
+
+    def given(self, rows: np.ndarray) -> Given:
+        return Given(self.prepared(rows))
+
+    def prepared(self, rows: np.ndarray) -> Rows:
+        """Return the rows of these numbers as the transform prepares them."""
+        return self.transform.prepare(self.values(rows))
+
+    def values(self, rows: np.ndarray) -> Values:
+        """Return stored values, as the view shows them."""
+
+        def read(numbers: np.ndarray) -> Values:
+            return self.split.read(self.column, numbers)
+
+        return read(rows) if self.view is None else self.view.values(self.modality, read, rows)
+
+
+@dataclass(frozen=True)
+class StackedRows:
+    """Several views of one split: row r of view v has the number v·count + r."""
+
+    views: Sequence[BranchRows]
+    count: int
+
+    def given(self, rows: np.ndarray) -> Given:
+        """Return the rows, each of its view."""
+        view_of, own = np.divmod(rows, self.count)
+        order = np.argsort(view_of, kind="stable")
+        parts = [self.views[v].given(own[view_of == v]) for v in np.unique(view_of)]
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        return join_given(parts).cut(torch.from_numpy(back))
+
+
+@dataclass(frozen=True)
+class FeedRows:
+    """All that a feed reads: each branch's rows, targets (N,) unless they are not to be seen, and
+    ids (N,). Where rows have several views, branches number them view after view."""
+
+    inputs: Mapping[str, BranchRows]
+    target_N: np.ndarray | None
+    id_N: np.ndarray

@@ -1,0 +1,116 @@
+"""A dataset as a study uses it: which columns are learnt from, which is learnt.
+
+Legend: N rows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from raytl.config import DomainConfig, nearest
+from raytl.data.dataset import Dataset, Split
+from raytl.errors import ConfigError
+from raytl.modalities.column import Column
+
+
+@dataclass(frozen=True)
+class Domain:
+    """An opened domain. `inputs`: names of the columns that are learnt from; `target`: of the one
+    that is learnt."""
+
+    config: DomainConfig
+    dataset: Dataset
+    inputs: tuple[str, ...]
+    target: str
+
+    @classmethod
+    def open(cls, config: DomainConfig) -> "Domain":
+        """Open the dataset that a study names.
+
+        Raises DataError and CorruptError as `Dataset.open`, ConfigError for a column that is not
+        there or cannot play its part.
+        """
+        dataset = Dataset.open(config.dataset)
+        return cls(config, dataset, _inputs(config, dataset), _target(config, dataset))
+
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        """The columns that are learnt from, by name."""
+        return {name: self.dataset.columns[name] for name in self.inputs}
+
+    @property
+    def target_column(self) -> Column:
+        """The column that is learnt."""
+        return self.dataset.columns[self.target]
+
+    def split(self, name: str) -> Split:
+        """Return a split; raises DataError that lists the known ones."""
+        return self.dataset.split(name)
+
+    def targets(self, split: str) -> np.ndarray:
+        """Return what is to be learnt of every row of a split, (N,)."""
+        return np.asarray(self.split(split).all(self.target))
+
+
+@dataclass(frozen=True)
+class Domains:
+    """What a study learns from. Branches are named by the target's columns; a column of the source
+    domain is the same where it has the name or is the only one of its kind, else it has a branch of
+    its own."""
+
+    target: Domain
+    source: Domain | None
+
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        """The columns that are learnt from, by branch, those of the target first."""
+        own = dict(self.target.columns)
+        if self.source is not None:
+            taken = {self.column_in(self.source, name) for name in own}
+            own |= {n: c for n, c in self.source.columns.items() if n not in taken}
+        return own
+
+    def column_in(self, domain: Domain, branch: str) -> str | None:
+        """Return what the column of a branch is called in a domain; None where it has none."""
+        if branch in domain.columns:
+            return branch
+        known = self.target.columns.get(branch)
+        if known is None:
+            return None
+        kin = [n for n, c in domain.columns.items() if c.kind == known.kind]
+        alone = sum(c.kind == known.kind for c in self.target.columns.values()) == 1
+        return kin[0] if alone and len(kin) == 1 else None
+
+
+def _inputs(config: DomainConfig, dataset: Dataset) -> tuple[str, ...]:
+    known = list(dataset.inputs)
+    if config.inputs is None:
+        if not known:
+            raise ConfigError(f"{dataset.path} has no column to learn from; shard it again")
+        return tuple(known)
+    for name in config.inputs:
+        if name not in known:
+            raise ConfigError(f"inputs: no column '{name}' to learn from; {nearest(name, known)}")
+    if not config.inputs or len(set(config.inputs)) < len(config.inputs):
+        raise ConfigError(
+            f"inputs: give each column once, one at least, got {list(config.inputs)}; known: "
+            + ", ".join(known)
+        )
+    return config.inputs
+
+
+def _target(config: DomainConfig, dataset: Dataset) -> str:
+    known = list(dataset.targets)
+    if config.target is not None:
+        if config.target not in known:
+            raise ConfigError(
+                f"target: no column '{config.target}' to be learnt; {nearest(config.target, known)}"
+            )
+        return config.target
+    if len(known) != 1:
+        what = f"has {len(known)} ({', '.join(known)})" if known else "has none"
+        raise ConfigError(
+            f"target: name the column that is to be learnt, as {dataset.path} {what}"
+        )
+    return known[0]

@@ -1,0 +1,113 @@
+"""A branch: one input column's way through a network.
+
+Legend: B batch, D features.
+"""
+
+import copy
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from raytl.modalities.backbone import Backbone
+from raytl.modalities.base import Modality, Transform
+from raytl.models.adapters import add_adapters
+from raytl.rows import Given, Rows
+
+
+@dataclass
+class Part:
+    """What a source model has for one column: the transform of its rows and the backbone behind it,
+    by which name and arguments that is built. `transferred` is False for fresh weights."""
+
+    modality: Modality
+    transform: Transform
+    backbone: Backbone
+    args: dict[str, Any]
+    transferred: bool
+
+    def clone(self) -> "Part":
+        """Return a copy whose weights are its own."""
+        return replace(self, backbone=copy.deepcopy(self.backbone))
+
+
+@dataclass(frozen=True)
+class BranchOutput:
+    """What a branch gives: features f_BD, and what its last block gave before they were pooled;
+    None where only features are known."""
+
+    features: Tensor
+    state: Rows | None
+
+
+class Branch(nn.Module):
+    """Transform → backbone blocks, some of them frozen → pool.
+
+    Frozen means `requires_grad=False` and `eval()`, whatever mode the branch is put in: batch-norm
+    statistics stay as they are and dropout is off. The leading frozen blocks are the prefix, whose
+    output is a pure function of its weights and rows.
+    """
+
+    def __init__(
+        self, part: Part, frozen: Collection[int], lora_rank: int = 0, lora_alpha: float = 1.0
+    ) -> None:
+        """`frozen`: numbers of the blocks that are never trained, but for low-rank adapters where
+        `lora_rank` > 0."""
+        super().__init__()
+        self.backbone = part.backbone
+        self.modality, self.transform, self.args = part.modality, part.transform, part.args
+        self.transferred = part.transferred
+        blocks = range(len(self.backbone.blocks))
+        assert set(frozen) <= set(blocks)
+        self.frozen = frozenset(frozen)
+        self._held: frozenset[int] = frozenset()
+        adapted = set()
+        for index in sorted(self.frozen):
+            self.backbone.blocks[index].requires_grad_(False)
+            if lora_rank and add_adapters(self.backbone.blocks[index], lora_rank, lora_alpha):
+                adapted.add(index)
+        pure = self.frozen - adapted
+        self.frozen_depth = next((i for i in blocks if i not in pure), len(blocks))
+        self.train()
+
+    @property
+    def wholly_frozen(self) -> bool:
+        """Whether all blocks belong to the prefix."""
+        return self.frozen_depth == len(self.backbone.blocks)
+
+    def train(self, mode: bool = True) -> "Branch":
+        super().train(mode)
+        for index in self.frozen | self._held:
+            self.backbone.blocks[index].eval()
+        return self
+
+    def hold(self, blocks: frozenset[int]) -> bool:
+        """Freeze exactly these blocks for now, besides those that always are. Returns whether that
+        changes anything."""
+        if blocks == self._held:
+            return False
+        for index in self.trainable_blocks():
+            self.backbone.blocks[index].requires_grad_(index not in blocks)
+        self._held = blocks
+        self.train(self.training)
+        return True
+
+    def trainable_blocks(self) -> list[int]:
+        """Return the numbers of the blocks that are not frozen for good, in order."""
+        return [i for i in range(len(self.backbone.blocks)) if i not in self.frozen]
+
+    def forward(self, given: Given) -> BranchOutput:
+        """Run the steps that are not done yet."""
+        if given.done == self.backbone.steps:
+            assert isinstance(given.rows, Tensor)
+            return BranchOutput(given.rows, None)
+        h, done = given.rows, given.done
+        if done == 0:
+            h = self.transform(h)
+        if done < self.frozen_depth:
+            with torch.no_grad():
+                h, done = self.backbone.run(h, done, self.frozen_depth), self.frozen_depth
+        h = self.backbone.run(h, done)
+        return BranchOutput(self.backbone.pool(h), h)

@@ -1,0 +1,23 @@
+"""Every task, by the kind of its target column."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from raytl.modalities.column import Column
+from raytl.tasks.base import Targets, Task
+from raytl.tasks.classification import Classification
+from raytl.tasks.columns import LabelColumn
+
+
+def task_of(column: Column, targets: Targets) -> Task:
+    """Return the task that a target column asks for. What has to be fitted is fitted to `targets`,
+    those of labelled training rows."""
+    assert isinstance(column, LabelColumn)
+    return Classification(column)
+
+
+def stored_task(facts: Mapping[str, Any]) -> Task:
+    """Return the task that `Task.facts` was taken of. Raises ValueError where the facts are
+    none."""
+    assert facts["kind"] == Classification.name
+    return Classification(LabelColumn(classes=tuple(facts["classes"])))

@@ -1,0 +1,68 @@
+"""What the trials of a study share: its domains and source models, opened once a process."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from raytl.config import Study
+from raytl.data.domain import Domain, Domains
+from raytl.models.source_model import SourceModels
+from raytl.modalities.column import Values
+from raytl.seeds import seed_for
+from raytl.training.splits import source_rows, target_rows
+
+MOST_FITTED = 50_000  # training rows of a domain that a transform is fitted to
+
+
+@dataclass(frozen=True)
+class Material:
+    """A study with its data open. `seed`: the study's, which draws the rows."""
+
+    study: Study
+    domains: Domains
+    source_models: SourceModels
+
+    @classmethod
+    def of(cls, study: Study) -> "Material":
+        """Open what the study names; raises what `Domain.open` raises."""
+        domains = open_domains(study)
+        samples = Samples(domains, study.search.seed)
+        return cls(study, domains, SourceModels(study.source_models, domains.columns, samples))
+
+
+def open_domains(study: Study) -> Domains:
+    """Open both domains."""
+    source = None if study.source_domain is None else Domain.open(study.source_domain)
+    return Domains(Domain.open(study.target_domain), source)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Values of training rows: those of the source domain, and of the target all that are not held
+    out by the study's own draw. No label is read for it that the study may not use."""
+
+    domains: Domains
+    seed: int
+
+    def __call__(self, column: str) -> Values:
+        """Return the rows of both domains as the target's column holds them."""
+        wanted = self.domains.columns[column]
+        parts = []
+        for domain, rows in self._rows():
+            name = self.domains.column_in(domain, column)
+            if name is not None:
+                split = domain.split(domain.config.splits.train)
+                values = split.read(name, self._drawn(rows))
+                parts.append(wanted.converted(values, domain.columns[name]))
+        return np.concatenate(parts)
+
+    def _rows(self) -> list[tuple[Domain, np.ndarray]]:
+        target, source = self.domains.target, self.domains.source
+        found = [(target, target_rows(target, self.seed).unlabelled)]
+        if source is not None:
+            found.append((source, source_rows(source, self.seed).train))
+        return found
+
+    def _drawn(self, rows: np.ndarray) -> np.ndarray:
+        generator = np.random.default_rng(seed_for(self.seed, "fitted rows"))
+        return rows[np.sort(generator.permutation(len(rows))[:MOST_FITTED])]

@@ -1,0 +1,123 @@
+"""How a trial's branches read rows: as they are prepared, or as features of a frozen prefix."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from raytl.config import AugmentConfig, FeedKind
+from raytl.data.augmentation import AugmentedFeed
+from raytl.data.branch_rows import BranchRows, ColumnRows, FeedRows, StackedRows
+from raytl.data.domain import Domain, Domains
+from raytl.data.feed import Feed, chosen_kind
+from raytl.data.resident import ResidentFeed
+from raytl.data.streaming import StreamingFeed
+from raytl.data.views import View, views_of
+from raytl.models.branch import Branch
+from raytl.ranks import WHOLE, Share
+from raytl.training.prefix import Prefix
+from raytl.training.prefix_cache import stored_features
+
+FEEDS: dict[str, type[ResidentFeed]] = {"resident": ResidentFeed, "streaming": StreamingFeed}
+
+
+class Reader(Protocol):
+    """How one branch reads."""
+
+    column: str  # as the study calls it
+    augments: bool  # whether its rows can be augmented as they are read
+
+    def rows(self, domain: Domain, split: str, column: str, view: View | None) -> BranchRows:
+        """Return the rows of a split's column, seen through `view` if there is one."""
+        ...
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Rows as the branch's transform prepares them."""
+
+    column: str
+    branch: Branch
+
+    @property
+    def augments(self) -> bool:
+        return self.branch.modality.augments
+
+    def rows(self, domain: Domain, split: str, column: str, view: View | None) -> BranchRows:
+        """Return rows that are prepared as they are asked for."""
+        transform = self.branch.transform.for_column(domain.columns[column])
+        return ColumnRows(domain.split(split), column, self.branch.modality, transform, view)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Features of the branch's prefix, computed where they are not stored yet. `budget`: bytes of
+    the cache folder, at most."""
+
+    column: str
+    prefix: Prefix
+    budget: int
+    augments: bool = False
+
+    def rows(self, domain: Domain, split: str, column: str, view: View | None) -> BranchRows:
+        """Return stored features."""
+        prepared = Prepared(column, self.prefix.branch).rows(domain, split, column, view)
+        assert isinstance(prepared, ColumnRows)
+        return stored_features(self.prefix, domain.dataset.fingerprint, prepared, self.budget)
+
+
+@dataclass(frozen=True)
+class Readers:
+    """How every branch of a trial reads, a teacher's branches included."""
+
+    domains: Domains
+    by_branch: Mapping[str, Reader]
+
+    def feed(
+        self,
+        domain: Domain,
+        split: str,
+        *,
+        indices: np.ndarray | None,
+        labelled: bool,
+        batch_size: int,
+        seed: int,
+        kind: FeedKind = "auto",
+        augmented: tuple[AugmentConfig, int] | None = None,
+        share: Share = WHOLE,
+        view: View | None = None,
+    ) -> Feed:
+        """Return a feed over the rows `indices` of a split, or over all of them; where there is a
+        `view`, of what that shows.
+
+        With `labelled=False` the target column is never read. `augmented`: how training batches
+        are, and the seed that fixes the views where there are such. `share`: the worker's.
+        """
+        part = domain.split(split)
+        views = views_of(*augmented) if augmented else []
+        seen = views or [view]
+        inputs = {
+            branch: _viewed([reader.rows(domain, split, column, v) for v in seen], part.rows)
+            for branch, reader in self.by_branch.items()
+            if (column := self.domains.column_in(domain, reader.column)) is not None
+        }
+        own = np.arange(part.rows) if view is None else view.rows_of(part.rows)
+        targets = _as_batches_hold(domain.targets(split)[own]) if labelled else None
+        source = FeedRows(inputs, targets, part.ids()[own])
+        feed = FEEDS[chosen_kind(kind, part.bytes)](
+            source, np.arange(len(own)) if indices is None else indices, batch_size=batch_size,
+            seed=seed, views=max(1, len(views)), share=share,
+        )  # fmt: skip
+        if augmented is None or views:
+            return feed
+        branches = [name for name in inputs if self.by_branch[name].augments]
+        return AugmentedFeed(feed, augmented[0], seed, branches)
+
+
+def _viewed(views: list[BranchRows], rows: int) -> BranchRows:
+    return views[0] if len(views) == 1 else StackedRows(views, rows)
+
+
+def _as_batches_hold(targets_N: np.ndarray) -> np.ndarray:
+    return targets_N.astype(np.float32) if targets_N.dtype.kind == "f" else targets_N
