@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import stdtrit
 
-from raytl.data.predictions import Predictions
+from raytl.predictions import Predictions
 from raytl.sweeping.verdict.decision import open_comparisons, read_verdict
 from raytl.sweeping.verdict.intervals import (
     Difference,

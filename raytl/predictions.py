@@ -50,7 +50,9 @@ class Predictions:
                 batch = pa.ipc.open_file(file).read_all().to_batches()[0]
                 names = batch.schema.names
                 arrays = {
-                    f"{name}_N": _array(batch.column(name)) for name in names if name != PROBABILITIES
+                    f"{name}_N": _array(batch.column(name))
+                    for name in names
+                    if name != PROBABILITIES
                 }
                 return cls(**arrays, p_NK=_probabilities(batch))
         except (OSError, ValueError, IndexError, TypeError, KeyError, pa.ArrowException) as error:

@@ -114,14 +114,18 @@ def rank(
 
 def _sample_images(study: Study) -> dict[str, Any]:
     """Return the first training images of each domain, as the shards hold them."""
-    from raytl.data.dataset import Dataset
+    from raytl.data.domain import Domain
+    from raytl.modalities.image.column import ImageColumn
 
     domains = {"source domain": study.source_domain, "target domain": study.target_domain}
     images = {}
     for name, domain in domains.items():
         if domain is not None:
-            split = Dataset.open(domain.dataset).split(domain.splits.train)
-            images[name] = split.take(range(min(16, split.rows)))[0]
+            opened = Domain.open(domain)
+            split = opened.split(domain.splits.train)
+            for column, of in opened.columns.items():
+                if isinstance(of, ImageColumn):
+                    images[f"{name} {column}"] = split.read(column, range(min(16, split.rows)))
     return images
 
 

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests_support import REAL_DATA
+from tests_support import REAL_DATA, write_images
 
 from raytl.config import Study
-from raytl.data.schema import ImageColumn
-from raytl.data.writer import write_dataset
+from raytl.modalities.image.column import ImageColumn
 
 
 def pytest_configure() -> None:
@@ -59,7 +58,7 @@ def domains(tmp_path: Path) -> tuple[Path, Path]:
     for name, seed, noise in [("source", 0, 10.0), ("target", 1, 60.0)]:
         splits = {"train": [stripes(80, seed, noise)], "test": [stripes(40, seed + 9, noise)]}
         image = ImageColumn(shape=(8, 8, 1), dtype="uint8")
-        write_dataset(tmp_path / name, image, ("rows", "columns"), splits, {})
+        write_images(tmp_path / name, image, ("rows", "columns"), splits)
     return tmp_path / "source", tmp_path / "target"
 
 

@@ -57,5 +57,3 @@ class TrainBatch:
     def to(self, device: torch.device) -> "TrainBatch":
         """Return the batch with what is computed with on a device."""
         return TrainBatch(**{name: part.to(device) for name, part in self.streams.items()})
-
-

@@ -31,7 +31,11 @@ class Domain:
         Raises DataError and CorruptError as `Dataset.open`, ConfigError for a column that is not
         there or cannot play its part.
         """
-        dataset = Dataset.open(config.dataset)
+        return cls.of(config, Dataset.open(config.dataset))
+
+    @classmethod
+    def of(cls, config: DomainConfig, dataset: Dataset) -> "Domain":
+        """Return an opened dataset as a study uses it; raises ConfigError as `open`."""
         return cls(config, dataset, _inputs(config, dataset), _target(config, dataset))
 
     @property
@@ -110,7 +114,5 @@ def _target(config: DomainConfig, dataset: Dataset) -> str:
         return config.target
     if len(known) != 1:
         what = f"has {len(known)} ({', '.join(known)})" if known else "has none"
-        raise ConfigError(
-            f"target: name the column that is to be learnt, as {dataset.path} {what}"
-        )
+        raise ConfigError(f"target: name the column that is to be learnt, as {dataset.path} {what}")
     return known[0]

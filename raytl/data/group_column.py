@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from raytl.modalities.column import BadRow, Column, Read, Values
+from raytl.modalities.column import BadRowError, Column, Read, Values
 
 
 class GroupColumn(Column):
@@ -30,7 +30,7 @@ class GroupColumn(Column):
     def check(self, values: Values) -> None:
         bad = np.flatnonzero((values < 0) | (values >= self.groups))
         if len(bad):
-            raise BadRow(
+            raise BadRowError(
                 int(bad[0]),
                 f"groups are numbers from 0 to {self.groups - 1}, but row {{row}} has "
                 f"{values[bad[0]]}",

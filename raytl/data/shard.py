@@ -124,9 +124,7 @@ def _check_classes(classes: tuple[str, ...]) -> None:
         )
 
 
-def _watched(
-    chunks: Chunks, split: str, held: dict[tuple[str, str], set[int]]
-) -> Iterator[Chunk]:
+def _watched(chunks: Chunks, split: str, held: dict[tuple[str, str], set[int]]) -> Iterator[Chunk]:
     """Pass chunks on and note which classes they hold: `held`, by split and label column."""
     for chunk in chunks:
         for (of_split, name), classes in held.items():

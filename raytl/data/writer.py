@@ -23,7 +23,7 @@ from raytl.data.schema import (
 from raytl.errors import DataError
 from raytl.files import sha256_of
 from raytl.folders import new_folder
-from raytl.modalities.column import BadRow, Column, Values
+from raytl.modalities.column import BadRowError, Column, Values
 
 Progress = Callable[[int], None]  # rows read since the last call
 
@@ -106,7 +106,7 @@ def _check(chunk: Chunk, columns: Mapping[str, Column], split: str) -> None:
             )
         try:
             column.check(values)
-        except BadRow as error:
+        except BadRowError as error:
             place = int(chunk.places_N[error.row])
             raise DataError(f"split {split}: column {name}: {error.at(place)}") from None
         except ValueError as error:

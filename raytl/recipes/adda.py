@@ -11,7 +11,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from raytl.config import TrialConfig
-from raytl.data.domains import TrainBatch
+from raytl.data.batch import TrainBatch
 from raytl.models.adversary import DomainDiscriminator
 from raytl.models.transfer_model import TransferModel
 from raytl.ranks import all_rows
@@ -64,9 +64,9 @@ class Adda(Recipe):
         if not self.switched:
             self._switch(model)
         assert batch.source is not None
-        self.encoder.reads = model.reads
+        rows = batch.source.own_rows
         with torch.no_grad():
-            own_SD = self.encoder(batch.source.x, num_source=len(batch.source.x)).mapped
+            own_SD = self.encoder(batch.source.inputs, num_source=rows).mapped
             source_SD = all_rows(own_SD, len(batch.source.id))
         outputs = run_streams(model, TrainBatch(target=batch.target, labelled=batch.labelled))
         target_TD = outputs["target"].mapped

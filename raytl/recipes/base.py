@@ -1,48 +1,53 @@
 """The protocol of recipes.
 
-Legend: B batch, C channels, H height, W width, D features, K classes.
+Legend: B batch, D features, K numbers that a head gives.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from raytl.config import TrialConfig
-from raytl.data.domains import TrainBatch
-from raytl.data.feed import Batch
+from raytl.data.batch import Batch, TrainBatch
 from raytl.errors import ConfigError
-from raytl.models.transfer_model import TransferModel, TransferOutput
+from raytl.models.branch import Branch
+from raytl.models.transfer_model import Block, TransferModel, TransferOutput
 from raytl.ranks import all_rows
+from raytl.rows import join_given
+from raytl.tasks.base import Task
 
 Stream = Literal["source", "target", "labelled"]
 Losses = dict[str, Tensor]
 Outputs = dict[str, TransferOutput]
+TEACHER = "teacher/"  # how the names of a teacher's branches begin among a batch's inputs
 
 
 @dataclass
 class Teacher:
-    """A network that comments on the student's rows, which it sees as they are stored, through its
-    own transform. Frozen and in eval mode from here on, as nobody puts it in another: batch-norm
-    statistics stay as they are and dropout is off."""
+    """A network that comments on the student's rows, which its own branches read. Frozen and in
+    eval mode from here on, as nobody puts it in another: batch-norm statistics stay as they are and
+    dropout is off."""
 
     network: TransferModel
-    num_classes: int | None  # None: it has no head
-    transform: Callable[[Tensor], Tensor]  # stored rows → what the network reads
+    task: Task | None  # what its head was trained for; None: it has no head
 
     def __post_init__(self) -> None:
         self.network.requires_grad_(False).eval()
 
+    @property
+    def branches(self) -> dict[str, Branch]:
+        """Its branches, as they are called among a batch's inputs."""
+        return {f"{TEACHER}{name}": b for name, b in self.network.named_branches.items()}
+
     @torch.no_grad()
     def __call__(self, batch: Batch) -> TransferOutput:
         """Return the outputs for all rows of the batch."""
-        out = self.network(self.transform(batch.x if batch.stored is None else batch.stored))
-        parts = (out.features, out.mapped, out.logits)
-        return TransferOutput(*(all_rows(of_rows, len(batch.id)) for of_rows in parts))
+        own = {name: batch.inputs[f"{TEACHER}{name}"] for name in self.network.branches}
+        return _of_all_rows(self.network(own), len(batch.id))
 
 
 @dataclass(frozen=True)
@@ -51,8 +56,8 @@ class Context:
 
     trial: TrialConfig
     model: TransferModel
-    num_classes: int
-    num_source_classes: int | None = None
+    task: Task
+    source_task: Task | None = None  # of the source domain
     teacher: Teacher | None = None
     source_rows: int | None = None  # of the source domain, that the trial learns from
     # domain ("source", "target") → its dataset's row ids are below that
@@ -79,7 +84,7 @@ class Recipe(nn.Module, ABC):
         super().__init__()
         self.trial = context.trial
         self.mapped_dim = context.model.mapper.out_dim
-        self.num_classes = context.num_classes
+        self.task = context.task
 
     @classmethod
     @abstractmethod
@@ -100,14 +105,14 @@ class Recipe(nn.Module, ABC):
     def losses(self, model: TransferModel, batch: TrainBatch, progress: float) -> Losses:
         """Return the unweighted losses by name, from one forward pass.
 
-        `batch` holds transformed images x_BCHW of each stream; `progress` = step / steps in [0, 1).
+        `progress` = step / steps in [0, 1).
         """
 
     def total(self, losses: Losses, progress: float) -> Tensor:
         """Return the scalar that is minimised: the plain sum unless a recipe weighs its losses."""
         return torch.stack(list(losses.values())).sum()
 
-    def held_blocks(self, model: TransferModel, progress: float) -> frozenset[int]:
+    def held_blocks(self, model: TransferModel, progress: float) -> frozenset[Block]:
         """Return the trainable blocks that stay frozen at this point of the training."""
         return frozenset()
 
@@ -115,35 +120,59 @@ class Recipe(nn.Module, ABC):
         """Return schedule values worth logging, by name."""
         return {}
 
-    def cross_entropy(self, logits_BK: Tensor, y_B: Tensor) -> Tensor:
-        """Mean cross-entropy with the trial's label smoothing (Szegedy et al. 2016, section 7)."""
-        return F.cross_entropy(logits_BK, y_B, label_smoothing=self.trial.label_smoothing)
+    def row_losses(self, out_BK: Tensor, target_B: Tensor) -> Tensor:
+        """Return the task's loss of each row, (B,), with the trial's label smoothing."""
+        return self.task.loss(out_BK, target_B, self.trial.label_smoothing)
 
     def task_loss(self, outputs: Outputs, batch: TrainBatch) -> Tensor:
-        """Mean cross-entropy over the source rows and, where there are any, the labelled target
-        rows, together."""
-        pairs = [(outputs[name], getattr(batch, name)) for name in ("source", "labelled")
-                 if name in outputs]  # fmt: skip
-        logits = torch.cat([output.logits for output, _ in pairs])
-        return self.cross_entropy(logits, torch.cat([stream.y for _, stream in pairs]))
+        """Mean loss over the source rows and, where there are any, the labelled target rows,
+        together."""
+        streams = {n: s for n, s in batch.streams.items() if n != "target" and n in outputs}
+        out_BK = torch.cat([outputs[name].out for name in streams])
+        return self.row_losses(out_BK, targets_of(*streams.values())).mean()
+
+
+def targets_of(*streams: Batch) -> Tensor:
+    """Return the targets of labelled streams, one after the other."""
+    targets = [stream.target for stream in streams]
+    return torch.cat([target for target in targets if target is not None])
 
 
 def run_streams(model: TransferModel, batch: TrainBatch) -> Outputs:
-    """Run every stream of the batch through the model in one forward pass and split the result.
+    """Run every stream of the batch through the model and split the result: in one forward pass,
+    or, where domains have other columns, one for those that have the same.
 
     With several workers each runs its own rows, and all get the outputs of all rows.
     """
-    streams = {"source": batch.source, "target": batch.target, "labelled": batch.labelled}
-    present = {name: stream for name, stream in streams.items() if stream is not None}
-    sizes = [len(stream.x) for stream in present.values()]
-    num_source = len(batch.source.x) if batch.source is not None else 0
-    out = model(torch.cat([stream.x for stream in present.values()]), num_source=num_source)
-    parts = zip(out.features.split(sizes), out.mapped.split(sizes), out.logits.split(sizes),
-                strict=True)  # fmt: skip
+    outputs: Outputs = {}
+    for streams in _alike(batch):
+        outputs |= _run_together(model, streams)
+    return {name: outputs[name] for name in batch.streams}
+
+
+def _alike(batch: TrainBatch) -> list[dict[str, Batch]]:
+    """Return the streams in groups that have the same branches."""
+    groups: dict[tuple[str, ...], dict[str, Batch]] = {}
+    for name, stream in batch.streams.items():
+        groups.setdefault(tuple(stream.inputs), {})[name] = stream
+    return list(groups.values())
+
+
+def _run_together(model: TransferModel, streams: dict[str, Batch]) -> Outputs:
+    every = list(streams.values())
+    own = [branch for branch in model.branches if branch in every[0].inputs]
+    inputs = {branch: join_given([s.inputs[branch] for s in every]) for branch in own}
+    sizes = [stream.own_rows for stream in every]
+    out = model(inputs, num_source=streams["source"].own_rows if "source" in streams else 0)
+    parts = zip(*(tensor.split(sizes) for tensor in out.tensors), strict=True)
     return {
-        name: TransferOutput(*(all_rows(of_rows, len(present[name].id)) for of_rows in part))
-        for name, part in zip(present, parts, strict=True)
+        name: _of_all_rows(TransferOutput(*part), len(stream.id))
+        for (name, stream), part in zip(streams.items(), parts, strict=True)
     }
+
+
+def _of_all_rows(out: TransferOutput, count: int) -> TransferOutput:
+    return TransferOutput(*(all_rows(tensor, count) for tensor in out.tensors))
 
 
 def adaptation_streams(name: str, labelled: bool, has_source: bool) -> tuple[Stream, ...]:
@@ -161,7 +190,8 @@ def both_labelled_streams(name: str, labelled: bool, has_source: bool) -> tuple[
 
 
 class SupervisedRecipe(Recipe):
-    """Cross-entropy on one labelled stream: the target's where it has labels, else the source's."""
+    """The task's loss on one labelled stream: the target's where it has labels, else the
+    source's."""
 
     @classmethod
     def streams(cls, labelled: bool, has_source: bool) -> tuple[Stream, ...]:

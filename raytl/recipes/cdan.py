@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from raytl.data.domains import TrainBatch
+from raytl.data.batch import TrainBatch
 from raytl.models.adversary import DomainDiscriminator, grad_reverse
 from raytl.recipes.adversarial import AdversarialRecipe, domain_loss
 from raytl.recipes.base import Context, Losses, Outputs
@@ -60,14 +60,14 @@ class Cdan(AdversarialRecipe):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.joined = MultilinearMap(self.mapped_dim, context.num_classes)
+        self.joined = MultilinearMap(self.mapped_dim, context.task.out_dim)
         self.discriminator = DomainDiscriminator(
             self.joined.out_dim, context.trial.discriminator_hidden
         )
 
     def domain_losses(self, outputs: Outputs, batch: TrainBatch, progress: float) -> Losses:
         lambda_ = self.adversarial_lambda(progress)
-        g = {name: outputs[name].logits.detach().softmax(1) for name in ("source", "target")}
+        g = {name: outputs[name].out.detach().softmax(1) for name in ("source", "target")}
         source, target = (
             self.joined(grad_reverse(outputs[name].mapped, lambda_), g[name]) for name in g
         )

@@ -6,7 +6,7 @@ Legend: S source rows, T target rows, N = S + T, D mapped features.
 import torch
 from torch import Tensor
 
-from raytl.data.domains import TrainBatch
+from raytl.data.batch import TrainBatch
 from raytl.recipes.base import AlignmentRecipe, Losses, Outputs
 
 # Bandwidths relative to the mean squared distance.

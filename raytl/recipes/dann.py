@@ -1,6 +1,6 @@
 """Domain-adversarial training (DANN)."""
 
-from raytl.data.domains import TrainBatch
+from raytl.data.batch import TrainBatch
 from raytl.models.adversary import DomainDiscriminator
 from raytl.recipes.adversarial import AdversarialRecipe, domain_loss
 from raytl.recipes.base import Context, Losses, Outputs

@@ -5,7 +5,7 @@ Legend: B rows of one domain, D mapped features.
 
 from torch import Tensor
 
-from raytl.data.domains import TrainBatch
+from raytl.data.batch import TrainBatch
 from raytl.recipes.base import AlignmentRecipe, Losses, Outputs
 
 

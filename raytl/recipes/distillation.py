@@ -6,7 +6,7 @@ Legend: B target rows, K classes.
 from torch import Tensor
 from torch.nn import functional as F
 
-from raytl.data.domains import TrainBatch
+from raytl.data.batch import TrainBatch
 from raytl.errors import ConfigError
 from raytl.models.transfer_model import TransferModel
 from raytl.recipes.base import Context, Losses, run_streams
@@ -31,22 +31,21 @@ class Distillation(TaughtRecipe):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        classes = self.teacher.num_classes
-        if classes != context.num_classes:
+        task = self.teacher.task
+        wrong = "it has no head" if task is None else task.mismatch(context.task.column)
+        if wrong is not None:
             raise ConfigError(
-                "recipe distillation needs a teacher that predicts the target's "
-                f"{context.num_classes} classes, but {context.trial.source_model} "
-                f"{f'predicts {classes}' if classes else 'has no head'}; "
-                "use relational_distillation"
+                "recipe distillation needs a teacher that predicts what the target column asks "
+                f"for, but of {context.trial.source_model}: {wrong}; use relational_distillation"
             )
 
     def losses(self, model: TransferModel, batch: TrainBatch, progress: float) -> Losses:
         outputs = run_streams(model, batch)
         assert batch.target is not None
-        taught = self.teacher(batch.target).logits
+        taught = self.teacher(batch.target).out
         losses = {
             "distillation": distillation_loss(
-                outputs["target"].logits, taught, self.trial.distillation_temperature
+                outputs["target"].out, taught, self.trial.distillation_temperature
             )
         }
         return losses | ({"task": self.task_loss(outputs, batch)} if batch.labelled else {})

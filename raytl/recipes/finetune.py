@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from raytl.data.domains import TrainBatch
+from raytl.data.batch import TrainBatch
 from raytl.models.transfer_model import TransferModel
 from raytl.recipes.base import Context, Losses, SupervisedRecipe
 

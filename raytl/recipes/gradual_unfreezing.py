@@ -3,7 +3,7 @@
 import math
 
 from raytl.config import TrialConfig
-from raytl.models.transfer_model import TransferModel
+from raytl.models.transfer_model import Block, TransferModel
 from raytl.recipes.finetune import Finetune
 
 
@@ -19,7 +19,7 @@ class GradualUnfreezing(Finetune):
     def judged_after(cls, trial: TrialConfig) -> float:
         return trial.probe_fraction
 
-    def held_blocks(self, model: TransferModel, progress: float) -> frozenset[int]:
+    def held_blocks(self, model: TransferModel, progress: float) -> frozenset[Block]:
         blocks = model.trainable_blocks()
         stage = math.floor(progress / self.trial.probe_fraction * len(blocks))
         return frozenset(blocks[: max(0, len(blocks) - 1 - stage)])

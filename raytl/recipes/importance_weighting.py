@@ -5,9 +5,8 @@ Legend: S source rows, T target rows.
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from raytl.data.domains import TrainBatch
+from raytl.data.batch import TrainBatch
 from raytl.models.adversary import DomainDiscriminator
 from raytl.models.transfer_model import TransferModel
 from raytl.recipes.adversarial import domain_loss
@@ -18,6 +17,7 @@ from raytl.recipes.base import (
     Stream,
     adaptation_streams,
     run_streams,
+    targets_of,
 )
 
 LARGEST_RATIO = 10.0
@@ -36,7 +36,7 @@ class ImportanceWeighting(Recipe):
     """Covariate-shift weighting (Shimodaira 2000) with the density ratio of a domain classifier.
 
     The classifier reads the mapped features but sends no gradient to them; the source task's loss
-    is the mean of w(x)·CE. Labelled target rows count once each.
+    is the mean of w(x)·loss. Labelled target rows count once each.
     """
 
     name = "importance_weighting"
@@ -54,21 +54,11 @@ class ImportanceWeighting(Recipe):
     def losses(self, model: TransferModel, batch: TrainBatch, progress: float) -> Losses:
         outputs = run_streams(model, batch)
         source_SD = outputs["source"].mapped.detach()
-        assert batch.source is not None and batch.source.y is not None
+        assert batch.source is not None
         weights_S = density_ratio(self.discriminator(source_SD))
-        per_row = F.cross_entropy(
-            outputs["source"].logits, batch.source.y, reduction="none",
-            label_smoothing=self.trial.label_smoothing,
-        )  # fmt: skip
-        parts = [weights_S * per_row]
+        parts = [weights_S * self.row_losses(outputs["source"].out, targets_of(batch.source))]
         if batch.labelled is not None:
-            assert batch.labelled.y is not None
-            parts.append(
-                F.cross_entropy(
-                    outputs["labelled"].logits, batch.labelled.y, reduction="none",
-                    label_smoothing=self.trial.label_smoothing,
-                )
-            )  # fmt: skip
+            parts.append(self.row_losses(outputs["labelled"].out, targets_of(batch.labelled)))
         target_TD = outputs["target"].mapped.detach()
         return {
             "task": torch.cat(parts).mean(),

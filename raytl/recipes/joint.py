@@ -2,9 +2,17 @@
 
 from torch import nn
 
-from raytl.data.domains import TrainBatch
+from raytl.data.batch import TrainBatch
 from raytl.models.transfer_model import TransferModel
-from raytl.recipes.base import Context, Losses, Recipe, Stream, both_labelled_streams, run_streams
+from raytl.recipes.base import (
+    Context,
+    Losses,
+    Recipe,
+    Stream,
+    both_labelled_streams,
+    run_streams,
+    targets_of,
+)
 
 
 class Joint(Recipe):
@@ -18,9 +26,9 @@ class Joint(Recipe):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        assert context.num_source_classes is not None
-        dim = context.model.backbone.feature_dim
-        self.source_head = nn.Linear(dim, context.num_source_classes)
+        assert context.source_task is not None
+        self.source_task = context.source_task
+        self.source_head = nn.Linear(context.model.feature_dim, context.source_task.out_dim)
 
     @classmethod
     def streams(cls, labelled: bool, has_source: bool) -> tuple[Stream, ...]:
@@ -29,11 +37,10 @@ class Joint(Recipe):
     def losses(self, model: TransferModel, batch: TrainBatch, progress: float) -> Losses:
         outputs = run_streams(model, batch)
         source, target = batch.source, batch.labelled
-        assert source is not None and source.y is not None
-        assert target is not None and target.y is not None
-        return {
-            "source_task": self.cross_entropy(
-                self.source_head(outputs["source"].features), source.y
-            ),
-            "task": self.cross_entropy(outputs["labelled"].logits, target.y),
-        }
+        assert source is not None and target is not None
+        of_source = self.source_task.loss(
+            self.source_head(outputs["source"].features), targets_of(source),
+            self.trial.label_smoothing,
+        )  # fmt: skip
+        of_target = self.row_losses(outputs["labelled"].out, targets_of(target))
+        return {"source_task": of_source.mean(), "task": of_target.mean()}

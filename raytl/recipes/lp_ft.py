@@ -1,7 +1,7 @@
 """Linear probing, then fine-tuning."""
 
 from raytl.config import TrialConfig
-from raytl.models.transfer_model import TransferModel
+from raytl.models.transfer_model import Block, TransferModel
 from raytl.recipes.finetune import Finetune
 
 
@@ -16,6 +16,6 @@ class LpFt(Finetune):
     def judged_after(cls, trial: TrialConfig) -> float:
         return trial.probe_fraction
 
-    def held_blocks(self, model: TransferModel, progress: float) -> frozenset[int]:
+    def held_blocks(self, model: TransferModel, progress: float) -> frozenset[Block]:
         probing = progress < self.trial.probe_fraction
         return frozenset(model.trainable_blocks()) if probing else frozenset()

@@ -6,7 +6,7 @@ Legend: B target rows, K classes.
 import torch
 from torch import Tensor
 
-from raytl.data.domains import TrainBatch
+from raytl.data.batch import TrainBatch
 from raytl.recipes.base import AlignmentRecipe, Losses, Outputs
 
 
@@ -33,4 +33,4 @@ class Mcc(AlignmentRecipe):
     vectorises = True
 
     def domain_losses(self, outputs: Outputs, batch: TrainBatch, progress: float) -> Losses:
-        return {"alignment": class_confusion(outputs["target"].logits, self.trial.temperature)}
+        return {"alignment": class_confusion(outputs["target"].out, self.trial.temperature)}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from raytl.data.domains import TrainBatch
+from raytl.data.batch import TrainBatch
 from raytl.models.adversary import grad_reverse
 from raytl.recipes.adversarial import AdversarialRecipe
 from raytl.recipes.base import Context, Losses, Outputs
@@ -43,7 +43,7 @@ class Mdd(AdversarialRecipe):
         super().__init__(context)
         hidden = context.trial.discriminator_hidden
         self.adversary = nn.Sequential(
-            nn.Linear(self.mapped_dim, hidden), nn.ReLU(), nn.Linear(hidden, context.num_classes)
+            nn.Linear(self.mapped_dim, hidden), nn.ReLU(), nn.Linear(hidden, context.task.out_dim)
         )
 
     def domain_losses(self, outputs: Outputs, batch: TrainBatch, progress: float) -> Losses:
@@ -53,7 +53,7 @@ class Mdd(AdversarialRecipe):
         of_source, of_target = scores.split([len(source.mapped), len(target.mapped)])
         return {
             "domain": disparity(
-                of_source, of_target, source.logits.argmax(1), target.logits.argmax(1),
+                of_source, of_target, source.out.argmax(1), target.out.argmax(1),
                 self.trial.margin,
             )
         }  # fmt: skip

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from raytl.data.domains import TrainBatch
+from raytl.data.batch import TrainBatch
 from raytl.errors import ConfigError
 from raytl.models.transfer_model import TransferModel
 from raytl.recipes.base import Losses, Stream, run_streams

@@ -7,11 +7,18 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from raytl.data.domains import TrainBatch
+from raytl.data.batch import TrainBatch
 from raytl.models.transfer_model import TransferModel
-from raytl.recipes.base import Context, Losses, Recipe, Stream, both_labelled_streams, run_streams
+from raytl.recipes.base import (
+    Context,
+    Losses,
+    Recipe,
+    Stream,
+    both_labelled_streams,
+    run_streams,
+    targets_of,
+)
 
 ROUNDS = 10  # of boosting, as far as the rate β of the source is concerned
 LEAST_ERROR, LARGEST_ERROR = 0.05, 0.45
@@ -48,18 +55,14 @@ class TrAdaBoost(Recipe):
     def losses(self, model: TransferModel, batch: TrainBatch, progress: float) -> Losses:
         outputs = run_streams(model, batch)
         source, target = batch.source, batch.labelled
-        assert source is not None and source.y is not None
-        assert target is not None and target.y is not None
+        assert source is not None and target is not None
         weights = [
             self.source_log_weights_N[source.id].exp(), self.target_log_weights_N[target.id].exp()
         ]  # fmt: skip
-        logits = [outputs["source"].logits, outputs["labelled"].logits]
-        labels = [source.y, target.y]
+        logits = [outputs["source"].out, outputs["labelled"].out]
+        labels = [targets_of(source), targets_of(target)]
         self._update(source.id, target.id, logits, labels, weights[1])
-        losses = F.cross_entropy(
-            torch.cat(logits), torch.cat(labels), reduction="none",
-            label_smoothing=self.trial.label_smoothing,
-        )  # fmt: skip
+        losses = self.row_losses(torch.cat(logits), torch.cat(labels))
         every = torch.cat(weights)
         return {"task": (every * losses).sum() / every.sum()}
 

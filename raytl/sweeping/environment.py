@@ -18,7 +18,7 @@ from raytl.sweeping.preflight import Checked
 def environment(checked: Checked, device: str) -> dict[str, Any]:
     """Return the environment of a run that starts now. `device`: what its trials train on."""
     study = checked.study
-    datasets = {"target": checked.target, "source": checked.source}
+    domains = {"target": checked.domains.target, "source": checked.domains.source}
     return {
         "raytl": version("raytl"),
         "raytl_source": source_digest(),
@@ -38,12 +38,12 @@ def environment(checked: Checked, device: str) -> dict[str, Any]:
         },
         "datasets": {
             role: {
-                "path": str(dataset.path),
-                "fingerprint": dataset.fingerprint,
-                "rows": {name: split.rows for name, split in dataset.info.splits.items()},
+                "path": str(domain.dataset.path),
+                "fingerprint": domain.dataset.fingerprint,
+                "rows": {n: split.rows for n, split in domain.dataset.info.splits.items()},
             }
-            for role, dataset in datasets.items()
-            if dataset is not None
+            for role, domain in domains.items()
+            if domain is not None
         },
         "source_models": {
             name: spec.model_dump(mode="json") | {"loaded": checked.weights[name]}

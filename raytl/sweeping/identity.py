@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from raytl.config import DomainConfig, Study
-from raytl.data.dataset import Dataset
+from raytl.config import Study
+from raytl.data.domain import Domain
 from raytl.files import digest_of
 from raytl.sweeping.kept.records import Config
 from raytl.sweeping.preflight import Checked
@@ -59,8 +59,8 @@ class Identity:
         """Return that of a checked study, whose lag and feed are resolved."""
         study = checked.study
         facts = {
-            "target": _domain(study.target_domain, checked.target),
-            "source": checked.source and _domain(study.source_domain, checked.source),
+            "target": _domain(checked.domains.target),
+            "source": checked.domains.source and _domain(checked.domains.source),
             "seed": study.search.seed,
             "objective": study.objective,
             "train": study.train.model_dump(mode="json", exclude={"fuse"}),
@@ -97,7 +97,6 @@ class Identity:
         return digest_of([self.facts, self.fuse, self.source_models])
 
 
-def _domain(domain: DomainConfig | None, dataset: Dataset) -> dict[str, Any]:
-    assert domain is not None
-    plain = domain.model_dump(mode="json", exclude={"dataset"})
-    return plain | {"fingerprint": dataset.fingerprint}
+def _domain(domain: Domain) -> dict[str, Any]:
+    plain = domain.config.model_dump(mode="json", exclude={"dataset"})
+    return plain | {"fingerprint": domain.dataset.fingerprint}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from raytl.config import DomainConfig, SourceModelConfig, Study
 from raytl.data.dataset import Dataset
+from raytl.data.domain import Domain, Domains
 from raytl.errors import ConfigError, DataError, RaytlError
 from raytl.models.source_spec import read_spec
 from raytl.scoring.validators import VALIDATORS
@@ -24,8 +25,7 @@ class Opened:
 
     study: Study
     space: SearchSpace
-    target: Dataset
-    source: Dataset | None
+    domains: Domains
     target_rows: TargetRows
     source_rows: SourceRows | None
 
@@ -44,7 +44,8 @@ def open_study(study: Study) -> Opened:
             _check_files(config)
     target = _open("target_domain", study.target_domain)
     source = _open("source_domain", study.source_domain) if study.source_domain else None
-    return Opened(study, space, target, source, *_rows(study, target, source))
+    domains = Domains(target, source)
+    return Opened(study, space, domains, *_rows(study, domains))
 
 
 def _check_objective(study: Study) -> None:
@@ -72,35 +73,35 @@ def _check_files(config: SourceModelConfig) -> None:
         check_file(Path(str(config.weights)))
 
 
-def _open(place: str, domain: DomainConfig) -> Dataset:
+def _open(place: str, config: DomainConfig) -> Domain:
     with placed(f"{place}.dataset"):
-        dataset = Dataset.open(domain.dataset)
-        for split in (domain.splits.train, domain.splits.validation):
+        dataset = Dataset.open(config.dataset)
+        for split in (config.splits.train, config.splits.validation):
             if split is not None:
                 dataset.split(split)
         dataset.ensure_verified()
-    return dataset
+    with placed(place):
+        return Domain.of(config, dataset)
 
 
-def _rows(
-    study: Study, target: Dataset, source: Dataset | None
-) -> tuple[TargetRows, SourceRows | None]:
-    domain = study.target_domain
+def _rows(study: Study, domains: Domains) -> tuple[TargetRows, SourceRows | None]:
+    target, source, seed = domains.target, domains.source, study.search.seed
+    test = study.target_domain.splits.test
     with placed("target_domain.dataset"):
-        target.split(domain.splits.test)
-    if target.split(domain.splits.test).rows < LEAST_TEST_ROWS:
+        rows = target.split(test).rows
+    if rows < LEAST_TEST_ROWS:
         raise DataError(
             f"target_domain.splits.test: at least {LEAST_TEST_ROWS} test rows are needed for an "
-            f"interval, but '{domain.splits.test}' has {target.split(domain.splits.test).rows}"
+            f"interval, but '{test}' has {rows}"
         )
     with placed("target_domain"):
-        of_target = target_rows(domain, target, study.search.seed)
-    if study.confirm.redraw is True and not redrawable(domain, target):
+        of_target = target_rows(target, seed)
+    if study.confirm.redraw is True and not redrawable(target):
         raise ConfigError(
             "confirm.redraw: true needs `labels: N` and more than N training rows of every class, "
-            f"so that seeds can draw others, but labels is {domain.labels}; use auto"
+            f"so that seeds can draw others, but labels is {study.target_domain.labels}; use auto"
         )
-    if study.source_domain is None or source is None:
+    if source is None:
         return of_target, None
     with placed("source_domain"):
-        return of_target, source_rows(study.source_domain, source, study.search.seed)
+        return of_target, source_rows(source, seed)

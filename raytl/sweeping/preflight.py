@@ -3,21 +3,27 @@
 import time
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from raytl.config import Study, frozen_blocks
-from raytl.data.dataset import Dataset
+from raytl.data.domain import Domain, Domains
 from raytl.errors import ConfigError, ModelError
-from raytl.models.backbones import Backbone
-from raytl.models.source_model import describe_source_model, load_source_model, open_source_model
-from raytl.models.source_spec import SourceSpec
+from raytl.files import digest_of
+from raytl.modalities.base import Transform
+from raytl.models.branch import Branch
+from raytl.models.source_model import SourceModel, load_complete_model, load_source_model
+from raytl.models.source_spec import SourceSpec, verify_source_model
 from raytl.recipes import RECIPES
+from raytl.rows import Given
 from raytl.search_space import SearchSpace, check_callable_space
 from raytl.state_dicts import digest_of_state
 from raytl.sweeping.effort import effort_warnings
 from raytl.sweeping.opening import open_study, placed
 from raytl.sweeping.search.controls import control_trials
-from raytl.training.inputs import input_transform
+from raytl.tasks.columns import LabelColumn
+from raytl.tasks.registry import task_of
+from raytl.training.material import Material
 from raytl.training.splits import redrawable
 
 ROWS_TRIED = 4
@@ -29,8 +35,7 @@ class Checked:
 
     study: Study
     space: SearchSpace
-    target: Dataset
-    source: Dataset | None
+    domains: Domains
     source_models: dict[str, SourceSpec]
     weights: dict[str, str]  # SHA-256 of each source model's weights as they were loaded
     num_bytes: int  # of the splits that trials and confirmation read
@@ -40,7 +45,7 @@ class Checked:
     def redraws(self) -> bool:
         """Whether each seed of the confirmation draws labelled rows of its own."""
         wanted = self.study.confirm.redraw
-        return wanted is not False and redrawable(self.study.target_domain, self.target)
+        return wanted is not False and redrawable(self.domains.target)
 
 
 def preflight(study: Study) -> Checked:
@@ -49,34 +54,31 @@ def preflight(study: Study) -> Checked:
     Raises ConfigError, DataError, ModelError or CorruptError, with the place in the study.
     """
     opened = open_study(study)
-    space, target, source = opened.space, opened.target, opened.source
+    space, domains = opened.space, opened.domains
     if space.function is not None:
         check_callable_space(space)
     recipes = _check_recipes(study, space)
-    if source is not None and any(
+    if domains.source is not None and any(
         "source" in streams and RECIPES[name].shares_classes for name, streams in recipes.items()
     ):
-        _check_classes(source, target)
-    tried = {name: _tried(study, name, target) for name in study.source_models}
+        _check_targets(domains.source, domains.target)
+    material = Material.of(study, domains)
+    tried = {name: _tried(material, name) for name in study.source_models}
     specs = {name: one.spec for name, one in tried.items()}
     _check_depths(study, space, specs)
     slowest = max(tried.values(), key=lambda one: one.row_seconds)
     trials = study.search.trials + len(control_trials(study, space))
     warnings = effort_warnings(opened, trials, slowest.row_seconds, slowest.spec.backbone)
     weights = {name: one.weights for name, one in tried.items()}
-    return Checked(
-        study, space, target, source, specs, weights, _num_bytes(study, target, source),
-        tuple(warnings),
-    )  # fmt: skip
+    return Checked(study, space, domains, specs, weights, _num_bytes(domains), tuple(warnings))
 
 
-def _num_bytes(study: Study, target: Dataset, source: Dataset | None) -> int:
-    domains = [(study.target_domain, target), (study.source_domain, source)]
+def _num_bytes(domains: Domains) -> int:
     return sum(
-        dataset.split(name).bytes
-        for domain, dataset in domains
-        if domain is not None and dataset is not None
-        for name in domain.read_splits()
+        domain.split(name).bytes
+        for domain in (domains.target, domains.source)
+        if domain is not None
+        for name in domain.config.read_splits()
     )
 
 
@@ -96,17 +98,25 @@ def _check_recipes(study: Study, space: SearchSpace) -> dict[str, tuple[str, ...
     return streams
 
 
-def _check_classes(source: Dataset, target: Dataset) -> None:
-    if len(source.classes) != len(target.classes):
+def _check_targets(source: Domain, target: Domain) -> None:
+    """Check that both domains ask for the same, as they must where one head learns from both."""
+    ours, theirs = target.target_column, source.target_column
+    wrong = task_of(ours, np.arange(0)).mismatch(theirs)
+    if wrong is not None:
         raise ConfigError(
-            "source_domain and target_domain must have the same classes to be trained together, "
-            f"but got {len(source.classes)} and {len(target.classes)}; "
-            "leave out source_domain to transfer the source models alone"
+            "source_domain and target_domain must ask for the same to be trained together, but of "
+            f"the target's column {target.target}: {wrong}; leave out source_domain to transfer "
+            "the source models alone"
         )
-    if source.classes != target.classes and set(source.classes) == set(target.classes):
+    if isinstance(ours, LabelColumn) and isinstance(theirs, LabelColumn):
+        _check_order(theirs.classes, ours.classes)
+
+
+def _check_order(source: tuple[str, ...], target: tuple[str, ...]) -> None:
+    if source != target and set(source) == set(target):
         raise ConfigError(
             "source_domain and target_domain list the same classes in another order, so that "
-            f"label 0 is '{source.classes[0]}' in one and '{target.classes[0]}' in the other; "
+            f"label 0 is '{source[0]}' in one and '{target[0]}' in the other; "
             "shard one of them again with --classes"
         )
 
@@ -121,33 +131,43 @@ class Tried:
     row_seconds: float
 
 
-def _tried(study: Study, name: str, target: Dataset) -> Tried:
-    """Load a source model and run it on black images, as the first trial with it would."""
-    height, width, channels = target.image_shape
-    config, shape = study.source_models[name], (channels, height, width)
+def _tried(material: Material, name: str) -> Tried:
+    """Load a source model and run it on the first rows, as the first trial with it would."""
+    config, models = material.study.source_models[name], material.source_models
     with placed(f"source_models.{name}"):
-        if config.path is not None:
-            describe_source_model(name, config, shape)
-            backbone, spec = open_source_model(config.path)
-        else:
-            model = load_source_model(name, config, shape, seed=0)
-            backbone, spec = model.backbone, model.spec
-        images = torch.zeros(ROWS_TRIED, height, width, channels, dtype=torch.uint8)
-        seconds = _run_seconds(backbone.eval(), input_transform(spec)(images))
-    return Tried(spec, digest_of_state(backbone), seconds / ROWS_TRIED)
+        if config.path is not None and verify_source_model(config.path).complete:
+            load_complete_model(config.path)
+        model = load_source_model(name, config, models.columns, models.samples, seed=0)
+        seconds = _run_seconds(model, material.domains)
+    digests = {n: digest_of_state(part.backbone) for n, part in model.parts.items()}
+    return Tried(model.spec, digest_of(digests), seconds / ROWS_TRIED)
 
 
 @torch.inference_mode()
-def _run_seconds(backbone: Backbone, x_BCHW: torch.Tensor) -> float:
+def _run_seconds(model: SourceModel, domains: Domains) -> float:
     """Return the seconds of a forward pass; the first one, which is slower, is not counted."""
-    if not bool(backbone(x_BCHW).isfinite().all()):
-        raise ModelError(
-            f"{backbone.name} gives features that are not finite for black images; look at its "
-            "weights and normalization"
-        )
-    start = time.perf_counter()
-    backbone(x_BCHW)
-    return time.perf_counter() - start
+    seconds = 0.0
+    for name, part in model.parts.items():
+        branch, given = Branch(part, ()).eval(), _first_rows(name, part.transform, domains)
+        if not bool(branch(given).features.isfinite().all()):
+            raise ModelError(
+                f"{part.backbone.name} gives features that are not finite for the first rows; look "
+                "at its weights and how rows are normalised"
+            )
+        start = time.perf_counter()
+        branch(given)
+        seconds += time.perf_counter() - start
+    return seconds
+
+
+def _first_rows(branch: str, transform: Transform, domains: Domains) -> Given:
+    """Return the first training rows of a domain that has the branch's column."""
+    every = [domain for domain in (domains.target, domains.source) if domain is not None]
+    domain = next(d for d in every if domains.column_in(d, branch) is not None)
+    column, split = domains.column_in(domain, branch), domain.split(domain.config.splits.train)
+    assert column is not None
+    values = split.read(column, np.arange(ROWS_TRIED) % split.rows)
+    return Given(transform.for_column(domain.columns[column]).prepare(values))
 
 
 def _check_depths(study: Study, space: SearchSpace, specs: dict[str, SourceSpec]) -> None:
@@ -157,7 +177,8 @@ def _check_depths(study: Study, space: SearchSpace, specs: dict[str, SourceSpec]
         depths = [int(distribution.bounds[1])]
     for name in space.choices("source_model"):
         for depth in depths:
-            try:
-                frozen_blocks(depth, specs[name].blocks, specs[name].backbone)
-            except ConfigError as error:
-                raise ConfigError(f"space.frozen_depth: {error}") from None
+            for part in specs[name].parts.values():
+                try:
+                    frozen_blocks(depth, part.blocks, part.backbone)
+                except ConfigError as error:
+                    raise ConfigError(f"space.frozen_depth: {error}") from None

@@ -8,14 +8,16 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from raytl.data.dataset import Dataset
+from raytl.data.domain import Domains
 from raytl.errors import ConfigError
 from raytl.files import write_atomically
+from raytl.models.branch import Branch
 from raytl.models.source_model import load_source_model
 from raytl.scoring.transferability import SCORES, check_rows
 from raytl.seeds import seed_for
 from raytl.sweeping.preflight import Checked
-from raytl.training.inputs import input_transform
+from raytl.training.material import Material
+from raytl.training.readers import Prepared, Readers
 from raytl.training.splits import target_rows
 
 MOST_ROWS = 2000
@@ -39,9 +41,12 @@ def rank_source_models(checked: Checked) -> list[Ranked]:
 
     Raises ConfigError without target labels.
     """
-    images, labels = _labelled_rows(checked)
+    rows = _labelled_rows(checked)
+    target = checked.domains.target
+    labels = target.targets(target.config.splits.train)[rows]
     check_rows(labels)
-    return [_ranked(checked, name, images, labels) for name in checked.study.source_models]
+    material = Material.of(checked.study, checked.domains)
+    return [_ranked(material, name, rows, labels) for name in checked.study.source_models]
 
 
 def order(ranking: list[Ranked], score: str) -> list[str]:
@@ -50,38 +55,47 @@ def order(ranking: list[Ranked], score: str) -> list[str]:
     return [ranked.source_model for ranked in best_first]
 
 
-def _labelled_rows(checked: Checked) -> tuple[np.ndarray, np.ndarray]:
-    study, target = checked.study, checked.target
+def _labelled_rows(checked: Checked) -> np.ndarray:
+    study = checked.study
     if not study.labelled:
         raise ConfigError(
             "ranking source models needs target labels, but target_domain.labels is none"
         )
-    rows = target_rows(study.target_domain, target, study.search.seed).labelled
+    rows = target_rows(checked.domains.target, study.search.seed).labelled
     generator = np.random.default_rng(seed_for(study.search.seed, "ranking"))
-    chosen = np.sort(generator.permutation(rows)[:MOST_ROWS])
-    return Dataset.open(target.path).split(study.target_domain.splits.train).take(chosen)
+    return np.sort(generator.permutation(rows)[:MOST_ROWS])
 
 
-def _ranked(checked: Checked, name: str, images: np.ndarray, labels: np.ndarray) -> Ranked:
+def _ranked(material: Material, name: str, rows: np.ndarray, labels: np.ndarray) -> Ranked:
     start = time.perf_counter()
-    height, width, channels = checked.target.image_shape
-    config = checked.study.source_models[name]
-    seed = seed_for(checked.study.search.seed, "ranking")
-    model = load_source_model(name, config, (channels, height, width), seed)
-    transform, backbone = input_transform(model.spec), model.backbone.eval()
-    with torch.inference_mode():
-        parts = [
-            backbone(transform(torch.from_numpy(images[i : i + BATCH])))
-            for i in range(0, len(images), BATCH)
-        ]
-    features = torch.cat(parts).double().numpy()
+    config, models = material.study.source_models[name], material.source_models
+    seed = seed_for(material.study.search.seed, "ranking")
+    model = load_source_model(name, config, models.columns, models.samples, seed)
+    branches = {n: Branch(part, ()).eval() for n, part in model.parts.items()}
+    features = _features(material.domains, branches, rows)
     seconds = {"features": time.perf_counter() - start}
-    scores: dict[str, float] = {"size": float(sum(p.numel() for p in backbone.parameters()))}
+    size = sum(p.numel() for branch in branches.values() for p in branch.parameters())
+    scores: dict[str, float] = {"size": float(size)}
     for score, function in SCORES.items():
         start = time.perf_counter()
         scores[score] = function(features, labels)
         seconds[score] = time.perf_counter() - start
     return Ranked(source_model=name, scores=scores, seconds=seconds, rows=len(labels))
+
+
+@torch.inference_mode()
+def _features(domains: Domains, branches: dict[str, Branch], rows: np.ndarray) -> np.ndarray:
+    """Return the features of the target's training rows `rows`, of all branches side by side."""
+    target = domains.target
+    readers = Readers(domains, {name: Prepared(name, b) for name, b in branches.items()})
+    feed = readers.feed(
+        target, target.config.splits.train, indices=rows, labelled=False, batch_size=BATCH, seed=0
+    )
+    found = [
+        torch.cat([branches[n](given).features for n, given in batch.inputs.items()], dim=1)
+        for batch in feed.eval_batches(BATCH)
+    ]
+    return torch.cat(found).double().numpy()
 
 
 def save_ranking(ranking: list[Ranked], file: Path) -> None:

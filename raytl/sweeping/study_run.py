@@ -115,7 +115,7 @@ def run_study(
         cause = f"; the first said: {failed.error} (log: {run}/{failed.log})" if failed else ""
         raise RaytlError(f"{run}: no searched trial ran to its end{cause}")
     confirmation = build_confirmation(
-        study, search.records(), checked.target, run, storage.predictions
+        study, search.records(), checked.domains.target, run, storage.predictions
     )
     save_confirmation(confirmation, run)
     save_environment(facts | {"finished": datetime.now(UTC).isoformat(timespec="seconds")}, run)
@@ -220,8 +220,9 @@ def export(
     Raises UserError that lists the candidates where `name` is none of them, or where `out` exists
     without `force`.
     """
-    from raytl.training.building import build_trial, target_classes
+    from raytl.training.building import build_trial
     from raytl.training.checkpoint import load_checkpoint
+    from raytl.training.material import Material
 
     candidate = confirmation.candidate(name)
     good = next((r for r in candidate.runs if r.accuracy is not None), None) if candidate else None
@@ -229,12 +230,14 @@ def export(
         known = ", ".join(f"'{c.name}'" for c in confirmation.candidates if c.n)
         raise UserError(f"no confirmed candidate '{name}' with a good seed; there are {known}")
     trial = TrialConfig.from_flat(candidate.config)
-    parts = build_trial(study, trial, seed_for(study.search.seed, "confirm", good.seed))
+    parts = build_trial(
+        Material.of(study), trial, seed_for(study.search.seed, "confirm", good.seed)
+    )
     load_checkpoint(storage.newest_checkpoint(good.folder), parts.model)
     merge_adapters(parts.model)
-    spec = parts.source_model.spec.model_copy(
+    spec = parts.spec.model_copy(
         update={
-            "classes": target_classes(study),
+            "task": dict(parts.task.facts()),
             "mapper": trial.mapper,
             "head": trial.head,
             "trained_on": {
@@ -246,7 +249,4 @@ def export(
             "score": {"test_accuracy": candidate.mean, "standard_error": candidate.standard_error},
         }
     )
-    model = parts.model
-    save_source_model(
-        out, backbone=model.backbone, spec=spec, mapper=model.mapper, head=model.head, force=force
-    )
+    save_source_model(out, parts.model, spec, force=force)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from raytl.modalities.column import BadRow, Column, Read, Values
+from raytl.modalities.column import BadRowError, Column, Read, Values
 
 NO_LABEL = -1  # how a row without a label stands among class numbers in memory
 
@@ -37,7 +37,7 @@ class LabelColumn(Column):
         least = NO_LABEL if self.nulls else 0
         bad = np.flatnonzero((values < least) | (values >= len(self.classes)))
         if len(bad):
-            raise BadRow(
+            raise BadRowError(
                 int(bad[0]),
                 f"labels must lie in 0..{len(self.classes) - 1} for {len(self.classes)} classes, "
                 f"but row {{row}} has {values[bad[0]]}",
@@ -86,7 +86,7 @@ class ValueColumn(Column):
         fine = np.isfinite(values) | (np.isnan(values) if self.nulls else False)
         bad = np.flatnonzero(~fine)
         if len(bad):
-            raise BadRow(
+            raise BadRowError(
                 int(bad[0]),
                 f"target values must be finite numbers, but row {{row}} has {values[bad[0]]}",
             )

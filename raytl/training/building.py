@@ -47,7 +47,8 @@ def build_trial(material: Material, trial: TrialConfig, seed: int) -> TrialParts
         material, str(trial.student) if taught else trial.source_model, trial, seed
     )
     source = material.domains.source
-    task, source_task = _task(material, material.domains.target), source and _task(material, source)
+    task = _task(material, material.domains.target)
+    source_task = None if source is None else _task(material, source)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(seed, "init"))
         fusion = Single({n: p.backbone.feature_dim for n, p in source_model.parts.items()})

@@ -3,7 +3,7 @@
 Legend: S source rows, T target rows, K classes, D features.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -50,7 +50,6 @@ def fit_matrix(
     model: TransferModel,
     how: Literal["coral", "class_means"],
     feeds: Mapping[str, Feed],
-    transform: Callable[[Tensor], Tensor],
     device: torch.device,
 ) -> None:
     """Fit the model's `Matrix` mapper to all rows of the trial's training streams.
@@ -68,7 +67,7 @@ def fit_matrix(
     was_training = model.training
     model.eval()
     (source_SD, source_y), (target_TD, target_y) = (
-        _features(model, feeds[name], transform, device) for name in ("source", stream)
+        _features(model, feeds[name], device) for name in ("source", stream)
     )
     model.train(was_training)
     a_D, b_D = source_SD.mean(0), target_TD.mean(0)
@@ -91,9 +90,11 @@ def fit_matrix(
 
 
 def _features(
-    model: TransferModel, feed: Feed, transform: Callable[[Tensor], Tensor], device: torch.device
+    model: TransferModel, feed: Feed, device: torch.device
 ) -> tuple[Tensor, Tensor | None]:
-    batches = list(feed.eval_batches())
-    rows = [model(transform(batch.x.to(device))).features.double().cpu() for batch in batches]
-    labels = [batch.y for batch in batches if batch.y is not None]
+    rows, labels = [], []
+    for batch in feed.eval_batches():
+        rows.append(model(batch.to(device).inputs).features.double().cpu())
+        if batch.target is not None:
+            labels.append(batch.target)
     return torch.cat(rows), torch.cat(labels) if labels else None

@@ -8,22 +8,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from raytl.config import Study
-from raytl.data.dataset import Dataset
+from raytl.data.domain import Domain
 from raytl.data.feed import Feed
 from raytl.data.views import MixedView, View
 from raytl.models.transfer_model import TransferModel
 from raytl.scoring.validators import Evidence, mixed_consistency
 from raytl.seeds import seed_for
-from raytl.training.building import open_dataset
+from raytl.tasks.base import Task
+from raytl.training.material import Material
+from raytl.training.readers import Readers
 from raytl.training.splits import source_rows, target_rows
 
 MOST_ROWS = 1000  # of each domain: similarities and nuclear norms grow faster than the rows
 MIX = 0.55  # share of the dominating image (Hu et al. 2023)
-
-Transform = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -41,29 +39,27 @@ class EvidenceFeeds:
 
 
 def evidence_feeds(
-    study: Study, make: Callable[..., Feed], rows_seed: int, *, with_source: bool
+    material: Material, readers: Readers, rows_seed: int, *, with_source: bool
 ) -> EvidenceFeeds:
     """Return feeds of rows drawn by seed: the same for all trials that hold out the same rows.
-
-    `make` is `make_feed`, or the same over prefix features; `rows_seed` drew the target's rows.
-    """
-    target = open_dataset(study.target_domain.dataset)
-    held_out = target_rows(study.target_domain, target, rows_seed)
+    `rows_seed` drew the target's rows."""
+    study, target, source = material.study, material.domains.target, material.domains.source
+    held_out = target_rows(target, rows_seed)
     rows = drawn_rows(held_out.validation, seed_for(rows_seed, "target evidence"))
     mix = MixedView.drawn(rows, MIX, seed_for(rows_seed, "mixed evidence"))
 
-    def feed(dataset: Dataset, split: str, rows: np.ndarray | None = None,
+    def feed(domain: Domain, split: str, rows: np.ndarray | None = None,
              view: View | None = None, labelled: bool = False) -> Feed:  # fmt: skip
-        return make(
-            dataset, split, indices=rows, labelled=labelled, batch_size=study.train.batch_size,
+        return readers.feed(
+            domain, split, indices=rows, labelled=labelled, batch_size=study.train.batch_size,
             seed=0, kind=study.train.feed, view=view,
         )  # fmt: skip
 
     of_source = None
     if with_source:
-        assert study.source_domain is not None
-        source, seed = open_dataset(study.source_domain.dataset), study.search.seed
-        known = source_rows(study.source_domain, source, seed)
+        assert source is not None
+        seed = study.search.seed
+        known = source_rows(source, seed)
         drawn = drawn_rows(known.validation, seed_for(seed, "source evidence"))
         of_source = feed(source, known.validation_split, drawn, labelled=True)
     return EvidenceFeeds(
@@ -83,8 +79,8 @@ def drawn_rows(rows: np.ndarray, seed: int) -> np.ndarray:
 @torch.inference_mode()
 def gather(
     model: TransferModel,
+    task: Task,
     feeds: EvidenceFeeds,
-    transform: Transform,
     device: torch.device,
     *,
     mixed: bool = True,
@@ -93,20 +89,20 @@ def gather(
     """Run the rows through the model in eval mode; the model's mode is put back afterwards.
 
     `mixed`: whether MixVal is asked for; `of_source`: whether a validator that reads source rows
-    is. Pixels are mixed, whatever the model reads; Hu et al. mix normalised images, which is the
-    same, as resizing and normalising are affine.
+    is. Stored rows are mixed, whatever the model reads; Hu et al. mix normalised images, which is
+    the same, as resizing and normalising are affine.
     """
     was_training = model.training
     model.eval()
-    target = _outputs(model, feeds.target, transform, device)
+    target = _outputs(model, task, feeds.target, device)
     evidence = Evidence(target.p_NK, target.features_ND)
     if mixed:
-        p_NK = _outputs(model, feeds.mixed(), transform, device).p_NK
+        p_NK = _outputs(model, task, feeds.mixed(), device).p_NK
         said_N = target.p_NK.argmax(1)
         agreement = mixed_consistency(p_NK, said_N, said_N[feeds.partners])
         evidence = replace(evidence, mixed_agreement=agreement)
     if of_source and feeds.source is not None:
-        of = _outputs(model, feeds.source, transform, device, of_source=True)
+        of = _outputs(model, task, feeds.source, device, of_source=True)
         evidence = replace(
             evidence, source_p_SK=of.p_NK, source_features_SD=of.features_ND, source_y_S=of.y_N
         )
@@ -123,8 +119,8 @@ class _Outputs:
 
 def _outputs(
     model: TransferModel,
+    task: Task,
     feed: Feed,
-    transform: Transform,
     device: torch.device,
     *,
     of_source: bool = False,
@@ -132,11 +128,13 @@ def _outputs(
     p, features, y = [], [], []
     for batch in feed.eval_batches():
         num_source = len(batch.id) if of_source else 0
-        output = model(transform(batch.x.to(device)), num_source=num_source)
-        p.append(output.logits.softmax(1))
+        output = model(batch.to(device).inputs, num_source=num_source)
+        p_BK = task.predict(output.out).p_BK
+        assert p_BK is not None
+        p.append(p_BK)
         features.append(output.mapped)
-        if batch.y is not None:
-            y.append(batch.y)
+        if batch.target is not None:
+            y.append(batch.target)
     return _Outputs(
         torch.cat(p).double().cpu().numpy(),
         torch.cat(features).double().cpu().numpy(),

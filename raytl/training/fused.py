@@ -8,34 +8,34 @@ Legend: N trials, B batch.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
-from raytl.data.domains import TrainBatch
-from raytl.data.feed import Batch
+from raytl.data.batch import Batch, TrainBatch
 from raytl.errors import TrainingError
 from raytl.models.transfer_model import TransferModel
-from raytl.training.loop import Trainer, not_finite, prepare, schedule
+from raytl.rows import Given
+from raytl.training.loop import Trainer, not_finite, schedule
 from raytl.training.stacked_optimizer import Stacked, StackedOptimizer, clip_stacked
 
 # Keys of a trial that enter its losses as factors.
 FACTORS = ("adversarial_lambda", "alignment_lambda")
-STREAMS = tuple(field.name for field in fields(TrainBatch))
-Rows = dict[str, dict[str, Tensor]]  # stream → x, y and id of its rows
+INPUT = "input "  # how the names of what branches are given begin in `Rows`
+Rows = dict[str, dict[str, Tensor]]  # stream → each branch's features, target and id of its rows
 Streams = Callable[[int], Iterator[TrainBatch]]  # number of a member → its batches from now on
 Means = dict[str, float]
 
 
 def fusable(trainer: Trainer) -> bool:
-    """Whether the trial may be trained with others like it: its backbone's features are read, its
-    recipe's losses vectorise, and nothing but parameters is changed by training."""
+    """Whether the trial may be trained with others like it, where features are read: its recipe's
+    losses vectorise, and nothing but parameters is changed by training."""
     model = trainer.model
-    changed = [*model.mapper.buffers(), *model.head.buffers(), *trainer.recipe.buffers()]
-    return model.reads == "features" and trainer.recipe.vectorises and not changed
+    changed = [*model.fusion.buffers(), *model.mapper.buffers(), *model.head.buffers()]
+    return trainer.recipe.vectorises and not [*changed, *trainer.recipe.buffers()]
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,7 @@ class _FusedEpoch:
             )
             for key in FACTORS
         }
+        self._branches = trainers[0].model.named_branches
         self._sums: dict[str, Tensor] = {}
         self._norms_N = torch.zeros(len(trainers), device=trainers[0].device)
 
@@ -117,13 +118,15 @@ class _FusedEpoch:
         progress = self._progress
         for trainer in self._trainers:
             schedule(trainer, progress)
-        rows, rows_dim = _stacked_rows([prepare(batch, self._trainers[0]) for batch in batches])
+        device = self._trainers[0].device
+        rows, rows_dim = _stacked_rows([batch.to(device) for batch in batches])
         masks = self._masks.draw(rows)
+        steps = {name: b.backbone.steps for name, b in self._branches.items()}
 
         def losses_of(
             params: Stacked, factors: Stacked, masks: Stacked, rows: Rows
         ) -> tuple[Tensor, dict[str, Tensor]]:
-            given = (_as_batch(rows), progress, factors)
+            given = (_as_batch(rows, steps), progress, factors)
             total, losses = functional_call(self._losses, params | masks, given)
             return total, losses | {"total": total}
 
@@ -169,7 +172,7 @@ class _Losses(nn.Module):
 
     def __init__(self, trainer: Trainer) -> None:
         super().__init__()
-        # Shallow copies: the backbone is not read, and the trainer's own modules stay as they are.
+        # Shallow copies: backbones are not run, and the trainer's own modules stay as they are.
         self.model, self.recipe = copy.copy(trainer.model), copy.copy(trainer.recipe)
         self.model._modules = dict(self.model._modules)
         self.model.head = _with_masks(copy.deepcopy(trainer.model.head))
@@ -259,12 +262,22 @@ class _Masks:
             for name in self._dropped
         ]
         # Any member's rows will do; how many a member has is the last dimension of their ids.
-        features = [
-            part["x"].reshape(-1, part["x"].shape[-1])[: part["id"].shape[-1]]
-            for part in rows.values()
-        ]
+        inputs = {
+            name: Given(
+                torch.cat(
+                    [
+                        part[INPUT + name].reshape(-1, part[INPUT + name].shape[-1])[
+                            : part["id"].shape[-1]
+                        ]
+                        for part in rows.values()
+                    ]
+                ),
+                done=branch.backbone.steps,
+            )
+            for name, branch in self._model.named_branches.items()
+        }
         self._model.eval()
-        self._model(torch.cat(features))
+        self._model(inputs)
         self._model.train()
         for hook in hooks:
             hook.remove()
@@ -289,15 +302,27 @@ def _stacked_rows(batches: Sequence[TrainBatch]) -> tuple[Rows, int | None]:
 
 
 def _as_rows(batch: TrainBatch) -> Rows:
-    streams = {name: getattr(batch, name) for name in STREAMS}
-    return {
-        name: {key: value for key, value in vars(part).items() if value is not None}
-        for name, part in streams.items()
-        if part is not None
-    }
+    return {name: _tensors(part) for name, part in batch.streams.items()}
 
 
-def _as_batch(rows: Rows) -> TrainBatch:
+def _tensors(part: Batch) -> dict[str, Tensor]:
+    tensors = {"id": part.id}
+    if part.target is not None:
+        tensors["target"] = part.target
+    for name, given in part.inputs.items():
+        assert isinstance(given.rows, Tensor)
+        tensors[INPUT + name] = given.rows
+    return tensors
+
+
+def _as_batch(rows: Rows, steps: Mapping[str, int]) -> TrainBatch:
     return TrainBatch(
-        **{name: Batch(part["x"], part.get("y"), part["id"]) for name, part in rows.items()}
+        **{
+            name: Batch(
+                {n: Given(part[INPUT + n], done=done) for n, done in steps.items()},
+                part.get("target"),
+                part["id"],
+            )
+            for name, part in rows.items()
+        }
     )

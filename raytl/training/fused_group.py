@@ -18,12 +18,13 @@ import torch
 from filelock import FileLock
 
 from raytl.config import Study, TrialConfig
-from raytl.data.domains import joint_batches
-from raytl.data.predictions import FILE_NAME as PREDICTIONS
+from raytl.data.mixing import joint_batches
 from raytl.errors import TrainingError
 from raytl.folders import new_folder
+from raytl.predictions import FILE_NAME as PREDICTIONS
 from raytl.training.checkpoint import FILE_NAME
 from raytl.training.fused import Member, fusable, train_fused_epoch
+from raytl.training.material import Material
 from raytl.training.prefix_cache import LOCK_S, STALE_S, cache_folder
 from raytl.training.trial import Metrics, Report, TrialRun
 
@@ -165,7 +166,7 @@ def forget_group(group: str) -> None:
 
 
 def run_fused_trial(
-    study: Study,
+    material: Material,
     members: Sequence[MemberConfig],
     index: int,
     group: str,
@@ -185,18 +186,18 @@ def run_fused_trial(
     def build(number: int, checkpoint: Path | None) -> TrialRun:
         of = members[number]
         return TrialRun(
-            study, of.trial, of.seed, device=device, resume_from=checkpoint, test=test,
+            material, of.trial, of.seed, device=device, resume_from=checkpoint, test=test,
             rows_seed=of.rows_seed,
         )  # fmt: skip
 
     fused = _open_group(group_folder(group), len(members), build)
     run = fused.member(index)
-    if not _pays(study, run, len(members)):
+    if not _pays(material.study, run, len(members)):
         run = run if start == run.epoch == 0 else build(index, resume_from)
         while not run.done:
             report(run.judge(run.train()), run.save)
         return
-    for number in range(start + 1, study.train.epochs + 1):
+    for number in range(start + 1, material.study.train.epochs + 1):
         metrics, at = fused.epoch(index, number)
         report(metrics, lambda folder, at=at: _copy_checkpoint(at, folder))  # type: ignore[misc]
 
@@ -208,7 +209,7 @@ def _copy_checkpoint(at: Path, folder: Path) -> None:
 
 
 def _pays(study: Study, run: TrialRun, count: int) -> bool:
-    if not fusable(run.trainer):
+    if not (run.reads_features and fusable(run.trainer)):
         return False
     if study.train.fuse != "auto" or run.device.type != "cpu":
         return True

@@ -1,8 +1,8 @@
 """The training loop. Everything that trains goes through `train_epoch`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import torch
@@ -10,10 +10,9 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from raytl.config import OptimizerConfig
-from raytl.data.domains import TrainBatch
-from raytl.data.feed import Batch
+from raytl.data.batch import TrainBatch
 from raytl.errors import TrainingError
-from raytl.models.transfer_model import TransferModel
+from raytl.models.transfer_model import Block, TransferModel
 from raytl.ranks import WHOLE, data_parallel, own_share
 from raytl.recipes import Recipe
 from raytl.recipes.base import Losses
@@ -45,7 +44,6 @@ class Trainer:
     recipe: Recipe
     optimizer: torch.optim.Optimizer
     config: OptimizerConfig
-    transform: Callable[[torch.Tensor], torch.Tensor]
     device: torch.device
     steps: int  # of the whole training
     step: int = 0  # steps done
@@ -56,7 +54,7 @@ class Trainer:
     def __post_init__(self) -> None:
         self._wrap()
 
-    def hold(self, blocks: frozenset[int]) -> None:
+    def hold(self, blocks: frozenset[Block]) -> None:
         """Freeze exactly these blocks for now."""
         if self.model.hold(blocks):
             self._wrap()
@@ -136,7 +134,7 @@ def _accumulate(trainer: Trainer, batch: TrainBatch, progress: float) -> Losses:
     for number, (part, share) in enumerate(_parts(batch, count), 1):
         with _exchanging(trainer.objective, number == count):
             with torch.autocast(trainer.device.type, torch.bfloat16, enabled=trainer.autocast):
-                losses = trainer.objective(prepare(part, trainer), progress)
+                losses = trainer.objective(part.to(trainer.device), progress)
             total = losses.pop("total")
             (share * total).backward()
         for name, loss in (losses | {"total": total}).items():
@@ -153,7 +151,7 @@ def _exchanging(objective: nn.Module, last: bool) -> AbstractContextManager[None
 
 def _rows(batch: TrainBatch) -> int:
     """Return the rows of each stream; all have the same number."""
-    return next(len(part.id) for part in vars(batch).values() if part is not None)
+    return next(len(part.id) for part in batch.streams.values())
 
 
 def _parts(batch: TrainBatch, count: int) -> Iterator[tuple[TrainBatch, float]]:
@@ -162,15 +160,11 @@ def _parts(batch: TrainBatch, count: int) -> Iterator[tuple[TrainBatch, float]]:
     if count == 1:
         yield batch, 1.0
         return
-    streams = {name: part for name, part in vars(batch).items() if part is not None}
     rows, ranks = _rows(batch), own_share().ranks
     bounds = [ranks * (rows // ranks * i // count) for i in range(count)]
     for start, stop in pairwise([*bounds, rows]):
         own, cut = slice(start // ranks, -(-stop // ranks)), slice(start, stop)
-        parts = {
-            name: Batch(part.x[own], None if part.y is None else part.y[cut], part.id[cut])
-            for name, part in streams.items()
-        }
+        parts = {name: part.cut(own, cut) for name, part in batch.streams.items()}
         yield TrainBatch(**parts), (stop - start) / rows
 
 
@@ -179,21 +173,6 @@ def schedule(trainer: Trainer, progress: float) -> float:
     lr = trainer.config.lr * learning_rate_factor(trainer.config, progress)
     set_learning_rate(trainer.optimizer, lr)
     return lr
-
-
-def prepare(batch: TrainBatch, trainer: Trainer) -> TrainBatch:
-    """Return the batch on the trainer's device, its images transformed; beside them, as they are
-    stored, where a teacher reads them too."""
-
-    def ready(part: Batch | None) -> Batch | None:
-        if part is None:
-            return None
-        y = None if part.y is None else part.y.to(trainer.device)
-        stored = part.x.to(trainer.device)
-        kept = stored if trainer.recipe.uses_student else None
-        return replace(part, x=trainer.transform(stored), y=y, stored=kept)
-
-    return TrainBatch(ready(batch.source), ready(batch.target), ready(batch.labelled))
 
 
 def not_finite(

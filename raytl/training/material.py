@@ -6,8 +6,8 @@ import numpy as np
 
 from raytl.config import Study
 from raytl.data.domain import Domain, Domains
-from raytl.models.source_model import SourceModels
 from raytl.modalities.column import Values
+from raytl.models.source_model import SourceModels
 from raytl.seeds import seed_for
 from raytl.training.splits import source_rows, target_rows
 
@@ -23,9 +23,10 @@ class Material:
     source_models: SourceModels
 
     @classmethod
-    def of(cls, study: Study) -> "Material":
-        """Open what the study names; raises what `Domain.open` raises."""
-        domains = open_domains(study)
+    def of(cls, study: Study, domains: Domains | None = None) -> "Material":
+        """Open what the study names, unless `domains` are open; raises what `Domain.open`
+        raises."""
+        domains = domains or open_domains(study)
         samples = Samples(domains, study.search.seed)
         return cls(study, domains, SourceModels(study.source_models, domains.columns, samples))
 

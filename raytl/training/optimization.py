@@ -9,6 +9,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from raytl.config import OptimizerConfig, TrialConfig
 from raytl.config.learning_rates import TRANSFERRED_SCALE
+from raytl.models.branch import Branch
 from raytl.models.transfer_model import TransferModel
 from raytl.recipes import Recipe
 
@@ -36,20 +37,19 @@ def build_optimizer(
 
     Each group carries `lr_scale`: for transferred blocks `transferred_lr_scale` (auto: what
     TRANSFERRED_SCALE says), times `layer_decay` for each block further from the head; 1 for the
-    rest. With `l2_sp`, in recipes
-    that draw transferred blocks to their starting point, these have no weight decay.
+    rest. With `l2_sp`, in recipes that draw transferred blocks to their starting point, these have
+    no weight decay.
     """
     config, decay = trial.optimizer, trial.optimizer.weight_decay
-    blocks, last = model.trainable_blocks(), len(model.backbone.blocks) - 1
     pulled = bool(trial.l2_sp) and model.transferred and recipe.pulls_to_start
-    transferred = _transferred_scale(config, model)
     groups: list[dict[str, Any]] = []
-    for index in blocks:
-        scale = transferred * config.layer_decay ** (last - index)
+    for block in model.trainable_blocks():
+        branch = model.branch(block[0])
+        scale = _transferred_scale(config, branch) * config.layer_decay ** model.distance(block)
         groups.append(
             {
-                "params": model.block_parameters(index),
-                "lr_scale": scale if model.transferred else 1.0,
+                "params": model.block_parameters(block),
+                "lr_scale": scale if branch.transferred else 1.0,
                 "weight_decay": 0.0 if pulled else decay,
             }
         )
@@ -63,10 +63,10 @@ def build_optimizer(
     return kind(params, lr=config.lr)
 
 
-def _transferred_scale(config: OptimizerConfig, model: TransferModel) -> float:
+def _transferred_scale(config: OptimizerConfig, branch: Branch) -> float:
     if config.transferred_lr_scale != "auto":
         return config.transferred_lr_scale
-    return TRANSFERRED_SCALE[config.name][model.backbone.normalises]
+    return TRANSFERRED_SCALE[config.name][branch.backbone.normalises]
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import torch
 
-from raytl.data.dataset import Dataset
-from raytl.data.feed import make_feed
+from raytl.config import DomainConfig
+from raytl.data.domain import Domain, Domains
 from raytl.errors import ModelError
 from raytl.models.source_model import load_complete_model
-from raytl.training.inputs import input_transform
+from raytl.training.evaluation import evaluate
+from raytl.training.readers import Prepared, Readers
 
 
 @dataclass(frozen=True)
@@ -20,26 +21,25 @@ class Prediction:
     accuracy: float
 
 
-@torch.inference_mode()
 def predict_split(model: Path, dataset: Path, split: str) -> Prediction:
     """Predict every row of `split` in stored order.
 
-    Raises ModelError where the model has no head, or another number of classes than the data.
+    Raises ModelError where the model has no head, or predicts something else than the data's
+    target.
     """
-    network, spec = load_complete_model(model)
-    data = Dataset.open(dataset)
-    if spec.classes is None or len(spec.classes) != len(data.classes):
-        known = "no classes" if spec.classes is None else f"{len(spec.classes)} classes"
-        raise ModelError(f"{model}: has {known}, but {dataset} has {len(data.classes)}")
-    transform = input_transform(spec)
-    network.eval()
-    rows: list[tuple[int, str, float]] = []
-    correct = 0
-    feed = make_feed(data, split, indices=None, labelled=True, batch_size=256, seed=0)
-    for batch in feed.eval_batches():
-        assert batch.y is not None
-        probability, predicted = network(transform(batch.x)).logits.softmax(1).max(1)
-        correct += int((predicted == batch.y).sum())
-        names = [spec.classes[k] for k in predicted.tolist()]
-        rows += zip(batch.id.tolist(), names, probability.tolist(), strict=True)
-    return Prediction(rows, correct / len(rows))
+    complete = load_complete_model(model)
+    domain = Domain.open(DomainConfig(dataset=dataset))
+    wrong = complete.task.mismatch(domain.target_column)
+    if wrong is not None:
+        raise ModelError(f"{model} does not predict column {domain.target} of {dataset}: {wrong}")
+    readers = Readers(
+        Domains(domain, None),
+        {name: Prepared(name, branch) for name, branch in complete.model.named_branches.items()},
+    )
+    feed = readers.feed(domain, split, indices=None, labelled=True, batch_size=256, seed=0)
+    found = evaluate(complete.model, complete.task, feed, torch.device("cpu"))
+    said, classes = found.predictions, complete.spec.classes
+    assert said.p_NK is not None and classes is not None
+    names = [classes[k] for k in said.predicted_N.tolist()]
+    rows = zip(said.id_N.tolist(), names, said.p_NK.max(1).tolist(), strict=True)
+    return Prediction(list(rows), found.metrics["accuracy"])

@@ -39,10 +39,14 @@ class Prefix:
         return self.branch.frozen_depth
 
     @property
+    def whole(self) -> bool:
+        """Whether features are stored, with all steps done."""
+        return self.branch.wholly_frozen and self.pools
+
+    @property
     def done(self) -> int:
         """How many steps of the branch are done in what is stored."""
-        whole = self.branch.wholly_frozen and self.pools
-        return self.branch.backbone.steps if whole else self.depth
+        return self.branch.backbone.steps if self.whole else self.depth
 
     @property
     def row_bytes(self) -> int:
@@ -65,7 +69,7 @@ class Prefix:
         was_training = self.branch.training
         self.branch.eval()
         h = self.branch.backbone.run(h, done, self.depth)
-        if self.done == self.branch.backbone.steps:
+        if self.whole:
             h = self.branch.backbone.pool(h)
         self.branch.train(was_training)
         assert isinstance(h, Tensor)

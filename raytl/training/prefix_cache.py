@@ -46,9 +46,7 @@ class FeatureRows:
         return Given(decode(self.stored[rows]), self.done)
 
 
-def stored_features(
-    prefix: Prefix, fingerprint: str, rows: ColumnRows, budget: int
-) -> FeatureRows:
+def stored_features(prefix: Prefix, fingerprint: str, rows: ColumnRows, budget: int) -> FeatureRows:
     """Return the features of all rows of a dataset's column (its `fingerprint`), computing and
     storing them where they are not yet.
 

@@ -14,7 +14,7 @@ from raytl.config import (
     TrialConfig,
     checked_options,
 )
-from raytl.data.dataset import Dataset
+from raytl.data.domain import Domain
 from raytl.errors import ConfigError
 from raytl.folders import refuse_existing
 from raytl.models.source_spec import SourceSpec
@@ -66,11 +66,12 @@ def pretrain(
         trial = TrialConfig(
             source_model=backbone, recipe="scratch", optimizer=optimizer or OptimizerConfig(lr=0.05)
         )
-    info = Dataset.open(dataset)
-    target_rows(target, info, study.search.seed)
+    domain = Domain.open(target)
+    target_rows(domain, study.search.seed)
 
     # Imported when all is well so far: torch takes seconds.
     from raytl.models.source_model import save_source_model
+    from raytl.training.material import Material
     from raytl.training.trial import run_trial
 
     last: dict[str, Any] = {}
@@ -80,26 +81,24 @@ def pretrain(
         progress(metrics)
 
     with _threads(threads):
-        parts = run_trial(study, trial, seed_for(seed, "pretrain"), report, device=device)
-    spec = parts.source_model.spec.model_copy(
+        parts = run_trial(
+            Material.of(study), trial, seed_for(seed, "pretrain"), report, device=device
+        )
+    spec = parts.spec.model_copy(
         update={
-            "classes": info.classes,
+            "task": dict(parts.task.facts()),
             "mapper": trial.mapper,
             "head": trial.head,
             "trained_on": {
                 "dataset": dataset.name,
-                "fingerprint": info.fingerprint,
+                "fingerprint": domain.dataset.fingerprint,
                 "epochs": epochs,
                 "seed": seed,
             },
             "score": {"validation_accuracy": last["target/validation_accuracy"]},
         }
     )
-    trained = parts.model.cpu()
-    return save_source_model(
-        out, backbone=trained.backbone, spec=spec, mapper=trained.mapper, head=trained.head,
-        force=force,
-    )  # fmt: skip
+    return save_source_model(out, parts.model.cpu(), spec, force=force)
 
 
 @contextlib.contextmanager

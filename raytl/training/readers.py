@@ -1,7 +1,7 @@
 """How a trial's branches read rows: as they are prepared, or as features of a frozen prefix."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -25,8 +25,15 @@ FEEDS: dict[str, type[ResidentFeed]] = {"resident": ResidentFeed, "streaming": S
 class Reader(Protocol):
     """How one branch reads."""
 
-    column: str  # as the study calls it
-    augments: bool  # whether its rows can be augmented as they are read
+    @property
+    def column(self) -> str:
+        """Its column, as the study calls it."""
+        ...
+
+    @property
+    def augments(self) -> bool:
+        """Whether its rows can be augmented as they are read."""
+        ...
 
     def rows(self, domain: Domain, split: str, column: str, view: View | None) -> BranchRows:
         """Return the rows of a split's column, seen through `view` if there is one."""
@@ -74,6 +81,15 @@ class Readers:
     domains: Domains
     by_branch: Mapping[str, Reader]
 
+    def of(self, branches: Collection[str]) -> "Readers":
+        """Return the readers of these branches alone."""
+        return replace(self, by_branch={n: r for n, r in self.by_branch.items() if n in branches})
+
+    @property
+    def only_features(self) -> bool:
+        """Whether every branch is given its features, with all steps done."""
+        return all(isinstance(r, Stored) and r.prefix.whole for r in self.by_branch.values())
+
     def feed(
         self,
         domain: Domain,
@@ -96,7 +112,7 @@ class Readers:
         """
         part = domain.split(split)
         views = views_of(*augmented) if augmented else []
-        seen = views or [view]
+        seen: Sequence[View | None] = views or [view]
         inputs = {
             branch: _viewed([reader.rows(domain, split, column, v) for v in seen], part.rows)
             for branch, reader in self.by_branch.items()

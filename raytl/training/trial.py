@@ -8,23 +8,25 @@ from typing import Any
 import torch
 
 from raytl.config import Study, TrialConfig
-from raytl.data.domains import joint_batches, steps_per_epoch
-from raytl.data.feed import Feed, make_feed
-from raytl.data.predictions import FILE_NAME as PREDICTIONS
-from raytl.data.predictions import Predictions
+from raytl.data.feed import Feed
+from raytl.data.mixing import joint_batches, steps_per_epoch
 from raytl.models.mappers import Matrix
 from raytl.models.sync_batch_norm import synchronise_batch_norm
+from raytl.predictions import FILE_NAME as PREDICTIONS
+from raytl.predictions import Predictions
 from raytl.ranks import own_share
+from raytl.recipes import RECIPES
 from raytl.scoring.validators import VALIDATORS, validate
 from raytl.seeds import seed_for
-from raytl.training.building import TrialParts, build_trial, open_dataset
+from raytl.training.building import TrialParts, build_trial
 from raytl.training.checkpoint import load_checkpoint, save_checkpoint
 from raytl.training.closed_form import fit_matrix
 from raytl.training.evaluation import Evaluation, evaluate
 from raytl.training.evidence import EvidenceFeeds, evidence_feeds, gather
 from raytl.training.loop import Trainer, train_epoch
+from raytl.training.material import Material
 from raytl.training.optimization import build_optimizer
-from raytl.training.trial_feeds import MakeFeed, reusing_prefix, training_feeds
+from raytl.training.trial_feeds import readers_of, training_feeds
 
 Metrics = dict[str, Any]
 Save = Callable[[Path], None]
@@ -36,7 +38,7 @@ class TrialRun:
 
     def __init__(
         self,
-        study: Study,
+        material: Material,
         trial: TrialConfig,
         seed: int,
         *,
@@ -56,10 +58,12 @@ class TrialRun:
             micro_batches: parts of a batch; the study's by default. A checkpoint's, where memory
                 ran out before it.
         """
-        self.study, self.seed, self.rows_seed, self._test = study, seed, rows_seed, test
+        study = material.study
+        self.material, self.study, self.seed, self._test = material, study, seed, test
+        self.rows_seed = study.search.seed if rows_seed is None else rows_seed
         self.predictions: Predictions | None = None  # of the test split, once it was read
         self.device = torch.device(device)
-        parts = build_trial(study, trial, seed)
+        self.parts = parts = build_trial(material, trial, seed)
         synchronise_batch_norm(parts.model, self.device)
         for module in (parts.model, parts.recipe):
             module.to(self.device).to(memory_format=torch.channels_last)
@@ -70,26 +74,33 @@ class TrialRun:
             state = load_checkpoint(resume_from, parts.model, parts.recipe, optimizer)
             self.epoch = state.epoch
             parts_of_batch = max(parts_of_batch, state.micro_batches)
-        self.parts, self._make = reusing_prefix(study, parts, self.device)
+        readers = readers_of(study, material.domains, parts, self.device)
+        self._readers = readers.of(parts.model.named_branches)
+        streams = RECIPES[trial.recipe].streams(study.labelled, study.source_domain is not None)
         self.feeds, self._validation, self._source_validation = training_feeds(
-            study, trial, seed, self._make, rows_seed
+            material, readers, self._readers, streams, seed, self.rows_seed
         )
         self._evidence = None
         if study.objective != "target_accuracy":  # nothing else asks validators
             self._evidence = evidence_feeds(
-                study, self._make, study.search.seed if rows_seed is None else rows_seed,
+                material, self._readers, self.rows_seed,
                 with_source=self._source_validation is not None and parts.recipe.shares_classes,
             )  # fmt: skip
         if isinstance(parts.model.mapper, Matrix) and resume_from is None:
-            fit_matrix(parts.model, trial.mapper.fit, self.feeds, self.parts.transform, self.device)
+            fit_matrix(parts.model, trial.mapper.fit, self.feeds, self.device)
         self.steps = study.train.steps_per_epoch or steps_per_epoch(self.feeds)
         self.trainer = Trainer(
-            parts.model, parts.recipe, optimizer, trial.optimizer, self.parts.transform,
-            self.device, steps=self.steps * study.train.epochs, step=self.steps * self.epoch,
+            parts.model, parts.recipe, optimizer, trial.optimizer, self.device,
+            steps=self.steps * study.train.epochs, step=self.steps * self.epoch,
             micro_batches=parts_of_batch,
             autocast=study.train.precision == "bfloat16",
         )  # fmt: skip
         self._batches = joint_batches(self.feeds, start_step=self.trainer.step)
+
+    @property
+    def reads_features(self) -> bool:
+        """Whether every branch of the model is given features, so that no backbone is run."""
+        return self._readers.only_features
 
     @property
     def done(self) -> bool:
@@ -118,15 +129,24 @@ class TrialRun:
             self.device, last=self.done,
         )  # fmt: skip
         metrics |= {"epoch": self.epoch, "step": self.trainer.step}
-        metrics |= {"frozen_blocks": self.parts.frozen_depth}
+        metrics |= {"frozen_blocks": self.parts.model.num_frozen_blocks()}
         metrics["trainable_parameters"] = self.parts.model.num_trainable()
         metrics["validation_rows"] = self._validation.rows
         if self._test and self.done:
             split = self.study.target_domain.splits.test
-            result = evaluate_split(self.study, self.parts, split, self.device, self._make)
+            result = self._evaluate_split(split)
             self.predictions = result.predictions
             metrics |= _test_metrics(result)
         return metrics
+
+    def _evaluate_split(self, split: str) -> Evaluation:
+        """Evaluate on a whole split of the target domain."""
+        train = self.study.train
+        feed = self._readers.feed(
+            self.material.domains.target, split, indices=None, labelled=True,
+            batch_size=train.batch_size, seed=0, kind=train.feed,
+        )  # fmt: skip
+        return evaluate(self.parts.model, self.parts.task, feed, self.device)
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint into `folder`, and the test split's predictions once it was read."""
@@ -140,7 +160,7 @@ class TrialRun:
 
 
 def run_trial(
-    study: Study,
+    material: Material,
     trial: TrialConfig,
     seed: int,
     report: Report,
@@ -157,7 +177,7 @@ def run_trial(
     Raises TrainingError where a loss is not finite.
     """
     run = TrialRun(
-        study, trial, seed, device=device, resume_from=resume_from, test=test,
+        material, trial, seed, device=device, resume_from=resume_from, test=test,
         micro_batches=micro_batches, rows_seed=rows_seed,
     )  # fmt: skip
     while not run.done:
@@ -175,19 +195,20 @@ def _validate(
     *,
     last: bool,
 ) -> Metrics:
-    target = evaluate(parts.model, validation, parts.transform, device)
-    metrics: Metrics = {"target/validation_entropy": target.entropy}
+    target = evaluate(parts.model, parts.task, validation, device)
+    found = target.metrics
+    metrics: Metrics = {"target/validation_entropy": found["entropy"]}
     if study.labelled:
-        metrics |= {"target/validation_accuracy": target.accuracy}
+        metrics |= {"target/validation_accuracy": found["accuracy"]}
         metrics |= {"target/validation_loss": target.loss}
     else:
-        metrics |= {"oracle/target_validation_accuracy": target.accuracy}
+        metrics |= {"oracle/target_validation_accuracy": found["accuracy"]}
     validators = _validators(study, last)
     if evidence_rows is not None and validators:
         evidence = gather(
             parts.model,
+            parts.task,
             evidence_rows,
-            parts.transform,
             device,
             mixed=any(VALIDATORS[name].reads_mixes for name in validators),
             of_source=any(VALIDATORS[name].reads_source for name in validators),
@@ -197,8 +218,8 @@ def _validate(
         }
     if last and source_validation is not None and parts.recipe.shares_classes:
         # For a person to see; often many more rows than the target's, so not in every epoch.
-        source = evaluate(parts.model, source_validation, parts.transform, device, of_source=True)
-        metrics |= {"source/validation_accuracy": source.accuracy}
+        source = evaluate(parts.model, parts.task, source_validation, device, of_source=True)
+        metrics |= {"source/validation_accuracy": source.metrics["accuracy"]}
     return metrics
 
 
@@ -208,22 +229,5 @@ def _validators(study: Study, last: bool) -> set[str]:
 
 
 def _test_metrics(result: Evaluation) -> Metrics:
-    return {
-        "test/accuracy": result.accuracy,
-        "test/macro_f1": result.macro_f1,
-        "test/calibration_error": result.calibration_error,
-        "test/rows": result.rows,
-        "test/confusion": result.confusion,
-    }
-
-
-def evaluate_split(
-    study: Study, parts: TrialParts, split: str, device: torch.device, make: MakeFeed = make_feed
-) -> Evaluation:
-    """Evaluate on a whole split of the target domain, and keep the predictions."""
-    dataset = open_dataset(study.target_domain.dataset)
-    feed = make(
-        dataset, split, indices=None, labelled=True, batch_size=study.train.batch_size, seed=0,
-        kind=study.train.feed,
-    )  # fmt: skip
-    return evaluate(parts.model, feed, parts.transform, device, keep_predictions=True)
+    kept = ("accuracy", "macro_f1", "calibration_error", "confusion")
+    return {f"test/{name}": result.metrics[name] for name in kept} | {"test/rows": result.rows}

@@ -26,13 +26,15 @@ TRIALS_TO_PAY = 16
 def training_feeds(
     material: Material,
     readers: Readers,
+    own: Readers,
     streams: Collection[str],
     seed: int,
     rows_seed: int,
 ) -> tuple[dict[str, Feed], Feed, Feed | None]:
     """Return the training streams by name, the target's validation feed and the source's.
 
-    `rows_seed` draws the target's labelled and held-out rows.
+    Training rows are read by `readers`, a teacher's branches included, validation rows by the
+    model's `own`. `rows_seed` draws the target's labelled and held-out rows.
     """
     study, domains = material.study, material.domains
     target, source, train = domains.target, domains.source, study.train
@@ -40,10 +42,11 @@ def training_feeds(
     augmented = (train.augment, study.search.seed) if train.augment.active else None
 
     def feed(domain: Domain, split: str, indices: np.ndarray, labelled: bool, name: str) -> Feed:
-        return readers.feed(
+        judging = name == "validation"
+        return (own if judging else readers).feed(
             domain, split, indices=indices, labelled=labelled, batch_size=train.batch_size,
             seed=seed_for(seed, "shuffle", name), kind=train.feed, share=own_share(),
-            augmented=None if name == "validation" else augmented,
+            augmented=None if judging else augmented,
         )  # fmt: skip
 
     train_split = target.config.splits.train
@@ -67,9 +70,7 @@ def training_feeds(
     return feeds, validation, source_validation
 
 
-def readers_of(
-    study: Study, domains: Domains, parts: TrialParts, device: torch.device
-) -> Readers:
+def readers_of(study: Study, domains: Domains, parts: TrialParts, device: torch.device) -> Readers:
     """Return how the branches read: prefix features where those pay."""
     splits = _splits(domains)
     readers: dict[str, Reader] = {}

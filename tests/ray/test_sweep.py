@@ -9,7 +9,7 @@ import pytest
 
 import raytl
 from raytl.config import Study
-from raytl.data.predictions import Predictions
+from raytl.predictions import Predictions
 from raytl.errors import UserError
 from raytl.sweeping.verdict.confirmed import Confirmation
 

@@ -13,8 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from raytl.config import Normalization
-from raytl.errors import DataError
+from raytl.errors import DataError, ModelError
 from raytl.modalities.base import Transform
+from raytl.modalities.column import Column
+from raytl.modalities.image.column import ImageColumn
 from raytl.modalities.image.spec import Shape
 
 # ITU-R BT.601 luminance of red, green and blue.
@@ -68,6 +70,17 @@ class ImageTransform(Transform):
             )
         mean, std = self.mean.to(x.device), self.std.to(x.device)
         return (x - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)
+
+    def for_column(self, column: Column) -> "ImageTransform":
+        """Return itself. Raises ModelError for images whose channels cannot be converted."""
+        assert isinstance(column, ImageColumn)
+        wanted, found = self.input_shape[0], column.shape[2]
+        if wanted != found and {wanted, found} != {1, 3}:
+            raise ModelError(
+                f"it takes {wanted} channels, but the images have {found}; only grey and colour "
+                "are converted"
+            )
+        return self
 
     def facts(self) -> dict[str, Any]:
         """Return `input_shape`, `mean`, `std`, and `interpolation` where it is not bilinear."""

@@ -22,10 +22,10 @@ from pyarrow.fs import (
     copy_files,
 )
 
-from raytl.data.predictions import FILE_NAME as PREDICTIONS
-from raytl.data.predictions import Predictions
 from raytl.errors import CorruptError, RaytlError
 from raytl.files import write_atomically
+from raytl.predictions import FILE_NAME as PREDICTIONS
+from raytl.predictions import Predictions
 from raytl.sweeping.kept.trial_folder import Saved, TrialFolder
 
 # What stands in a run's folder besides its trials' folders.

@@ -11,8 +11,9 @@ import socket
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
@@ -22,6 +23,9 @@ from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.kept.trial_folder import Metrics, TrialFolder
 from raytl.sweeping.on_ray.faults import is_fault
 from raytl.sweeping.on_ray.resources import worker_bundle
+
+if TYPE_CHECKING:
+    from raytl.training.material import Material
 
 Trainable = Callable[[dict[str, Any]], None]
 SaveFiles = Callable[[Path], None]
@@ -76,16 +80,34 @@ class Reporter:
         tune.report({METRICS: json.dumps(metrics)})
 
 
+@dataclass
+class Held:
+    """What a trial's process keeps for the trials after it: data mapped, source models loaded."""
+
+    study: Study
+    _material: "Material | None" = None
+
+    def material(self) -> "Material":
+        """Return the study's data and source models, opened once."""
+        from raytl.training.material import Material
+
+        if self._material is None:
+            self._material = Material.of(self.study)
+        return self._material
+
+
 def build_trainable(study: Study, storage: RunStorage) -> Any:
     """Return Tune's function trainable for `study`, with the resources that it needs. Only
     confirmation reads the test split. `storage`: where the run is kept."""
     alone = study.resources.workers == (1, 1)
     run = _alone if alone else _with_workers
 
+    held = Held(study)
+
     def raytl_trial(config: dict[str, Any]) -> None:
         folder = storage.trial(config["name"])
         try:
-            run(study, storage, config, Reporter(folder, config, study.train.epochs))
+            run(held, storage, config, Reporter(folder, config, study.train.epochs))
         except Exception as error:
             if is_fault(error):
                 raise
@@ -105,54 +127,54 @@ def describe(error: Exception) -> str:
 
 
 def _with_workers(
-    study: Study, storage: RunStorage, config: dict[str, Any], report: Reporter
+    held: Held, storage: RunStorage, config: dict[str, Any], report: Reporter
 ) -> None:
     from raytl.sweeping.on_ray.parallel_trial import run_parallel_trial
 
-    if report.epoch < study.train.epochs:
-        run_parallel_trial(study, storage, config, report)
+    if report.epoch < held.study.train.epochs:
+        run_parallel_trial(held.study, storage, config, report)
 
 
-def _alone(study: Study, storage: RunStorage, config: dict[str, Any], report: Reporter) -> None:
+def _alone(held: Held, storage: RunStorage, config: dict[str, Any], report: Reporter) -> None:
     # Imported here: the driver pickles this function and needs none of it.
     import torch
 
     from raytl.memory import keep_freed_memory
 
+    study = held.study
     if report.epoch >= study.train.epochs:
         return
     keep_freed_memory()
     torch.set_num_threads(study.resources.cpus_per_worker)
     if report.saved is None:
-        _train(study, config, report, None)
+        _train(held, config, report, None)
         return
     folder = storage.trial(config["name"])
     with folder.fetched(report.saved) as checkpoint:
         try:
-            _train(study, config, report, checkpoint)
+            _train(held, config, report, checkpoint)
             return
         except CheckpointError:
             folder.drop(report.saved)
-    _alone(study, storage, config, Reporter(folder, config, study.train.epochs))
+    _alone(held, storage, config, Reporter(folder, config, study.train.epochs))
 
 
-def _train(
-    study: Study, config: dict[str, Any], report: Reporter, resume_from: Path | None
-) -> None:
+def _train(held: Held, config: dict[str, Any], report: Reporter, resume_from: Path | None) -> None:
     from raytl.sweeping.search.fusing import members_of
     from raytl.training.fused_group import run_fused_trial
     from raytl.training.trial import run_trial
 
-    options: dict[str, Any] = {"device": trial_device(study), "test": config["phase"] == "confirm"}
+    device, test = trial_device(held.study), config["phase"] == "confirm"
+    options: dict[str, Any] = {"device": device, "test": test}
     if "fused" in config:
         group, index = config["fused"]["group"], config["fused"]["index"]
         run_fused_trial(
-            study, members_of(config), index, group, report, start=report.epoch,
+            held.material(), members_of(config), index, group, report, start=report.epoch,
             resume_from=resume_from, **options,
         )  # fmt: skip
     else:
         run_trial(
-            study, TrialConfig.from_flat(config["trial"]), int(config["seed"]), report,
+            held.material(), TrialConfig.from_flat(config["trial"]), int(config["seed"]), report,
             resume_from=resume_from, micro_batches=config["micro_batches"],
             rows_seed=config["rows_seed"], **options,
         )  # fmt: skip

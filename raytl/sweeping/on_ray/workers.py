@@ -74,6 +74,7 @@ def work(config: dict[str, Any]) -> None:
     from ray.train.torch import get_device
 
     from raytl.memory import keep_freed_memory
+    from raytl.training.material import Material
     from raytl.training.trial import run_trial
 
     study, queue = config["study"], config["queue"]
@@ -96,7 +97,7 @@ def work(config: dict[str, Any]) -> None:
     with _folder_of(train.get_checkpoint() or config["checkpoint"]) as resume_from:
         try:
             run_trial(
-                study, config["trial"], config["seed"], report, device=device,
+                Material.of(study), config["trial"], config["seed"], report, device=device,
                 resume_from=resume_from, test=config["test"],
                 micro_batches=config["micro_batches"], rows_seed=config["rows_seed"],
             )  # fmt: skip

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from raytl.config import Study
-from raytl.data.dataset import Dataset
-from raytl.data.predictions import Predictions
+from raytl.data.domain import Domain
+from raytl.predictions import Predictions
 from raytl.scoring.classification import class_recall
 from raytl.sweeping.kept.records import Record
 from raytl.sweeping.search.control_facts import WITHOUT_TRANSFER
@@ -29,6 +29,7 @@ from raytl.sweeping.verdict.rounds import (
 )
 from raytl.sweeping.verdict.sentences import plain_sentence, verdict_sentence
 from raytl.sweeping.verdict.statistics import mean_and_standard_error
+from raytl.tasks.columns import LabelColumn
 from raytl.training.splits import count_labelled
 
 
@@ -40,7 +41,7 @@ def retrained(records: Sequence[Record]) -> list[Record]:
 def build_confirmation(
     study: Study,
     records: Sequence[Record],
-    target: Dataset,
+    target: Domain,
     run: Path,
     read: Callable[[str], Predictions],
 ) -> Confirmation:
@@ -56,7 +57,7 @@ def build_confirmation(
     return Confirmation(
         split=study.target_domain.splits.test,
         test_rows=target.split(study.target_domain.splits.test).rows,
-        classes=list(target.classes),
+        classes=_classes(target),
         seeds=seeds,
         level=study.confirm.level,
         margin=study.confirm.margin,
@@ -68,6 +69,11 @@ def build_confirmation(
     )
 
 
+def _classes(target: Domain) -> list[str]:
+    column = target.target_column
+    return list(column.classes) if isinstance(column, LabelColumn) else []
+
+
 def _recommended(study: Study, configurations: list[Retrained], now: Standing) -> str | None:
     """With target labels the best by the validation objective, controls included. Validators that
     see no labels rank the searched trials only: they cannot be trusted between recipes."""
@@ -77,10 +83,10 @@ def _recommended(study: Study, configurations: list[Retrained], now: Standing) -
     return None if best is None else best.name
 
 
-def _labels_read(study: Study, records: Sequence[Record], target: Dataset) -> int:
+def _labels_read(study: Study, records: Sequence[Record], target: Domain) -> int:
     seeds = {record.config["rows_seed"] for record in records}
     drawn_by = {study.search.seed if seed is None else seed for seed in seeds}
-    return count_labelled(study.target_domain, target, drawn_by)
+    return count_labelled(target, drawn_by)
 
 
 def _candidate(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from raytl.config import Study
-from raytl.data.predictions import Predictions
+from raytl.predictions import Predictions
 from raytl.sweeping.kept.records import Config, Record
 from raytl.sweeping.search.selection import Outcome, retrainings
 from raytl.sweeping.verdict.rounds import Ended, gather, standing

@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 from scipy.special import stdtrit
 
-from raytl.data.predictions import Predictions
 from raytl.errors import DataError
+from raytl.predictions import Predictions
 from raytl.sweeping.verdict.metrics import Floats, Ints, Metric
 
 DRAWS = 1000  # v within 5 %, the width within 2

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from raytl.config import Study
-from raytl.data.predictions import Predictions
+from raytl.predictions import Predictions
 from raytl.sweeping.kept.records import Record
 from raytl.sweeping.search.control_facts import WITHOUT_TRANSFER
 from raytl.sweeping.search.objective import objective_metric

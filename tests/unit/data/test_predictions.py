@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raytl.data.predictions import FILE_NAME, Predictions
+from raytl.predictions import FILE_NAME, Predictions
 from raytl.errors import CorruptError
 from raytl.sweeping.kept.storage import RunStorage
 

@@ -9,7 +9,7 @@ import pytest
 
 from raytl.config import Study
 from raytl.data.dataset import Dataset
-from raytl.data.predictions import Predictions
+from raytl.predictions import Predictions
 from raytl.errors import CorruptError, UserError
 from raytl.sweeping.kept.records import Record
 from raytl.sweeping.verdict.confirmation import build_confirmation

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from raytl.config import Study, TrialConfig
-from raytl.data.predictions import FILE_NAME as PREDICTIONS
-from raytl.data.predictions import Predictions
+from raytl.predictions import FILE_NAME as PREDICTIONS
+from raytl.predictions import Predictions
 from raytl.errors import RaytlError, UserError
 from raytl.sweeping import recall as recall_module
 from raytl.sweeping.identity import Identity

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from raytl.config import Study
-from raytl.data.predictions import Predictions
+from raytl.predictions import Predictions
 from raytl.sweeping.kept.records import Record
 from raytl.sweeping.search.selection import Outcome
 from raytl.sweeping.verdict.confirming import Confirming

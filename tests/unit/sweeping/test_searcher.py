@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from raytl.config import Study, TrialConfig
-from raytl.data.predictions import Predictions
+from raytl.predictions import Predictions
 from raytl.search_space import SearchSpace
 from raytl.sweeping.kept.records import IDENTITY, Config, Metrics, Record, Trained
 from raytl.sweeping.search.fusing import members_of
