@@ -42,16 +42,16 @@ def folder_of(origin: str) -> Path:
         return rooted(origin)
     from huggingface_hub import snapshot_download
 
-    # Subfolders hold the same network for other libraries.
-    wanted = {"allow_patterns": ["*.json", "*.txt", "*.model"], "ignore_patterns": ["*/*"]}
+    wanted = ["*.json", "*.txt", "*.model"]
     try:
         with contextlib.suppress(OSError, ValueError, ModelError):
             folder = Path(snapshot_download(origin, local_files_only=True))
             check_folder(folder)
             return folder
         for weights in WEIGHTS:
-            wanted["allow_patterns"].append(weights)
-            folder = Path(snapshot_download(origin, **wanted))
+            wanted.append(weights)
+            # Subfolders hold the same network for other libraries.
+            folder = Path(snapshot_download(origin, allow_patterns=wanted, ignore_patterns=["*/*"]))
             if _weights_in(folder):
                 break
         return folder
@@ -167,8 +167,8 @@ def _unknown(content: str) -> int:
     model = json.loads(content)["model"]
     if isinstance(model.get("unk_id"), int):
         return model["unk_id"]
-    number = tokenizer.token_to_id(str(model.get("unk_token")))
-    return 0 if number is None else number
+    token = model.get("unk_token")
+    return (tokenizer.token_to_id(token) if isinstance(token, str) else None) or 0
 
 
 def _first_line(error: Exception) -> str:
@@ -194,7 +194,7 @@ def read_network(folder: Path, config: Mapping[str, Any]) -> nn.Module:
         raise CorruptError(
             f"{folder}: holds no whole weights ({_first_line(error)}); copy or save them again"
         ) from None
-    # The pooler is another head; embeddings may be tied, and are told apart then.
+    # The pooler is another head, which is not used.
     missing = sorted(key for key in told["missing_keys"] if not key.startswith("pooler."))
     problems = [f"'{key}' is missing" for key in missing]
     problems += [f"'{key[0]}' has another shape" for key in told["mismatched_keys"]]

@@ -252,7 +252,7 @@ def cut_network(network: Any, pooling: str, example: Padded) -> Backbone:
     parts = FAMILIES[network.config.model_type].parts(network)
     padding = network.config.pad_token_id
     ends = [None] * (len(parts.layers) - 1) + [parts.last]
-    blocks = [Stem(parts, 0 if padding is None else padding)]
+    blocks: list[nn.Module] = [Stem(parts, 0 if padding is None else padding)]
     blocks += [Layer(layer, parts, end) for layer, end in zip(parts.layers, ends, strict=True)]
     pool = FirstPool() if pooling == "cls" else MeanPool()
     network.eval()

@@ -84,9 +84,7 @@ class Text(Modality):
         if options.vectors is None:
             return VocabularyTransform.fitted(options, sample())
         known = read_vectors(options.vectors, None if options.vector_words == "all" else ())
-        return VocabularyTransform.fitted(
-            options, sample(), known.words, known.vectors_ND.shape[1]
-        )
+        return VocabularyTransform.fitted(options, sample(), known.words, known.vectors_ND.shape[1])
 
     def transform(self, facts: Mapping[str, Any]) -> Transform:
         try:
