@@ -14,8 +14,13 @@ from raytl.modalities.column import Column
 from raytl.modalities.text.catalogue import BACKBONES, TextNetwork, build_network, check_args
 from raytl.modalities.text.column import TextColumn
 from raytl.modalities.text.embedding import Embedding
-from raytl.modalities.text.hub import check_folder, folder_of, is_folder, read_network
-from raytl.modalities.text.hub import read_tokenizer as _read_tokenizer
+from raytl.modalities.text.hub import (
+    check_folder,
+    folder_of,
+    is_folder,
+    read_network,
+    read_tokenizer,
+)
 from raytl.modalities.text.huggingface import NAME, HuggingFaceArgs, cut_network, fresh_network
 from raytl.modalities.text.options import TokenizerOptions, VocabularyOptions, checked
 from raytl.modalities.text.transform import (
@@ -23,7 +28,7 @@ from raytl.modalities.text.transform import (
     VocabularyTransform,
     transform_of,
 )
-from raytl.modalities.text.word_vectors import check_vectors, read_vectors
+from raytl.modalities.text.word_vectors import check_vectors, read_vectors, vector_dim
 from raytl.rows import Padded
 
 REFUSED = ("torchvision", "timm", "input_size", "normalization")  # what pictures have
@@ -79,12 +84,13 @@ class Text(Modality):
             raise ModelError(f"{config.origin} reads texts, but the column is of {column.kind}")
         if config.huggingface is not None:
             length = checked(TokenizerOptions, config.transform, "transform").max_length
-            return _read_tokenizer(folder_of(config.huggingface), length)
+            return read_tokenizer(folder_of(config.huggingface), length)
         options = checked(VocabularyOptions, config.transform, "transform")
         if options.vectors is None:
             return VocabularyTransform.fitted(options, sample())
-        known = read_vectors(options.vectors, None if options.vector_words == "all" else ())
-        return VocabularyTransform.fitted(options, sample(), known.words, known.vectors_ND.shape[1])
+        dim = vector_dim(options.vectors)
+        known = read_vectors(options.vectors).words if options.vector_words == "all" else []
+        return VocabularyTransform.fitted(options, sample(), known, dim)
 
     def transform(self, facts: Mapping[str, Any]) -> Transform:
         try:
