@@ -12,7 +12,7 @@ from torch import nn
 
 from raytl.errors import CorruptError, ModelError, RaytlError
 from raytl.folders import rooted
-from raytl.modalities.text.huggingface import family_of, most_positions
+from raytl.modalities.text.families import family_of, most_positions
 from raytl.modalities.text.options import MAX_LENGTH
 from raytl.modalities.text.transform import TokenizerFacts, TokenizerTransform, load_tokenizer
 
@@ -194,21 +194,28 @@ def read_network(folder: Path, config: Mapping[str, Any]) -> nn.Module:
         raise CorruptError(
             f"{folder}: holds no whole weights ({_first_line(error)}); copy or save them again"
         ) from None
-    # The pooler is another head, which is not used.
-    missing = sorted(key for key in told["missing_keys"] if not key.startswith("pooler."))
-    problems = [f"'{key}' is missing" for key in missing]
-    problems += [f"'{key[0]}' has another shape" for key in told["mismatched_keys"]]
-    problems += [
-        f"'{key}' has values that are not finite"
-        for key, value in network.state_dict().items()
-        if value.is_floating_point() and not bool(value.isfinite().all())
-    ]
+    problems = _problems(network, told)
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise ModelError(
             f"{folder}: the weights do not fit config.json: {', '.join(problems[:3])}{more}"
         )
     return network
+
+
+def _problems(network: nn.Module, told: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with loaded weights, of what transformers tells and what they hold."""
+    # The pooler is another head, which is not used.
+    missing = sorted(key for key in told["missing_keys"] if not key.startswith("pooler."))
+    return [
+        *(f"'{key}' is missing" for key in missing),
+        *(f"'{key[0]}' has another shape" for key in told["mismatched_keys"]),
+        *(
+            f"'{key}' has values that are not finite"
+            for key, value in network.state_dict().items()
+            if value.is_floating_point() and not bool(value.isfinite().all())
+        ),
+    ]
 
 
 @contextlib.contextmanager

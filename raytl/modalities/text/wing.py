@@ -29,7 +29,6 @@ from raytl.modalities.text.transform import (
     transform_of,
 )
 from raytl.modalities.text.word_vectors import check_vectors, read_vectors, vector_dim
-from raytl.rows import Padded
 
 REFUSED = ("torchvision", "timm", "input_size", "normalization")  # what pictures have
 
@@ -105,7 +104,7 @@ class Text(Modality):
             if not isinstance(transform, TokenizerTransform):
                 raise ModelError(f"{NAME} reads a tokenizer's numbers, not a vocabulary's")
             pooling = checked(HuggingFaceArgs, args, f"{NAME}: args").pooling
-            return cut_network(fresh_network(transform.network), pooling, _example(transform))
+            return cut_network(fresh_network(transform.network), pooling, transform.example(2))
         check_args(backbone, args)
         if not isinstance(transform, VocabularyTransform):
             raise ModelError(f"{backbone} reads a vocabulary's numbers, not a tokenizer's")
@@ -116,7 +115,7 @@ class Text(Modality):
             assert isinstance(transform, TokenizerTransform)
             pooling = checked(HuggingFaceArgs, config.args, "args").pooling
             network = read_network(folder_of(config.huggingface), transform.network)
-            return cut_network(network, pooling, _example(transform))
+            return cut_network(network, pooling, transform.example(2))
         assert config.backbone is not None
         assert isinstance(transform, VocabularyTransform)
         network = self.build(config.backbone, transform, config.args)
@@ -127,10 +126,6 @@ class Text(Modality):
             state = read_state_dict(Path(str(config.weights)))
             load_strictly(network, state, str(config.weights))
         return network
-
-
-def _example(transform: TokenizerTransform) -> Padded:
-    return transform.example(2)
 
 
 def _take_vectors(
