@@ -35,9 +35,9 @@ from raytl.models.source_spec import (
     sha256_of,
     verify_source_model,
 )
-from raytl.models.state_dicts import load_strictly
 from raytl.models.transfer_model import TransferModel
 from raytl.models.weights import check_weights, with_weights
+from raytl.state_dicts import load_strictly
 
 IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 

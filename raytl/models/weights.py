@@ -10,8 +10,8 @@ from raytl.errors import CorruptError, ModelError, RaytlError
 from raytl.models.backbones import Backbone, backbone_spec, building
 from raytl.models.backbones.base import Shape
 from raytl.models.backbones.tv import from_network
-from raytl.models.state_dicts import load_strictly, read_state_dict
-from raytl.models.weight_files import check_file
+from raytl.state_dicts import load_strictly, read_state_dict
+from raytl.weight_files import check_file
 
 
 def check_weights(name: str, config: SourceModelConfig) -> None:

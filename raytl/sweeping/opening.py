@@ -10,10 +10,10 @@ from raytl.config import DomainConfig, SourceModelConfig, Study
 from raytl.data.dataset import Dataset
 from raytl.errors import ConfigError, DataError, RaytlError
 from raytl.models.source_spec import read_spec
-from raytl.models.weight_files import check_file
 from raytl.scoring.validators import VALIDATORS
 from raytl.search_space import SearchSpace
 from raytl.training.splits import SourceRows, TargetRows, redrawable, source_rows, target_rows
+from raytl.weight_files import check_file
 
 LEAST_TEST_ROWS = 2  # a variance over rows needs so many
 

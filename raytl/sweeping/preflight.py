@@ -11,9 +11,9 @@ from raytl.errors import ConfigError, ModelError
 from raytl.models.backbones import Backbone
 from raytl.models.source_model import describe_source_model, load_source_model, open_source_model
 from raytl.models.source_spec import SourceSpec
-from raytl.models.state_dicts import digest_of_state
 from raytl.recipes import RECIPES
 from raytl.search_space import SearchSpace, check_callable_space
+from raytl.state_dicts import digest_of_state
 from raytl.sweeping.effort import effort_warnings
 from raytl.sweeping.opening import open_study, placed
 from raytl.sweeping.search.controls import control_trials

@@ -19,8 +19,8 @@ from raytl.data.transforms import InputTransform
 from raytl.data.views import View
 from raytl.files import digest_of
 from raytl.models.source_model import SourceSpec
-from raytl.models.state_dicts import digest_of_state
 from raytl.models.transfer_model import Reads, TransferModel
+from raytl.state_dicts import digest_of_state
 from raytl.training.inputs import input_transform
 
 FORMAT = 4  # of what is stored; part of every key

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from raytl.errors import CorruptError, ModelError
-from raytl.models.weight_files import check_file
+from raytl.weight_files import check_file
 
 NESTED = ("state_dict", "model", "model_state_dict")
 
