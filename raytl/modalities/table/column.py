@@ -3,6 +3,7 @@
 Legend: N rows, F fields.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
@@ -51,10 +52,9 @@ class TableColumn(Column):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
-        names = [field.name for field in self.fields]
-        twice = [name for name in names if names.count(name) > 1]
-        if twice:
-            raise ValueError(f"fields must have different names, but two are '{twice[0]}'")
+        name, times = Counter(field.name for field in self.fields).most_common(1)[0]
+        if times > 1:
+            raise ValueError(f"fields must have different names, but {times} are '{name}'")
         return self
 
     @property

@@ -8,6 +8,7 @@ D width.
 """
 
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import quote
 
 import torch
@@ -89,10 +90,10 @@ class FieldStem(nn.Module):
         for name, known in layout.categories:
             self.fields[module_name(name)] = category(len(known))
 
-    def numbers(self, parameter: str) -> Tensor:
-        """Return one parameter of all number fields, (N, D)."""
+    def numbers(self, parameter: Callable[[Any], Tensor]) -> Tensor:
+        """Return one parameter (D,) of all number fields, (N, D)."""
         names = [module_name(name) for name in self.layout.numbers]
-        return torch.stack([self.fields[name].get_parameter(parameter) for name in names])
+        return torch.stack([parameter(self.fields[name]) for name in names])
 
     def categories(self, codes_BC: Tensor) -> list[Tensor]:
         """Return a vector (B, D) for each category field."""

@@ -60,9 +60,9 @@ class FeatureTokenizer(FieldStem):
         tokens = [self.class_token_D.expand(len(x), 1, -1)]
         if self.layout.numbers:
             tokens.append(
-                x_BN.unsqueeze(2) * self.numbers("weight")
-                + missing_BN.unsqueeze(2) * self.numbers("missing_weight")
-                + self.numbers("bias")
+                x_BN.unsqueeze(2) * self.numbers(lambda field: field.weight)
+                + missing_BN.unsqueeze(2) * self.numbers(lambda field: field.missing_weight)
+                + self.numbers(lambda field: field.bias)
             )
         tokens += [vector_BD.unsqueeze(1) for vector_BD in self.categories(codes_BC)]
         return torch.cat(tokens, 1)
@@ -97,9 +97,13 @@ class Layer(nn.Module):
     def _attention(self, h_BSD: Tensor) -> Tensor:
         heads = self.query_key_value(h_BSD).unflatten(2, (3, self.options.heads, -1))
         query, key, value = heads.permute(2, 0, 3, 1, 4)  # each (B, H, S, D / H)
-        dropout = self.options.attention_dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
-        return self.out(mixed.transpose(1, 2).flatten(2))
+        # Written out: F.scaled_dot_product_attention is not batched by vmap on the CPU, where
+        # trials run fused; rows of tables are too short for its kernels to matter.
+        scores_BHSS = query @ key.transpose(2, 3) * query.shape[3] ** -0.5
+        weights_BHSS = F.dropout(
+            scores_BHSS.softmax(3), self.options.attention_dropout, self.training
+        )
+        return self.out((weights_BHSS @ value).transpose(1, 2).flatten(2))
 
     def _dropped(self, h_BSD: Tensor) -> Tensor:
         return F.dropout(h_BSD, self.options.residual_dropout, self.training)

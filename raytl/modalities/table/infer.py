@@ -3,6 +3,7 @@
 Legend: N rows, F fields.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -51,9 +52,9 @@ def _columns(table: "pa.Table | pd.DataFrame") -> dict[str, pa.Array]:
     names = [str(name) for name in (table.column_names if _is_arrow(table) else table.columns)]
     if not names or not len(table):
         raise DataError(f"a table needs a column and a row, got {len(names)} and {len(table)}")
-    twice = [name for name in names if names.count(name) > 1]
-    if twice or "" in names:
-        which = f"two are '{twice[0]}'" if twice else "one has none"
+    name, times = Counter(names).most_common(1)[0]
+    if times > 1 or "" in names:
+        which = f"{times} are '{name}'" if times > 1 else "one has none"
         raise DataError(f"columns must have different names, but {which}; rename or drop it")
     if _is_arrow(table):
         arrays = [column.combine_chunks() for column in table.columns]

@@ -67,8 +67,8 @@ class SumStem(FieldStem):
         x_BN, missing_BN, codes_BC = self.layout.parts(x)
         h_BD = self.bias.expand(len(x), -1)
         if self.layout.numbers:
-            h_BD = h_BD + x_BN @ self.numbers("weight")
-            h_BD = h_BD + missing_BN @ self.numbers("missing_weight")
+            h_BD = h_BD + x_BN @ self.numbers(lambda field: field.weight)
+            h_BD = h_BD + missing_BN @ self.numbers(lambda field: field.missing_weight)
         for vector_BD in self.categories(codes_BC):
             h_BD = h_BD + vector_BD
         return self.after(h_BD)

@@ -4,11 +4,11 @@ Legend: B rows, N numbers, C categories, F fields of the table that is read.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
-from pydantic import PositiveInt, ValidationError
+from pydantic import PositiveInt, ValidationError, model_validator
 
 from raytl.config import Frozen
 from raytl.errors import DataError
@@ -37,6 +37,13 @@ class TableFacts(Frozen):
     numbers: tuple[NumberFacts, ...]
     categories: tuple[CategoryFacts, ...]
     column: TableColumn  # the table that is read
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [field.name for group in (self.numbers, self.categories) for field in group]
+        if len(set(names)) < len(names):
+            raise ValueError("two fields have the same name")
+        return self
 
 
 class TableTransform(Transform):

@@ -77,7 +77,7 @@ def test_stored_rows_are_verified() -> None:
     ("fields", "told"),
     [
         ([], "at least 1"),
-        ([{"name": "a", "kind": "number"}] * 2, "two are 'a'"),
+        ([{"name": "a", "kind": "number"}] * 2, "2 are 'a'"),
         ([{"name": "", "kind": "number"}], "at least 1 character"),
         ([{"name": "a", "kind": "date"}], "number"),
         ([{"name": "a", "kind": "number", "categories": ["x"]}], "a number has no categories"),

@@ -1,6 +1,8 @@
 """What columns are found to be."""
 
 import datetime
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -146,13 +148,19 @@ def test_what_arrow_cannot_hold_is_refused() -> None:
     [
         (pa.table({"a": pa.array([], pa.int64())}), "needs a column and a row, got 1 and 0"),
         (pd.DataFrame(index=[0, 1]), "got 0 and 2"),
-        (pa.table([[1], [2]], names=["a", "a"]), "two are 'a'"),
+        (pa.table([[1], [2]], names=["a", "a"]), "2 are 'a'"),
         (pd.DataFrame([[1, 2]], columns=["a", ""]), "one has none"),
     ],
 )
 def test_tables_without_columns_rows_or_names_are_refused(table: object, told: str) -> None:
     with pytest.raises(DataError, match=told):
         infer(table)  # type: ignore[arg-type]
+
+
+def test_a_table_is_looked_at_without_torch() -> None:
+    code = "import sys, raytl.modalities.table.infer, raytl.modalities.table.matching\n"
+    code += "sys.exit(int('torch' in sys.modules or 'ray' in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_an_override_of_no_column_is_refused() -> None:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
 
 from raytl.errors import ModelError
@@ -128,6 +129,14 @@ def test_a_prefix_then_the_rest_is_the_whole(name: str) -> None:
     assert (backbone.feature_dim, backbone.state) == (
         12, {"mlp": "vector", "ft_transformer": "tokens"}[name],
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(BACKBONES))
+def test_several_networks_run_as_one_batched_module(name: str) -> None:
+    networks = [network(name, seed=seed) for seed in range(2)]
+    parameters, buffers = stack_module_state(networks)
+    batched = vmap(lambda p, b: functional_call(networks[0], (p, b), (X,)))(parameters, buffers)
+    torch.testing.assert_close(batched, torch.stack([network(X) for network in networks]))
 
 
 @pytest.mark.parametrize("name", list(BACKBONES))

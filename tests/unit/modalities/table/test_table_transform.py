@@ -200,6 +200,13 @@ def test_facts_that_are_none_are_refused_in_a_sentence(facts: dict) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_facts_with_a_field_twice_are_refused() -> None:
+    facts = fitted().facts()
+    facts["numbers"] *= 2
+    with pytest.raises(ValueError, match="two fields have the same name"):
+        table_transform(facts)
+
+
 def test_rows_of_another_width_are_refused() -> None:
     with pytest.raises(DataError, match=r"rows of 3 fields were expected, got \(2, 4\)"):
         fitted().prepare(np.zeros((2, 4)))
