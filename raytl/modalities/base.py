@@ -36,6 +36,11 @@ class Transform(ABC):
         """Return what the network's first block takes, of prepared rows."""
         return rows
 
+    def for_column(self, column: Column) -> "Transform":
+        """Return the same transform as it reads rows of `column`, which may be another than the one
+        that it was made for. Raises ModelError where that cannot be."""
+        return self
+
     @abstractmethod
     def facts(self) -> dict[str, Any]:
         """Return all that the transform is made of, ready for JSON: `source.json` holds it, and it

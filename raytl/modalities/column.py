@@ -13,7 +13,7 @@ Values = Any  # a column's rows in memory, rows first; which type it is, the col
 Read = Callable[[np.ndarray], Values]  # row numbers within a split, int64 → their values
 
 
-class BadRow(ValueError):
+class BadRowError(ValueError):
     """A row whose value does not fit; `text` says why, with {row} where its number belongs."""
 
     def __init__(self, row: int, text: str) -> None:
@@ -45,8 +45,8 @@ class Column(BaseModel):
 
     @abstractmethod
     def check(self, values: Values) -> None:
-        """Raise BadRow for the first row that does not fit, or ValueError, a sentence, where none
-        does."""
+        """Raise BadRowError for the first row that does not fit, or ValueError, a sentence, where
+        none does."""
 
     @abstractmethod
     def to_arrow(self, values: Values) -> pa.Array:
@@ -62,6 +62,10 @@ class Column(BaseModel):
         default there must be a value in every row."""
         if array.null_count:
             raise ValueError("rows without a value")
+
+    def converted(self, values: Values, of: "Column") -> Values:
+        """Return values of the column `of`, which is of the same kind, as this one holds them."""
+        return values
 
     def describe(self) -> dict[str, Any]:
         """Return what a person wants to see of it, ready for JSON."""

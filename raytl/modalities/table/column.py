@@ -12,7 +12,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic import Field as Checked
 
-from raytl.modalities.column import BadRow, Column, Read, Values
+from raytl.modalities.column import BadRowError, Column, Read, Values
 
 FieldKind = Literal["number", "category"]
 Name = Annotated[str, Checked(min_length=1)]
@@ -66,7 +66,7 @@ class TableColumn(Column):
         return 8 * len(self.fields)
 
     def check(self, values: Values) -> None:
-        """Raise BadRow for an infinite number or a category's code that is no place in its list,
+        """Raise BadRowError for an infinite number or a code that is no place in `categories`,
         ValueError for another shape or dtype."""
         if values.dtype != np.float64 or values.shape[1:] != (len(self.fields),):
             raise ValueError(
@@ -97,6 +97,25 @@ class TableColumn(Column):
         super().verify(array)
         self.check(array.to_numpy_ndarray())
 
+    def converted(self, values: Values, of: Column) -> Values:
+        """Return rows of the table `of` with this one's fields, by name. What this one cannot hold
+        is missing: categories it has not, fields that `of` lacks or has of another kind."""
+        assert isinstance(of, TableColumn)
+        places = {(field.name, field.kind): i for i, field in enumerate(of.fields)}
+        out = np.full((len(values), len(self.fields)), np.nan)
+        for i, field in enumerate(self.fields):
+            place = places.get((field.name, field.kind))
+            if place is not None:
+                out[:, i] = _converted(values[:, place], of.fields[place], field)
+        return out
+
+    def joined(self, other: "TableColumn") -> "TableColumn":
+        """Return a table that can hold the rows of both: the fields and categories of `other` stand
+        behind this one's. A field of another kind in `other` is left out."""
+        theirs = {field.name: field for field in other.fields}
+        fields = [_joined(field, theirs.pop(field.name, field)) for field in self.fields]
+        return TableColumn(fields=(*fields, *theirs.values()))
+
     def describe(self) -> dict[str, Any]:
         """Return the names of the numbers, and of the categories with how many each has."""
         return {
@@ -108,6 +127,21 @@ class TableColumn(Column):
                 if field.kind == "category"
             },
         }
+
+
+def _converted(values_N: np.ndarray, of: Field, to: Field) -> np.ndarray:
+    if to.kind == "number":
+        return values_N
+    code = {category: float(i) for i, category in enumerate(to.categories)}
+    codes = np.array([*(code.get(category, np.nan) for category in of.categories), np.nan])
+    return codes[np.where(np.isnan(values_N), len(of.categories), values_N).astype(np.int64)]
+
+
+def _joined(field: Field, other: Field) -> Field:
+    new = [category for category in other.categories if category not in set(field.categories)]
+    if field.kind != other.kind or not new:
+        return field
+    return field.model_copy(update={"categories": (*field.categories, *new)})
 
 
 def _check_field(field: Field, values_N: np.ndarray) -> None:
@@ -125,4 +159,4 @@ def _refuse(field: Field, values_N: np.ndarray, bad_N: np.ndarray, law: str) -> 
     if bad_N.any():
         row = int(bad_N.argmax())
         name = field.name.replace("{", "{{").replace("}", "}}")
-        raise BadRow(row, f"field '{name}' {law}, but row {{row}} has {values_N[row]:g}")
+        raise BadRowError(row, f"field '{name}' {law}, but row {{row}} has {values_N[row]:g}")

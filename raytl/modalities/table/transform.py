@@ -13,7 +13,7 @@ from pydantic import PositiveInt, ValidationError, model_validator
 from raytl.config import Frozen
 from raytl.errors import DataError
 from raytl.modalities.base import Transform
-from raytl.modalities.column import Values
+from raytl.modalities.column import Column, Values
 from raytl.modalities.table.coding import CategoryFacts, coded, frequent, lookup
 from raytl.modalities.table.column import Field, TableColumn
 from raytl.modalities.table.layout import Layout
@@ -89,10 +89,11 @@ class TableTransform(Transform):
         own = [*self.layout.numbers, *(name for name, _ in self.layout.categories)]
         return tuple(name for name in own if name not in names)
 
-    def for_column(self, column: TableColumn) -> "TableTransform":
+    def for_column(self, column: Column) -> "TableTransform":
         """Return the same transform for rows of another table, whose fields and categories may be
         others and in another order. Raises ModelError where no field is shared, or one is of
         another kind."""
+        assert isinstance(column, TableColumn)
         check_readable(self.as_column(), column)
         return TableTransform(self._facts.model_copy(update={"column": column}))
 

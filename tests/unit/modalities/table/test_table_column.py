@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from raytl.errors import ModelError
-from raytl.modalities.column import BadRow
+from raytl.modalities.column import BadRowError
 from raytl.modalities.table.column import Field, TableColumn
 from raytl.modalities.table.matching import check_readable, shared_fields
 
@@ -43,14 +43,14 @@ def test_what_is_read_may_be_changed() -> None:
     ],
 )
 def test_a_value_that_does_not_fit_is_named_with_its_row(values: list, told: str) -> None:
-    with pytest.raises(BadRow, match=told) as caught:
+    with pytest.raises(BadRowError, match=told) as caught:
         PEOPLE.check(np.array(values, np.float64))
     assert f"row {caught.value.row + 100}" in caught.value.at(caught.value.row + 100)
 
 
 def test_braces_in_a_name_do_not_break_the_message() -> None:
     column = TableColumn(fields=(Field(name="a{0}", kind="number"),))
-    with pytest.raises(BadRow, match=r"field 'a\{0\}' must be finite or missing, but row 0"):
+    with pytest.raises(BadRowError, match=r"field 'a\{0\}' must be finite or missing, but row 0"):
         column.check(np.array([[np.inf]]))
 
 
@@ -94,6 +94,36 @@ def test_a_description_is_short_and_a_column_survives_json() -> None:
     assert PEOPLE.describe() == {"kind": "table", "numbers": ["age"], "categories": {"sex": 2}}
     assert PEOPLE.row_bytes == 16
     assert TableColumn.model_validate(json.loads(PEOPLE.model_dump_json())) == PEOPLE
+
+
+OTHERS = TableColumn(
+    fields=(
+        Field(name="sex", kind="category", categories=("x", "m")),
+        Field(name="pay", kind="number"),
+        Field(name="age", kind="category", categories=("old",)),
+    )
+)
+
+
+def test_rows_of_another_table_are_held_by_name() -> None:
+    rows = np.array([[0, 7, 0], [1, 8, 0], [np.nan, 9, np.nan]])
+    found = PEOPLE.converted(rows, OTHERS)
+    np.testing.assert_array_equal(found, [[np.nan, np.nan], [np.nan, 1], [np.nan, np.nan]])
+    pay = OTHERS.converted(np.array([[30.0, 1.0]]), PEOPLE)
+    np.testing.assert_array_equal(pay, [[1, np.nan, np.nan]])
+
+
+def test_a_joined_table_holds_the_rows_of_both() -> None:
+    both = PEOPLE.joined(OTHERS)
+    assert both.fields == (
+        AGE,
+        Field(name="sex", kind="category", categories=("f", "m", "x")),
+        Field(name="pay", kind="number"),
+    )
+    held = both.converted(np.array([[0.0, 7.0, 0.0]]), OTHERS)
+    np.testing.assert_array_equal(held, [[np.nan, 2, 7]])
+    rows = np.array([[30.5, 1.0]])
+    np.testing.assert_array_equal(both.converted(rows, PEOPLE)[:, :2], rows)
 
 
 def test_fields_are_shared_by_name_and_kind() -> None:
