@@ -14,7 +14,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Scorer = Callable[[Floats], Floats]  # weights_RN → scores (R,)
 
-LARGEST = 2**22  # weights looked at at a time: 32 MiB, and a few arrays as large beside them
+LARGEST = 2**20  # weights looked at at a time: 8 MiB, and a few arrays as large beside them
 
 
 def weighted_mean(row_N: Floats) -> Scorer:
