@@ -1,9 +1,14 @@
-"""Scores of predicted classes, and of a confusion matrix: counts, true class by predicted class.
+"""Figures of predicted classes, of a confusion matrix (counts, true class by predicted class), and
+of class counts.
 
 Legend: N rows, K classes, M confidence bins.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+
+from raytl.scoring.weighing import Floats
 
 CONFIDENCE_BINS = 15
 
@@ -36,3 +41,13 @@ def calibration_error(correct_N: np.ndarray, confidence_N: np.ndarray) -> float:
     bins_N = np.ceil(confidence_N * CONFIDENCE_BINS).clip(1, CONFIDENCE_BINS).astype(np.int64) - 1
     surplus_M = np.bincount(bins_N, correct_N - confidence_N.astype(np.float64))
     return float(np.abs(surplus_M).sum() / len(correct_N))
+
+
+def class_weights(counts: Sequence[int]) -> Floats:
+    """Return the weights (K,) that balance a cross-entropy: N / (K·n_k), as scikit-learn's
+    "balanced" has them, with N all rows and K the classes that have rows. The mean over rows is 1,
+    so a loss keeps its size and a learning rate its meaning. 0 for a class without a row."""
+    count_K = np.asarray(counts, np.float64)
+    assert (count_K >= 0).all() and count_K.any(), f"counts of rows, not all 0: {counts}"
+    share_K = count_K * np.count_nonzero(count_K) / count_K.sum()
+    return np.divide(1.0, share_K, out=np.zeros_like(share_K), where=share_K > 0)

@@ -1,10 +1,12 @@
 """Transferability: which source model promises most, from its features of labelled target rows.
 
 Legend: N rows, D features, K classes, M mixture components. More is better in every score.
+Targets are classes where they are integers, values where they are floats.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.covariance import ledoit_wolf
@@ -12,20 +14,25 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
-from raytl.errors import DataError
+from raytl.errors import ConfigError, DataError
 
 ITERATIONS, TOLERANCE = 100, 1e-6
 COMPONENTS_PER_CLASS = 5
 EXPLAINED = 0.8
 
 
-def log_me(features_ND: np.ndarray, labels_N: np.ndarray) -> float:
+def log_me(features_ND: np.ndarray, targets_N: np.ndarray) -> float:
     """Return LogME: the maximum log evidence per row of a Bayesian linear model on one-hot labels,
-    mean over classes (You et al. 2021, "LogME: Practical Assessment of Pre-trained Models for
-    Transfer Learning", ICML, eq. 2 and algorithm 1)."""
+    mean over classes, or on values (You et al. 2021, "LogME: Practical Assessment of Pre-trained
+    Models for Transfer Learning", ICML, eq. 2 and algorithm 1). Deviation: values are standardised
+    first, for the linear model has no intercept; so their unit and zero do not matter."""
     left, singular, _ = np.linalg.svd(features_ND, full_matrices=False)
-    targets_KN = (labels_N == np.unique(labels_N)[:, None]).astype(float)
-    return float(np.mean([_evidence(left, singular, y, features_ND.shape) for y in targets_KN]))
+    if are_values(targets_N):
+        values_N = targets_N.astype(np.float64)
+        y_KN = ((values_N - values_N.mean()) / values_N.std())[None]
+    else:
+        y_KN = (targets_N == np.unique(targets_N)[:, None]).astype(float)
+    return float(np.mean([_evidence(left, singular, y, features_ND.shape) for y in y_KN]))
 
 
 def _evidence(
@@ -102,17 +109,59 @@ def leep(posterior_NM: np.ndarray, labels_N: np.ndarray) -> float:
     return float(np.log(np.maximum(expected_NK[np.arange(len(index)), index], 1e-12)).mean())
 
 
-SCORES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "log_me": log_me,
-    "h_score": h_score,
-    "n_leep": n_leep,
+def are_values(targets_N: np.ndarray) -> bool:
+    """Whether targets are values (floats), not classes (integers)."""
+    return bool(np.issubdtype(targets_N.dtype, np.floating))
+
+
+@dataclass(frozen=True)
+class Transferability:
+    """A score by name, and what it needs of the targets: "classes", or nothing of them."""
+
+    name: str
+    score: Callable[[np.ndarray, np.ndarray], float]
+    needs: frozenset[str] = frozenset()
+
+    def __call__(self, features_ND: np.ndarray, targets_N: np.ndarray) -> float:
+        """Return the score of features for targets: classes (integers) or values (floats). Raises
+        ConfigError for values where it needs classes."""
+        if are_values(targets_N):
+            check_score(self.name, gives=())
+        return self.score(features_ND, targets_N)
+
+
+SCORES: dict[str, Transferability] = {
+    score.name: score
+    for score in (
+        Transferability("log_me", log_me),
+        # Both compare rows of one class with the others; values have no rows of one value.
+        Transferability("h_score", h_score, frozenset({"classes"})),
+        Transferability("n_leep", n_leep, frozenset({"classes"})),
+    )
 }
 
 
-def check_rows(labels_N: np.ndarray) -> None:
+def check_score(name: str, gives: Collection[str]) -> None:
+    """Raise ConfigError where a score needs what the target does not give: "classes"."""
+    missing = sorted(SCORES[name].needs - set(gives))
+    if missing:
+        able = [score.name for score in SCORES.values() if score.needs <= set(gives)]
+        raise ConfigError(
+            f"{name} needs {' and '.join(missing)}, but the target is a value; rank by "
+            f"{' or '.join(able)}"
+        )
+
+
+def check_rows(targets_N: np.ndarray) -> None:
     """Raise DataError where there is too little to rank by."""
-    _, counts = np.unique(labels_N, return_counts=True)
-    if len(counts) < 2 or counts.min() < 2:
+    values, counts = np.unique(targets_N, return_counts=True)
+    if are_values(targets_N):
+        if not np.isfinite(targets_N).all() or len(values) < 2:
+            raise DataError(
+                "ranking needs finite target values, two different ones at least, got "
+                f"{len(targets_N)} rows with {len(values)} different values"
+            )
+    elif len(counts) < 2 or counts.min() < 2:
         raise DataError(
             "ranking needs at least two labelled target rows in each of two classes, got "
             f"{counts.tolist()} rows per class"

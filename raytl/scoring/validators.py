@@ -5,46 +5,19 @@ Legend: N target rows, S source rows, D features, K classes. Every score is the 
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
-LARGEST_RATIO = 20.0
-FOLDS, FOLD_SEED = 5, 0  # of the source rows, where a density ratio is fitted
+from raytl.errors import ConfigError
+from raytl.scoring.density_ratio import CLASSIFIER
+from raytl.scoring.evidence import Evidence
+
 NEIGHBOUR_TEMPERATURE = 0.05
-CLASSIFIER = {"C": 0.1, "max_iter": 2000, "tol": 1e-3}
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a validator may see: nothing of it is a target label.
-
-    `mixed_agreement` is `mixed_consistency`'s result, or None where it was not computed.
-    """
-
-    target_p_NK: np.ndarray  # predicted class probabilities
-    target_features_ND: np.ndarray
-    source_p_SK: np.ndarray | None = None  # of validation rows, held out of training
-    source_features_SD: np.ndarray | None = None
-    source_y_S: np.ndarray | None = None
-    mixed_agreement: float | None = None
-
-    @cached_property
-    def source_ratio(self) -> np.ndarray:
-        """p_T / p_S at the source rows, (S,)."""
-        assert self.source_features_SD is not None
-        return density_ratio(self.source_features_SD, self.target_features_ND)
-
-    @property
-    def source_errors(self) -> np.ndarray:
-        """1.0 for each source row that is predicted wrong, else 0.0, (S,)."""
-        assert self.source_p_SK is not None and self.source_y_S is not None
-        return (self.source_p_SK.argmax(1) != self.source_y_S).astype(float)
 
 
 def prediction_certainty(evidence: Evidence) -> float:
     """Minus the mean prediction entropy, nats; at most 0 (Morerio et al. 2018)."""
-    p = np.clip(evidence.target_p_NK, 1e-12, 1.0)
+    p = np.clip(evidence.probabilities, 1e-12, 1.0)
     return float((p * np.log(p)).sum(1).mean())
 
 
@@ -52,14 +25,14 @@ def class_clusters(evidence: Evidence) -> float:
     """‖P‖_* / √(N·min(N, K)), in (0, 1]: batch nuclear norm, large where predictions are both
     certain and diverse (Cui et al. 2020, "Towards Discriminability and Diversity", eq. 7; as a
     validator in Musgrave et al. 2022)."""
-    p = evidence.target_p_NK
+    p = evidence.probabilities
     return float(np.linalg.norm(p, "nuc") / np.sqrt(len(p) * min(p.shape)))
 
 
 def soft_neighbourhood_density(evidence: Evidence) -> float:
     """Mean entropy of each row's similarities to the others, nats (Saito et al. 2021, "Tune it the
     Right Way", eq. 1 to 3): softmax of cosines of the class probabilities at temperature 0.05."""
-    p = evidence.target_p_NK
+    p = evidence.probabilities
     unit = p / np.maximum(np.linalg.norm(p, axis=1, keepdims=True), 1e-12)
     logits = unit @ unit.T / NEIGHBOUR_TEMPERATURE
     np.fill_diagonal(logits, -np.inf)
@@ -69,45 +42,17 @@ def soft_neighbourhood_density(evidence: Evidence) -> float:
     return float(-(similar * np.log(np.maximum(similar, 1e-12))).sum(1).mean())
 
 
-def density_ratio(source_SD: np.ndarray, target_ND: np.ndarray) -> np.ndarray:
-    """Return p_T / p_S at the source rows, (S,), each from `fitted_ratio` to the source rows of the
-    other folds: a classifier that knows a row takes it for the source's, the more so the more
-    features there are. A single row has the ratio 1."""
-    count = len(source_SD)
-    if count < 2:
-        return np.ones(count)
-    fold_S = np.random.default_rng(FOLD_SEED).permutation(count) % FOLDS
-    ratio_S = np.empty(count)
-    for fold in np.unique(fold_S):
-        held = fold_S == fold
-        ratio_S[held] = fitted_ratio(source_SD[~held], target_ND, at=source_SD[held])
-    return ratio_S
-
-
-def fitted_ratio(source_SD: np.ndarray, target_ND: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Return p_T / p_S at the rows `at` from a logistic regression between the domains on scaled
-    features (Bickel et al. 2007), cut at LARGEST_RATIO."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
-
-    rows = np.concatenate([source_SD, target_ND])
-    domain = np.repeat([0, 1], [len(source_SD), len(target_ND)])
-    scaler = StandardScaler().fit(rows)
-    classifier = LogisticRegression(**CLASSIFIER).fit(scaler.transform(rows), domain)
-    odds = np.exp(classifier.decision_function(scaler.transform(at)))
-    return np.minimum(odds * len(source_SD) / len(target_ND), LARGEST_RATIO)
-
-
-def weighted_error(weights_S: np.ndarray, wrong_S: np.ndarray) -> float:
+def weighted_error(weights_S: np.ndarray, loss_S: np.ndarray) -> float:
     """Return Σwℓ / Σw, in [0, 1] for losses ℓ there."""
-    return float(np.average(wrong_S, weights=weights_S))
+    return float(np.average(loss_S, weights=weights_S))
 
 
 def importance_weighted(evidence: Evidence) -> float:
-    """Minus the importance-weighted source validation error, in [-1, 0] (Sugiyama et al. 2007,
-    "Covariate Shift Adaptation by Importance Weighted Cross Validation", eq. 7). Deviation: the
-    weights are divided by their sum, as the mean of w·ℓ vanishes where no source row looks like the
-    target's, whatever the errors are."""
+    """Minus the importance-weighted source validation error, at most 0, and in [-1, 0] for classes
+    (Sugiyama et al. 2007, "Covariate Shift Adaptation by Importance Weighted Cross Validation",
+    eq. 7; there for any loss, squared errors among them). Deviation: the weights are divided by
+    their sum, as the mean of w·ℓ vanishes where no source row looks like the target's, whatever the
+    errors are."""
     return -weighted_error(evidence.source_ratio, evidence.source_errors)
 
 
@@ -139,7 +84,7 @@ def circular(evidence: Evidence) -> float:
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
-    predicted = evidence.target_p_NK.argmax(1)
+    predicted = evidence.probabilities.argmax(1)
     if len(np.unique(predicted)) < 2:
         return float((evidence.source_y_S == predicted[0]).mean())
     scaler = StandardScaler().fit(evidence.target_features_ND)
@@ -167,35 +112,60 @@ def mixed(evidence: Evidence) -> float:
 
 @dataclass(frozen=True)
 class Validator:
-    """`label`: what it is called in a sentence. `reads_source`: labelled rows of the source domain;
-    `reads_mixes`: predictions of mixed images."""
+    """`label`: what it is called in a sentence. `needs`: what it reads, in `Evidence.gives`'s
+    words."""
 
     score: Callable[[Evidence], float]
     label: str
-    reads_source: bool = False
-    reads_mixes: bool = False
+    needs: frozenset[str]
 
+    @property
+    def reads_source(self) -> bool:
+        """Whether it reads labelled rows of the source domain."""
+        return "source rows" in self.needs
+
+    @property
+    def reads_mixes(self) -> bool:
+        """Whether it reads predictions of mixed rows."""
+        return "mixes" in self.needs
+
+
+PROBABILITIES = frozenset({"probabilities"})
+SOURCE = frozenset({"source rows", "vector"})  # features, to compare the domains by
 
 VALIDATORS: dict[str, Validator] = {
-    "certainty": Validator(prediction_certainty, "prediction certainty on the target"),
-    "bnm": Validator(class_clusters, "batch nuclear norm on the target"),
-    "snd": Validator(soft_neighbourhood_density, "soft neighbourhood density on the target"),
-    "mixval": Validator(mixed, "MixVal agreement on the target", reads_mixes=True),
-    "iwv": Validator(
-        importance_weighted, "importance-weighted source validation", reads_source=True
+    "certainty": Validator(
+        prediction_certainty, "prediction certainty on the target", PROBABILITIES
     ),
-    "dev": Validator(deep_embedded, "deep embedded validation", reads_source=True),
-    "circv": Validator(circular, "circular validation", reads_source=True),
+    "bnm": Validator(class_clusters, "batch nuclear norm on the target", PROBABILITIES),
+    "snd": Validator(
+        soft_neighbourhood_density, "soft neighbourhood density on the target", PROBABILITIES
+    ),
+    "mixval": Validator(mixed, "MixVal agreement on the target", PROBABILITIES | {"mixes"}),
+    "iwv": Validator(
+        importance_weighted, "importance-weighted source validation", SOURCE | {"row losses"}
+    ),
+    "dev": Validator(deep_embedded, "deep embedded validation", SOURCE | {"row losses"}),
+    "circv": Validator(circular, "circular validation", SOURCE | PROBABILITIES),
 }
+
+
+def check_validator(name: str, gives: Collection[str], task: str) -> None:
+    """Raise ConfigError where a validator needs what is not there. `gives`: what the task and the
+    study give, in `Evidence.gives`'s words; `task`: its name, for the sentence."""
+    missing = sorted(VALIDATORS[name].needs - set(gives))
+    if missing:
+        able = [other for other, v in VALIDATORS.items() if v.needs <= set(gives)]
+        instead = f"use {' or '.join(able)}" if able else "no validator does without"
+        raise ConfigError(
+            f"{name} needs {' and '.join(missing)}, which {task} does not give here; {instead}"
+        )
 
 
 def validate(evidence: Evidence, names: Collection[str] = tuple(VALIDATORS)) -> dict[str, float]:
     """Return the scores of `names` that the evidence allows."""
-    no_source, no_mixes = evidence.source_features_SD is None, evidence.mixed_agreement is None
     return {
         name: validator.score(evidence)
         for name, validator in VALIDATORS.items()
-        if name in names
-        and not (validator.reads_source and no_source)
-        and not (validator.reads_mixes and no_mixes)
+        if name in names and validator.needs <= evidence.gives
     }

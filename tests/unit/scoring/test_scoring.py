@@ -6,16 +6,13 @@ from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
 from raytl.errors import DataError
+from raytl.scoring.density_ratio import FOLDS, LARGEST_RATIO, density_ratio, fitted_ratio
 from raytl.scoring.ensemble import mean_ranks
+from raytl.scoring.evidence import Evidence
 from raytl.scoring.transferability import check_rows, h_score, leep, log_me, n_leep
 from raytl.scoring.validators import (
-    FOLDS,
-    LARGEST_RATIO,
-    Evidence,
     class_clusters,
     control_variate,
-    density_ratio,
-    fitted_ratio,
     mixed_consistency,
     prediction_certainty,
     soft_neighbourhood_density,

@@ -16,12 +16,11 @@ from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from raytl.scoring.density_ratio import CLASSIFIER, fitted_ratio
+from raytl.scoring.evidence import Evidence
 from raytl.scoring.validators import (
-    CLASSIFIER,
-    Evidence,
     circular,
     control_variate,
-    fitted_ratio,
     mixed_consistency,
     prediction_certainty,
     soft_neighbourhood_density,

@@ -1,0 +1,126 @@
+"""The scores that a study is judged by: what they are called, what they read, which way is better.
+
+Legend: R weightings, N rows, K classes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raytl.errors import DataError, TrainingError
+from raytl.scoring.class_metrics import balanced_accuracy, correct, macro_f1
+from raytl.scoring.probability_metrics import auc, average_precision, row_log_loss
+from raytl.scoring.value_metrics import absolute_error, r_squared, root_mean_squared_error
+from raytl.scoring.weighing import Floats, Scorer, in_chunks, weighted_mean
+
+Array = NDArray[Any]
+Reads = Literal["classes", "probabilities", "values"]
+Whole = Callable[[Any, Any], Scorer]  # looks at targets and predictions once
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score of what was predicted of rows against their targets.
+
+    `words`: how a person calls it. `reads`: what is given of each row: predicted "classes" (int64,
+    (N,)), "probabilities" (float, (N, K)) or "values" (float64, (N,)); targets are classes (int64,
+    (N,)), for "values" float64. A score is shown times `scale`, in `unit`; `in_target_unit`: its
+    unit is the target's own, and `unit` empty. `binary_only`: for two classes alone.
+
+    `score(target_N, given, weights_RN)` returns the R scores of R weightings of the rows: the
+    counts of a bootstrap draw, or ones for the plain score; it raises TrainingError where a
+    prediction is not finite. `row_score(target_N, given)`, (N,), is there where the score is the
+    weighted mean of one number a row.
+    """
+
+    name: str
+    mode: Literal["max", "min"]
+    scale: float
+    unit: str
+    words: str
+    reads: Reads
+    score: Callable[[Array, Array, Floats], Floats]
+    row_score: Callable[[Array, Array], Floats] | None = None
+    in_target_unit: bool = False
+    binary_only: bool = False
+
+    @property
+    def sign(self) -> int:
+        """1 where more is better, -1 where less is."""
+        return 1 if self.mode == "max" else -1
+
+    def plain(self, target_N: Array, given: Array) -> float:
+        """Return the score of the rows as they are. Raises TrainingError where a prediction is not
+        finite."""
+        return float(self.score(target_N, given, np.ones((1, len(target_N))))[0])
+
+
+def _scored(whole: Whole, target_N: Array, given: Array, weights_RN: Floats) -> Floats:
+    """Return the scores, (R,), that `whole` gives of weights_RN, in bounded memory."""
+    assert len(target_N) == len(given) > 0, "a prediction a row, and a row at least"
+    wrong = int((~np.isfinite(given).reshape(len(given), -1).all(axis=1)).sum())
+    if wrong:
+        raise TrainingError(
+            f"a score needs finite predictions, but those of {wrong} of {len(given)} rows are not: "
+            "the training diverged; lower the learning rate"
+        )
+    return in_chunks(whole(target_N, given), weights_RN)
+
+
+def _mean(row_score: Callable[[Array, Array], Floats], target_N: Array, given: Array) -> Scorer:
+    return weighted_mean(row_score(target_N, given))
+
+
+def _points(name: str, words: str, reads: Reads, whole: Whole, **more: Any) -> Metric:
+    return Metric(name, "max", 100.0, "points", words, reads, partial(_scored, whole), **more)
+
+
+def _error(name: str, unit: str, words: str, reads: Reads, whole: Whole, **more: Any) -> Metric:
+    return Metric(name, "min", 1.0, unit, words, reads, partial(_scored, whole), **more)
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        _points("accuracy", "accuracy", "classes", partial(_mean, correct), row_score=correct),
+        _points("balanced_accuracy", "balanced accuracy", "classes", balanced_accuracy),
+        _points("macro_f1", "macro F1", "classes", macro_f1),
+        _points("auc", "area under the ROC curve", "probabilities", auc),
+        _points("average_precision", "average precision", "probabilities", average_precision),
+        _error(
+            "log_loss", "nats", "log loss", "probabilities",
+            partial(_mean, row_log_loss), row_score=row_log_loss,
+        ),
+        _error(
+            "rmse", "", "root mean squared error, in the target's unit", "values",
+            root_mean_squared_error, in_target_unit=True,
+        ),
+        _error(
+            "mae", "", "mean absolute error, in the target's unit", "values",
+            partial(_mean, absolute_error), row_score=absolute_error, in_target_unit=True,
+        ),
+        _points("r2", "R², the share of variance explained", "values", r_squared),
+    )
+}  # fmt: skip
+
+
+def margin_of(metric: Metric, margin: float, target_std: float | None = None) -> float:
+    """Return the difference of scores below which two models count as alike, not yet times `scale`.
+
+    `margin` is in points: hundredths of an accuracy and its like, and of a nat (the probability of
+    the right class 1 % higher); of errors in the target's unit, per cent of `target_std`, the
+    target's standard deviation. Raises DataError where such a target is constant.
+    """
+    if not metric.in_target_unit:
+        return margin / 100
+    assert target_std is not None, f"{metric.name} is in the target's unit"
+    if not (np.isfinite(target_std) and target_std > 0):
+        raise DataError(
+            f"the margin of {metric.name} is a share of the target's standard deviation, which "
+            f"must be > 0, but is {target_std:g}; look at the target column: are all values alike?"
+        )
+    return margin / 100 * target_std
