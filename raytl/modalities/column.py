@@ -13,6 +13,18 @@ Values = Any  # a column's rows in memory, rows first; which type it is, the col
 Read = Callable[[np.ndarray], Values]  # row numbers within a split, int64 → their values
 
 
+class BadRow(ValueError):
+    """A row whose value does not fit; `text` says why, with {row} where its number belongs."""
+
+    def __init__(self, row: int, text: str) -> None:
+        super().__init__(text.format(row=row))
+        self.row, self.text = row, text
+
+    def at(self, place: int) -> str:
+        """Return the sentence with the number that the row has elsewhere."""
+        return self.text.format(row=place)
+
+
 class Column(BaseModel):
     """What every row of a dataset has in this column. Frozen, ready for JSON."""
 
@@ -33,7 +45,8 @@ class Column(BaseModel):
 
     @abstractmethod
     def check(self, values: Values) -> None:
-        """Raise ValueError, a sentence that names the first bad row, where values do not fit."""
+        """Raise BadRow for the first row that does not fit, or ValueError, a sentence, where none
+        does."""
 
     @abstractmethod
     def to_arrow(self, values: Values) -> pa.Array:
