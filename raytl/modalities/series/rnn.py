@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from raytl.config import Frozen
-from raytl.modalities.backbone import Backbone, MeanPool
+from raytl.modalities.backbone import Backbone, MaxPool
 from raytl.rows import Padded
 
 CELLS: dict[str, type[nn.LSTM] | type[nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}
@@ -43,8 +43,10 @@ class RecurrentLayer(nn.Module):
 
 def build_rnn(name: str, channels: int, args: RnnArgs, example: Padded) -> Backbone:
     """Long short-term memory (Hochreiter & Schmidhuber 1997) or gated recurrent units (Cho et al.
-    2014); features are the mean over a row's own steps of what the last layer gives."""
+    2014); features are the greatest values over a row's own steps of what the last layer gives
+    (Conneau et al. 2017, "Supervised Learning of Universal Sentence Representations", section
+    3.2), which on UEA's BasicMotions was surer than their mean."""
     directions = 2 if args.bidirectional else 1
     sizes = [channels, *[args.width * directions] * (args.layers - 1)]
     blocks = [RecurrentLayer(name, size, args.width, args.bidirectional) for size in sizes]
-    return Backbone(name, blocks, MeanPool(), example)
+    return Backbone(name, blocks, MaxPool(), example)
