@@ -14,8 +14,11 @@ import numpy as np
 from raytl.errors import DataError
 
 FULL_SCALE = 32768  # of int16
-# What scipy raises for bytes that are not what they should be
-BROKEN = (ValueError, struct.error, ZeroDivisionError, EOFError, MemoryError, OverflowError)
+# What scipy raises for bytes that are not what they should be; the last where chunks are missing
+BROKEN = (
+    ValueError, struct.error, ZeroDivisionError, EOFError, MemoryError, OverflowError,
+    UnboundLocalError,
+)  # fmt: skip
 
 
 class Sound(NamedTuple):
@@ -52,8 +55,8 @@ def read_wav(path: Path | str) -> Sound:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, struct.error | ZeroDivisionError):
-        return "its header is broken"
+    if isinstance(error, struct.error | ZeroDivisionError | UnboundLocalError):
+        return "its header is broken, or it ends there"
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 

@@ -62,6 +62,22 @@ def test_a_truncated_file_is_refused(tmp_path: Path, left: int) -> None:
         read_wav(path)
 
 
+@pytest.mark.parametrize("left", [20, 36, 40])
+def test_a_file_that_ends_within_its_header_is_refused(tmp_path: Path, left: int) -> None:
+    path = written(tmp_path, RAMP)
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(DataError, match=r"a\.wav: is no \.wav file that can be read"):
+        read_wav(path)
+
+
+@pytest.mark.parametrize("chunk", [b"fmt ", b"data"])
+def test_a_file_without_one_of_its_chunks_is_refused(tmp_path: Path, chunk: bytes) -> None:
+    path = written(tmp_path, RAMP)
+    path.write_bytes(path.read_bytes().replace(chunk, b"junk"))
+    with pytest.raises(DataError, match=r"a\.wav: is no \.wav file that can be read"):
+        read_wav(path)
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"RIFF", b"hello world, this is no sound at all", b"RIFF\x24\x00\x00\x00AVI fmt "],
