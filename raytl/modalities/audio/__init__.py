@@ -1,0 +1,1 @@
+"""Audio: sounds of one channel, read by any image backbone as log-mel spectrograms."""

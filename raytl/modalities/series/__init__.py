@@ -1,0 +1,1 @@
+"""Series: rows of steps in time, each with a number a channel."""

@@ -1,0 +1,78 @@
+"""The wing of series."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from raytl.config import SourceModelConfig
+from raytl.errors import ModelError
+from raytl.modalities.backbone import Backbone
+from raytl.modalities.base import Modality, Sample, Transform
+from raytl.modalities.column import Column
+from raytl.modalities.options import options_of
+from raytl.modalities.series.catalogue import (
+    BACKBONES,
+    SeriesNetwork,
+    build_backbone,
+    network_args,
+)
+from raytl.modalities.series.column import SeriesColumn
+from raytl.modalities.series.transform import (
+    SeriesOptions,
+    SeriesTransform,
+    fit_series,
+    series_transform,
+)
+from raytl.state_dicts import load_strictly, read_state_dict
+from raytl.weight_files import check_file
+
+
+class Series(Modality):
+    """Series of one or several channels. Rows are not mixed: their lengths differ, and a mean of
+    two motions at other phases is no motion."""
+
+    name = "series"
+    column = SeriesColumn
+
+    def backbones(self) -> Mapping[str, SeriesNetwork]:
+        return BACKBONES
+
+    def check(self, config: SourceModelConfig) -> None:
+        if config.path is not None:
+            return
+        if config.backbone is None:
+            raise ModelError(
+                f"'{config.origin}': torchvision, timm and huggingface have no networks for "
+                f"series; write backbone: with one of {', '.join(BACKBONES)}, or path:"
+            )
+        network_args(config.backbone, config.args)
+        options_of(SeriesOptions, config.transform, "transform")
+        for option in ("input_size", "normalization"):
+            if getattr(config, option) is not None:
+                raise ModelError(f"{option} is of images; series have transform: instead")
+        if config.weights is not None:
+            if not config.has_local_weights:
+                raise ModelError(
+                    f"weights: {config.weights}: there are none to download for series; give a "
+                    "file such as model.safetensors, or leave it out"
+                )
+            check_file(Path(str(config.weights)))
+
+    def fit(self, config: SourceModelConfig, column: Column, sample: Sample) -> SeriesTransform:
+        assert isinstance(column, SeriesColumn)
+        options = options_of(SeriesOptions, config.transform, "transform")
+        return fit_series(options, column, sample)
+
+    def transform(self, facts: Mapping[str, Any]) -> SeriesTransform:
+        return series_transform(facts)
+
+    def build(self, backbone: str, transform: Transform, args: Mapping[str, Any]) -> Backbone:
+        assert isinstance(transform, SeriesTransform)
+        return build_backbone(backbone, transform, args)
+
+    def load(self, config: SourceModelConfig, transform: Transform) -> Backbone:
+        """Build it, and load a local state dict."""
+        assert config.backbone is not None and config.weights is not None
+        backbone = self.build(config.backbone, transform, config.args)
+        load_strictly(backbone, read_state_dict(Path(str(config.weights))), str(config.weights))
+        return backbone
