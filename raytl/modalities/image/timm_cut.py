@@ -26,14 +26,14 @@ def cut(network: Any, x_BCHW: Tensor) -> tuple[list[nn.Module], nn.Module]:
     run = Recording(network, network.forward_features, x_BCHW)
     head_run = Recording(network, lambda h: network.forward_head(h, pre_logits=True), run.result)
     nhwc = run.result.dim() == 4 and str(getattr(network, "output_fmt", "")).endswith("NHWC")
-    links, start = _Chain(network, run).links()
+    links, start = _Chain(network, run).below(run.top)
     whole = start == run.top.start
     units = [
-        [network.get_submodule(name) for name in names]
-        for names in _grouped(network, links, has_stem=not whole)
+        [_as_block(network.get_submodule(link.name), link) for link in unit]
+        for unit in _grouped(network, links, has_stem=not whole)
     ]
-    for name in links:
-        _replace(network, name)
+    for link in links:
+        _replace(network, link.name)
     if not whole:
         units[0].insert(0, Features(_only(network, run.names, own_parameters=True)))
     if nhwc:
@@ -54,6 +54,35 @@ class Features(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         return self.network.forward_features(x_BCHW)  # type: ignore[operator]
+
+
+class Passed(nn.Identity):
+    """In a module's place: gives the first thing that it is given."""
+
+    def forward(self, h: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return h
+
+
+class With(nn.Module):
+    """A module and what else it is given in every call (positions to rotate by, a size)."""
+
+    def __init__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        super().__init__()
+        self.module, self._count, self._keys = module, len(args), list(kwargs)
+        named = {f"arg_{number}": value for number, value in enumerate(args)}
+        for name, value in (named | {f"key_{key}": kwargs[key] for key in kwargs}).items():
+            if isinstance(value, Tensor):
+                self.register_buffer(name, value.detach().clone(), persistent=False)
+            else:
+                setattr(self, name, value)
+
+    def forward(self, h: Tensor) -> Tensor:
+        args = [getattr(self, f"arg_{number}") for number in range(self._count)]
+        return self.module(h, *args, **{key: getattr(self, f"key_{key}") for key in self._keys})
+
+
+def _as_block(module: nn.Module, link: Call) -> nn.Module:
+    return With(module, link.args, link.kwargs) if link.args or link.kwargs else module
 
 
 class ChannelsFirst(nn.Module):
@@ -100,17 +129,14 @@ class _Chain:
     """The chain of modules that ends in a run's result, as finely as parameters are grouped."""
 
     def __init__(self, network: nn.Module, run: Recording) -> None:
-        self._network, self._top = network, run.top
+        self._network = network
         self._groups = groups_of(network)
         names = run.names
         self._once = {name for name in names if names.count(name) == 1}
 
-    def links(self) -> tuple[list[str], Key | None]:
-        """Return the links' names, and the tensor that the first of them takes."""
-        links, start = self._below(self._top)
-        return [link.name for link in links], start
-
-    def _below(self, call: Call) -> tuple[list[Call], Key | None]:
+    def below(self, call: Call) -> tuple[list[Call], Key | None]:
+        """Return the links of which the last gives what `call` gives, and the tensor that the first
+        of them takes."""
         links: list[Call] = []
         key = call.end
         for child in reversed(call.children):
@@ -122,7 +148,7 @@ class _Chain:
     def _finer(self, link: Call) -> list[Call]:
         if len(_groups_in(self._network, link.name, self._groups)) < 2:
             return [link]
-        parts, start = self._below(link)
+        parts, start = self.below(link)
         return parts if start == link.start else [link]
 
 
@@ -139,44 +165,46 @@ def _groups_in(network: nn.Module, name: str, groups: dict[str, int]) -> set[int
     return {groups[f"{name}.{key}"] for key, _ in module.named_parameters()}
 
 
-def _grouped(network: nn.Module, links: list[str], *, has_stem: bool) -> list[list[str]]:
+def _grouped(network: nn.Module, links: list[Call], *, has_stem: bool) -> list[list[Call]]:
     """Join links to blocks: those of one group, and what has no matrix (a norm, an activation) to
     the block before it."""
-    blocks: list[list[str]] = [[]] if has_stem else []
+    blocks: list[list[Call]] = [[]] if has_stem else []
     groups, reached = groups_of(network), -1
-    for name in links:
-        parameters = list(network.get_submodule(name).parameters())
-        own = _groups_in(network, name, groups)
+    for link in links:
+        parameters = list(network.get_submodule(link.name).parameters())
+        own = _groups_in(network, link.name, groups)
         matrix = any(parameter.dim() > 1 for parameter in parameters)
         if not blocks or (matrix and max(own) > reached):
             blocks.append([])
-        blocks[-1].append(name)
+        blocks[-1].append(link)
         reached = max(own | {reached})
     return blocks
 
 
 def _replace(network: nn.Module, name: str) -> None:
-    """Put an identity in a module's place."""
     parent, _, last = name.rpartition(".")
-    setattr(network.get_submodule(parent), last, nn.Identity())
+    setattr(network.get_submodule(parent), last, Passed())
 
 
 def _only(network: nn.Module, called: list[str], *, own_parameters: bool) -> nn.Module:
-    """Return a copy with those modules alone that were called, and all that they hold."""
+    """Return a copy without the modules that have parameters and were not called."""
     twin = copy.deepcopy(network)
-    known, kept = set(called), {""}
-    for name in called:
-        parts = name.split(".")
-        kept |= {".".join(parts[:end]) for end in range(1, len(parts))}
-    for name, _ in list(network.named_modules()):
-        parent = name.rpartition(".")[0]
-        inside = any(name == one or name.startswith(f"{one}.") for one in known)
-        if not inside and name not in kept and (parent in kept or parent == ""):
-            _replace(twin, name)
+    _prune(twin, "", set(called))
     if not own_parameters:
         for name in list(twin._parameters):
             twin._parameters[name] = None
     return twin
+
+
+def _prune(module: nn.Module, prefix: str, called: set[str]) -> None:
+    for last, child in list(module.named_children()):
+        name = prefix + last
+        if name in called:
+            continue
+        if any(other.startswith(f"{name}.") for other in called):
+            _prune(child, f"{name}.", called)
+        elif any(True for _ in child.parameters()):
+            _replace(module, last)
 
 
 def same(one: Tensor, other: Tensor) -> bool:

@@ -83,12 +83,13 @@ def create_timm(name: str, input_shape: Shape, **args: Any) -> nn.Module:
 
 
 def cut_timm(name: str, network: Any, input_shape: Shape) -> Backbone:
-    """Cut a network into blocks, keeping its weights, and compare with the whole one what they
-    compute; a network that cannot be cut is one block, with a warning.
+    """Cut a network into blocks, keeping its weights, and compare what they compute with the whole
+    one's features; a network that cannot be cut is one block, with a warning.
 
     Raises ModelError where its features are no vector.
     """
-    x_BCHW = torch.rand(1, *input_shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    # Of another size than what the cut is found by: a block must not hang on the batch
+    x_BCHW = torch.rand(2, *input_shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
     network.eval()
     with torch.no_grad():
         wanted_BD = network.forward_head(network.forward_features(x_BCHW), pre_logits=True)
@@ -99,16 +100,18 @@ def cut_timm(name: str, network: Any, input_shape: Shape) -> Backbone:
         )
     backbone = _in_blocks(name, network, x_BCHW, wanted_BD)
     if backbone is None:
-        warnings.warn(f"{name}: cannot be cut, so it is one block", stacklevel=2)
-        backbone = Backbone(name, [Whole(network)], nn.Identity(), torch.zeros(1, *input_shape))
+        example = torch.zeros(1, *input_shape)
+        backbone = Backbone(name, [Whole(network)], nn.Identity(), example)
+    if len(backbone.blocks) == 1:
+        warnings.warn(f"{name}: cannot be cut, so it is frozen whole or not at all", stacklevel=2)
     return backbone.train()
 
 
 def _in_blocks(name: str, network: Any, x_BCHW: Tensor, wanted_BD: Tensor) -> Backbone | None:
+    example = torch.zeros(1, *x_BCHW.shape[1:])
     try:
-        with torch.no_grad():
-            blocks, pool = cut(copy.deepcopy(network), x_BCHW)
-        backbone = Backbone(name, blocks, pool, torch.zeros_like(x_BCHW)).eval()
+        blocks, pool = cut(copy.deepcopy(network), example)
+        backbone = Backbone(name, blocks, pool, example).eval()
     except Exception:  # whatever a network of another build does
         return None
     return backbone if computes(backbone.blocks, backbone.pool, x_BCHW, wanted_BD) else None

@@ -68,6 +68,8 @@ class ImageTransform(Transform):
             x = F.interpolate(
                 x, (height, width), mode=self.interpolation, antialias=True, align_corners=False
             )
+            if self.interpolation == "bicubic" and rows.dtype == torch.uint8:
+                x = x.clamp(0.0, 1.0)  # beyond which it swings at edges
         mean, std = self.mean.to(x.device), self.std.to(x.device)
         return (x - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)
 

@@ -36,9 +36,10 @@ def check_weights(name: str, config: SourceModelConfig) -> None:
     elif spec.of == "torchvision" and isinstance(config.weights, str):
         _check_member(name, config.weights)
     elif config.weights is not True:
+        hub = ", true for the hub's" if config.timm is not None else ""
         raise ModelError(
-            f"{name} has no weights by name, but got weights: {config.weights}; give a .pth file, "
-            "or leave weights out for fresh ones"
+            f"{name} has no weights by name, but got weights: {config.weights}; give a .pth file"
+            f"{hub}, or leave weights out for fresh ones"
         )
     elif not timm_settings(name).has_weights:
         raise ModelError(
