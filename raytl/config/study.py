@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from raytl.config.base import (
     LOCAL_WEIGHTS,
@@ -16,6 +16,7 @@ from raytl.config.base import (
 from raytl.config.confirm import ConfirmConfig
 from raytl.config.distribution import Distribution
 from raytl.config.resources import ResourcesConfig
+from raytl.folders import rooted
 
 
 class SplitNames(Frozen):
@@ -78,6 +79,12 @@ class Normalization(Frozen):
         return self
 
 
+def _absolute_vectors(transform: dict[str, Any]) -> dict[str, Any]:
+    """Word vectors are a file, and trials run in folders of their own."""
+    vectors = transform.get("vectors")
+    return transform | {"vectors": str(rooted(vectors))} if isinstance(vectors, str) else transform
+
+
 ORIGINS = ("path", "torchvision", "timm", "huggingface", "backbone")
 
 
@@ -98,7 +105,9 @@ class SourceModelConfig(Frozen):
     input_size: Annotated[int, Field(gt=0, le=4096)] | None = None
     normalization: Normalization | None = None  # None: ImageNet's with weights, else mean=std=0.5
     # How rows that are no images become what the network reads: see each modality's options
-    transform: dict[str, Any] = Field(default_factory=dict)
+    transform: Annotated[dict[str, Any], AfterValidator(_absolute_vectors)] = Field(
+        default_factory=dict
+    )
 
     @model_validator(mode="after")
     def _one_origin(self) -> "SourceModelConfig":
@@ -138,7 +147,8 @@ class SourceModelConfig(Frozen):
     @property
     def is_fresh(self) -> bool:
         """Whether the weights are random, so that nothing is transferred."""
-        return self.path is None and self.huggingface is None and self.weights is None
+        given = (self.path, self.huggingface, self.weights, self.transform.get("vectors"))
+        return all(origin is None for origin in given)
 
 
 # target_entropy and all after it use no target label; see scoring.validators.

@@ -5,9 +5,12 @@ from typing import Annotated
 from pydantic import Field
 
 from raytl.data.group_column import GroupColumn
+from raytl.modalities.audio.column import AudioColumn
 from raytl.modalities.image.column import ImageColumn
+from raytl.modalities.series.column import SeriesColumn
+from raytl.modalities.table.column import TableColumn
+from raytl.modalities.text.column import TextColumn
 from raytl.tasks.columns import LabelColumn, ValueColumn
 
-AnyColumn = Annotated[
-    ImageColumn | LabelColumn | ValueColumn | GroupColumn, Field(discriminator="kind")
-]
+Inputs = ImageColumn | TextColumn | TableColumn | SeriesColumn | AudioColumn
+AnyColumn = Annotated[Inputs | LabelColumn | ValueColumn | GroupColumn, Field(discriminator="kind")]

@@ -1,11 +1,16 @@
 """Every modality, by its name, which is the kind of its column."""
 
 from raytl.errors import ModelError
+from raytl.modalities.audio.wing import Audio
 from raytl.modalities.base import Modality
 from raytl.modalities.column import Column
 from raytl.modalities.image.wing import Image
+from raytl.modalities.series.wing import Series
+from raytl.modalities.table.wing import Table
+from raytl.modalities.text.wing import Text
 
-MODALITIES: dict[str, Modality] = {wing.name: wing for wing in (Image(),)}
+WINGS: tuple[Modality, ...] = (Image(), Text(), Table(), Series(), Audio())
+MODALITIES: dict[str, Modality] = {wing.name: wing for wing in WINGS}
 
 
 def modality_of(column: Column) -> Modality:

@@ -40,10 +40,14 @@ class AudioColumn(Column):
                     f"{sound.dtype} {sound.shape}",
                 )
             if not len(sound):
-                raise BadRowError(row, "a sound has a sample or more, but row {row} has none; drop it")
+                raise BadRowError(
+                    row, "a sound has a sample or more, but row {row} has none; drop it"
+                )
             if self.dtype == "float32" and not np.isfinite(sound).all():
                 sample = np.argmin(np.isfinite(sound))
-                raise BadRowError(row, f"sounds must be finite, but row {{row}}, sample {sample} is not")
+                raise BadRowError(
+                    row, f"sounds must be finite, but row {{row}}, sample {sample} is not"
+                )
 
     def to_arrow(self, values: Values) -> pa.Array:
         return lists_of(values, pa.from_numpy_dtype(self.dtype))

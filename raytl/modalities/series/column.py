@@ -56,7 +56,9 @@ class SeriesColumn(Column):
             if series.dtype != np.float32:
                 raise BadRowError(row, f"series are float32, but row {{row}} is {series.dtype}")
             if not len(series):
-                raise BadRowError(row, "a series has a step or more, but row {row} has none; drop it")
+                raise BadRowError(
+                    row, "a series has a step or more, but row {row} has none; drop it"
+                )
             if not np.isfinite(series).all():
                 raise BadRowError(row, self._not_finite(series))
 

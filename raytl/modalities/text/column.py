@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import PositiveInt
 
-from raytl.modalities.column import Column, Read, Values
+from raytl.modalities.column import BadRowError, Column, Read, Values
 
 
 class TextColumn(Column):
@@ -37,7 +37,8 @@ class TextColumn(Column):
         for row, value in enumerate(values):
             fault = _fault(value)
             if fault:
-                raise ValueError(f"row {row}: texts must be strings of Unicode, but this {fault}")
+                why = fault.replace("{", "{{").replace("}", "}}")
+                raise BadRowError(row, f"row {{row}}: texts must be strings, but this {why}")
 
     def to_arrow(self, values: Values) -> pa.Array:
         return pa.array(values, self.arrow_type)

@@ -121,7 +121,7 @@ class Text(Modality):
         network = self.build(config.backbone, transform, config.args)
         _take_vectors(network, config, transform)
         if config.has_local_weights:
-            from raytl.models.state_dicts import load_strictly, read_state_dict
+            from raytl.state_dicts import load_strictly, read_state_dict
 
             state = read_state_dict(Path(str(config.weights)))
             load_strictly(network, state, str(config.weights))
