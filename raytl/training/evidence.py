@@ -29,12 +29,12 @@ class EvidenceFeeds:
     """The validation rows that validators judge by, at most MOST_ROWS of each domain.
 
     `mixed` gives the target's, each mixed with another of them; made when it is asked for, as a
-    frozen prefix may have to be run for it.
+    frozen prefix may have to be run for it. None where rows cannot be mixed, as texts cannot.
     """
 
     target: Feed
     partners: np.ndarray  # (N,), positions among the target's rows: whom each is mixed with
-    mixed: Callable[[], Feed]
+    mixed: Callable[[], Feed] | None
     source: Feed | None
 
 
@@ -55,6 +55,9 @@ def evidence_feeds(
             seed=0, kind=study.train.feed, view=view,
         )  # fmt: skip
 
+    def mixed() -> Feed:
+        return feed(target, held_out.validation_split, view=mix)
+
     of_source = None
     if with_source:
         assert source is not None
@@ -65,7 +68,7 @@ def evidence_feeds(
     return EvidenceFeeds(
         target=feed(target, held_out.validation_split, rows),
         partners=mix.partners,
-        mixed=lambda: feed(target, held_out.validation_split, view=mix),
+        mixed=mixed if readers.mixes else None,
         source=of_source,
     )
 
@@ -96,7 +99,7 @@ def gather(
     model.eval()
     target = _outputs(model, task, feeds.target, device)
     evidence = Evidence(target.p_NK, target.features_ND)
-    if mixed:
+    if mixed and feeds.mixed is not None:
         p_NK = _outputs(model, task, feeds.mixed(), device).p_NK
         said_N = target.p_NK.argmax(1)
         agreement = mixed_consistency(p_NK, said_N, said_N[feeds.partners])

@@ -7,26 +7,25 @@ transform. So its output on a dataset's split can be kept and read in its stead.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from raytl.files import digest_of
 from raytl.models.branch import Branch
-from raytl.rows import Rows, move
+from raytl.rows import Rows, count, move
 from raytl.state_dicts import digest_of_state
+from raytl.training.feature_store import Encoded, StoredType, encode
 
 FORMAT = 5  # of what is stored; part of every key
-StoredType = Literal["float32", "bfloat16"]
-_row_bytes: dict[str, int] = {}
+_row_bytes: dict[str, float] = {}
 
 
 @dataclass(frozen=True)
 class Prefix:
-    """The frozen prefix of a branch, with the transform in front of it. `pools`: whether what a
-    wholly frozen backbone gives is stored after its pooling."""
+    """The frozen prefix of a branch, with the transform in front of it; where nothing is frozen,
+    the first half of the transform alone. `pools`: whether what a wholly frozen backbone gives is
+    stored after its pooling."""
 
     branch: Branch
     device: torch.device
@@ -48,31 +47,31 @@ class Prefix:
         """How many steps of the branch are done in what is stored."""
         return self.branch.backbone.steps if self.whole else self.depth
 
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one stored row."""
+    def row_bytes(self, rows: Rows) -> float:
+        """Return the bytes of a stored row, the mean over these prepared ones."""
         known = digest_of(self._function(self.depth))
         if known not in _row_bytes:  # once a process: it takes a forward pass
-            _row_bytes[known] = self.of_prepared(self.branch.transform.example(1)).nbytes
+            _row_bytes[known] = self.of_prepared(rows).nbytes / count(rows)
         return _row_bytes[known]
 
-    def of_prepared(self, rows: Rows) -> np.ndarray:
+    def of_prepared(self, rows: Rows) -> Encoded:
         """Return what is stored of prepared rows."""
+        if self.depth == 0:
+            return encode(rows, "float32")
         return self._finish(self.branch.transform(move(rows, self.device)), 0)
 
-    def of_stored(self, stored: np.ndarray, depth: int) -> np.ndarray:
+    def of_stored(self, stored: Rows, depth: int) -> Encoded:
         """Return what is stored, given what a prefix of `depth` blocks stores."""
-        return self._finish(decode(stored).to(self.device), depth)
+        return self._finish(move(stored, self.device), depth)
 
     @torch.inference_mode()
-    def _finish(self, h: Rows, done: int) -> np.ndarray:
+    def _finish(self, h: Rows, done: int) -> Encoded:
         was_training = self.branch.training
         self.branch.eval()
         h = self.branch.backbone.run(h, done, self.depth)
         if self.whole:
             h = self.branch.backbone.pool(h)
         self.branch.train(was_training)
-        assert isinstance(h, Tensor)
         return encode(h, self.dtype)
 
     @cached_property
@@ -105,17 +104,3 @@ class Prefix:
             "transform": branch.transform.facts(),
             "dtype": self.dtype,
         }
-
-
-def encode(h: Tensor, dtype: StoredType) -> np.ndarray:
-    """Return a tensor as NumPy can hold it: bfloat16 as its bits, int16."""
-    if dtype == "bfloat16":
-        return h.bfloat16().cpu().view(torch.int16).numpy()
-    return h.float().cpu().numpy()
-
-
-def decode(stored: np.ndarray) -> Tensor:
-    """Return the float32 tensor that `encode` stored."""
-    if stored.dtype == np.int16:
-        return torch.from_numpy(stored).view(torch.bfloat16).float()
-    return torch.from_numpy(stored)

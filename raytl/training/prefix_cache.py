@@ -21,7 +21,8 @@ from raytl import folders
 from raytl.data.branch_rows import ColumnRows
 from raytl.files import sha256_of
 from raytl.rows import Given
-from raytl.training.prefix import Prefix, decode
+from raytl.training.feature_store import OFFSETS, VALUES, Encoded, Features, FeatureWriter
+from raytl.training.prefix import Prefix
 
 MOST_CHUNKS = 64
 LEAST_ROWS = 32  # of a chunk
@@ -36,14 +37,14 @@ def cache_folder() -> Path:
 
 @dataclass(frozen=True)
 class FeatureRows:
-    """Stored prefix features of a split or a view of one, mapped, with `done` steps done."""
+    """Stored prefix features of a split or a view of one, with `done` steps done."""
 
-    stored: np.ndarray
+    stored: Features
     done: int
 
     def given(self, rows: np.ndarray) -> Given:
-        """Return the float32 features of these rows, copied out of the mapped file."""
-        return Given(decode(self.stored[rows]), self.done)
+        """Return the features of these rows, copied out of the mapped file."""
+        return Given(self.stored.rows(rows), self.done)
 
 
 def stored_features(prefix: Prefix, fingerprint: str, rows: ColumnRows, budget: int) -> FeatureRows:
@@ -61,7 +62,7 @@ def stored_features(prefix: Prefix, fingerprint: str, rows: ColumnRows, budget: 
         draft = _draft(entry, prefix, rows, budget)
         if draft is not None:
             _compute(draft, _source(prefix, named, rows))
-    return FeatureRows(np.load(entry / "features.npy", mmap_mode="r"), prefix.done)
+    return FeatureRows(Features.open(entry), prefix.done)
 
 
 @dataclass(frozen=True)
@@ -103,15 +104,14 @@ def _draft(entry: Path, prefix: Prefix, rows: ColumnRows, budget: int) -> Draft 
             first = prefix.of_prepared(rows.prepared(np.arange(1)))
             make_room(entry.parent, budget - first.nbytes * rows.count)
             draft.folder.mkdir()
-            shape = (rows.count, *first.shape[1:])
-            np.lib.format.open_memmap(draft.folder / "features.npy", "w+", first.dtype, shape)
+            FeatureWriter(draft.folder).begin(first, rows.count)
             (draft.folder / "ready").write_text(str(len(draft.chunks)), encoding="utf-8")
     return draft
 
 
 def _source(
     prefix: Prefix, named: Sequence[object], rows: ColumnRows
-) -> Callable[[range], np.ndarray]:
+) -> Callable[[range], Encoded]:
     """Return what computes rows: from the longest shorter prefix that is stored, or from the column
     itself.
 
@@ -122,24 +122,23 @@ def _source(
     for depth in shorter:
         entry = cache_folder() / prefix.key(named, depth)
         if is_whole(entry):
-            stored = np.load(entry / "features.npy", mmap_mode="r")
-            return lambda some: prefix.of_stored(stored[some.start : some.stop].copy(), depth)
-    return lambda some: prefix.of_prepared(rows.prepared(np.arange(some.start, some.stop)))
+            stored = Features.open(entry)
+            return lambda some: prefix.of_stored(stored.rows(_numbers(some)), depth)
+    return lambda some: prefix.of_prepared(rows.prepared(_numbers(some)))
 
 
-def _compute(draft: Draft, source: Callable[[range], np.ndarray]) -> None:
-    start = time.perf_counter()
-    try:
-        features = np.load(draft.folder / "features.npy", mmap_mode="r+")
-    except FileNotFoundError:  # another process has finished it
-        return
+def _numbers(chunk: range) -> np.ndarray:
+    return np.arange(chunk.start, chunk.stop)
+
+
+def _compute(draft: Draft, source: Callable[[range], Encoded]) -> None:
+    start, writer = time.perf_counter(), FeatureWriter(draft.folder)
     for timeout in (0.0, LOCK_S):  # first what nobody holds, then what is not done all the same
         for chunk in draft.chunks:
             try:
                 with FileLock(draft.lock(chunk), timeout=timeout):
                     if not draft.done(chunk).exists() and draft.folder.exists():
-                        features[chunk.start : chunk.stop] = source(chunk)
-                        features.flush()
+                        writer.put(chunk, source(chunk))
                         draft.done(chunk).touch()
             except Timeout:
                 if timeout:
@@ -154,8 +153,14 @@ def _finish(draft: Draft, seconds: float) -> None:
     with _entry_lock(draft.entry):
         if is_whole(draft.entry):
             return
-        file = draft.folder / "features.npy"
-        info = {"bytes": file.stat().st_size, "sha256": sha256_of(file), "seconds": seconds}
+        FeatureWriter(draft.folder).finish(draft.chunks)
+        file, offsets = draft.folder / VALUES, draft.folder / OFFSETS
+        info = {
+            "bytes": file.stat().st_size,
+            "sha256": sha256_of(file),
+            "offsets": sha256_of(offsets) if offsets.exists() else None,
+            "seconds": seconds,
+        }
         (draft.folder / "info.json").write_text(json.dumps(info), encoding="utf-8")
         draft.folder.replace(draft.entry)
         # After the replacement: a chunk whose mark is gone would be taken for one that is not done.
@@ -184,10 +189,12 @@ def _info(entry: Path) -> dict[str, Any] | None:
 
 def is_whole(entry: Path) -> bool:
     """Whether the entry is there and is what was written."""
-    info, file = _info(entry), entry / "features.npy"
+    info, file = _info(entry), entry / VALUES
     if info is None or not file.exists() or file.stat().st_size != info["bytes"]:
         return False
-    return _matches(file, file.stat().st_mtime_ns, info["sha256"])
+    offsets = entry / OFFSETS
+    known = [(file, info["sha256"])] + ([(offsets, info["offsets"])] if info["offsets"] else [])
+    return all(f.exists() and _matches(f, f.stat().st_mtime_ns, sha) for f, sha in known)
 
 
 @lru_cache(maxsize=256)

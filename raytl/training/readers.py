@@ -31,6 +31,11 @@ class Reader(Protocol):
         ...
 
     @property
+    def branch(self) -> Branch:
+        """What it reads for."""
+        ...
+
+    @property
     def augments(self) -> bool:
         """Whether its rows can be augmented as they are read."""
         ...
@@ -67,6 +72,10 @@ class Stored:
     budget: int
     augments: bool = False
 
+    @property
+    def branch(self) -> Branch:
+        return self.prefix.branch
+
     def rows(self, domain: Domain, split: str, column: str, view: View | None) -> BranchRows:
         """Return stored features."""
         prepared = Prepared(column, self.prefix.branch).rows(domain, split, column, view)
@@ -84,6 +93,11 @@ class Readers:
     def of(self, branches: Collection[str]) -> "Readers":
         """Return the readers of these branches alone."""
         return replace(self, by_branch={n: r for n, r in self.by_branch.items() if n in branches})
+
+    @property
+    def mixes(self) -> bool:
+        """Whether the rows of every branch can be mixed."""
+        return all(reader.branch.modality.mixes for reader in self.by_branch.values())
 
     @property
     def only_features(self) -> bool:

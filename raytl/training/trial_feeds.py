@@ -10,7 +10,9 @@ from raytl.config import Study, TrainConfig
 from raytl.data.dataset import Split
 from raytl.data.domain import Domain, Domains
 from raytl.data.feed import Feed
+from raytl.models.branch import Branch
 from raytl.ranks import own_share
+from raytl.rows import Padded, Rows
 from raytl.seeds import seed_for
 from raytl.training.building import TrialParts
 from raytl.training.material import Material
@@ -21,6 +23,7 @@ from raytl.training.splits import source_rows, target_rows
 # How many trials are taken to share a prefix: not the study's own number, on which nothing but
 # their count may hang.
 TRIALS_TO_PAY = 16
+SIZED_BY = 32  # rows of unequal sizes by which their mean size is estimated
 
 
 def training_feeds(
@@ -78,11 +81,25 @@ def readers_of(study: Study, domains: Domains, parts: TrialParts, device: torch.
         column = name.rpartition("/")[2]
         pools = not (name in parts.model.branches and parts.model.mapper.spatial)
         prefix = Prefix(branch, device, study.train.prefix_dtype, pools)
-        if _pays(study.train, prefix, splits):
+        stores = _keeps if prefix.depth == 0 else _pays
+        if stores(study.train, prefix, splits, _some_rows(domains, column, branch)):
             readers[name] = Stored(column, prefix, study.train.prefix_cache_bytes)
         else:
             readers[name] = Prepared(column, branch)
     return Readers(domains, readers)
+
+
+def _some_rows(domains: Domains, column: str, branch: Branch) -> Rows:
+    """Return a few prepared rows, by whose size it is decided what is stored."""
+    example = branch.transform.example(1)
+    if not isinstance(example, Padded):
+        return example
+    every = [domain for domain in (domains.target, domains.source) if domain is not None]
+    domain = next(d for d in every if domains.column_in(d, column) is not None)
+    name, split = domains.column_in(domain, column), domain.config.splits.train
+    assert name is not None
+    rows = Prepared(column, branch).rows(domain, split, name, None)
+    return rows.given(np.arange(min(SIZED_BY, domain.split(split).rows))).rows
 
 
 def _splits(domains: Domains) -> list[Split]:
@@ -94,19 +111,24 @@ def _splits(domains: Domains) -> list[Split]:
     return found
 
 
-def _pays(train: TrainConfig, prefix: Prefix, splits: Collection[Split]) -> bool:
-    """Whether there is a prefix whose inputs are fixed, its features fit half of the cache, and a
-    pass over the splits is no longer than what TRIALS_TO_PAY trials would compute in the prefix
-    otherwise."""
-    if not train.reuse_prefix or prefix.depth == 0:
+def _keeps(train: TrainConfig, prefix: Prefix, splits: Collection[Split], some: Rows) -> bool:
+    """Whether prepared rows are kept: where preparing them costs something and they fit."""
+    if not prefix.branch.transform.keeps_prepared or train.feed == "streaming":
         return False
-    views = train.augment.views or 1
-    if train.augment.active and train.augment.views is None:
+    rows = sum(split.rows for split in splits)
+    return rows * prefix.row_bytes(some) <= train.prefix_cache_bytes // 2
+
+
+def _pays(train: TrainConfig, prefix: Prefix, splits: Collection[Split], some: Rows) -> bool:
+    """Whether the prefix's inputs are fixed, its features fit half of the cache, and a pass over
+    the splits is no longer than what TRIALS_TO_PAY trials would compute in the prefix otherwise."""
+    if not train.reuse_prefix or train.feed == "streaming":
         return False
-    if train.feed == "streaming":
+    augmented = train.augment.active and prefix.branch.modality.augments
+    if augmented and train.augment.views is None:
         return False
-    rows = views * sum(split.rows for split in splits)
-    if rows * prefix.row_bytes > train.prefix_cache_bytes // 2:
+    rows = (train.augment.views or 1) * sum(split.rows for split in splits)
+    if rows * prefix.row_bytes(some) > train.prefix_cache_bytes // 2:
         return False
     if train.steps_per_epoch is None:
         return True

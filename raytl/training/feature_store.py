@@ -1,0 +1,129 @@
+"""Files of features, row after row: written by chunks in any order, read by row number.
+
+Rows of one shape are one array (N, …). Rows of unequal sizes stand one after the other, (ΣS, …),
+with offsets (N + 1,) beside them.
+
+Legend: N rows, B of them asked for, S positions of the longest of these.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raytl.rows import Padded, Rows
+
+VALUES, OFFSETS = "features.npy", "offsets.npy"
+StoredType = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Rows as NumPy can hold them. `sizes`: of rows of unequal sizes, (N,), whose own positions
+    `values` has one after the other."""
+
+    values: np.ndarray
+    sizes: np.ndarray | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows."""
+        return self.values.nbytes
+
+
+def encode(rows: Rows, dtype: StoredType) -> Encoded:
+    """Return rows as NumPy can hold them: bfloat16 as its bits, int16; whole numbers as int32."""
+    if isinstance(rows, Padded):
+        own = rows.values[rows.mask]
+        return Encoded(_encoded(own, dtype), rows.sizes[:, 0].cpu().numpy())
+    return Encoded(_encoded(rows, dtype))
+
+
+def _encoded(h: Tensor, dtype: StoredType) -> np.ndarray:
+    if not h.is_floating_point():
+        return h.int().cpu().numpy()
+    if dtype == "bfloat16":
+        return h.bfloat16().cpu().view(torch.int16).numpy()
+    return h.float().cpu().numpy()
+
+
+def decode(values: np.ndarray) -> Tensor:
+    """Return the tensor, float32 or int32, that was stored."""
+    if values.dtype == np.int16:
+        return torch.from_numpy(values).view(torch.bfloat16).float()
+    return torch.from_numpy(values)
+
+
+@dataclass(frozen=True)
+class Features:
+    """A file of features, mapped."""
+
+    values: np.ndarray
+    offsets: np.ndarray | None = None
+
+    @classmethod
+    def open(cls, folder: Path) -> "Features":
+        """Map the files of a folder."""
+        offsets = folder / OFFSETS
+        return cls(
+            np.load(folder / VALUES, mmap_mode="r"), np.load(offsets) if offsets.exists() else None
+        )
+
+    def rows(self, numbers: np.ndarray) -> Rows:
+        """Return the rows of these numbers, (B,), copied out of the file."""
+        if self.offsets is None:
+            return decode(self.values[numbers])
+        starts, sizes = self.offsets[numbers], self.offsets[numbers + 1] - self.offsets[numbers]
+        mask_BS = np.arange(sizes.max(initial=0)) < sizes[:, None]
+        places_BS = starts[:, None] + np.arange(mask_BS.shape[1])
+        out = np.zeros((*mask_BS.shape, *self.values.shape[1:]), self.values.dtype)
+        out[mask_BS] = self.values[places_BS[mask_BS]]
+        return Padded(decode(out), torch.from_numpy(sizes[:, None]))
+
+
+@dataclass(frozen=True)
+class FeatureWriter:
+    """Writes the files of a folder, chunk by chunk."""
+
+    folder: Path
+
+    def begin(self, first: Encoded, count: int) -> None:
+        """Make room for `count` rows like `first`, which has one."""
+        if first.sizes is None:
+            shape = (count, *first.values.shape[1:])
+            np.lib.format.open_memmap(self.folder / VALUES, "w+", first.values.dtype, shape)
+
+    def put(self, chunk: range, rows: Encoded) -> None:
+        """Write the rows of a chunk."""
+        if rows.sizes is not None:
+            np.save(self._part(chunk, "sizes"), rows.sizes)
+            np.save(self._part(chunk, "values"), rows.values)
+            return
+        values = np.load(self.folder / VALUES, mmap_mode="r+")
+        values[chunk.start : chunk.stop] = rows.values
+        values.flush()
+
+    def finish(self, chunks: Sequence[range]) -> None:
+        """Join the chunks of rows of unequal sizes."""
+        if (self.folder / VALUES).exists():
+            return
+        sizes = np.concatenate([np.load(self._part(chunk, "sizes")) for chunk in chunks])
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        np.save(self.folder / OFFSETS, offsets)
+        first = np.load(self._part(chunks[0], "values"), mmap_mode="r")
+        shape = (int(offsets[-1]), *first.shape[1:])
+        whole = np.lib.format.open_memmap(self.folder / f".{VALUES}", "w+", first.dtype, shape)
+        for chunk in chunks:
+            whole[offsets[chunk.start] : offsets[chunk.stop]] = np.load(self._part(chunk, "values"))
+        whole.flush()
+        (self.folder / f".{VALUES}").replace(self.folder / VALUES)
+        for chunk in chunks:
+            for what in ("sizes", "values"):
+                self._part(chunk, what).unlink()
+
+    def _part(self, chunk: range, what: str) -> Path:
+        return self.folder / f"{what}-{chunk.start}.npy"
