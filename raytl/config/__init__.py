@@ -9,9 +9,11 @@ from raytl.config.depths import frozen_blocks, tuned_blocks
 from raytl.config.distribution import Distribution
 from raytl.config.reading import checked_options, dump_study, load_study
 from raytl.config.study import (
+    VALUE_METRICS,
     AugmentConfig,
     DomainConfig,
     FeedKind,
+    MetricName,
     Normalization,
     SearchConfig,
     SourceModelConfig,
@@ -35,6 +37,7 @@ from raytl.config.trial import (
 __all__ = [
     "CONTROLS",
     "TRIAL_KEYS",
+    "VALUE_METRICS",
     "AugmentConfig",
     "ControlName",
     "Distribution",
@@ -45,6 +48,7 @@ __all__ = [
     "HeadName",
     "MapperConfig",
     "MapperName",
+    "MetricName",
     "Normalization",
     "OptimizerConfig",
     "RecipeName",
