@@ -28,6 +28,8 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from raytl.models.backbones import OWN, backbone_spec, build_backbone
+from raytl.models.backbones.base import Backbone, BackboneSpec, GlobalPool, Shape
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -36,8 +38,6 @@ from raytl.config.learning_rates import LEARNING_RATES
 from raytl.data.importers.base import ShardOptions
 from raytl.data.shard import shard
 from raytl.errors import TrainingError
-from raytl.models.backbones import OWN, backbone_spec, build_backbone
-from raytl.models.backbones.base import Backbone, BackboneSpec, GlobalPool, Shape
 from raytl.models.source_model import IMAGENET
 from raytl.sweeping.search.controls import spread
 from raytl.training.trial import run_trial

@@ -15,10 +15,10 @@ import time
 from pathlib import Path
 
 import torch
+from raytl.data.domains import joint_batches
 from sweep_reuse import SEED, make_study
 
 from raytl.config import Study, TrialConfig
-from raytl.data.domains import joint_batches
 from raytl.training.fused import Member, train_fused_epoch
 from raytl.training.trial import TrialRun
 

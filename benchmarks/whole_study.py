@@ -41,13 +41,13 @@ import torch
 import torchvision
 from plain_trial import Arrays, plain_trial
 from ray import tune
+from raytl.training.inputs import input_transform
 from sides import run_side
 
 from raytl.config import Study, load_study
 from raytl.data.dataset import Dataset
 from raytl.models.source_model import describe_source_model
 from raytl.recipes import RECIPES
-from raytl.training.inputs import input_transform
 from raytl.training.splits import source_rows, target_rows
 
 SLOTS = 2  # trials at once

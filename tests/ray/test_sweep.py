@@ -9,8 +9,8 @@ import pytest
 
 import raytl
 from raytl.config import Study
-from raytl.predictions import Predictions
 from raytl.errors import UserError
+from raytl.predictions import Predictions
 from raytl.sweeping.verdict.confirmed import Confirmation
 
 pytestmark = pytest.mark.ray
