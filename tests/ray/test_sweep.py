@@ -59,7 +59,7 @@ def test_from_shards_to_a_verdict(
     raytl.export(run, "scratch control", tmp_path / "control")
     assert raytl.inspect(tmp_path / "control")["trained_on"]["recipe"] == "scratch"
     best = raytl.inspect(run / "best")
-    assert best["classes"] == ["rows", "columns"]
+    assert best["task"]["classes"] == ["rows", "columns"]
     assert raytl.predict(run / "best", domains[1])["rows"] == 40
 
     with pytest.raises(UserError, match="the run folder exists; go on with --resume"):
