@@ -136,7 +136,7 @@ def test_what_the_study_says_of_other_things_does_not(
 def test_other_rows_make_another_trial(checked: Checked) -> None:
     source, target = checked.domains.source, checked.domains.target
     assert source is not None
-    changes = (
+    changes: tuple[dict[str, Any], ...] = (
         {}, {"target": replace(target, dataset=source.dataset)},
         {"source": replace(source, dataset=target.dataset)}, {"source": None},
     )  # fmt: skip
