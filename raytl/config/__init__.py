@@ -8,13 +8,12 @@ from raytl.config.base import Frozen, nearest
 from raytl.config.depths import frozen_blocks, tuned_blocks
 from raytl.config.distribution import Distribution
 from raytl.config.reading import checked_options, dump_study, load_study
+from raytl.config.source_model import Normalization, SourceModelConfig
 from raytl.config.study import (
     AugmentConfig,
     DomainConfig,
     FeedKind,
-    Normalization,
     SearchConfig,
-    SourceModelConfig,
     Study,
     TargetDomainConfig,
     TrainConfig,
@@ -23,6 +22,7 @@ from raytl.config.trial import (
     CONTROLS,
     TRIAL_KEYS,
     ControlName,
+    FusionConfig,
     HeadConfig,
     HeadName,
     MapperConfig,
@@ -30,6 +30,7 @@ from raytl.config.trial import (
     OptimizerConfig,
     RecipeName,
     TrialConfig,
+    known_key,
 )
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "DomainConfig",
     "FeedKind",
     "Frozen",
+    "FusionConfig",
     "HeadConfig",
     "HeadName",
     "MapperConfig",
@@ -57,6 +59,7 @@ __all__ = [
     "checked_options",
     "dump_study",
     "frozen_blocks",
+    "known_key",
     "load_study",
     "nearest",
     "tuned_blocks",

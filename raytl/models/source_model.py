@@ -16,14 +16,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from raytl.config import SourceModelConfig
-from raytl.errors import CorruptError, ModelError
+from raytl.config import SourceModelConfig, nearest
+from raytl.errors import CorruptError, ModelError, RaytlError
+from raytl.files import digest_of
 from raytl.folders import new_folder
 from raytl.modalities.base import Transform
 from raytl.modalities.column import Column, Values
 from raytl.modalities.registry import modality_of, stored_modality
 from raytl.models.branch import Branch, Part
-from raytl.models.fusion import Single
+from raytl.models.fusion import build_fusion
 from raytl.models.mappers import build_mapper
 from raytl.models.source_spec import (
     SPEC_FILE,
@@ -36,6 +37,7 @@ from raytl.models.source_spec import (
     verify_source_model,
 )
 from raytl.models.transfer_model import TransferModel
+from raytl.seeds import seed_for
 from raytl.state_dicts import load_strictly
 from raytl.tasks.base import Task
 from raytl.tasks.registry import stored_task
@@ -58,6 +60,18 @@ class SourceModel:
         """Whether any weights are pretrained."""
         return any(part.transferred for part in self.parts.values())
 
+    def reading(self, inputs: str) -> "SourceModel":
+        """Return the part that reads the column `inputs` alone; all of them for "all". Raises
+        ModelError where it has no such part."""
+        if inputs == "all":
+            return self
+        if inputs not in self.parts:
+            raise ModelError(
+                f"inputs: {self.name} does not read '{inputs}'; {nearest(inputs, list(self.parts))}"
+            )
+        spec = self.spec.model_copy(update={"parts": {inputs: self.spec.parts[inputs]}})
+        return SourceModel(self.name, {inputs: self.parts[inputs]}, spec)
+
     def clone(self) -> "SourceModel":
         """Return a copy whose weights are its own."""
         return replace(self, parts={name: part.clone() for name, part in self.parts.items()})
@@ -78,6 +92,8 @@ def load_source_model(
     """
     if config.path is not None:
         return _stored_source_model(name, config.path, columns)
+    if config.parts is not None:
+        return _in_parts(name, config.parts, columns, samples, seed)
     column = _only(columns)
     modality = modality_of(columns[column])
     modality.check(config)
@@ -99,11 +115,41 @@ def load_source_model(
 
 def _only(columns: Mapping[str, Column]) -> str:
     if len(columns) != 1:
+        first = next(iter(columns))
         raise ModelError(
             f"it reads one column, but the domains have {len(columns)} ({', '.join(columns)}); "
-            "name one of them in inputs"
+            f"say which, as in parts: {{{first}: …}}, or name one of them in inputs"
         )
     return next(iter(columns))
+
+
+def _in_parts(
+    name: str,
+    configs: Mapping[str, SourceModelConfig],
+    columns: Mapping[str, Column],
+    samples: Samples,
+    seed: int,
+) -> SourceModel:
+    """Load a source model for each column that is named; other columns are not read."""
+    parts, specs, weights = {}, {}, {}
+    for number, (column, config) in enumerate(configs.items()):
+        if column not in columns:
+            raise ModelError(
+                f"parts.{column}: parts must be among the inputs, but there is no column "
+                f"'{column}'; {nearest(column, list(columns))}"
+            )
+        try:
+            one = load_source_model(
+                name, config, {column: columns[column]}, samples, seed_for(seed, number)
+            )
+        except RaytlError as error:
+            raise type(error)(f"parts.{column}: {error}") from None
+        parts |= one.parts
+        specs |= one.spec.parts
+        weights[column] = one.spec.weights_sha256
+    known = any(sha is not None for sha in weights.values())
+    spec = SourceSpec(parts=specs, weights_sha256=digest_of(weights) if known else None)
+    return SourceModel(name, parts, spec)
 
 
 def part_spec(part: Part) -> PartSpec:
@@ -138,7 +184,7 @@ def _matched(path: Path, spec: SourceSpec, columns: Mapping[str, Column]) -> dic
             found[name] = name
         elif len(kin) == 1:
             found[name] = kin[0]
-    if set(found.values()) != set(columns):
+    if set(found) != set(spec.parts) or len(set(found.values())) < len(found):
         parts = ", ".join(f"{name} ({part.modality})" for name, part in spec.parts.items())
         given = ", ".join(f"{name} ({column.kind})" for name, column in columns.items())
         raise ModelError(
@@ -242,7 +288,9 @@ def load_complete_model(path: Path) -> CompleteModel:
     with torch.random.fork_rng(devices=[]), _as_stored(path):
         parts = {name: _stored_part(path, name, part, tensors) for name, part in spec.parts.items()}
         branches = {name: Branch(part, ()) for name, part in parts.items()}
-        fusion = Single({name: part.backbone.feature_dim for name, part in parts.items()})
+        fusion = build_fusion(
+            spec.fusion, {name: part.backbone.feature_dim for name, part in parts.items()}
+        )
         mapper = build_mapper(spec.mapper, fusion.out_dim)
         try:
             task = stored_task(spec.task)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
-from raytl.config import HeadConfig, MapperConfig, Normalization
+from raytl.config import FusionConfig, HeadConfig, MapperConfig, Normalization
 from raytl.errors import CorruptError, ModelError
 from raytl.files import sha256_of
 
@@ -39,6 +39,7 @@ class SourceSpec(BaseModel):
     task: dict[str, Any] | None = None
     trained_on: dict[str, Any] | None = None
     score: dict[str, float | None] | None = None
+    fusion: FusionConfig = FusionConfig()  # of several parts
     mapper: MapperConfig | None = None  # with mapper, head and task, the model can predict
     head: HeadConfig | None = None
     weights_sha256: str | None = None  # None: fresh weights

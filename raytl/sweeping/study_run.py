@@ -238,6 +238,7 @@ def export(
     spec = parts.spec.model_copy(
         update={
             "task": dict(parts.task.facts()),
+            "fusion": trial.fusion,
             "mapper": trial.mapper,
             "head": trial.head,
             "trained_on": {
