@@ -46,8 +46,8 @@ def shaken(network: nn.Module) -> nn.Module:
     with torch.no_grad():
         for name, value in [*network.named_parameters(), *network.named_buffers()]:
             if value.is_floating_point() and "rope" not in name:
-                noise = torch.rand(value.shape, generator=generator) * 0.2
-                value.add_(noise)
+                noise = torch.rand(value.shape, generator=generator)
+                value.add_(noise * 0.2 if value.dim() == 1 else (noise - 0.5) * 0.02)
     return network
 
 
@@ -66,6 +66,7 @@ def test_blocks_compute_timms_features(
     with torch.no_grad():
         wanted: Tensor = network.forward_head(network.forward_features(x), pre_logits=True)  # type: ignore[operator]
         features = backbone.eval()(x)
+        assert 0.01 < wanted.abs().max() < 1000
         assert torch.allclose(features, wanted, atol=1e-4, rtol=1e-4)
         half = len(backbone.blocks) // 2
         prefix = backbone.run(x, 0, half)
