@@ -71,8 +71,10 @@ class Domains:
         """The columns that are learnt from, by branch, those of the target first."""
         own = dict(self.target.columns)
         if self.source is not None:
-            taken = {self.column_in(self.source, name) for name in own}
-            own |= {n: c for n, c in self.source.columns.items() if n not in taken}
+            theirs = {name: self.column_in(self.source, name) for name in own}
+            of_source = self.source.columns
+            own = {n: c.joined(of_source[o]) if (o := theirs[n]) else c for n, c in own.items()}
+            own |= {n: c for n, c in of_source.items() if n not in theirs.values()}
         return own
 
     def column_in(self, domain: Domain, branch: str) -> str | None:

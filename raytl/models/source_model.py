@@ -8,6 +8,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ from raytl.config import SourceModelConfig, nearest
 from raytl.errors import CorruptError, ModelError, RaytlError
 from raytl.files import digest_of
 from raytl.folders import new_folder
-from raytl.modalities.base import Transform
+from raytl.modalities.base import Modality, Sample, Transform
 from raytl.modalities.column import Column, Values
 from raytl.modalities.registry import modality_of, stored_modality
 from raytl.models.branch import Branch, Part
 from raytl.models.fusion import build_fusion
+from raytl.models.grafting import build_network, graft
 from raytl.models.mappers import build_mapper
 from raytl.models.source_spec import (
     SPEC_FILE,
@@ -91,19 +93,16 @@ def load_source_model(
     CorruptError where a stored folder is broken, RaytlError where a download fails.
     """
     if config.path is not None:
-        return _stored_source_model(name, config.path, columns)
+        return _stored_source_model(name, config.path, columns, samples, seed)
     if config.parts is not None:
         return _in_parts(name, config.parts, columns, samples, seed)
     column = _only(columns)
     modality = modality_of(columns[column])
-    modality.check(config)
-    transform = modality.fit(config, columns[column], lambda: samples(column))
     with _seeded(seed):
-        if config.is_fresh:
-            backbone = modality.build(config.origin, transform, config.args)
+        if config.graft is not None:
+            part = graft(config, modality, columns[column], lambda: samples(column))
         else:
-            backbone = modality.load(config, transform)
-    part = Part(modality, transform, backbone, config.args, transferred=not config.is_fresh)
+            part = _plain_part(config, modality, columns[column], lambda: samples(column))
     weights = sha256_of(Path(str(config.weights))) if config.has_local_weights else config.weights
     spec = SourceSpec(
         parts={column: part_spec(part)},
@@ -111,6 +110,18 @@ def load_source_model(
         weights_sha256=None if weights is None else str(weights),
     )
     return SourceModel(name, {column: part}, spec)
+
+
+def _plain_part(
+    config: SourceModelConfig, modality: Modality, column: Column, sample: Sample
+) -> Part:
+    modality.check(config)
+    transform = modality.fit(config, column, sample)
+    if config.is_fresh:
+        backbone = modality.build(config.origin, transform, config.args)
+    else:
+        backbone = modality.load(config, transform)
+    return Part(modality, transform, backbone, config.args, transferred=not config.is_fresh)
 
 
 def _only(columns: Mapping[str, Column]) -> str:
@@ -131,7 +142,9 @@ def _in_parts(
     seed: int,
 ) -> SourceModel:
     """Load a source model for each column that is named; other columns are not read."""
-    parts, specs, weights = {}, {}, {}
+    parts: dict[str, Part] = {}
+    specs: dict[str, PartSpec] = {}
+    weights: dict[str, str | None] = {}
     for number, (column, config) in enumerate(configs.items()):
         if column not in columns:
             raise ModelError(
@@ -164,15 +177,26 @@ def part_spec(part: Part) -> PartSpec:
     )
 
 
-def _stored_source_model(name: str, path: Path, columns: Mapping[str, Column]) -> SourceModel:
+def _stored_source_model(
+    name: str, path: Path, columns: Mapping[str, Column], samples: Samples, seed: int
+) -> SourceModel:
     spec, tensors = read_spec(path), _read_weights(path)
-    parts, names = {}, _matched(path, spec, columns)
-    for of_spec, of_data in names.items():
-        part = _stored_part(path, of_spec, spec.parts[of_spec], tensors)
-        part.transform = part.transform.for_column(columns[of_data])
-        parts[of_data] = part
-    renamed = {names[n]: part for n, part in spec.parts.items() if n in names}
-    return SourceModel(name, parts, spec.model_copy(update={"parts": renamed}))
+    parts: dict[str, Part] = {}
+    specs: dict[str, PartSpec] = {}
+    for of_spec, of_data in _matched(path, spec, columns).items():
+        stored = _stored_part(path, of_spec, spec.parts[of_spec], tensors)
+        parts[of_data], note = _adapted(stored, columns[of_data], partial(samples, of_data), seed)
+        specs[of_data] = part_spec(parts[of_data]).model_copy(update={"note": note})
+    return SourceModel(name, parts, spec.model_copy(update={"parts": specs}))
+
+
+def _adapted(part: Part, column: Column, sample: Sample, seed: int) -> tuple[Part, str | None]:
+    """Return a stored part as it reads rows of `column`, and what is to be known of that."""
+    with _seeded(seed):
+        backbone, transform, note = part.modality.adapted(
+            part.backbone, part.transform, part.args, column, sample
+        )
+    return replace(part, backbone=backbone, transform=transform), note
 
 
 def _matched(path: Path, spec: SourceSpec, columns: Mapping[str, Column]) -> dict[str, str]:
@@ -226,7 +250,7 @@ def _fresh(model: SourceModel, seed: int) -> SourceModel:
     parts = {}
     with _seeded(seed):
         for name, part in model.parts.items():
-            backbone = part.modality.build(part.backbone.name, part.transform, part.args)
+            backbone = build_network(part.modality, part.backbone.name, part.transform, part.args)
             parts[name] = replace(part, backbone=backbone, transferred=False)
     spec = model.spec.model_copy(update={"trained_on": None, "weights_sha256": None})
     return SourceModel(f"{model.name} (fresh)", parts, spec)
@@ -311,7 +335,7 @@ def _stored_part(path: Path, name: str, spec: PartSpec, tensors: dict[str, Tenso
             transform = modality.transform(spec.transform)
         except (ValueError, KeyError, TypeError) as error:
             raise ModelError(f"parts: {name}: transform: {error}") from None
-        backbone = modality.build(spec.backbone, transform, spec.args)
+        backbone = build_network(modality, spec.backbone, transform, spec.args)
     for what, said, found in (
         ("blocks", spec.blocks, len(backbone.blocks)),
         ("feature_dim", spec.feature_dim, backbone.feature_dim),

@@ -26,6 +26,7 @@ class PartSpec(BaseModel):
     blocks: PositiveInt
     feature_dim: PositiveInt
     transform: dict[str, Any]
+    note: str | None = None  # what became of it where it reads another column than it was made for
 
 
 class SourceSpec(BaseModel):
