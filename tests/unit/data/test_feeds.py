@@ -77,9 +77,7 @@ def test_training_covers_each_epoch_is_seeded_and_resumes(dataset: Dataset) -> N
 @pytest.mark.parametrize("rows", [60, GLOBAL_ROWS + 1])
 def test_both_feeds_read_the_same_batches(rows: int) -> None:
     kinds = (ResidentFeed, StreamingFeed)
-    feeds = [
-        kind(numbers(rows), np.arange(rows), batch_size=64, seed=0) for kind in kinds
-    ]
+    feeds = [kind(numbers(rows), np.arange(rows), batch_size=64, seed=0) for kind in kinds]
     for start in (0, 7):
         resident, streamed = (list(islice(of.train_batches(start), 5)) for of in feeds)
         assert all(

@@ -15,8 +15,8 @@ from pydantic import TypeAdapter
 from tests_support import write_images
 
 from raytl.data import verification
-from raytl.data.dataset import Dataset
 from raytl.data.columns import AnyColumn
+from raytl.data.dataset import Dataset
 from raytl.data.schema import FILE_NAME, SplitInfo, fingerprint_of
 from raytl.errors import CorruptError, DataError, RaytlError
 from raytl.modalities.image.column import ImageColumn
@@ -199,7 +199,10 @@ def of_train(data: dict[str, Any]) -> Any:
         (lambda d: d["columns"].update(image={}), "columns.image: .*'kind'"),
         (lambda d: d["columns"].update({"a b": d["columns"]["label"]}), "columns.a b: a column's"),
         (lambda d: d["columns"].update(id=d["columns"]["label"]), "columns.id: .*and not id"),
-        (lambda d: d["columns"]["label"].update(classes=[]), ": columns.label.classes: .*at least 1"),
+        (
+            lambda d: d["columns"]["label"].update(classes=[]),
+            ": columns.label.classes: .*at least 1",
+        ),
         (lambda d: d["columns"]["image"].update(shape=[0, 4, 1]), ": columns.image.shape.0: "),
         (lambda d: d["columns"]["image"].update(dtype="object"), ": columns.image.dtype: "),
         (lambda d: of_train(d).update(rows=7), r"splits.train: .*add up to rows=7, got 6"),

@@ -211,7 +211,10 @@ def of_spec(**change: Any) -> Callable[[dict[str, Any]], Any]:
     [
         (of_part(backbone="lenet", args={}), "blocks is 4, but lenet with args {} has 3"),
         (of_part(backbone="small"), "unknown backbone 'small'; did you mean 'small_cnn'?"),
-        (of_part(args={"width": 8}), "feature_dim is 16, but small_cnn with args {'width': 8} has 32"),
+        (
+            of_part(args={"width": 8}),
+            "feature_dim is 16, but small_cnn with args {'width': 8} has 32",
+        ),
         (of_part(args={"widht": 8}), "unexpected keyword argument 'widht'"),
         (of_part(blocks=5), "blocks is 5, but small_cnn with args {'width': 4} has 4"),
         (of_part(feature_dim=7), "feature_dim is 7, but"),
@@ -224,7 +227,10 @@ def of_spec(**change: Any) -> Callable[[dict[str, Any]], Any]:
         (of_transform(input_shape=[1, 0, 16]), "transform: input_shape: 1: "),
         (of_transform(mean=[0.5, 0.5], std=[1, 1]), "one number or 1"),
         (of_transform(mean=[0.5], std=[0]), "std: 0: "),
-        (of_task(classes=["a", "b"]), "head: the weights do not fit: '1.weight' is (3, 6), not (2, 6)"),
+        (
+            of_task(classes=["a", "b"]),
+            "head: the weights do not fit: '1.weight' is (3, 6), not (2, 6)",
+        ),
         (of_task(classes=[]), "task: classes: Tuple should have at least 1"),
         (of_task(classes="abc"), "task: classes: Input should be a valid tuple"),
         (of_spec(mapper={"name": "identity"}), "mapper: the weights do not fit"),

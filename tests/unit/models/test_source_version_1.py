@@ -51,7 +51,9 @@ def tensors() -> dict[str, torch.Tensor]:
 
 def write(folder: Path, spec: dict[str, Any], held: dict[str, torch.Tensor]) -> Path:
     folder.mkdir()
-    save_file({key: value.contiguous() for key, value in held.items()}, folder / "model.safetensors")
+    save_file(
+        {key: value.contiguous() for key, value in held.items()}, folder / "model.safetensors"
+    )
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     (folder / "source.json").write_text(json.dumps(spec | {"weights_sha256": digest}))
     return folder
