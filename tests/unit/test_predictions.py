@@ -9,11 +9,12 @@ from raytl.errors import CorruptError
 from raytl.predictions import FILE_NAME, Predictions
 from raytl.sweeping.kept.storage import RunStorage
 
+PROBABILITIES = np.linspace(0, 1, 15, dtype=np.float32).reshape(5, 3)
+
 
 def made() -> Predictions:
     rows = np.arange(5)
-    p_NK = np.linspace(0, 1, 15, dtype=np.float32).reshape(5, 3)
-    return Predictions(rows, rows % 2, rows % 3, p_NK)
+    return Predictions(rows, rows % 2, rows % 3, PROBABILITIES)
 
 
 def test_they_are_read_back(tmp_path: Path) -> None:
@@ -21,7 +22,7 @@ def test_they_are_read_back(tmp_path: Path) -> None:
     found = Predictions.read(tmp_path / FILE_NAME)
     assert found.predicted_N.tolist() == [0, 1, 2, 0, 1]
     assert found.p_NK is not None and found.p_NK.dtype == np.float32
-    assert np.array_equal(found.p_NK, made().p_NK)
+    assert np.array_equal(found.p_NK, PROBABILITIES)
     assert found.group_N is None
 
 

@@ -132,7 +132,7 @@ def test_stacked_views_number_rows_view_after_view(dataset: Dataset) -> None:
     assert isinstance(found.rows, torch.Tensor) and found.rows.dtype == torch.uint8
     for place, number in enumerate(numbers):
         of_view = views[number // ROWS].given(np.array([number % ROWS])).rows
-        assert torch.equal(found.rows[place], of_view[0])  # type: ignore[index]
+        assert torch.equal(found.rows[place], of_view[0])
 
 
 def test_stacked_views_may_be_asked_for_no_row(dataset: Dataset) -> None:

@@ -10,7 +10,7 @@ from raytl.errors import ModelError
 from raytl.modalities.image.catalogue import build_backbone, input_shape_for
 from raytl.modalities.image.transform import ImageTransform
 from raytl.modalities.image.wing import Image
-from raytl.models.adapters import add_adapters, merge_adapters
+from raytl.models.adapters import LowRank, add_adapters, merge_adapters
 from raytl.models.adversary import grad_reverse
 from raytl.models.branch import Branch, Part
 from raytl.models.fusion import Single
@@ -49,6 +49,7 @@ def test_prefix_then_suffix_is_the_whole(name: str) -> None:
         whole = backbone(x)
         for depth in range(len(backbone.blocks) + 1):
             prefix = backbone.run(x, 0, depth)
+            assert isinstance(prefix, torch.Tensor)
             kept = prefix.clone()
             assert torch.equal(backbone.pool(backbone.run(prefix, depth)), whole)
             assert torch.equal(prefix, kept), "a suffix must not change a stored prefix"
@@ -156,7 +157,7 @@ def test_a_checkpoint_holds_all_but_frozen_weights() -> None:
 
 def test_the_matrix_maps_the_source_domains_rows_alone() -> None:
     model = model_of(range(4), mapper="matrix").eval()
-    model.mapper.matrix_DD.mul_(2)  # type: ignore[union-attr,operator]
+    model.mapper.matrix_DD.mul_(2)  # type: ignore[operator]
     out = model(given(), num_source=3)
     assert torch.equal(out.mapped[:3], 2 * out.features[:3])
     assert torch.equal(out.mapped[3:], out.features[3:])
@@ -186,6 +187,7 @@ def test_low_rank_update_is_its_formula() -> None:
     plain = layer.weight.detach().clone()
     add_adapters(torch.nn.Sequential(layer), rank=1, alpha=2.0)
     adapter = layer.parametrizations["weight"][0]  # type: ignore[index]
+    assert isinstance(adapter, LowRank)
     with torch.no_grad():
         adapter.up.fill_(1.0)
         adapter.down.copy_(torch.tensor([[1.0, 2.0, 3.0]]))
@@ -195,7 +197,7 @@ def test_low_rank_update_is_its_formula() -> None:
 
 def test_attention_with_equal_scores_is_the_mean() -> None:
     mapper = build_mapper(MapperConfig(name="attention", hidden=4), 5)
-    torch.nn.init.zeros_(mapper.score[2].weight)  # type: ignore[index,union-attr,arg-type]
+    torch.nn.init.zeros_(mapper.score[2].weight)  # type: ignore[index,union-attr]
     maps = torch.randn(2, 5, 3, 3)
     assert torch.allclose(mapper(maps), maps.mean((2, 3)), atol=1e-6)
     with pytest.raises(ModelError, match="needs spatial maps"):

@@ -20,6 +20,7 @@ from torch import nn
 
 from raytl.config import SourceModelConfig
 from raytl.errors import CorruptError, ModelError, RaytlError, UserError
+from raytl.modalities.column import Column
 from raytl.modalities.image.catalogue import build_backbone
 from raytl.modalities.image.column import ImageColumn
 from raytl.modalities.text.column import TextColumn
@@ -80,10 +81,11 @@ def test_a_source_model_reads_the_only_column_of_its_kind_or_that_of_its_name(sa
     grey = images_of(GREY)["image"]
     other = load_source_model("m", config, {"scan": grey}, unread, 0)
     assert list(other.parts) == list(other.spec.parts) == ["scan"]
-    for columns, given in [
+    cases: list[tuple[dict[str, Column], str]] = [
         ({"front": grey, "back": grey}, "front (image), back (image)"),
         ({"words": TextColumn()}, "words (text)"),
-    ]:
+    ]
+    for columns, given in cases:
         with pytest.raises(ModelError, match="reads image") as caught:
             load_source_model("m", config, columns, unread, 0)
         assert f"but the domains have {given}; name other inputs" in str(caught.value)

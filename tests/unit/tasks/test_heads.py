@@ -16,7 +16,7 @@ def test_the_registry_holds_what_the_configuration_names() -> None:
 def test_cosine_head_is_scaled_cosine() -> None:
     head = build_head(HeadConfig(name="cosine"), 4, 3)
     z = torch.randn(2, 4)
-    expected = 10 * torch.cosine_similarity(z.unsqueeze(1), head.weight.unsqueeze(0), dim=2)  # type: ignore[union-attr,operator]
+    expected = 10 * torch.cosine_similarity(z.unsqueeze(1), head.weight.unsqueeze(0), dim=2)  # type: ignore[operator]
     assert torch.allclose(head(z), expected, atol=1e-5)
 
 
