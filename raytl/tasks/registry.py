@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from raytl.modalities.column import Column
 from raytl.tasks.base import Targets, Task
 from raytl.tasks.classification import Classification
@@ -17,7 +19,14 @@ def task_of(column: Column, targets: Targets) -> Task:
 
 
 def stored_task(facts: Mapping[str, Any]) -> Task:
-    """Return the task that `Task.facts` was taken of. Raises ValueError where the facts are
-    none."""
-    assert facts["kind"] == Classification.name
-    return Classification(LabelColumn(classes=tuple(facts["classes"])))
+    """Return the task that `Task.facts` was taken of. Raises ValueError, a sentence, where the
+    facts are none."""
+    kind = facts.get("kind")
+    if kind != Classification.name:
+        raise ValueError(f"unknown kind '{kind}'; known: {Classification.name}")
+    try:
+        column = LabelColumn.model_validate({"classes": facts.get("classes")})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    return Classification(column)

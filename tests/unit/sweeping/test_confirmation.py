@@ -9,8 +9,8 @@ import pytest
 
 from raytl.config import Study
 from raytl.data.dataset import Dataset
-from raytl.predictions import Predictions
 from raytl.errors import CorruptError, UserError
+from raytl.predictions import Predictions
 from raytl.sweeping.kept.records import Record
 from raytl.sweeping.verdict.confirmation import build_confirmation
 from raytl.sweeping.verdict.confirmed import Confirmation, load_confirmation, save_confirmation

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 from conftest import stripes
+from raytl.models.backbones import build_backbone
 
 from raytl.config import Study
 from raytl.data.schema import ImageColumn
 from raytl.data.writer import write_dataset
 from raytl.errors import RaytlError
-from raytl.models.backbones import build_backbone
 from raytl.sweeping.preflight import preflight
 from raytl.training.pretrain import pretrain
 

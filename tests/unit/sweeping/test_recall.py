@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from raytl.config import Study, TrialConfig
+from raytl.errors import RaytlError, UserError
 from raytl.predictions import FILE_NAME as PREDICTIONS
 from raytl.predictions import Predictions
-from raytl.errors import RaytlError, UserError
 from raytl.sweeping import recall as recall_module
 from raytl.sweeping.identity import Identity
 from raytl.sweeping.kept.records import (

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from raytl.models.backbones import build_backbone
 from sklearn.metrics import confusion_matrix, f1_score, recall_score
 
 from raytl.config import MapperConfig
 from raytl.data.feed import Batch
-from raytl.models.backbones import build_backbone
 from raytl.models.mappers import build_mapper
 from raytl.models.transfer_model import TransferModel
 from raytl.ranks import WHOLE, Share

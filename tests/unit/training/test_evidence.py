@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from raytl.data.transforms import InputTransform
 
 from raytl.config import Study, TrialConfig
 from raytl.data.dataset import Dataset
 from raytl.data.schema import ImageColumn
-from raytl.data.transforms import InputTransform
 from raytl.data.views import MixedView
 from raytl.data.writer import write_dataset
 from raytl.scoring.validators import Evidence, class_clusters

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
+from raytl.data.domains import joint_batches
 
 from raytl.config import Study, TrialConfig
-from raytl.data.domains import joint_batches
 from raytl.errors import TrainingError
 from raytl.recipes import RECIPES
 from raytl.training.fused import Member, fusable, train_fused_epoch

@@ -5,11 +5,11 @@ from collections.abc import Collection
 
 import pytest
 import torch
+from raytl.models.backbones import build_backbone
+from raytl.models.heads import build_head
 from torch import nn
 
 from raytl.config import HeadConfig, MapperConfig, OptimizerConfig, TrialConfig
-from raytl.models.backbones import build_backbone
-from raytl.models.heads import build_head
 from raytl.models.mappers import build_mapper
 from raytl.models.transfer_model import TransferModel
 from raytl.recipes import RECIPES, Context, Recipe

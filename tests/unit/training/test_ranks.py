@@ -14,8 +14,8 @@ from raytl.config import Study, TrialConfig
 from raytl.data.augmentation import AugmentedFeed
 from raytl.data.dataset import Dataset
 from raytl.data.feed import Feed, make_feed
-from raytl.predictions import FILE_NAME, Predictions
 from raytl.models.sync_batch_norm import synchronise_batch_norm
+from raytl.predictions import FILE_NAME, Predictions
 from raytl.ranks import Share, all_rows, own_share, sum_over_ranks
 from raytl.recipes import RECIPES
 from raytl.training.pretrain import pretrain

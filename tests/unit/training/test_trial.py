@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 from conftest import stripes
+from raytl.data.domains import joint_batches
+from raytl.training.inputs import input_transform
 
 from raytl.config import Study, TargetDomainConfig, TrialConfig
 from raytl.data.dataset import Dataset
-from raytl.data.domains import joint_batches
 from raytl.data.schema import ImageColumn
 from raytl.data.writer import write_dataset
 from raytl.errors import CorruptError, DataError, TrainingError
@@ -20,7 +21,6 @@ from raytl.models.source_model import load_source_model
 from raytl.recipes.tradaboost import ROUNDS
 from raytl.training.building import build_trial
 from raytl.training.checkpoint import FILE_NAME
-from raytl.training.inputs import input_transform
 from raytl.training.loop import prepare
 from raytl.training.splits import count_labelled, redrawable, target_rows
 from raytl.training.trial import TrialRun, run_trial
