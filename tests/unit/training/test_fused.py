@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from raytl.config import Study, TrialConfig
-from raytl.data.domains import joint_batches
+from raytl.data.mixing import joint_batches
 from raytl.errors import TrainingError
 from raytl.recipes import RECIPES
 from raytl.training.fused import Member, fusable, train_fused_epoch
+from raytl.training.material import Material
 from raytl.training.trial import TrialRun
 
 MakeStudy = Callable[..., Study]
