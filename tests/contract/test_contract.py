@@ -7,7 +7,6 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
-
 from tests_support import write_images
 
 from raytl.config import HeadName, MapperName, RecipeName, Study, TrialConfig

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from image_models import IMAGE, image_model, stored
 from torch import Tensor
 from torch.nn import functional as F
-
-from image_models import IMAGE, image_model, stored
 
 from raytl.config import HeadConfig, MapperConfig, TrialConfig
 from raytl.data.batch import Batch, TrainBatch
@@ -171,15 +170,17 @@ def dan(model: TransferModel, recipe: Any) -> Objectives:
     out = Forward(model, ["source", "target", "labelled"])
     rows = torch.cat([out.z["source"], out.z["target"]])
     n = len(rows)
-    mean = sum((rows[i] - rows[j]).square().sum() for i in range(n) for j in range(n)).detach()
-    mean = mean / (n * (n - 1))
+    squares = ((rows[i] - rows[j]).square().sum() for i in range(n) for j in range(n))
+    mean = sum(squares, torch.zeros(())).detach() / (n * (n - 1))
 
     def k(i: int, j: int) -> Tensor:
         square = (rows[i] - rows[j]).square().sum()
-        return sum(torch.exp(-square / (s * mean)) for s in KERNELS) / len(KERNELS)
+        parts = (torch.exp(-square / (s * mean)) for s in KERNELS)
+        return sum(parts, torch.zeros(())) / len(KERNELS)
 
     s, t = range(SOURCE), range(SOURCE, n)
-    mmd = sum(k(i, j) for i in s for j in s if i != j) / (SOURCE * (SOURCE - 1))
+    mmd = sum((k(i, j) for i in s for j in s if i != j), torch.zeros(()))
+    mmd = mmd / (SOURCE * (SOURCE - 1))
     mmd = mmd + sum(k(i, j) for i in t for j in t if i != j) / (TARGET * (TARGET - 1))
     mmd = mmd - 2 * sum(k(i, j) for i in s for j in t) / (SOURCE * TARGET)
     total = out.task() + 0.5 * mmd
@@ -203,7 +204,8 @@ def mcc(model: TransferModel, recipe: Any) -> Objectives:
     pairs = [[(w * p[:, i] * p[:, j]).sum() for j in range(CLASSES)] for i in range(CLASSES)]
     c = torch.stack([torch.stack(row) for row in pairs])
     c = c / c.sum(1, keepdim=True)
-    loss = sum(c[i, j] for i in range(CLASSES) for j in range(CLASSES) if i != j) / CLASSES
+    apart = (c[i, j] for i in range(CLASSES) for j in range(CLASSES) if i != j)
+    loss = sum(apart, torch.zeros(())) / CLASSES
     total = out.task() + 0.5 * loss
     return {"task": out.task(), "alignment": loss}, total, total
 

@@ -50,7 +50,7 @@ def close(one: list[dict[str, Any]], two: list[dict[str, Any]], rel: float = 1e-
 @pytest.mark.parametrize("recipe", ["finetune", "dann", "linear_probe"])
 @pytest.mark.parametrize("depth", [2, "100%"])
 def test_losses_are_the_same(tiny_study: MakeStudy, recipe: str, depth: int | str) -> None:
-    flat = {"recipe": recipe, "frozen_depth": depth, "mapper": "residual"}
+    flat: dict[str, Any] = {"recipe": recipe, "frozen_depth": depth, "mapper": "residual"}
     plain = run(tiny_study(train=TRAIN | {"reuse_prefix": False}), **flat)
     assert not cache_folder().exists()
     close(plain, run(tiny_study(train=TRAIN), **flat))
@@ -59,7 +59,7 @@ def test_losses_are_the_same(tiny_study: MakeStudy, recipe: str, depth: int | st
 
 @pytest.mark.parametrize("recipe", ["finetune", "dann"])
 def test_losses_are_the_same_on_stored_views(tiny_study: MakeStudy, recipe: str) -> None:
-    flat = {"recipe": recipe, "frozen_depth": 2}
+    flat: dict[str, Any] = {"recipe": recipe, "frozen_depth": 2}
     train = TRAIN | {"augment": {"flip": True, "crop": 2, "views": 2}}
     more = {"search": {"trials": 20}}  # so that two views of each row pay
     plain = run(tiny_study(train=train | {"reuse_prefix": False}, **more), **flat)
@@ -95,7 +95,7 @@ def test_losses_are_the_same_for_each_backbone(
         "source_domain": None, "target_domain": few_rows, "source_models": {"net": net},
         "search": {"trials": 30},
     }  # fmt: skip
-    flat = {"frozen_depth": "50%", "recipe": "finetune"}
+    flat: dict[str, Any] = {"frozen_depth": "50%", "recipe": "finetune"}
     plain = run(tiny_study(train=train | {"reuse_prefix": False}, **more), test=False, **flat)
     # Fresh EfficientNets shrink what they are given: the batch norms after them magnify rounding.
     close(plain, run(tiny_study(train=train, **more), test=False, **flat), rel=1e-3)
@@ -128,7 +128,8 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 def test_computed_once_and_again_when_broken(
     tiny_study: MakeStudy, computed: list[tuple[str, int]]
 ) -> None:
-    study, flat = tiny_study(train=TRAIN), {"recipe": "linear_probe"}
+    study = tiny_study(train=TRAIN)
+    flat: dict[str, Any] = {"recipe": "linear_probe"}
     first = run(study, **flat)
     assert sum(rows for _, rows in computed) == 80 + 40  # train and test
     run(study, **flat | {"optimizer.lr": 0.01})
@@ -268,7 +269,7 @@ def test_bfloat16_takes_half_and_keeps_three_digits(tiny_study: MakeStudy) -> No
     stored = encode(values, "bfloat16")
     assert stored.nbytes == 200
     assert decode(stored).tolist() == pytest.approx(values.tolist(), rel=2**-8)
-    flat = {"recipe": "finetune", "frozen_depth": 2}
+    flat: dict[str, Any] = {"recipe": "finetune", "frozen_depth": 2}
     plain = run(tiny_study(train=TRAIN), **flat)
     half = run(tiny_study(train=TRAIN | {"prefix_dtype": "bfloat16"}), **flat)
     assert half[0]["train/loss/total"] != plain[0]["train/loss/total"]
