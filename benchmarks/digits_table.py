@@ -62,6 +62,7 @@ def one_run(data: str, direction: str, recipe: str, config: int, seed: int, budg
 
     from raytl.config import Study, TrialConfig
     from raytl.memory import keep_freed_memory
+    from raytl.training.material import Material
     from raytl.training.trial import run_trial
 
     keep_freed_memory()
@@ -80,9 +81,8 @@ def one_run(data: str, direction: str, recipe: str, config: int, seed: int, budg
     flat = NETWORK | {"recipe": recipe} | CONFIGS[recipe][config]
     last: Record = {}
     start = time.perf_counter()
-    run_trial(
-        study, TrialConfig.from_flat(flat), seed, lambda metrics, _: last.update(metrics), test=True
-    )
+    trial = TrialConfig.from_flat(flat)
+    run_trial(Material.of(study), trial, seed, lambda metrics, _: last.update(metrics), test=True)
     return {
         "direction": direction,
         "recipe": recipe,
@@ -227,7 +227,7 @@ def show_between_recipes(records: list[Record], validators: list[str]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--out", type=Path, default=Path("runs/digits_table.jsonl"))
     parser.add_argument("--seeds", type=int, default=3)

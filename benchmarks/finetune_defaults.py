@@ -20,7 +20,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -31,26 +31,29 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from raytl.config import Normalization, OptimizerConfig, SourceModelConfig, Study, TrialConfig
+from raytl.config import Normalization, OptimizerConfig, Study, TrialConfig
 from raytl.config.learning_rates import LEARNING_RATES
 from raytl.data.importers.base import ShardOptions
 from raytl.data.shard import shard
 from raytl.errors import TrainingError
-from raytl.models.backbones import OWN, backbone_spec, build_backbone
-from raytl.models.backbones.base import Backbone, BackboneSpec, GlobalPool, Shape
-from raytl.models.source_model import IMAGENET
+from raytl.modalities.image.catalogue import backbone_spec, build_backbone
+from raytl.modalities.image.wing import IMAGENET
 from raytl.sweeping.search.controls import spread
+from raytl.training.material import Material
 from raytl.training.trial import run_trial
 
 BATCH = 32
 HALF = Normalization(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 Arrays = dict[str, np.ndarray]
-# Backbone, weights below DATA/pretrained, normalisation, side in pixels.
-NETWORKS: dict[str, tuple[str, str, Normalization, int]] = {
-    "squeezenet": ("squeezenet1_0", "squeezenet1_0_imagenet_deepcompression.pth", IMAGENET, 128),
-    "efficientnet": ("tf_efficientnet_lite0", "tf_efficientnet_lite0_imagenet.pth", HALF, 128),
-    "resnet20": ("cifar_resnet20", "cifar10_resnet20-12fca82f.th", IMAGENET, 32),
-}
+SQUEEZENET = "squeezenet1_0_imagenet_deepcompression.pth"
+# Origin, backbone, weights below DATA/pretrained, normalisation, side in pixels.
+NETWORKS: dict[str, tuple[str, str, str, Normalization, int]] = {
+    "squeezenet": ("torchvision", "squeezenet1_0", SQUEEZENET, IMAGENET, 128),
+    "efficientnet": (
+        "timm", "tf_efficientnet_lite0", "tf_efficientnet_lite0_imagenet.pth", HALF, 128,
+    ),
+    "resnet20": ("backbone", "cifar_resnet20", "cifar10_resnet20-12fca82f.th", IMAGENET, 32),
+}  # fmt: skip
 DATASETS = ("hymenoptera", "webcam", "amazon")
 Try = tuple[str, float]  # optimiser and peak learning rate
 PLAIN: list[Try] = [
@@ -58,24 +61,6 @@ PLAIN: list[Try] = [
     *(("adam", lr) for lr in (3e-5, 1e-4, 3e-4, 1e-3)),
 ]
 DEFAULT = OptimizerConfig()
-
-
-def timm_backbone(name: str, input_shape: Shape, **args: Any) -> Backbone:
-    """Wrap timm's network: stem, blocks, and its last convolution."""
-    import timm
-
-    network = timm.create_model(name, pretrained=False, **args)
-    stem = nn.Sequential(network.conv_stem, network.bn1)
-    last = nn.Sequential(network.conv_head, network.bn2)
-    blocks = [stem, *(block for stage in network.blocks for block in stage), last]
-    return Backbone(name, blocks, GlobalPool(), input_shape)
-
-
-def rename_timm(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Give timm's weights the names of the wrapped blocks, which are in the same order."""
-    ours = timm_backbone("tf_efficientnet_lite0", (3, 128, 128)).state_dict()
-    theirs = [value for key, value in state.items() if not key.startswith("classifier.")]
-    return dict(zip(ours, theirs, strict=True))
 
 
 def read_images(folder: Path, side: int) -> tuple[np.ndarray, np.ndarray]:
@@ -112,12 +97,12 @@ def arrays(data: Path, name: str, side: int) -> Arrays:
 
 def raytl_run(args: argparse.Namespace, network: str, data: str, **flat: Any) -> float:
     """Return the accuracy of one trial on the held-out rows, or 0 where it failed."""
-    backbone, weights, normalization, side = NETWORKS[network]
+    origin, backbone, weights, normalization, side = NETWORKS[network]
     folder = shards(args.data.resolve(), data, side)
-    source = SourceModelConfig(
-        backbone=backbone, weights=str((args.data / "pretrained" / weights).resolve()),
-        normalization=normalization,
-    )  # fmt: skip
+    source = {
+        origin: backbone, "weights": str((args.data / "pretrained" / weights).resolve()),
+        "normalization": normalization, "input_size": side,
+    }  # fmt: skip
     study = Study.model_validate(
         {
             "study": "finetune_defaults",
@@ -130,7 +115,7 @@ def raytl_run(args: argparse.Namespace, network: str, data: str, **flat: Any) ->
     trial = TrialConfig.from_flat({"source_model": "net", "recipe": "target_only"} | flat)
     last: dict[str, Any] = {}
     try:
-        run_trial(study, trial, args.seed, lambda metrics, _: last.update(metrics))
+        run_trial(Material.of(study), trial, args.seed, lambda metrics, _: last.update(metrics))
     except TrainingError:
         return 0.0
     return float(last["target/validation_accuracy"])
@@ -143,10 +128,10 @@ def shards(root: Path, data: str, side: int) -> Path:
     found = arrays(root, data, side)
     # A study names a test split as well; nothing reads it here.
     named = {"train": "train", "validation": "test", "test": "test"}
-    np.savez(
-        folder / "arrays.npz",
-        **{f"{part}_{name}": found[f"{part}_{of}"] for name, of in named.items() for part in "xy"},
-    )
+    parts: dict[str, Any] = {
+        f"{part}_{name}": found[f"{part}_{of}"] for name, of in named.items() for part in "xy"
+    }
+    np.savez(folder / "arrays.npz", **parts)
     splits = {name: (f"x_{name}", f"y_{name}") for name in named}
     shard(
         "arrays", str(folder / "arrays.npz"), folder / "shards",
@@ -157,7 +142,7 @@ def shards(root: Path, data: str, side: int) -> Path:
 
 def plain_network(args: argparse.Namespace, network: str, classes: int) -> nn.Module:
     """Return the pretrained network with a new head, as its own library's users make it."""
-    backbone, weights, _, side = NETWORKS[network]
+    _, backbone, weights, _, side = NETWORKS[network]
     state = torch.load(args.data / "pretrained" / weights, weights_only=True, map_location="cpu")
     if network == "squeezenet":
         import torchvision
@@ -169,10 +154,10 @@ def plain_network(args: argparse.Namespace, network: str, classes: int) -> nn.Mo
     if network == "efficientnet":
         import timm
 
-        net = timm.create_model(backbone, pretrained=False)
-        net.load_state_dict(state)
-        net.reset_classifier(classes)
-        return net
+        efficientnet: Any = timm.create_model(backbone, pretrained=False)
+        efficientnet.load_state_dict(state)
+        efficientnet.reset_classifier(classes)
+        return efficientnet
     net = build_backbone(backbone, (3, side, side))
     spec = backbone_spec(backbone)
     assert spec.rename is not None
@@ -183,8 +168,8 @@ def plain_network(args: argparse.Namespace, network: str, classes: int) -> nn.Mo
 
 def plain_run(args: argparse.Namespace, network: str, data: str, kind: str, lr: float) -> float:
     """Return a plain loop's accuracy on the held-out rows after its last epoch."""
-    found = arrays(args.data.resolve(), data, NETWORKS[network][3])
-    normalization = NETWORKS[network][2]
+    found = arrays(args.data.resolve(), data, NETWORKS[network][4])
+    normalization = NETWORKS[network][3]
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in vars(normalization).values())
 
     def ready(x: np.ndarray) -> Tensor:
@@ -236,11 +221,11 @@ def compare(args: argparse.Namespace, network: str, data: str) -> dict[str, floa
         for lr in spread(*LEARNING_RATES[kind]["transferred"], 3)
     ]  # fmt: skip
     default = (DEFAULT.name, DEFAULT.lr)
-    plain = [shown("plain", t, lambda t=t: plain_run(args, network, data, *t)) for t in PLAIN]
+    plain = [shown("plain", t, partial(plain_run, args, network, data, *t)) for t in PLAIN]
     return {
         "plain": max(plain),
-        "default": shown("default", default, lambda: ours(default)),
-        "control": max(shown("control", t, lambda t=t: ours(t)) for t in tries),
+        "default": shown("default", default, partial(ours, default)),
+        "control": max(shown("control", t, partial(ours, t)) for t in tries),
     }
 
 
@@ -252,9 +237,6 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[], help="NETWORK:DATA")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    OWN["tf_efficientnet_lite0"] = BackboneSpec(
-        timm_backbone, min_side=32, channels=(3,), rename=rename_timm
-    )
     pairs = [tuple(pair.split(":")) for pair in args.only]
     rows = {}
     for network, data in pairs or product(NETWORKS, DATASETS):

@@ -18,8 +18,9 @@ import torch
 from sweep_reuse import SEED, make_study
 
 from raytl.config import Study, TrialConfig
-from raytl.data.domains import joint_batches
+from raytl.data.mixing import joint_batches
 from raytl.training.fused import Member, train_fused_epoch
+from raytl.training.material import Material
 from raytl.training.trial import TrialRun
 
 ARCHITECTURES = {"linear head": "identity", "mlp mapper": "mlp"}
@@ -33,7 +34,8 @@ def make_runs(study: Study, mapper: str, count: int) -> list[TrialRun]:
         )
         for i in range(count)
     ]
-    return [TrialRun(study, trial, SEED) for trial in trials]
+    material = Material.of(study)
+    return [TrialRun(material, trial, SEED) for trial in trials]
 
 
 def measure(study: Study, mapper: str, count: int, repeats: int) -> dict[str, float]:

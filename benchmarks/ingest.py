@@ -35,11 +35,15 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from raytl.data.branch_rows import ColumnRows, FeedRows
 from raytl.data.dataset import Dataset, Split
-from raytl.data.feed import make_feed
+from raytl.modalities.image.column import ImageColumn
+from raytl.modalities.image.transform import ImageTransform
+from raytl.modalities.registry import modality_of
 
 BUFFER_ROWS = 1024  # shuffled together, where a stream is shuffled
 OURS = ("resident", "streaming")
+IMAGE, LABEL = "image", "label"  # columns
 Batches = Iterator[int]  # the rows of each batch
 
 
@@ -49,22 +53,31 @@ def rows_a_file(split: Split) -> int:
 
 
 def rows_of(split: Split) -> Iterator[tuple[np.ndarray, int]]:
-    labels = split.labels()
+    labels = split.all(LABEL)
     for start in range(0, split.rows, 256):
-        images = split.images(range(start, min(start + 256, split.rows)))
+        images = split.read(IMAGE, range(start, min(start + 256, split.rows)))
         yield from zip(images, labels[start : start + 256].tolist(), strict=True)
 
 
 # ---------------------------------------------------------------- raytl's feeds
 
 
-def feed(kind: Any) -> Callable[[argparse.Namespace, Path, int], Batches]:
+def feed(kind: str) -> Callable[[argparse.Namespace, Path, int], Batches]:
     def batches(args: argparse.Namespace, folder: Path, workers: int) -> Batches:
+        from raytl.training.readers import FEEDS
+
         dataset = Dataset.open(args.data)
-        options: Any = {"indices": None, "labelled": True, "seed": 0, "kind": kind}
-        made = make_feed(dataset, args.split, batch_size=args.batch_size, **options)
+        split, column = dataset.split(args.split), dataset.columns[IMAGE]
+        assert isinstance(column, ImageColumn)
+        height, width, channels = column.shape
+        half = (0.5,) * channels  # no network is there to normalise for
+        transform = ImageTransform((channels, height, width), half, half)
+        images = ColumnRows(split, IMAGE, modality_of(column), transform)
+        rows = FeedRows({IMAGE: images}, split.all(LABEL), split.ids())
+        every = np.arange(split.rows)
+        made = FEEDS[kind](rows, every, batch_size=args.batch_size, seed=0)
         steps = made.rows // args.batch_size
-        return (len(batch.x) for batch in islice(made.train_batches(), steps))
+        return (len(batch.id) for batch in islice(made.train_batches(), steps))
 
     return batches
 
@@ -80,13 +93,13 @@ class Rows(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
     """A map-style dataset over the Arrow shards."""
 
     def __init__(self, split: Split) -> None:
-        self.split, self.labels = split, split.labels()
+        self.split, self.labels = split, split.all(LABEL)
 
     def __len__(self) -> int:
         return self.split.rows
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        return torch.from_numpy(self.split.images([index])[0]), int(self.labels[index])
+        return torch.from_numpy(self.split.read(IMAGE, [index])[0]), int(self.labels[index])
 
 
 def loader_batches(loader: Any) -> Batches:
@@ -110,8 +123,8 @@ def write_parquet(split: Split, folder: Path) -> None:
     size = rows_a_file(split)
     for start in range(0, split.rows, size):
         rows = range(start, min(start + size, split.rows))
-        image = ArrowTensorArray.from_numpy(split.images(rows))
-        table = pa.table({"image": image, "label": split.labels()[rows.start : rows.stop]})
+        image = ArrowTensorArray.from_numpy(split.read(IMAGE, rows))
+        table = pa.table({"image": image, "label": split.read(LABEL, rows)})
         pq.write_table(table, folder / f"{start:08d}.parquet", compression=None)
 
 
@@ -222,8 +235,8 @@ SIDES: dict[str, Callable[[argparse.Namespace, Path, int], Batches]] = {
 }
 # What is not timed: imports and what a process starts once.
 WARM_UP: dict[str, Callable[[], object]] = {
-    "resident": lambda: import_module("raytl.data.resident"),
-    "streaming": lambda: import_module("raytl.data.streaming"),
+    "resident": lambda: import_module("raytl.training.readers"),
+    "streaming": lambda: import_module("raytl.training.readers"),
     "parquet": start_ray_data,
     "mosaic": lambda: import_module("streaming"),
     "webdataset": lambda: import_module("webdataset"),

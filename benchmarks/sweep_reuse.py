@@ -37,11 +37,13 @@ import ray
 import torch
 from ray import tune
 from sides import run_side
+from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from raytl.config import Study, TrialConfig
-from raytl.data.dataset import Dataset
+from raytl.data.domain import Domain
+from raytl.models.transfer_model import TransferModel
 from raytl.sweeping.identity import Identity, device_kind
 from raytl.sweeping.kept.records import Record
 from raytl.sweeping.kept.storage import RunStorage
@@ -53,6 +55,7 @@ from raytl.sweeping.recall import Recall
 from raytl.sweeping.search.objective import objective_metric
 from raytl.sweeping.search.searcher import Listener, StudySearch
 from raytl.training.building import build_trial
+from raytl.training.material import Material
 from raytl.training.splits import target_rows
 
 SEED = 0
@@ -70,8 +73,8 @@ def configurations(workload: str) -> list[dict[str, Any]]:
             | {"frozen_depth": "100%", "mapper": m, "head.dropout": dropout, "optimizer.lr": lr}
             for m, dropout, lr in grid
         ]
-    grid = product(MAPPERS, (1e-3, 3e-3), ("100%", "75%", "100%", "50%"))
-    return [base | {"mapper": m, "optimizer.lr": lr, "frozen_depth": d} for m, lr, d in grid]
+    depths = product(MAPPERS, (1e-3, 3e-3), ("100%", "75%", "100%", "50%"))
+    return [base | {"mapper": m, "optimizer.lr": lr, "frozen_depth": d} for m, lr, d in depths]
 
 
 def make_study(args: argparse.Namespace) -> Study:
@@ -100,24 +103,33 @@ def make_study(args: argparse.Namespace) -> Study:
 # ---------------------------------------------------------------- plain Ray Tune
 
 
-def tensors(study: Study, transform: Any, split: str) -> TensorDataset:
-    part = Dataset.open(study.target_domain.dataset).split(split)
-    images = torch.from_numpy(part.images(range(part.rows)))
-    x = torch.cat([transform(rows).contiguous() for rows in images.split(32)])
-    return TensorDataset(x, torch.from_numpy(part.labels()))
+def tensors(domain: Domain, transform: Any, split: str) -> TensorDataset:
+    (image,) = domain.inputs
+    rows = transform.prepare(domain.split(split).all(image))
+    x = torch.cat([transform(part).contiguous() for part in rows.split(32)])
+    return TensorDataset(x, torch.from_numpy(domain.targets(split)))
+
+
+def logits(model: TransferModel, x: Tensor) -> Tensor:
+    """Return what the model says of rows that are transformed already, once for all epochs."""
+    (branch,) = model.named_branches.values()
+    backbone, depth = branch.backbone, branch.frozen_depth
+    with torch.no_grad():
+        h = backbone.run(x, 0, depth)
+    return model.head(model.mapper(backbone.pool(backbone.run(h, depth))))
 
 
 def plain_trainable(config: dict[str, Any]) -> None:
     began = time.time()
     study, trial = Study.model_validate(config["study"]), TrialConfig.from_flat(config["trial"])
-    parts = build_trial(study, trial, SEED)
-    model, splits = parts.model, study.target_domain.splits
-    target = Dataset.open(study.target_domain.dataset)
-    rows = target_rows(study.target_domain, target, study.search.seed)
-    train = Subset(tensors(study, parts.transform, splits.train), rows.labelled.tolist())
+    material = Material.of(study)
+    model, target = build_trial(material, trial, SEED).model, material.domains.target
+    (branch,) = model.named_branches.values()
+    rows, split = target_rows(target, study.search.seed), target.config.splits.train
+    train = Subset(tensors(target, branch.transform, split), rows.labelled.tolist())
     loader = DataLoader(train, batch_size=study.train.batch_size, shuffle=True)
     held_out = Subset(
-        tensors(study, parts.transform, rows.validation_split), rows.validation.tolist()
+        tensors(target, branch.transform, rows.validation_split), rows.validation.tolist()
     )
     validation = DataLoader(held_out, batch_size=128)
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -127,12 +139,12 @@ def plain_trainable(config: dict[str, Any]) -> None:
         model.train()
         for x, y in loader:
             optimizer.zero_grad()
-            loss = F.cross_entropy(model(x).logits, y)
+            loss = F.cross_entropy(logits(model, x), y)
             loss.backward()
             optimizer.step()
         model.eval()
         with torch.no_grad():
-            right = sum(int((model(x).logits.argmax(1) == y).sum()) for x, y in validation)
+            right = sum(int((logits(model, x).argmax(1) == y).sum()) for x, y in validation)
         tune.report(
             {
                 "accuracy": right / len(rows.validation),
@@ -157,7 +169,7 @@ def run_plain(study: Study, trials: list[dict[str, Any]], folder: Path, reuse: b
     results = tuner.fit()
     ray.shutdown()
     assert not results.errors, results.errors
-    return [result.metrics_dataframe for result in results]
+    return [results[i].metrics_dataframe for i in range(len(results))]
 
 
 # ---------------------------------------------------------------- raytl
@@ -284,7 +296,7 @@ def main() -> None:
                 figures[side] |= {"measured_configs": few, "scaled_seconds": start + work}
                 print(f"{side}: scaled from {few} to {args.configs}: {start + work:.1f} s")
     ours = figures["raytl"]["seconds"]
-    ratios = {
+    ratios: dict[str, float] = {
         side: figures[side].get("scaled_seconds", figures[side]["seconds"]) / ours
         for side in ("plain", "reusing")
         if side in figures

@@ -102,7 +102,7 @@ def run_plain(study: Study, args: argparse.Namespace, folder: Path) -> Reports:
     )  # fmt: skip
     results = tuner.fit()
     assert not results.errors, results.errors
-    frames = [result.metrics_dataframe for result in results]
+    frames: list[Any] = [results[i].metrics_dataframe for i in range(len(results))]
     return [
         (float(time), float(accuracy))
         for frame in frames

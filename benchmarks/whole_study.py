@@ -44,10 +44,11 @@ from ray import tune
 from sides import run_side
 
 from raytl.config import Study, load_study
-from raytl.data.dataset import Dataset
-from raytl.models.source_model import describe_source_model
+from raytl.data.domain import Domain
+from raytl.modalities.registry import modality_of
 from raytl.recipes import RECIPES
-from raytl.training.inputs import input_transform
+from raytl.tasks.columns import LabelColumn
+from raytl.training.material import Samples, open_domains
 from raytl.training.splits import source_rows, target_rows
 
 SLOTS = 2  # trials at once
@@ -150,31 +151,38 @@ def trial_seconds(run: Path) -> dict[str, float]:
 
 def read(study: Study) -> dict[str, Arrays]:
     """Return the rows that trials read, as raytl draws them, ready for the network."""
-    (name, config), *more = study.source_models.items()
+    config, *more = study.source_models.values()
     assert not more, "plain_trial.py knows studies with one source model"
-    domain, target = study.target_domain, Dataset.open(study.target_domain.dataset)
-    height, width, channels = target.image_shape
-    transform = input_transform(describe_source_model(name, config, (channels, height, width)))
+    domains, seed = open_domains(study), study.search.seed
+    target, source, splits = domains.target, domains.source, study.target_domain.splits
+    (name,) = target.inputs
+    column, samples = target.columns[name], Samples(domains, seed)
+    transform: Any = modality_of(column).fit(config, column, lambda: samples(name))
 
-    def arrays(dataset: Dataset, split: str, rows: np.ndarray | range) -> Arrays:
-        x, y = dataset.split(split).take(rows)
-        parts = [transform(part).contiguous() for part in torch.from_numpy(x).split(256)]
-        return torch.cat(parts).numpy(), y
+    def arrays(domain: Domain, split: str, rows: np.ndarray | range) -> Arrays:
+        (image,) = domain.inputs
+        x = transform.prepare(domain.split(split).read(image, rows))
+        parts = [transform(part).contiguous() for part in x.split(256)]
+        return torch.cat(parts).numpy(), domain.targets(split)[rows]
 
-    drawn = target_rows(domain, target, study.search.seed)
-    test = range(target.split(domain.splits.test).rows)
+    drawn = target_rows(target, seed)
     data = {
         "validation": arrays(target, drawn.validation_split, drawn.validation),
-        "test": arrays(target, domain.splits.test, test),
+        "test": arrays(target, splits.test, range(target.split(splits.test).rows)),
     }
     if study.labelled:
-        data["labelled"] = arrays(target, domain.splits.train, drawn.labelled)
-    if study.source_domain is not None:
-        source = Dataset.open(study.source_domain.dataset)
-        of_source = source_rows(study.source_domain, source, study.search.seed)
-        data["source"] = arrays(source, study.source_domain.splits.train, of_source.train)
-        data["target"] = arrays(target, domain.splits.train, drawn.unlabelled)
+        data["labelled"] = arrays(target, splits.train, drawn.labelled)
+    if source is not None:
+        of_source = source_rows(source, seed)
+        data["source"] = arrays(source, source.config.splits.train, of_source.train)
+        data["target"] = arrays(target, splits.train, drawn.unlabelled)
     return data
+
+
+def count_classes(study: Study) -> int:
+    column = Domain.open(study.target_domain).target_column
+    assert isinstance(column, LabelColumn)
+    return len(column.classes)
 
 
 def config_of(study: Study, work: Work, epochs: int, tuned: bool) -> dict[str, Any]:
@@ -185,7 +193,7 @@ def config_of(study: Study, work: Work, epochs: int, tuned: bool) -> dict[str, A
         "phase": work.phase, "trial": work.trial, "trainable": work.trainable,
         "frozen": work.trial["frozen_blocks"], "backbone": source.torchvision or source.backbone,
         "weights": None if fresh else source.weights, "tuned": tuned, "seed": 0,
-        "classes": len(Dataset.open(study.target_domain.dataset).classes),
+        "classes": count_classes(study),
         "epochs": epochs, "of_epochs": study.train.epochs, "steps": study.train.steps_per_epoch,
         "batch_size": study.train.batch_size, "test": work.phase == "confirmation",
     }  # fmt: skip
@@ -225,7 +233,7 @@ class Plain:
         results = tuner.fit()
         assert not results.errors, results.errors
         self.fitting += time.perf_counter() - start
-        return list(results), ends.ends
+        return [results[i] for i in range(len(results))], ends.ends
 
 
 def run_all(plain: Plain, work: list[Work]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from raytl.config import Study, TrialConfig
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.on_ray.faults import surviving_faults
 from raytl.sweeping.on_ray.trainable import METRICS, build_trainable
+from raytl.training.material import Material
 from raytl.training.trial import run_trial
 
 MakeStudy = Callable[..., Study]
@@ -52,7 +53,8 @@ def config(number: int, phase: str = "search") -> dict[str, Any]:
 
 def alone(study: Study, test: bool = False) -> list[dict[str, Any]]:
     seen: list[dict[str, Any]] = []
-    run_trial(study, trial(), SEED, lambda metrics, _: seen.append(metrics), test=test)
+    material = Material.of(study)
+    run_trial(material, trial(), SEED, lambda metrics, _: seen.append(metrics), test=test)
     return seen
 
 

@@ -9,8 +9,8 @@ import pytest
 
 import raytl
 from raytl.config import Study
-from raytl.predictions import Predictions
 from raytl.errors import UserError
+from raytl.predictions import Predictions
 from raytl.sweeping.verdict.confirmed import Confirmation
 
 pytestmark = pytest.mark.ray
@@ -59,7 +59,7 @@ def test_from_shards_to_a_verdict(
     raytl.export(run, "scratch control", tmp_path / "control")
     assert raytl.inspect(tmp_path / "control")["trained_on"]["recipe"] == "scratch"
     best = raytl.inspect(run / "best")
-    assert best["classes"] == ["rows", "columns"]
+    assert best["task"]["classes"] == ["rows", "columns"]
     assert raytl.predict(run / "best", domains[1])["rows"] == 40
 
     with pytest.raises(UserError, match="the run folder exists; go on with --resume"):

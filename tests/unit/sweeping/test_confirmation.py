@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from raytl.config import Study
-from raytl.data.dataset import Dataset
+from raytl.data.domain import Domain
 from raytl.errors import CorruptError, UserError
 from raytl.predictions import Predictions
 from raytl.sweeping.kept.records import Record
@@ -75,9 +75,9 @@ def confirm(
     tiny_study: Callable[..., Study], domains: tuple[Path, Path], tmp_path: Path
 ) -> Callable[..., Confirmation]:
     def build(made: Made, **keys: Any) -> Confirmation:
-        target, run = Dataset.open(domains[1]), tmp_path / "run"
+        study, run = tiny_study(**keys), tmp_path / "run"
         run.mkdir(exist_ok=True)
-        study = tiny_study(**keys)
+        target = Domain.open(study.target_domain)
         return build_confirmation(study, made.records, target, run, made.files.__getitem__)
 
     return build

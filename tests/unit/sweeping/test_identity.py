@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from raytl.config import Study, TrialConfig, dump_study
-from raytl.data.dataset import Dataset
+from raytl.data.domain import Domain, Domains
 from raytl.files import digest_of
 from raytl.sweeping import identity
 from raytl.sweeping.identity import Identity, device_kind, source_digest, versions
@@ -42,7 +42,11 @@ def with_key(checked: Checked, key: str, value: Any) -> Checked:
     for part in sections:
         section = section.setdefault(part, {})
     section[name] = value
-    return replace(checked, study=Study.model_validate(plain))
+    study, domains = Study.model_validate(plain), checked.domains
+    assert domains.source is not None and study.source_domain is not None
+    target = replace(domains.target, config=study.target_domain)
+    source = replace(domains.source, config=study.source_domain)
+    return replace(checked, study=study, domains=Domains(target, source))
 
 
 def config(**more: Any) -> Config:
@@ -130,11 +134,13 @@ def test_what_the_study_says_of_other_things_does_not(
 
 
 def test_other_rows_make_another_trial(checked: Checked) -> None:
-    assert checked.source is not None
-    keys = {
-        key(checked), key(replace(checked, target=checked.source)),
-        key(replace(checked, source=checked.target)), key(replace(checked, source=None)),
-    }  # fmt: skip
+    source, target = checked.domains.source, checked.domains.target
+    assert source is not None
+    changes: tuple[dict[str, Any], ...] = (
+        {}, {"target": replace(target, dataset=source.dataset)},
+        {"source": replace(source, dataset=target.dataset)}, {"source": None},
+    )  # fmt: skip
+    keys = {key(replace(checked, domains=replace(checked.domains, **new))) for new in changes}
     assert len(keys) == 4
 
 
@@ -143,9 +149,11 @@ def test_where_the_rows_lie_does_not(checked: Checked, tmp_path: Path) -> None:
     for role in ("target", "source"):
         shutil.copytree(tmp_path / role, tmp_path / "there" / role)
         moved = with_key(moved, f"{role}_domain.dataset", str(tmp_path / "there" / role))
-    source, target = (Dataset.open(tmp_path / "there" / role) for role in ("source", "target"))
-    moved = replace(moved, source=source, target=target)
-    assert moved.target.path != checked.target.path
+    study = moved.study
+    assert study.source_domain is not None
+    there = Domains(Domain.open(study.target_domain), Domain.open(study.source_domain))
+    moved = replace(moved, domains=there)
+    assert there.target.dataset.path != checked.domains.target.dataset.path
     assert key(moved) == key(checked)
 
 
@@ -221,7 +229,10 @@ def test_versions_and_source_make_another_trial(
 def test_weights_and_shape_of_the_source_model_make_another_trial(checked: Checked) -> None:
     other = replace(checked, weights=checked.weights | {"net": "w" * 64})
     assert key(other) != key(checked)
-    spec = checked.source_models["net"].model_copy(update={"input_shape": (1, 9, 9)})
+    spec = checked.source_models["net"]
+    (part,) = spec.parts.values()
+    larger = part.model_copy(update={"transform": part.transform | {"input_shape": (1, 9, 9)}})
+    spec = spec.model_copy(update={"parts": {"image": larger}})
     other = replace(checked, source_models=checked.source_models | {"net": spec})
     assert key(other) != key(checked)
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 from conftest import stripes
-from raytl.models.backbones import build_backbone
+from tests_support import write_images
 
 from raytl.config import Study
-from raytl.data.schema import ImageColumn
-from raytl.data.writer import write_dataset
 from raytl.errors import RaytlError
+from raytl.modalities.image.catalogue import build_backbone
+from raytl.modalities.image.column import ImageColumn
 from raytl.sweeping.preflight import preflight
 from raytl.training.pretrain import pretrain
 
@@ -33,9 +33,7 @@ def dataset(path: Path, classes: tuple[str, ...], channels: int = 1) -> Path:
     labels = np.arange(30) % len(classes)
     images = np.zeros((30, 8, 8, channels), np.uint8)
     image = ImageColumn(shape=(8, 8, channels), dtype="uint8")
-    write_dataset(
-        path, image, classes, {"train": [(images, labels)], "test": [(images, labels)]}, {}
-    )
+    write_images(path, image, classes, {"train": [(images, labels)], "test": [(images, labels)]})
     return path
 
 
@@ -170,7 +168,7 @@ def test_what_a_verdict_needs_of_the_target(domains: tuple[Path, Path], tmp_path
         preflight(Study.model_validate(redraw))
     splits = {"train": [stripes(80, 1, 60.0)], "test": [stripes(1, 2, 60.0)]}
     image = ImageColumn(shape=(8, 8, 1), dtype="uint8")
-    write_dataset(tmp_path / "short", image, ("rows", "columns"), splits, {})
+    write_images(tmp_path / "short", image, ("rows", "columns"), splits)
     study["target_domain"] = study["target_domain"] | {"dataset": tmp_path / "short"}
     with pytest.raises(RaytlError, match="at least 2 test rows are needed .* 'test' has 1"):
         preflight(Study.model_validate(study))
@@ -179,7 +177,7 @@ def test_what_a_verdict_needs_of_the_target(domains: tuple[Path, Path], tmp_path
 def test_classes_that_differ(domains: tuple[Path, Path], tmp_path: Path) -> None:
     study = base(domains)
     other = dataset(tmp_path / "three", ("a", "b", "c"))
-    with pytest.raises(RaytlError, match="same classes .* but got 3 and 2"):
+    with pytest.raises(RaytlError, match="column label: it has 2 classes, and the other 3"):
         preflight(Study.model_validate(study | {"source_domain": {"dataset": other}}))
     swapped = dataset(tmp_path / "swapped", ("columns", "rows"))
     with pytest.raises(RaytlError, match="same classes in another order"):
