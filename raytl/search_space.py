@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from raytl.config import TRIAL_KEYS, Distribution, Study, TrialConfig, nearest
+from raytl.config import TRIAL_KEYS, Distribution, Study, TrialConfig, known_key, nearest
 from raytl.errors import ConfigError
 
 Params = dict[str, Any]
@@ -80,8 +80,9 @@ class SearchSpace:
         params: Params = {}
         for key, distribution in self.distributions.items():
             if _is_active(distribution, params):
-                inside = distribution.contains(defaults[key])
-                params[key] = defaults[key] if inside else quantiles(distribution, 1)[0]
+                default = defaults.get(key)  # a branch's depth has none
+                inside = default is not None and distribution.contains(default)
+                params[key] = default if inside else quantiles(distribution, 1)[0]
         return params
 
     def grid(self) -> Iterator[Params]:
@@ -126,7 +127,7 @@ def quantiles(distribution: Distribution, count: int) -> list[Any]:
 
 
 def _base_params(study: Study) -> Params:
-    unknown = [key for key in study.defaults if key not in TRIAL_KEYS]
+    unknown = [key for key in study.defaults if not known_key(key)]
     if unknown:
         raise ConfigError(
             f"defaults: unknown key '{unknown[0]}'; {nearest(unknown[0], list(TRIAL_KEYS))}"
@@ -160,7 +161,7 @@ def _check_source_model(name: Any, study: Study, place: str) -> None:
 
 
 def _check_key(key: str, distribution: Distribution, study: Study, base: Params) -> None:
-    if key not in TRIAL_KEYS:
+    if not known_key(key):
         raise ConfigError(f"space: unknown key '{key}'; {nearest(key, list(TRIAL_KEYS))}")
     values = distribution.choice if distribution.choice is not None else distribution.bounds
     for value in values:

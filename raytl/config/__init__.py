@@ -8,15 +8,14 @@ from raytl.config.base import Frozen, nearest
 from raytl.config.depths import frozen_blocks, tuned_blocks
 from raytl.config.distribution import Distribution
 from raytl.config.reading import checked_options, dump_study, load_study
+from raytl.config.source_model import Normalization, SourceModelConfig
 from raytl.config.study import (
     VALUE_METRICS,
     AugmentConfig,
     DomainConfig,
     FeedKind,
     MetricName,
-    Normalization,
     SearchConfig,
-    SourceModelConfig,
     Study,
     TargetDomainConfig,
     TrainConfig,
@@ -25,6 +24,7 @@ from raytl.config.trial import (
     CONTROLS,
     TRIAL_KEYS,
     ControlName,
+    FusionConfig,
     HeadConfig,
     HeadName,
     MapperConfig,
@@ -32,6 +32,7 @@ from raytl.config.trial import (
     OptimizerConfig,
     RecipeName,
     TrialConfig,
+    known_key,
 )
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "DomainConfig",
     "FeedKind",
     "Frozen",
+    "FusionConfig",
     "HeadConfig",
     "HeadName",
     "MapperConfig",
@@ -61,6 +63,7 @@ __all__ = [
     "checked_options",
     "dump_study",
     "frozen_blocks",
+    "known_key",
     "load_study",
     "nearest",
     "tuned_blocks",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-from pydantic import PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from raytl.config.base import Count, Frozen, NonNegative, Positive, PositiveFraction, Probability
 from raytl.config.depths import BlockRange, FrozenDepth
@@ -32,6 +32,7 @@ RecipeName = Literal[
 ]
 ControlName = Literal["scratch", "source_only", "linear_probe", "target_only", "constant"]
 MapperName = Literal["identity", "linear", "matrix", "mlp", "residual", "conv1x1", "attention"]
+FusionName = Literal["concat", "gated", "mean"]
 HeadName = Literal["linear", "mlp", "cosine", "cnn_fc", "constant"]
 CONTROLS: tuple[ControlName, ...] = get_args(ControlName)
 
@@ -56,6 +57,14 @@ class HeadConfig(Frozen):
     dropout: Probability = 0.0  # before the last linear layer
 
 
+class FusionConfig(Frozen):
+    """How the features of several columns are joined."""
+
+    name: FusionName = "concat"
+    width: PositiveInt | None = None  # of gated and mean; None: the widest branch's
+    dropout: Probability = 0.0  # share of a row's branches that training hides, never all of them
+
+
 class OptimizerConfig(Frozen):
     """Optimiser and learning-rate schedule."""
 
@@ -76,10 +85,14 @@ class TrialConfig(Frozen):
     """One configuration of the search, complete."""
 
     source_model: str
+    inputs: str = "all"  # which of the source model's columns are read: all, or one by name
     frozen_depth: FrozenDepth = "0%"
+    # frozen_depth.COLUMN: of one branch, in place of frozen_depth
+    branch_depths: dict[str, FrozenDepth] = Field(default_factory=dict)
     tuned_blocks: BlockRange | None = None  # train these blocks alone, instead of frozen_depth
     lora_rank: Count = 0  # rank of the adapters in frozen blocks; 0: none
     lora_alpha: Positive = 8.0  # adapters count α / rank times
+    fusion: FusionConfig = FusionConfig()
     mapper: MapperConfig = MapperConfig()
     head: HeadConfig = HeadConfig()
     recipe: RecipeName = "finetune"
@@ -118,6 +131,8 @@ class TrialConfig(Frozen):
             section, _, name = key.partition(".")
             if section in SECTIONS:
                 nested.setdefault(section, {})[name or "name"] = value
+            elif key.startswith(OF_BRANCH):
+                nested.setdefault("branch_depths", {})[name] = value
             else:
                 nested[key] = value
         return cls.model_validate(nested)
@@ -128,6 +143,8 @@ class TrialConfig(Frozen):
         for key, value in self.model_dump().items():
             if key in SECTIONS:
                 out |= {key if k == "name" else f"{key}.{k}": v for k, v in value.items()}
+            elif key == "branch_depths":
+                out |= {f"{OF_BRANCH}{branch}": depth for branch, depth in value.items()}
             else:
                 out[key] = value
         return out
@@ -137,5 +154,16 @@ class TrialConfig(Frozen):
         return self.from_flat(self.flat() | {k.replace("__", "."): v for k, v in flat.items()})
 
 
-SECTIONS = {"mapper": MapperConfig, "head": HeadConfig, "optimizer": OptimizerConfig}
+OF_BRANCH = "frozen_depth."
+SECTIONS = {
+    "fusion": FusionConfig,
+    "mapper": MapperConfig,
+    "head": HeadConfig,
+    "optimizer": OptimizerConfig,
+}
 TRIAL_KEYS: tuple[str, ...] = tuple(TrialConfig(source_model="").flat())
+
+
+def known_key(key: str) -> bool:
+    """Whether a dotted key is one of a trial; of which columns there are, the data says."""
+    return key in TRIAL_KEYS or (key.startswith(OF_BRANCH) and key != OF_BRANCH)

@@ -65,6 +65,8 @@ class StackedRows:
 
     def given(self, rows: np.ndarray) -> Given:
         """Return the rows, each of its view."""
+        if not len(rows):
+            return self.views[0].given(rows)
         view_of, own = np.divmod(rows, self.count)
         order = np.argsort(view_of, kind="stable")
         parts = [self.views[v].given(own[view_of == v]) for v in np.unique(view_of)]

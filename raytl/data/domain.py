@@ -61,18 +61,29 @@ class Domain:
 class Domains:
     """What a study learns from. Branches are named by the target's columns; a column of the source
     domain is the same where it has the name or is the only one of its kind, else it has a branch of
-    its own."""
+    its own. Raises ConfigError where one name stands for two kinds."""
 
     target: Domain
     source: Domain | None
+
+    def __post_init__(self) -> None:
+        ours, theirs = self.target.columns, self.source.columns if self.source else {}
+        for name in ours.keys() & theirs.keys():
+            if ours[name].kind != theirs[name].kind:
+                raise ConfigError(
+                    f"source_domain.inputs: column '{name}' is {theirs[name].kind}, but the "
+                    f"target's is {ours[name].kind}; leave it out of one domain's inputs"
+                )
 
     @property
     def columns(self) -> Mapping[str, Column]:
         """The columns that are learnt from, by branch, those of the target first."""
         own = dict(self.target.columns)
         if self.source is not None:
-            taken = {self.column_in(self.source, name) for name in own}
-            own |= {n: c for n, c in self.source.columns.items() if n not in taken}
+            theirs = {name: self.column_in(self.source, name) for name in own}
+            of_source = self.source.columns
+            own = {n: c.joined(of_source[o]) if (o := theirs[n]) else c for n, c in own.items()}
+            own |= {n: c for n, c in of_source.items() if n not in theirs.values()}
         return own
 
     def column_in(self, domain: Domain, branch: str) -> str | None:

@@ -12,16 +12,17 @@ def describe(dataset: Dataset, *, verify: bool = True) -> dict[str, Any]:
     """Return columns, rows, class counts, bytes, origin and fingerprint; `verify` reads all."""
     if verify:
         dataset.verify()
+    labels = {name: of for name, of in dataset.columns.items() if isinstance(of, LabelColumn)}
     splits = {}
     for name, info in dataset.info.splits.items():
         facts: dict[str, Any] = {"rows": info.rows, "shards": len(info.shards)}
-        for column, of in dataset.columns.items():
-            if isinstance(of, LabelColumn):
-                labels = dataset.split(name).all(column)
-                counts = np.bincount(labels[labels != NO_LABEL], minlength=len(of.classes))
-                facts |= {"classes": dict(zip(of.classes, counts.tolist(), strict=True))}
-                if of.nulls:
-                    facts["without a label"] = int((labels == NO_LABEL).sum())
+        for column, of in labels.items():
+            which = f" of {column}" if len(labels) > 1 else ""
+            numbers = dataset.split(name).all(column)
+            counts = np.bincount(numbers[numbers != NO_LABEL], minlength=len(of.classes))
+            facts[f"classes{which}"] = dict(zip(of.classes, counts.tolist(), strict=True))
+            if of.nulls:
+                facts[f"without a label{which}"] = int((numbers == NO_LABEL).sum())
         splits[name] = facts
     return {
         "path": str(dataset.path),

@@ -145,7 +145,10 @@ def read_info(path: Path) -> DatasetInfo:
         return DatasetInfo.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        columns = first["loc"][:1] == ("columns",)
+        # Third comes a column's kind again, as pydantic names the members of a union
+        loc = (*first["loc"][:2], *first["loc"][3:]) if columns else first["loc"]
+        key = ".".join(map(str, loc))
         place = f"{file}: {key}" if key else file
         what = first["msg"].removeprefix("Value error, ")
         raise CorruptError(f"{place}: {what}; shard the dataset again") from None

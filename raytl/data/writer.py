@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from raytl.data.group_column import GroupColumn
 from raytl.data.schema import (
     FILE_NAME,
     ID,
     DatasetInfo,
     ShardInfo,
     SplitInfo,
+    column_name,
     fingerprint_of,
     plain_name,
 )
@@ -53,10 +55,12 @@ def write_dataset(
     """Write `splits` under `out`, whole or not at all.
 
     Ids number the rows of all splits from 0, those of a split in the order of their source.
-    Raises DataError for a split's name that is not plain and for a row whose values do not fit
-    their columns, UserError where `out` exists without `force`, RaytlError where the disk is full.
+    Raises DataError for a name of a split or column that is not plain, for a second column of
+    groups and for a row whose values do not fit their columns, UserError where `out` exists without
+    `force`, RaytlError where the disk is full.
     """
     _check_names(splits)
+    _check_columns(columns)
     rows_per_shard = max(1, shard_bytes // sum(column.row_bytes for column in columns.values()))
     with new_folder(out, force) as folder:
         infos: dict[str, SplitInfo] = {}
@@ -86,6 +90,20 @@ def _check_names(splits: Iterable[str]) -> None:
             plain_name(name)
         except ValueError as error:
             raise DataError(f"{error}, got '{name}'; rename it") from None
+
+
+def _check_columns(columns: Mapping[str, Column]) -> None:
+    for name in columns:
+        try:
+            column_name(name)
+        except ValueError as error:
+            raise DataError(f"{error}; rename it") from None
+    groups = [name for name, column in columns.items() if isinstance(column, GroupColumn)]
+    if len(groups) > 1:
+        raise DataError(
+            f"a dataset has one column of groups at most, got {', '.join(groups)}; leave out all "
+            "but one"
+        )
 
 
 def _checked_all(

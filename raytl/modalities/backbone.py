@@ -25,11 +25,18 @@ class Backbone(nn.Module):
     """
 
     def __init__(
-        self, name: str, blocks: Sequence[nn.Module], pool: nn.Module, example: Rows
+        self,
+        name: str,
+        blocks: Sequence[nn.Module],
+        pool: nn.Module,
+        example: Rows,
+        *,
+        stem_is_shared: bool = False,
     ) -> None:
-        """`example`: rows as the first block takes them, to find the width of features by."""
+        """`example`: rows as the first block takes them, to find the width of features by.
+        `stem_is_shared`: other blocks read weights that belong to the stem."""
         super().__init__()
-        self.name = name
+        self.name, self.stem_is_shared = name, stem_is_shared
         self.blocks = nn.ModuleList(blocks)
         self.pool = pool
         for block in self.blocks:

@@ -7,7 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+from torch import nn
+
 from raytl.config import SourceModelConfig
+from raytl.errors import ModelError
 from raytl.modalities.backbone import Backbone
 from raytl.modalities.column import Column, Values
 from raytl.rows import Rows
@@ -93,6 +96,32 @@ class Modality(ABC):
         Raises ModelError where they do not fit, CorruptError where they are broken, RaytlError
         where a download fails.
         """
+
+    def adapted(
+        self,
+        backbone: Backbone,
+        transform: Transform,
+        args: Mapping[str, Any],
+        column: Column,
+        sample: Sample,
+    ) -> tuple[Backbone, Transform, str | None]:
+        """Return a source model's network and transform as they read rows of `column`, which may be
+        another than the one that they were made for, and what is to be known of that, if anything.
+        Weights that have to be new are drawn from torch's global generator. Raises ModelError where
+        the column cannot be read."""
+        return backbone, transform.for_column(column), None
+
+    def stem(
+        self, config: SourceModelConfig, column: Column, sample: Sample
+    ) -> tuple[Transform, dict[str, Any]]:
+        """Return the transform in front of a fresh stem that makes tokens of this modality's rows,
+        for a body that another modality brings, and the arguments by which `tokens` builds it.
+        Raises ModelError where there is none."""
+        raise ModelError(f"graft: there is no stem that makes tokens of {self.name} rows")
+
+    def tokens(self, transform: Transform, width: int, args: Mapping[str, Any]) -> nn.Module:
+        """Build that stem: what `transform` gives → Padded (B, S, `width`)."""
+        raise ModelError(f"graft: there is no stem that makes tokens of {self.name} rows")
 
     def mix(self, own: Values, partner: Values, share: float) -> Values:
         """Return share·own + (1 - share)·partner, for a modality that mixes."""

@@ -67,6 +67,10 @@ class Column(BaseModel):
         """Return values of the column `of`, which is of the same kind, as this one holds them."""
         return values
 
+    def joined(self, other: "Column") -> "Column":
+        """Return a column that can hold the rows of both; `other` is of the same kind."""
+        return self
+
     def describe(self) -> dict[str, Any]:
         """Return what a person wants to see of it, ready for JSON."""
         return self.model_dump(mode="json")

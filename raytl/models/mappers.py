@@ -169,6 +169,10 @@ MAPPERS: dict[str, Callable[[MapperConfig, int], Mapper]] = {
 }
 
 
+# Those that need maps or tokens of one branch, not its features
+SPATIAL = ("conv1x1", "attention")
+
+
 def build_mapper(config: MapperConfig, in_dim: int) -> Mapper:
     """Build the mapper for features of width `in_dim`."""
     return MAPPERS[config.name](config, in_dim)

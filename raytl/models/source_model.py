@@ -8,6 +8,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from raytl.config import SourceModelConfig
-from raytl.errors import CorruptError, ModelError
+from raytl.config import SourceModelConfig, nearest
+from raytl.errors import CorruptError, ModelError, RaytlError
+from raytl.files import digest_of
 from raytl.folders import new_folder
-from raytl.modalities.base import Transform
+from raytl.modalities.base import Modality, Sample, Transform
 from raytl.modalities.column import Column, Values
 from raytl.modalities.registry import modality_of, stored_modality
 from raytl.models.branch import Branch, Part
-from raytl.models.fusion import Single
+from raytl.models.fusion import build_fusion
+from raytl.models.grafting import build_network, graft
 from raytl.models.mappers import build_mapper
 from raytl.models.source_spec import (
     SPEC_FILE,
@@ -36,6 +39,7 @@ from raytl.models.source_spec import (
     verify_source_model,
 )
 from raytl.models.transfer_model import TransferModel
+from raytl.seeds import seed_for
 from raytl.state_dicts import load_strictly
 from raytl.tasks.base import Task
 from raytl.tasks.registry import stored_task
@@ -58,6 +62,18 @@ class SourceModel:
         """Whether any weights are pretrained."""
         return any(part.transferred for part in self.parts.values())
 
+    def reading(self, inputs: str) -> "SourceModel":
+        """Return the part that reads the column `inputs` alone; all of them for "all". Raises
+        ModelError where it has no such part."""
+        if inputs == "all":
+            return self
+        if inputs not in self.parts:
+            raise ModelError(
+                f"inputs: {self.name} does not read '{inputs}'; {nearest(inputs, list(self.parts))}"
+            )
+        spec = self.spec.model_copy(update={"parts": {inputs: self.spec.parts[inputs]}})
+        return SourceModel(self.name, {inputs: self.parts[inputs]}, spec)
+
     def clone(self) -> "SourceModel":
         """Return a copy whose weights are its own."""
         return replace(self, parts={name: part.clone() for name, part in self.parts.items()})
@@ -77,17 +93,16 @@ def load_source_model(
     CorruptError where a stored folder is broken, RaytlError where a download fails.
     """
     if config.path is not None:
-        return _stored_source_model(name, config.path, columns)
+        return _stored_source_model(name, config.path, columns, samples, seed)
+    if config.parts is not None:
+        return _in_parts(name, config.parts, columns, samples, seed)
     column = _only(columns)
     modality = modality_of(columns[column])
-    modality.check(config)
-    transform = modality.fit(config, columns[column], lambda: samples(column))
     with _seeded(seed):
-        if config.is_fresh:
-            backbone = modality.build(config.origin, transform, config.args)
+        if config.graft is not None:
+            part = graft(config, modality, columns[column], lambda: samples(column))
         else:
-            backbone = modality.load(config, transform)
-    part = Part(modality, transform, backbone, config.args, transferred=not config.is_fresh)
+            part = _plain_part(config, modality, columns[column], lambda: samples(column))
     weights = sha256_of(Path(str(config.weights))) if config.has_local_weights else config.weights
     spec = SourceSpec(
         parts={column: part_spec(part)},
@@ -97,13 +112,57 @@ def load_source_model(
     return SourceModel(name, {column: part}, spec)
 
 
+def _plain_part(
+    config: SourceModelConfig, modality: Modality, column: Column, sample: Sample
+) -> Part:
+    modality.check(config)
+    transform = modality.fit(config, column, sample)
+    if config.is_fresh:
+        backbone = modality.build(config.origin, transform, config.args)
+    else:
+        backbone = modality.load(config, transform)
+    return Part(modality, transform, backbone, config.args, transferred=not config.is_fresh)
+
+
 def _only(columns: Mapping[str, Column]) -> str:
     if len(columns) != 1:
+        first = next(iter(columns))
         raise ModelError(
             f"it reads one column, but the domains have {len(columns)} ({', '.join(columns)}); "
-            "name one of them in inputs"
+            f"say which, as in parts: {{{first}: …}}, or name one of them in inputs"
         )
     return next(iter(columns))
+
+
+def _in_parts(
+    name: str,
+    configs: Mapping[str, SourceModelConfig],
+    columns: Mapping[str, Column],
+    samples: Samples,
+    seed: int,
+) -> SourceModel:
+    """Load a source model for each column that is named; other columns are not read."""
+    parts: dict[str, Part] = {}
+    specs: dict[str, PartSpec] = {}
+    weights: dict[str, str | None] = {}
+    for number, (column, config) in enumerate(configs.items()):
+        if column not in columns:
+            raise ModelError(
+                f"parts.{column}: parts must be among the inputs, but there is no column "
+                f"'{column}'; {nearest(column, list(columns))}"
+            )
+        try:
+            one = load_source_model(
+                name, config, {column: columns[column]}, samples, seed_for(seed, number)
+            )
+        except RaytlError as error:
+            raise type(error)(f"parts.{column}: {error}") from None
+        parts |= one.parts
+        specs |= one.spec.parts
+        weights[column] = one.spec.weights_sha256
+    known = any(sha is not None for sha in weights.values())
+    spec = SourceSpec(parts=specs, weights_sha256=digest_of(weights) if known else None)
+    return SourceModel(name, parts, spec)
 
 
 def part_spec(part: Part) -> PartSpec:
@@ -118,15 +177,26 @@ def part_spec(part: Part) -> PartSpec:
     )
 
 
-def _stored_source_model(name: str, path: Path, columns: Mapping[str, Column]) -> SourceModel:
+def _stored_source_model(
+    name: str, path: Path, columns: Mapping[str, Column], samples: Samples, seed: int
+) -> SourceModel:
     spec, tensors = read_spec(path), _read_weights(path)
-    parts, names = {}, _matched(path, spec, columns)
-    for of_spec, of_data in names.items():
-        part = _stored_part(path, of_spec, spec.parts[of_spec], tensors)
-        part.transform = part.transform.for_column(columns[of_data])
-        parts[of_data] = part
-    renamed = {names[n]: part for n, part in spec.parts.items() if n in names}
-    return SourceModel(name, parts, spec.model_copy(update={"parts": renamed}))
+    parts: dict[str, Part] = {}
+    specs: dict[str, PartSpec] = {}
+    for of_spec, of_data in _matched(path, spec, columns).items():
+        stored = _stored_part(path, of_spec, spec.parts[of_spec], tensors)
+        parts[of_data], note = _adapted(stored, columns[of_data], partial(samples, of_data), seed)
+        specs[of_data] = part_spec(parts[of_data]).model_copy(update={"note": note})
+    return SourceModel(name, parts, spec.model_copy(update={"parts": specs}))
+
+
+def _adapted(part: Part, column: Column, sample: Sample, seed: int) -> tuple[Part, str | None]:
+    """Return a stored part as it reads rows of `column`, and what is to be known of that."""
+    with _seeded(seed):
+        backbone, transform, note = part.modality.adapted(
+            part.backbone, part.transform, part.args, column, sample
+        )
+    return replace(part, backbone=backbone, transform=transform), note
 
 
 def _matched(path: Path, spec: SourceSpec, columns: Mapping[str, Column]) -> dict[str, str]:
@@ -138,7 +208,7 @@ def _matched(path: Path, spec: SourceSpec, columns: Mapping[str, Column]) -> dic
             found[name] = name
         elif len(kin) == 1:
             found[name] = kin[0]
-    if set(found.values()) != set(columns):
+    if set(found) != set(spec.parts) or len(set(found.values())) < len(found):
         parts = ", ".join(f"{name} ({part.modality})" for name, part in spec.parts.items())
         given = ", ".join(f"{name} ({column.kind})" for name, column in columns.items())
         raise ModelError(
@@ -180,7 +250,7 @@ def _fresh(model: SourceModel, seed: int) -> SourceModel:
     parts = {}
     with _seeded(seed):
         for name, part in model.parts.items():
-            backbone = part.modality.build(part.backbone.name, part.transform, part.args)
+            backbone = build_network(part.modality, part.backbone.name, part.transform, part.args)
             parts[name] = replace(part, backbone=backbone, transferred=False)
     spec = model.spec.model_copy(update={"trained_on": None, "weights_sha256": None})
     return SourceModel(f"{model.name} (fresh)", parts, spec)
@@ -242,7 +312,9 @@ def load_complete_model(path: Path) -> CompleteModel:
     with torch.random.fork_rng(devices=[]), _as_stored(path):
         parts = {name: _stored_part(path, name, part, tensors) for name, part in spec.parts.items()}
         branches = {name: Branch(part, ()) for name, part in parts.items()}
-        fusion = Single({name: part.backbone.feature_dim for name, part in parts.items()})
+        fusion = build_fusion(
+            spec.fusion, {name: part.backbone.feature_dim for name, part in parts.items()}
+        )
         mapper = build_mapper(spec.mapper, fusion.out_dim)
         try:
             task = stored_task(spec.task)
@@ -263,7 +335,7 @@ def _stored_part(path: Path, name: str, spec: PartSpec, tensors: dict[str, Tenso
             transform = modality.transform(spec.transform)
         except (ValueError, KeyError, TypeError) as error:
             raise ModelError(f"parts: {name}: transform: {error}") from None
-        backbone = modality.build(spec.backbone, transform, spec.args)
+        backbone = build_network(modality, spec.backbone, transform, spec.args)
     for what, said, found in (
         ("blocks", spec.blocks, len(backbone.blocks)),
         ("feature_dim", spec.feature_dim, backbone.feature_dim),

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
-from raytl.config import HeadConfig, MapperConfig, Normalization
+from raytl.config import FusionConfig, HeadConfig, MapperConfig, Normalization
 from raytl.errors import CorruptError, ModelError
 from raytl.files import sha256_of
 
@@ -26,6 +26,7 @@ class PartSpec(BaseModel):
     blocks: PositiveInt
     feature_dim: PositiveInt
     transform: dict[str, Any]
+    note: str | None = None  # what became of it where it reads another column than it was made for
 
 
 class SourceSpec(BaseModel):
@@ -39,6 +40,7 @@ class SourceSpec(BaseModel):
     task: dict[str, Any] | None = None
     trained_on: dict[str, Any] | None = None
     score: dict[str, float | None] | None = None
+    fusion: FusionConfig = FusionConfig()  # of several parts
     mapper: MapperConfig | None = None  # with mapper, head and task, the model can predict
     head: HeadConfig | None = None
     weights_sha256: str | None = None  # None: fresh weights

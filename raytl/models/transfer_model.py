@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from raytl.models.branch import Branch
-from raytl.models.fusion import Single
+from raytl.models.fusion import Fusion
 from raytl.models.mappers import Mapper
 from raytl.rows import Inputs
 
@@ -35,7 +35,7 @@ class TransferModel(nn.Module):
     """Branches, each of blocks some of which are frozen → fusion → mapper → head."""
 
     def __init__(
-        self, branches: Mapping[str, Branch], fusion: Single, mapper: Mapper, head: nn.Module
+        self, branches: Mapping[str, Branch], fusion: Fusion, mapper: Mapper, head: nn.Module
     ) -> None:
         super().__init__()
         self.branches = nn.ModuleDict(branches)
@@ -68,7 +68,7 @@ class TransferModel(nn.Module):
         the source domain's."""
         branches = self.named_branches
         outputs = {name: b(inputs[name]) for name, b in branches.items() if name in inputs}
-        fused = self.fusion(outputs)
+        fused = self.fusion(outputs, {name: inputs[name].present for name in outputs})
         if self.mapper.spatial:
             assert fused.state is not None
             mapped = self.mapper(fused.state)

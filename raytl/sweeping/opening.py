@@ -79,10 +79,11 @@ def placed(place: str) -> Iterator[None]:
 
 
 def _check_files(config: SourceModelConfig) -> None:
-    if config.path is not None:
-        read_spec(config.path)
-    elif config.has_local_weights:
-        check_file(Path(str(config.weights)))
+    for plain in config.plain:
+        if plain.path is not None:
+            read_spec(plain.path)
+        elif plain.has_local_weights:
+            check_file(Path(str(plain.weights)))
 
 
 def _open(place: str, config: DomainConfig) -> Domain:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from raytl.config import Study, frozen_blocks
+from raytl.config import Study, frozen_blocks, nearest
+from raytl.config.trial import OF_BRANCH
 from raytl.data.domain import Domain, Domains
 from raytl.errors import ConfigError, ModelError
 from raytl.files import digest_of
 from raytl.modalities.base import Transform
 from raytl.models.branch import Branch
+from raytl.models.mappers import SPATIAL
 from raytl.models.source_model import SourceModel, load_complete_model, load_source_model
 from raytl.models.source_spec import SourceSpec, verify_source_model
 from raytl.recipes import RECIPES
@@ -75,6 +77,7 @@ def preflight(study: Study) -> Checked:
     material = Material.of(study, domains)
     tried = {name: _tried(material, name) for name in study.source_models}
     specs = {name: one.spec for name, one in tried.items()}
+    _check_branches(space, specs, domains)
     _check_depths(study, space, specs)
     slowest = max(tried.values(), key=lambda one: one.row_seconds)
     trials = study.search.trials + len(control_trials(study, space))
@@ -189,6 +192,41 @@ def _first_rows(branch: str, transform: Transform, domains: Domains) -> Given:
     assert column is not None
     values = split.read(column, np.arange(ROWS_TRIED) % split.rows)
     return Given(transform.for_column(domain.columns[column]).prepare(values))
+
+
+def _check_branches(space: SearchSpace, specs: dict[str, SourceSpec], domains: Domains) -> None:
+    """Check that each source model reads some column of every domain, and that what is said of
+    single columns and of several is said of source models that have such."""
+    for name in space.choices("source_model"):
+        for domain in (domains.target, domains.source):
+            if domain is None:
+                continue
+            if not any(domains.column_in(domain, branch) for branch in specs[name].parts):
+                raise ConfigError(
+                    f"source_models.{name}: it reads {', '.join(specs[name].parts)}, but "
+                    f"{domain.dataset.path} has {', '.join(domain.inputs)}; give it a part that "
+                    "reads one of these, or other inputs"
+                )
+    known = {branch for name in space.choices("source_model") for branch in specs[name].parts}
+    for key in [*space.distributions, *space.base]:
+        branch = key.removeprefix(OF_BRANCH)
+        if branch != key and branch not in known:
+            raise ConfigError(
+                f"space: {key}: no source model reads a column '{branch}'; "
+                f"{nearest(branch, sorted(known))}"
+            )
+    _check_single(space, specs)
+
+
+def _check_single(space: SearchSpace, specs: dict[str, SourceSpec]) -> None:
+    """Check what makes sense with one column alone."""
+    several = [n for n in space.choices("source_model") if len(specs[n].parts) > 1]
+    spatial = [m for m in space.choices("mapper") if m in SPATIAL]
+    if several and spatial and space.choices("inputs") == ("all",):
+        raise ConfigError(
+            f"space.mapper: {spatial[0]} reads the maps or tokens of one column, but "
+            f"{several[0]} has {len(specs[several[0]].parts)}; take another mapper"
+        )
 
 
 def _check_depths(study: Study, space: SearchSpace, specs: dict[str, SourceSpec]) -> None:

@@ -288,6 +288,7 @@ def _write_model(
     spec = parts.spec.model_copy(
         update={
             "task": dict(parts.task.facts()),
+            "fusion": trial.fusion,
             "mapper": trial.mapper,
             "head": trial.head,
             "trained_on": {

@@ -1,24 +1,15 @@
 """Every task, by the kind of its target column."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from pydantic import ValidationError
 
 from raytl.modalities.column import Column
 from raytl.tasks.base import Targets, Task
 from raytl.tasks.classification import Classification
 from raytl.tasks.columns import LabelColumn, ValueColumn
 from raytl.tasks.regression import Regression
-
-TASKS: dict[str, type[Task]] = {
-    LabelColumn.model_fields["kind"].default: Classification,
-    ValueColumn.model_fields["kind"].default: Regression,
-}
-
-
-def task_type(column: Column) -> type[Task]:
-    """Return what kind of task a target column asks for."""
-    return TASKS[column.kind]
-
 
 def task_of(column: Column, targets: Targets) -> Task:
     """Return the task that a target column asks for. What has to be fitted is fitted to `targets`,
@@ -30,11 +21,33 @@ def task_of(column: Column, targets: Targets) -> Task:
 
 
 def stored_task(facts: Mapping[str, Any]) -> Task:
-    """Return the task that `Task.facts` was taken of. Raises ValueError, KeyError or TypeError
-    where the facts are none."""
-    kind = facts["kind"]
-    if kind == Classification.name:
-        return Classification(LabelColumn(classes=tuple(facts["classes"])))
-    if kind == Regression.name:
-        return Regression(ValueColumn(), float(facts["mean"]), float(facts["std"]))
-    raise ValueError(f"kind must be {Classification.name} or {Regression.name}, got {kind!r:.40}")
+    """Return the task that `Task.facts` was taken of. Raises ValueError, a sentence, where the
+    facts are none."""
+    kind = facts.get("kind")
+    if kind not in STORED:
+        raise ValueError(f"unknown kind '{kind}'; known: {', '.join(STORED)}")
+    return STORED[kind](facts)
+
+
+def _stored_classification(facts: Mapping[str, Any]) -> Task:
+    try:
+        column = LabelColumn.model_validate({"classes": facts.get("classes")})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    return Classification(column)
+
+
+def _stored_regression(facts: Mapping[str, Any]) -> Task:
+    numbers = [facts.get(name) for name in ("mean", "std")]
+    if not all(isinstance(number, int | float) for number in numbers):
+        raise ValueError(
+            f"mean and std must be numbers, got {numbers[0]!r:.40}, {numbers[1]!r:.40}"
+        )
+    return Regression(ValueColumn(), *map(float, numbers))  # type: ignore[arg-type]
+
+
+STORED: dict[str, Callable[[Mapping[str, Any]], Task]] = {
+    Classification.name: _stored_classification,
+    Regression.name: _stored_regression,
+}

@@ -1,13 +1,14 @@
 """A trial's model and recipe, built from its configuration."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from raytl.config import MapperConfig, TrialConfig, frozen_blocks, tuned_blocks
+from raytl.config import FusionConfig, MapperConfig, TrialConfig, frozen_blocks, tuned_blocks
 from raytl.models.branch import Branch, Part
-from raytl.models.fusion import Single
+from raytl.models.fusion import build_fusion
 from raytl.models.mappers import build_mapper
 from raytl.models.source_model import SourceModel, load_complete_model
 from raytl.models.source_spec import SourceSpec
@@ -51,10 +52,10 @@ def build_trial(material: Material, trial: TrialConfig, seed: int) -> TrialParts
     source_task = None if source is None else fitted_task(domains, source, study_seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(seed, "init"))
-        fusion = Single({n: p.backbone.feature_dim for n, p in source_model.parts.items()})
+        fusion = build_fusion(trial.fusion, _dims(source_model.parts))
         mapper = build_mapper(trial.mapper, fusion.out_dim)
         head = task.head(trial.head, mapper.out_dim)
-        branches = {name: _branch(part, trial) for name, part in source_model.parts.items()}
+        branches = {n: _branch(n, part, trial) for n, part in source_model.parts.items()}
         model = TransferModel(branches, fusion, mapper, head)
         context = Context(
             trial=trial,
@@ -79,16 +80,20 @@ def _rows_to_learn_from(material: Material) -> int | None:
     return None if source is None else len(source_rows(source, material.study.search.seed).train)
 
 
-def _branch(part: Part, trial: TrialConfig) -> Branch:
+def _dims(parts: Mapping[str, Part]) -> dict[str, int]:
+    return {name: part.backbone.feature_dim for name, part in parts.items()}
+
+
+def _branch(name: str, part: Part, trial: TrialConfig) -> Branch:
     nothing = RECIPES[trial.recipe].freezes == "nothing"
     return Branch(
-        part, frozen_numbers(trial, part), lora_rank=0 if nothing else trial.lora_rank,
+        part, frozen_numbers(trial, name, part), lora_rank=0 if nothing else trial.lora_rank,
         lora_alpha=trial.lora_alpha,
     )  # fmt: skip
 
 
-def frozen_numbers(trial: TrialConfig, part: Part) -> set[int]:
-    """Return the numbers of the blocks that the trial never trains."""
+def frozen_numbers(trial: TrialConfig, branch: str, part: Part) -> set[int]:
+    """Return the numbers of a branch's blocks that the trial never trains."""
     count, name = len(part.backbone.blocks), part.backbone.name
     every, freezes = set(range(count)), RECIPES[trial.recipe].freezes
     if freezes == "all" or trial.mapper.name == "matrix":
@@ -97,7 +102,8 @@ def frozen_numbers(trial: TrialConfig, part: Part) -> set[int]:
         return set()
     if trial.tuned_blocks is not None:
         return every - set(tuned_blocks(trial.tuned_blocks, count, name))
-    return set(range(frozen_blocks(trial.frozen_depth, count, name)))
+    depth = trial.branch_depths.get(branch, trial.frozen_depth)
+    return set(range(frozen_blocks(depth, count, name)))
 
 
 def _teacher(material: Material, trial: TrialConfig) -> Teacher | None:
@@ -116,7 +122,7 @@ def _teacher(material: Material, trial: TrialConfig) -> Teacher | None:
         )
         return Teacher(network, complete.task)
     parts = opened.clone().parts
-    fusion = Single({n: part.backbone.feature_dim for n, part in parts.items()})
+    fusion = build_fusion(FusionConfig(), _dims(parts))
     mapper = build_mapper(MapperConfig(), fusion.out_dim)
     branches = {n: _frozen(part) for n, part in parts.items()}
     return Teacher(TransferModel(branches, fusion, mapper, nn.Identity()), None)
@@ -131,5 +137,7 @@ def _source_model(material: Material, name: str, trial: TrialConfig, seed: int) 
     same architecture with random weights."""
     init_seed = seed_for(seed, "backbone")
     if RECIPES[trial.recipe].fresh_backbone:
-        return material.source_models.open_fresh(name, init_seed).clone()
-    return material.source_models.open(name, init_seed).clone()
+        opened = material.source_models.open_fresh(name, init_seed)
+    else:
+        opened = material.source_models.open(name, init_seed)
+    return opened.reading(trial.inputs).clone()

@@ -35,7 +35,8 @@ def fusable(trainer: Trainer) -> bool:
     losses vectorise, and nothing but parameters is changed by training."""
     model = trainer.model
     changed = [*model.fusion.buffers(), *model.mapper.buffers(), *model.head.buffers()]
-    return trainer.recipe.vectorises and not [*changed, *trainer.recipe.buffers()]
+    steady = not model.fusion.draws and not [*changed, *trainer.recipe.buffers()]
+    return trainer.recipe.vectorises and steady
 
 
 @dataclass(frozen=True)

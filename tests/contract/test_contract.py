@@ -7,14 +7,16 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
+from tests_support import write_images
 
 from raytl.config import HeadName, MapperName, RecipeName, Study, TrialConfig
-from raytl.data.schema import ImageColumn
-from raytl.data.writer import write_dataset
+from raytl.modalities.image.column import ImageColumn
 from raytl.models.mappers import MAPPERS
+from raytl.models.transfer_model import TransferModel
 from raytl.recipes import RECIPES
 from raytl.training.building import build_trial
 from raytl.training.checkpoint import load_checkpoint
+from raytl.training.material import Material
 from raytl.training.optimization import build_optimizer
 from raytl.training.trial import run_trial
 
@@ -31,9 +33,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     for name in ("source", "target"):
         images = generator.integers(0, 255, (40, 8, 8, 1)).astype(np.uint8)
         splits = {"train": [(images, labels)], "test": [(images[:8], labels[:8])]}
-        write_dataset(
-            folder / name, ImageColumn(shape=(8, 8, 1), dtype="uint8"), ("a", "b"), splits, {}
-        )
+        image = ImageColumn(shape=(8, 8, 1), dtype="uint8")
+        write_images(folder / name, image, ("a", "b"), splits)
     return Study.model_validate(
         {
             "study": "contract",
@@ -49,6 +50,11 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     )
 
 
+@pytest.fixture(scope="module")
+def material(study: Study) -> Material:
+    return Material.of(study)
+
+
 def trial(recipe: str, mapper: str = "identity", head: str = "linear", **flat: Any) -> TrialConfig:
     plain = {
         "source_model": "net", "recipe": recipe, "mapper": mapper, "head": head,
@@ -59,15 +65,18 @@ def trial(recipe: str, mapper: str = "identity", head: str = "linear", **flat: A
     return TrialConfig.from_flat(plain | flat)
 
 
-def frozen_state(model: Any) -> dict[str, torch.Tensor]:
-    prefixes = tuple(f"backbone.blocks.{i}." for i in model.frozen)
+def frozen_state(model: TransferModel) -> dict[str, torch.Tensor]:
+    frozen = model.branch("image").frozen
+    prefixes = tuple(f"branches.image.backbone.blocks.{i}." for i in frozen)
     return {k: v.clone() for k, v in model.state_dict().items() if k.startswith(prefixes)}
 
 
 @pytest.mark.parametrize("head", get_args(HeadName))
 @pytest.mark.parametrize("mapper", get_args(MapperName))
 @pytest.mark.parametrize("recipe", get_args(RecipeName))
-def test_three_steps(study: Study, tmp_path: Path, recipe: str, mapper: str, head: str) -> None:
+def test_three_steps(
+    material: Material, tmp_path: Path, recipe: str, mapper: str, head: str
+) -> None:
     config = trial(recipe, mapper, head)
     reads = RECIPES[recipe].streams(True, True)
     if mapper == "matrix" and not ("source" in reads and len(reads) > 1):
@@ -80,14 +89,14 @@ def test_three_steps(study: Study, tmp_path: Path, recipe: str, mapper: str, hea
         reported.append(metrics)
         save(tmp_path)
 
-    before = frozen_state(build_trial(study, config, seed=3).model)
-    parts = run_trial(study, config, seed=3, report=report, test=True)
+    before = frozen_state(build_trial(material, config, seed=3).model)
+    parts = run_trial(material, config, seed=3, report=report, test=True)
     assert all(np.isfinite(v) for k, v in reported[0].items() if k.startswith("train/loss"))
     assert 0 <= reported[0]["test/accuracy"] <= 1
     after = frozen_state(parts.model)
     assert set(before) == set(after)
     assert all(torch.equal(value, after[key]) for key, value in before.items())
-    again = build_trial(study, config, seed=99 if not before else 3)
+    again = build_trial(material, config, seed=99 if not before else 3)
     optimizer = build_optimizer(config, again.model, again.recipe)
     assert load_checkpoint(tmp_path, again.model, again.recipe, optimizer).epoch == 1
     for one, two in ((parts.model, again.model), (parts.recipe, again.recipe)):
@@ -107,17 +116,17 @@ def test_a_poisoned_target_label_changes_nothing(study: Study, tmp_path: Path, r
     clean = Dataset.open(study.target_domain.dataset)
     splits = {}
     for name in clean.info.splits:
-        images, labels = clean.split(name).take(range(clean.split(name).rows))
+        images, labels = (clean.split(name).all(column) for column in ("image", "label"))
         splits[name] = [(images, 1 - labels)]
     image = ImageColumn(shape=(8, 8, 1), dtype="uint8")
-    write_dataset(tmp_path / "poisoned", image, clean.classes, splits, {})
+    write_images(tmp_path / "poisoned", image, ("a", "b"), splits)
     results = []
     for dataset in (clean.path, tmp_path / "poisoned"):
         data = study.model_dump(mode="json", by_alias=True, exclude_none=True)
         data["target_domain"] |= {"dataset": str(dataset), "labels": "none"}
         reported: list[dict[str, Any]] = []
         parts = run_trial(
-            Study.model_validate(data),
+            Material.of(Study.model_validate(data)),
             trial(recipe),
             3,
             lambda m, save: reported.append(m),  # noqa: B023
@@ -137,20 +146,22 @@ def test_distillation_from_a_saved_model(study: Study, tmp_path: Path) -> None:
     data["source_models"]["teacher"] = {"path": str(tmp_path / "teacher")}
     reported: list[dict[str, Any]] = []
     config = trial("distillation", source_model="teacher")
-    run_trial(Study.model_validate(data), config, 3, lambda m, save: reported.append(m))
+    material = Material.of(Study.model_validate(data))
+    run_trial(material, config, 3, lambda m, save: reported.append(m))
     assert np.isfinite(reported[0]["train/loss/distillation"])
 
 
 @pytest.mark.parametrize("tuned", ["0", "1-2", "0%-50%"])
-def test_tuned_blocks_and_adapters(study: Study, tuned: str) -> None:
+def test_tuned_blocks_and_adapters(material: Material, tuned: str) -> None:
     config = trial("finetune", tuned_blocks=tuned, lora_rank=2)
-    before = build_trial(study, config, 3).model
-    parts = run_trial(study, config, 3, lambda m, save: None)
+    before = build_trial(material, config, 3).model
+    parts = run_trial(material, config, 3, lambda m, save: None)
     wanted = {"0": {0}, "1-2": {1, 2}, "0%-50%": {0, 1}}[tuned]
-    assert set(parts.model.trainable_blocks()) == wanted
+    assert set(parts.model.trainable_blocks()) == {("image", i) for i in wanted}
     old, changed = before.state_dict(), set()
     for key, value in parts.model.state_dict().items():
-        if key.startswith("backbone.blocks.") and not torch.equal(value, old[key]):
-            changed.add((int(key.split(".")[2]), "parametrizations" in key))
+        block = key.removeprefix("branches.image.backbone.blocks.")
+        if block != key and not torch.equal(value, old[key]):
+            changed.add((int(block.split(".")[0]), "parametrizations" in key))
     assert {index for index, adapter in changed if not adapter} == wanted
     assert {index for index, adapter in changed if adapter} == {0, 1, 2, 3} - wanted

@@ -7,29 +7,34 @@ descend; gradients must agree, and with them the weights after any optimiser's s
 import copy
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from image_models import IMAGE, image_model, stored
 from torch import Tensor
 from torch.nn import functional as F
 
 from raytl.config import HeadConfig, MapperConfig, TrialConfig
-from raytl.data.domains import TrainBatch
-from raytl.data.feed import Batch
+from raytl.data.batch import Batch, TrainBatch
 from raytl.errors import ConfigError
-from raytl.models.backbones import build_backbone
-from raytl.models.heads import build_head
+from raytl.modalities.image.catalogue import build_backbone
 from raytl.models.mappers import build_mapper
 from raytl.models.transfer_model import TransferModel
 from raytl.recipes import RECIPES, Context, Recipe, Teacher
 from raytl.recipes.adversarial import ganin_factor
+from raytl.recipes.base import TEACHER
 from raytl.recipes.dan import KERNELS
 from raytl.recipes.mdd import disparity
 from raytl.recipes.tradaboost import ROUNDS
+from raytl.tasks.classification import Classification
+from raytl.tasks.columns import LabelColumn
+from raytl.tasks.heads import build_head
 
 SHAPE, CLASSES, WIDTH = (1, 8, 8), 3, 5
+TASK = Classification(LabelColumn(classes=("a", "b", "c")))
 SOURCE, TARGET, LABELLED = 6, 5, 4
 SOURCE_ROWS = 40  # of which a batch has 6
 PROGRESS = 0.3
@@ -44,9 +49,8 @@ def build(
     torch.manual_seed(seed)
     backbone = build_backbone("small_cnn", SHAPE, width=width)
     mapper = build_mapper(MapperConfig(name="linear", out=WIDTH), backbone.feature_dim)
-    return TransferModel(
-        backbone, mapper, build_head(head or HeadConfig(), WIDTH, CLASSES), range(depth), True
-    )
+    new_head = build_head(head or HeadConfig(), WIDTH, CLASSES)
+    return image_model(backbone, SHAPE, mapper, new_head, range(depth))
 
 
 def build_teacher() -> TransferModel:
@@ -58,7 +62,19 @@ def stream(rows: int, seed: int, labelled: bool = True) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     x = torch.rand(rows, *SHAPE, generator=generator)
     y = torch.randint(CLASSES, (rows,), generator=generator)
-    return Batch(x, y if labelled else None, torch.arange(rows))
+    return Batch({IMAGE: stored(x)}, y if labelled else None, torch.arange(rows))
+
+
+def with_teacher(batch: Batch) -> Batch:
+    """The same rows as the teacher's branch is given them, too."""
+    taught = {f"{TEACHER}{name}": given for name, given in batch.inputs.items()}
+    return replace(batch, inputs=batch.inputs | taught)
+
+
+def images(names: list[str]) -> Tensor:
+    """Of these streams together, in the layout in memory that the branch has, too."""
+    rows = torch.cat([STREAMS[name].inputs[IMAGE].rows for name in names])  # type: ignore[misc]
+    return rows.permute(0, 3, 1, 2)
 
 
 STREAMS = {
@@ -75,9 +91,9 @@ def make(name: str, model: TransferModel, **flat: Any) -> Recipe:
     context = Context(
         trial=trial,
         model=model,
-        num_classes=CLASSES,
-        num_source_classes=CLASSES,
-        teacher=Teacher(teacher, CLASSES, lambda x: x),
+        task=TASK,
+        source_task=TASK,
+        teacher=Teacher(teacher, TASK),
         source_rows=SOURCE_ROWS,
         id_bounds={"source": SOURCE, "target": LABELLED},
     )
@@ -88,10 +104,9 @@ class Forward:
     """One plain pass over the given streams, in their order, split again."""
 
     def __init__(self, model: TransferModel, names: list[str]) -> None:
-        x = torch.cat([STREAMS[name].x for name in names])
-        f = model.backbone.pool(model.backbone.run(x))
+        f = model.branch(IMAGE).backbone(images(names))
         z = model.mapper(f)
-        sizes = [len(STREAMS[name].x) for name in names]
+        sizes = [len(STREAMS[name].id) for name in names]
         self.f = dict(zip(names, f.split(sizes), strict=True))
         self.z = dict(zip(names, z.split(sizes), strict=True))
         self.logits = dict(zip(names, model.head(z).split(sizes), strict=True))
@@ -101,7 +116,7 @@ class Forward:
         rows = [
             -F.log_softmax(self.logits[name], 1)[torch.arange(len(y)), y]
             for name in names
-            if (y := STREAMS[name].y) is not None
+            if (y := STREAMS[name].target) is not None
         ]
         return torch.cat(rows).mean()
 
@@ -155,15 +170,17 @@ def dan(model: TransferModel, recipe: Any) -> Objectives:
     out = Forward(model, ["source", "target", "labelled"])
     rows = torch.cat([out.z["source"], out.z["target"]])
     n = len(rows)
-    mean = sum((rows[i] - rows[j]).square().sum() for i in range(n) for j in range(n)).detach()
-    mean = mean / (n * (n - 1))
+    squares = ((rows[i] - rows[j]).square().sum() for i in range(n) for j in range(n))
+    mean = sum(squares, torch.zeros(())).detach() / (n * (n - 1))
 
     def k(i: int, j: int) -> Tensor:
         square = (rows[i] - rows[j]).square().sum()
-        return sum(torch.exp(-square / (s * mean)) for s in KERNELS) / len(KERNELS)
+        parts = (torch.exp(-square / (s * mean)) for s in KERNELS)
+        return sum(parts, torch.zeros(())) / len(KERNELS)
 
     s, t = range(SOURCE), range(SOURCE, n)
-    mmd = sum(k(i, j) for i in s for j in s if i != j) / (SOURCE * (SOURCE - 1))
+    mmd = sum((k(i, j) for i in s for j in s if i != j), torch.zeros(()))
+    mmd = mmd / (SOURCE * (SOURCE - 1))
     mmd = mmd + sum(k(i, j) for i in t for j in t if i != j) / (TARGET * (TARGET - 1))
     mmd = mmd - 2 * sum(k(i, j) for i in s for j in t) / (SOURCE * TARGET)
     total = out.task() + 0.5 * mmd
@@ -187,7 +204,8 @@ def mcc(model: TransferModel, recipe: Any) -> Objectives:
     pairs = [[(w * p[:, i] * p[:, j]).sum() for j in range(CLASSES)] for i in range(CLASSES)]
     c = torch.stack([torch.stack(row) for row in pairs])
     c = c / c.sum(1, keepdim=True)
-    loss = sum(c[i, j] for i in range(CLASSES) for j in range(CLASSES) if i != j) / CLASSES
+    apart = (c[i, j] for i in range(CLASSES) for j in range(CLASSES) if i != j)
+    loss = sum(apart, torch.zeros(())) / CLASSES
     total = out.task() + 0.5 * loss
     return {"task": out.task(), "alignment": loss}, total, total
 
@@ -198,7 +216,7 @@ def importance_weighting(model: TransferModel, recipe: Any) -> Objectives:
     w = torch.exp(recipe.discriminator(fixed["source"])).detach().clamp(max=10)
     w = w / w.mean()
     losses = {
-        n: F.cross_entropy(out.logits[n], STREAMS[n].y, reduction="none")  # type: ignore[arg-type]
+        n: F.cross_entropy(out.logits[n], STREAMS[n].target, reduction="none")  # type: ignore[arg-type]
         for n in ("source", "labelled")
     }
     task = torch.cat([w * losses["source"], losses["labelled"]]).mean()
@@ -214,14 +232,14 @@ def tradaboost(model: TransferModel, recipe: Any) -> Objectives:
 
 def joint(model: TransferModel, recipe: Any) -> Objectives:
     out = Forward(model, ["source", "labelled"])
-    of_source = F.cross_entropy(recipe.source_head(out.f["source"]), STREAMS["source"].y)  # type: ignore[arg-type]
-    task = F.cross_entropy(out.logits["labelled"], STREAMS["labelled"].y)  # type: ignore[arg-type]
+    of_source = F.cross_entropy(recipe.source_head(out.f["source"]), STREAMS["source"].target)  # type: ignore[arg-type]
+    task = F.cross_entropy(out.logits["labelled"], STREAMS["labelled"].target)  # type: ignore[arg-type]
     return {"source_task": of_source, "task": task}, of_source + task, of_source
 
 
 def distillation(model: TransferModel, recipe: Any) -> Objectives:
     out = Forward(model, ["target", "labelled"])
-    taught = build_teacher().eval()(STREAMS["target"].x).logits.detach()
+    taught = build_teacher().eval()(STREAMS["target"].inputs).out.detach()
     p, log_q = (taught / 4).softmax(1), F.log_softmax(out.logits["target"] / 4, 1)
     soft = 16 * (p * (p.log() - log_q)).sum(1).mean()
     total = out.task() + 0.5 * soft
@@ -231,7 +249,7 @@ def distillation(model: TransferModel, recipe: Any) -> Objectives:
 def relational_distillation(model: TransferModel, recipe: Any) -> Objectives:
     out = Forward(model, ["target", "labelled"])
     ours = out.f["target"]
-    theirs = build_teacher().eval()(STREAMS["target"].x).features.detach()
+    theirs = build_teacher().eval()(STREAMS["target"].inputs).features.detach()
 
     def huber(gap: Tensor) -> Tensor:
         return torch.where(gap.abs() < 1, 0.5 * gap**2, gap.abs() - 0.5)
@@ -280,7 +298,10 @@ CASES: list[tuple[str, dict[str, Any], Callable[[TransferModel, Any], Objectives
 
 
 def batch_for(recipe: Recipe) -> TrainBatch:
-    return TrainBatch(**{name: STREAMS[name] for name in recipe.streams(True, True)})
+    streams = {name: STREAMS[name] for name in recipe.streams(True, True)}
+    if recipe.uses_student:
+        streams = {name: with_teacher(batch) for name, batch in streams.items()}
+    return TrainBatch(**streams)
 
 
 def same_gradients(parameters: Any, expected: Tensor) -> None:
@@ -328,10 +349,10 @@ def test_l2_sp() -> None:
     model = build()
     recipe = make("finetune", model, l2_sp=0.2)
     with torch.no_grad():
-        for p in model.block_parameters(2):
+        for p in model.block_parameters((IMAGE, 2)):
             p.add_(0.5)
     losses = recipe.losses(model, batch_for(recipe), 0.0)
-    moved = sum(p.numel() for p in model.block_parameters(2))
+    moved = sum(p.numel() for p in model.block_parameters((IMAGE, 2)))
     assert losses["l2_sp"].item() == pytest.approx(0.25 * moved, rel=1e-5)
     total = recipe.total(losses, 0.0)
     assert total.item() == pytest.approx(losses["task"].item() + 0.1 * 0.25 * moved, rel=1e-5)
@@ -349,14 +370,14 @@ def test_adda_in_its_second_stage() -> None:
     batch = TrainBatch(source=STREAMS["source"], target=STREAMS["target"])
     losses = recipe.losses(model, batch, 0.6)
     recipe.total(losses, 0.6).backward()
-    source = start(STREAMS["source"].x).mapped.detach()
+    source = start(STREAMS["source"].inputs).mapped.detach()
     target = Forward(model, ["target"]).z["target"]
     d = domain(recipe.discriminator, source, target.detach())
     confusion = bce(recipe.discriminator(target), 0.0).mean()
     assert losses["domain"].item() == pytest.approx(d.item(), rel=1e-4)
     assert losses["confusion"].item() == pytest.approx(confusion.item(), rel=1e-4)
     same_gradients(
-        [p for i in (1, 2, 3) for p in model.block_parameters(i)],
+        [p for i in (1, 2, 3) for p in model.block_parameters((IMAGE, i))],
         0.5 * ganin_factor(0.2) * confusion,
     )  # a fifth of the second stage is over
     same_gradients(recipe.discriminator.parameters(), d)
@@ -370,7 +391,7 @@ def test_tradaboost_fades_what_contradicts() -> None:
     recipe.train()
     recipe.losses(model, batch_for(recipe), 0.0)
     out = Forward(model, ["source", "labelled"])
-    y = STREAMS["source"].y
+    y = STREAMS["source"].target
     assert y is not None
     error = 1 - out.logits["source"].softmax(1)[torch.arange(SOURCE), y]
     log_beta = -math.log(1 + math.sqrt(2 * math.log(SOURCE_ROWS) / ROUNDS))
@@ -409,18 +430,19 @@ def test_lambda_schedules() -> None:
 def test_what_is_held_when() -> None:
     model = build(depth=1)
     lp_ft, gradual = (make(name, model) for name in ("lp_ft", "gradual_unfreezing"))
-    assert lp_ft.held_blocks(model, 0.49) == {1, 2, 3}
+    blocks = model.branch(IMAGE).backbone.blocks
+    assert lp_ft.held_blocks(model, 0.49) == {(IMAGE, i) for i in (1, 2, 3)}
     assert lp_ft.held_blocks(model, 0.5) == set()
     held = [sorted(gradual.held_blocks(model, p)) for p in (0.0, 0.17, 0.34, 0.9)]
-    assert held == [[1, 2], [1], [], []]
-    model.hold(frozenset({1, 2}))
-    assert [any(p.requires_grad for p in b.parameters()) for b in model.backbone.blocks] == [
+    assert held == [[(IMAGE, 1), (IMAGE, 2)], [(IMAGE, 1)], [], []]
+    assert model.hold(frozenset({(IMAGE, 1), (IMAGE, 2)}))
+    assert [any(p.requires_grad for p in block.parameters()) for block in blocks] == [
         False, False, False, True,
     ]  # fmt: skip
-    assert not model.backbone.blocks[1].training
-    model.hold(frozenset())
-    assert model.backbone.blocks[1].training
-    assert not model.backbone.blocks[0].training
+    assert not blocks[1].training
+    assert model.hold(frozenset())
+    assert blocks[1].training
+    assert not blocks[0].training
 
 
 def test_randomised_multilinear_map_keeps_inner_products() -> None:
@@ -474,10 +496,12 @@ def test_teachers_that_do_not_fit() -> None:
     model = build()
     trial = TrialConfig(source_model="m", recipe="distillation")
     with pytest.raises(ConfigError, match="needs student"):
-        RECIPES["distillation"](Context(trial, model, CLASSES))
-    teacher = Teacher(build(0), None, lambda x: x)
-    with pytest.raises(ConfigError, match="m has no head; use relational_distillation"):
-        RECIPES["distillation"](Context(trial, model, CLASSES, teacher=teacher))
+        RECIPES["distillation"](Context(trial, model, TASK))
+    fewer = Classification(LabelColumn(classes=("a", "b")))
+    for task, why in ((None, "of m: it has no head"), (fewer, "it has 2 classes, and the other 3")):
+        teacher = Teacher(build(0), task)
+        with pytest.raises(ConfigError, match=f"{why}; use relational_distillation"):
+            RECIPES["distillation"](Context(trial, model, TASK, teacher=teacher))
 
 
 @pytest.mark.parametrize("name", ["distillation", "relational_distillation"])
@@ -493,8 +517,8 @@ def test_a_teacher_stays_as_it_is(name: str) -> None:
     assert all(torch.equal(value, start[key]) for key, value in teacher.state_dict().items())
     assert not any(module.training for module in teacher.modules())
     assert not any(p.requires_grad for p in teacher.parameters())
-    batch = STREAMS["target"]
-    assert torch.equal(recipe.teacher(batch).logits, recipe.teacher(batch).logits)
+    batch = with_teacher(STREAMS["target"])
+    assert torch.equal(recipe.teacher(batch).out, recipe.teacher(batch).out)
 
 
 def test_adversary_gradient_is_reversed_and_not_zero() -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests_support import write_images
 
 from raytl import cli, verbs
-from raytl.data.schema import ImageColumn
-from raytl.data.writer import write_dataset
 from raytl.errors import CorruptError
+from raytl.modalities.image.column import ImageColumn
 from raytl.sweeping.kept.records import Trained
 from raytl.sweeping.kept.trial_store import opened
 
@@ -72,7 +72,7 @@ def test_shard_inspect_and_existing_folder(
     assert run(monkeypatch, "inspect", out) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["kind"] == "dataset"
-    assert found["image"]["shape"] == [16, 16, 1]
+    assert found["columns"]["image"]["shape"] == [16, 16, 1]
     assert found["splits"]["train"]["classes"]["0"] == 99
     assert run(monkeypatch, "shard", "digits", out) == 2
     assert "exists already" in capsys.readouterr().err
@@ -205,7 +205,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     labels = np.arange(20) % 2
     splits = {"train": [(stripes, labels)], "test": [(stripes, labels)]}
     image = ImageColumn(shape=(8, 8, 1), dtype="uint8")
-    write_dataset(tmp_path / "digits", image, ("a", "b"), splits, {})
+    write_images(tmp_path / "digits", image, ("a", "b"), splits)
     (tmp_path / "s.yaml").write_text(STUDY)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "study.yaml").write_text(STUDY)

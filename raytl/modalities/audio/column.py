@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 from pydantic import PositiveInt
 
+from raytl.modalities.audio.wav import resampled, retyped
 from raytl.modalities.column import BadRowError, Column, Read, Values
-from raytl.modalities.ragged import check_lists, lists_of, ragged_reader
+from raytl.modalities.ragged import as_rows, check_lists, lists_of, ragged_reader
 
 
 class AudioColumn(Column):
@@ -58,3 +59,10 @@ class AudioColumn(Column):
     def verify(self, array: pa.Array) -> None:
         """Raise ValueError where a row has no sample, or one that is missing or not finite."""
         check_lists(array, "sample")
+
+    def converted(self, values: Values, of: Column) -> Values:
+        """Return sounds of `of` at this column's rate and in its type."""
+        assert isinstance(of, AudioColumn)
+        return as_rows(
+            resampled(retyped(sound, self.dtype), of.rate, self.rate) for sound in values
+        )

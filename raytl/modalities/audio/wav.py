@@ -89,6 +89,14 @@ def as_floats(samples: np.ndarray) -> np.ndarray:
     return samples.astype(np.float32, copy=False)
 
 
+def retyped(samples: np.ndarray, dtype: str) -> np.ndarray:
+    """Return samples as int16 or float32; what is louder than full scale is kept within int16."""
+    if samples.dtype == np.dtype(dtype):
+        return samples
+    floats = as_floats(samples)
+    return floats if dtype == "float32" else _like(floats * FULL_SCALE, np.empty(0, np.int16))
+
+
 def resampled(samples: np.ndarray, rate: int, to: int) -> np.ndarray:
     """Return samples (L,) of `rate` at the rate `to`, (⌈L·to/rate⌉,), in their own type: the
     polyphase filter of scipy.signal.resample_poly, which lets nothing pass that would alias."""

@@ -7,7 +7,7 @@ output on, as it is, to the next: those are a chain, and the links of one group 
 blocks compute what timm computes, whatever the family; where a network mixes its modules in
 another way, the chain is shorter and the stem larger.
 
-Legend: B batch, C channels, H height, W width, S positions, D features.
+Legend: B batch, C channels, H height, W width, D features.
 """
 
 import copy
@@ -17,6 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from raytl.modalities.image.recording import Call, Key, Recording
+from raytl.modalities.image.timm_parts import (
+    ChannelsFirst,
+    Features,
+    Head,
+    With,
+    drop_classifier,
+    replace_module,
+)
 
 
 def cut(network: Any, x_BCHW: Tensor) -> tuple[list[nn.Module], nn.Module]:
@@ -33,7 +41,7 @@ def cut(network: Any, x_BCHW: Tensor) -> tuple[list[nn.Module], nn.Module]:
         for unit in _grouped(network, links, has_stem=not whole)
     ]
     for link in links:
-        _replace(network, link.name)
+        replace_module(network, link.name)
     if not whole:
         units[0].insert(0, Features(_only(network, run.names, own_parameters=True)))
     if nhwc:
@@ -45,84 +53,8 @@ def cut(network: Any, x_BCHW: Tensor) -> tuple[list[nn.Module], nn.Module]:
     return [*blocks, head], nn.Identity()
 
 
-class Features(nn.Module):
-    """What is left of a network's `forward_features`: the stem."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        return self.network.forward_features(x_BCHW)  # type: ignore[operator]
-
-
-class Passed(nn.Identity):
-    """In a module's place: gives the first thing that it is given."""
-
-    def forward(self, h: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return h
-
-
-class With(nn.Module):
-    """A module and what else it is given in every call (positions to rotate by, a size)."""
-
-    def __init__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        super().__init__()
-        self.module, self._count, self._keys = module, len(args), list(kwargs)
-        named = {f"arg_{number}": value for number, value in enumerate(args)}
-        for name, value in (named | {f"key_{key}": kwargs[key] for key in kwargs}).items():
-            if isinstance(value, Tensor):
-                self.register_buffer(name, value.detach().clone(), persistent=False)
-            else:
-                setattr(self, name, value)
-
-    def forward(self, h: Tensor) -> Tensor:
-        args = [getattr(self, f"arg_{number}") for number in range(self._count)]
-        return self.module(h, *args, **{key: getattr(self, f"key_{key}") for key in self._keys})
-
-
 def _as_block(module: nn.Module, link: Call) -> nn.Module:
     return With(module, link.args, link.kwargs) if link.args or link.kwargs else module
-
-
-class ChannelsFirst(nn.Module):
-    """(B, H, W, C) → (B, C, H, W), as maps are."""
-
-    def forward(self, h_BHWC: Tensor) -> Tensor:
-        return h_BHWC.permute(0, 3, 1, 2)
-
-
-class Head(nn.Module):
-    """A network's `forward_head` up to the classifier: maps or tokens → (B, D)."""
-
-    def __init__(self, network: nn.Module, nhwc: bool) -> None:
-        super().__init__()
-        self.network, self.nhwc = network, nhwc
-
-    def forward(self, h: Tensor) -> Tensor:
-        h = h.permute(0, 2, 3, 1) if self.nhwc else h
-        return self.network.forward_head(h, pre_logits=True)  # type: ignore[operator]
-
-
-class Whole(nn.Module):
-    """A network that cannot be cut, as one block: (B, C, H, W) → (B, D)."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        drop_classifier(network)
-        self.network = network
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        h = self.network.forward_features(x_BCHW)  # type: ignore[operator]
-        return self.network.forward_head(h, pre_logits=True)  # type: ignore[operator]
-
-
-def drop_classifier(network: Any) -> None:
-    """Take a network's classifiers away; `forward_head(…, pre_logits=True)` calls none."""
-    found = network.get_classifier()
-    those = found if isinstance(found, tuple | list) else (found,)
-    for name in [n for n, m in network.named_modules() if any(m is one for one in those)]:
-        _replace(network, name)
 
 
 class _Chain:
@@ -181,11 +113,6 @@ def _grouped(network: nn.Module, links: list[Call], *, has_stem: bool) -> list[l
     return blocks
 
 
-def _replace(network: nn.Module, name: str) -> None:
-    parent, _, last = name.rpartition(".")
-    setattr(network.get_submodule(parent), last, Passed())
-
-
 def _only(network: nn.Module, called: list[str], *, own_parameters: bool) -> nn.Module:
     """Return a copy without the modules that have parameters and were not called."""
     twin = copy.deepcopy(network)
@@ -204,17 +131,12 @@ def _prune(module: nn.Module, prefix: str, called: set[str]) -> None:
         if any(other.startswith(f"{name}.") for other in called):
             _prune(child, f"{name}.", called)
         elif any(True for _ in child.parameters()):
-            _replace(module, last)
-
-
-def same(one: Tensor, other: Tensor) -> bool:
-    """Whether two results agree up to rounding."""
-    return one.shape == other.shape and bool((one - other).abs().max() < 1e-4)
+            replace_module(module, last)
 
 
 @torch.no_grad()
 def computes(blocks: nn.ModuleList, pool: nn.Module, x_BCHW: Tensor, wanted_BD: Tensor) -> bool:
-    """Whether blocks and pool give `wanted_BD`, and no block changes its input."""
+    """Whether blocks and pool give `wanted_BD` up to rounding, and no block changes its input."""
     h = x_BCHW
     for block in blocks:
         before = h.clone()
@@ -222,4 +144,5 @@ def computes(blocks: nn.ModuleList, pool: nn.Module, x_BCHW: Tensor, wanted_BD: 
         if not torch.equal(h, before):
             return False
         h = after
-    return same(pool(h), wanted_BD)
+    f_BD, largest = pool(h), wanted_BD.abs().max().clamp(min=1.0)
+    return f_BD.shape == wanted_BD.shape and bool((f_BD - wanted_BD).abs().max() < 1e-4 * largest)

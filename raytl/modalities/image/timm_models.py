@@ -15,7 +15,8 @@ from raytl.config import nearest
 from raytl.errors import ModelError
 from raytl.modalities.backbone import Backbone
 from raytl.modalities.image.spec import BackboneSpec, Shape
-from raytl.modalities.image.timm_cut import Whole, computes, cut
+from raytl.modalities.image.timm_cut import computes, cut
+from raytl.modalities.image.timm_parts import Whole
 
 TIMM = "timm/"
 MIN_SIDE = 32
@@ -128,8 +129,9 @@ def classifier_width(name: str, state: dict[str, Tensor]) -> int:
 def resized_timm(name: str, input_shape: Shape, state: dict[str, Tensor], **args: Any) -> nn.Module:
     """Let timm make its network for inputs of another size than that of the weights in `state`,
     and load them with their positions scaled."""
-    settings = timm_settings(name)
-    own = {"state_dict": dict(state), "num_classes": args["num_classes"]}
-    overlay = own | ({} if args["num_classes"] else {"classifier": None})
-    assert settings.fixed_input_size
-    return create_timm(name, input_shape, pretrained=True, pretrained_cfg_overlay=overlay, **args)
+    width = args["num_classes"]
+    overlay = {"state_dict": dict(state), "num_classes": width, "label_offset": 0}
+    left_out = {} if width else {"classifier": None}
+    return create_timm(
+        name, input_shape, pretrained=True, pretrained_cfg_overlay=overlay | left_out, **args
+    )

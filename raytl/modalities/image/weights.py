@@ -108,17 +108,24 @@ def _read_timm(
     name: str, config: SourceModelConfig, shape: Shape, state: dict[str, Tensor]
 ) -> Backbone:
     """Load the whole network by timm's own names, its classifier where the file has one, and cut
-    it. Where positions were learnt for another size, timm scales them."""
-    settings = timm_settings(name)
+    it."""
     args = {"num_classes": classifier_width(name, state)} | config.args
-    own = settings.input_size if settings.fixed_input_size else shape
-    with building(name, own, config.args):
-        network = create_timm(name, own, **args)
-    load_strictly(network, state, str(config.weights))
     with building(name, shape, config.args):
-        if own != shape:
+        network = create_timm(name, shape, **args)
+    own = timm_settings(name).input_size
+    if shape == own or _same_shapes(network, state):
+        load_strictly(network, state, str(config.weights))
+    else:  # positions learnt for timm's size, which timm scales for this one
+        with building(name, own, config.args):
+            load_strictly(create_timm(name, own, **args), state, str(config.weights))
             network = resized_timm(name, shape, state, **args)
+    with building(name, shape, config.args):
         return cut_timm(name, network, shape)
+
+
+def _same_shapes(network: nn.Module, state: dict[str, Tensor]) -> bool:
+    own = network.state_dict()
+    return all(value.shape == own[key].shape for key, value in state.items() if key in own)
 
 
 _CUT: dict[str, Callable[[str, Any, Shape], Backbone]] = {

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from raytl.config import Normalization, SourceModelConfig
 from raytl.errors import ModelError
@@ -22,6 +23,7 @@ from raytl.modalities.image.spec import BackboneSpec
 from raytl.modalities.image.timm_models import TIMM, timm_settings
 from raytl.modalities.image.transform import ImageTransform, check_channels, pixels, transform_of
 from raytl.modalities.image.weights import check_weights, with_weights
+from raytl.modalities.stems import Patches
 
 IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
@@ -85,6 +87,25 @@ class Image(Modality):
         assert isinstance(transform, ImageTransform)
         with torch.random.fork_rng(devices=[]):  # weights are drawn before they are replaced
             return with_weights(backbone_name(config), config, transform.input_shape)
+
+    def stem(
+        self, config: SourceModelConfig, column: Column, sample: Sample
+    ) -> tuple[Transform, dict[str, Any]]:
+        """Square patches of `args.patch` pixels (4); images of `input_size`, or else the data's own
+        side, raised to a multiple of it."""
+        assert isinstance(column, ImageColumn)
+        args = {"patch": 4} | config.args
+        patch = args["patch"]
+        if set(args) != {"patch"} or not isinstance(patch, int) or patch < 1:
+            raise ModelError(f"graft: args may have patch alone, pixels >= 1, got {config.args}")
+        height, width, channels = column.shape
+        side = -(-(config.input_size or max(height, width)) // patch) * patch
+        given = config.normalization or _usual(config, None, channels)
+        return ImageTransform((channels, side, side), given.mean, given.std), args
+
+    def tokens(self, transform: Transform, width: int, args: Mapping[str, Any]) -> nn.Module:
+        assert isinstance(transform, ImageTransform)
+        return Patches(transform.input_shape[0], args["patch"], width)
 
     def mix(self, own: np.ndarray, partner: np.ndarray, share: float) -> np.ndarray:
         """Return float32 images_NHWC, in [0, 1] where the given ones are uint8."""

@@ -11,7 +11,8 @@ import pyarrow as pa
 from pydantic import AfterValidator, Field, PositiveInt
 
 from raytl.modalities.column import BadRowError, Column, Read, Values
-from raytl.modalities.ragged import check_lists, lists_of, ragged_reader
+from raytl.modalities.ragged import as_rows, check_lists, lists_of, ragged_reader
+from raytl.modalities.series.channels import channel_places
 
 
 def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -81,3 +82,10 @@ class SeriesColumn(Column):
     def verify(self, array: pa.Array) -> None:
         """Raise ValueError where a row has no step, or one that is missing or not finite."""
         check_lists(array, "step")
+
+    def converted(self, values: Values, of: Column) -> Values:
+        """Return series of `of` with this column's channels, by name. Raises ModelError where one
+        is missing."""
+        assert isinstance(of, SeriesColumn)
+        places = list(channel_places(self.channels, of.channels))
+        return as_rows(series[:, places] for series in values)

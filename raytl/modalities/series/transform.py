@@ -12,10 +12,10 @@ from pydantic import PositiveInt, model_validator
 
 from raytl.config import Frozen
 from raytl.config.base import Finite, Positive
-from raytl.errors import ModelError
 from raytl.modalities.base import Sample, Transform
 from raytl.modalities.column import Column, Values
 from raytl.modalities.options import facts_of
+from raytl.modalities.series.channels import channel_places
 from raytl.modalities.series.column import SeriesColumn
 from raytl.rows import Padded, padded
 
@@ -60,16 +60,7 @@ class SeriesTransform(Transform):
         """Return the same transform for rows of another dataset's column; channels that the network
         does not know are left out. Raises ModelError where it needs one that is not there."""
         assert isinstance(column, SeriesColumn)
-        missing = [name for name in self.channels if name not in column.channels]
-        if missing:
-            raise ModelError(
-                f"the source model reads channels {_listed(self.channels)}, but the series have "
-                f"{_listed(column.channels)}: no {_listed(missing)}; name the channels alike, or "
-                "take another source model"
-            )
-        return SeriesTransform(
-            self._facts, tuple(column.channels.index(name) for name in self.channels)
-        )
+        return SeriesTransform(self._facts, channel_places(self.channels, column.channels))
 
     def prepare(self, values: Values) -> Padded:
         """Return Padded float32 (B, S, C) of series (T, C')."""
@@ -117,7 +108,3 @@ def _mean_and_std(rows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     mean, std = steps.mean(0), steps.std(0)
     constant = std <= 1e-6 * np.abs(mean).clip(min=1e-6)
     return mean, np.where(constant, 1.0, std)
-
-
-def _listed(names: tuple[str, ...] | list[str]) -> str:
-    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")

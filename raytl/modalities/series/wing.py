@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from raytl.config import SourceModelConfig
 from raytl.errors import ModelError
 from raytl.modalities.backbone import Backbone
@@ -23,6 +25,7 @@ from raytl.modalities.series.transform import (
     fit_series,
     series_transform,
 )
+from raytl.modalities.stems import Steps
 from raytl.state_dicts import load_strictly, read_state_dict
 from raytl.weight_files import check_file
 
@@ -69,6 +72,15 @@ class Series(Modality):
     def build(self, backbone: str, transform: Transform, args: Mapping[str, Any]) -> Backbone:
         assert isinstance(transform, SeriesTransform)
         return build_backbone(backbone, transform, args)
+
+    def stem(
+        self, config: SourceModelConfig, column: Column, sample: Sample
+    ) -> tuple[Transform, dict[str, Any]]:
+        return self.fit(config, column, sample), {}
+
+    def tokens(self, transform: Transform, width: int, args: Mapping[str, Any]) -> nn.Module:
+        assert isinstance(transform, SeriesTransform)
+        return Steps(transform.example(1).values.shape[2], width)
 
     def load(self, config: SourceModelConfig, transform: Transform) -> Backbone:
         """Build it, and load a local state dict."""

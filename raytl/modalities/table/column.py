@@ -109,9 +109,10 @@ class TableColumn(Column):
                 out[:, i] = _converted(values[:, place], of.fields[place], field)
         return out
 
-    def joined(self, other: "TableColumn") -> "TableColumn":
+    def joined(self, other: Column) -> "TableColumn":
         """Return a table that can hold the rows of both: the fields and categories of `other` stand
         behind this one's. A field of another kind in `other` is left out."""
+        assert isinstance(other, TableColumn)
         theirs = {field.name: field for field in other.fields}
         fields = [_joined(field, theirs.pop(field.name, field)) for field in self.fields]
         return TableColumn(fields=(*fields, *theirs.values()))

@@ -17,6 +17,7 @@ from raytl.modalities.table.catalogue import (
     network_options,
 )
 from raytl.modalities.table.column import TableColumn
+from raytl.modalities.table.grafting import graft_fields
 from raytl.modalities.table.transform import (
     TableTransform,
     TransformOptions,
@@ -70,6 +71,23 @@ class Table(Modality):
     def build(self, backbone: str, transform: Transform, args: Mapping[str, Any]) -> Backbone:
         assert isinstance(transform, TableTransform)
         return build(backbone, transform.layout, args)
+
+    def adapted(
+        self,
+        backbone: Backbone,
+        transform: Transform,
+        args: Mapping[str, Any],
+        column: Column,
+        sample: Sample,
+    ) -> tuple[Backbone, Transform, str | None]:
+        """Fields and categories that both tables have keep their weights; others start fresh."""
+        assert isinstance(transform, TableTransform) and isinstance(column, TableColumn)
+        extended = transform.extended(column, sample())
+        if extended.layout == transform.layout:
+            return backbone, transform.for_column(column), None
+        new = self.build(backbone.name, extended, args)
+        report = graft_fields(backbone, new)
+        return new, extended, report.describe()
 
     def load(self, config: SourceModelConfig, transform: Transform) -> Backbone:
         """Build it, and load a local state dict, whose keys name the fields."""

@@ -102,7 +102,7 @@ def cut_network(network: Any, pooling: str, example: Padded) -> Backbone:
     blocks: list[nn.Module] = [Stem(parts, padding)]
     blocks += [Layer(layer, parts, end) for layer, end in zip(parts.layers, ends, strict=True)]
     pool = FirstPool() if pooling == "cls" else MeanPool()
-    backbone = Backbone(NAME, blocks, pool, example)
+    backbone = Backbone(NAME, blocks, pool, example, stem_is_shared=bool(parts.owned))
     _check_same(backbone.eval(), probe, expected_BSD)
     return backbone.train()
 

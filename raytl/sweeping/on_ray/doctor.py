@@ -90,9 +90,10 @@ def _unreadable(study: Study) -> list[str]:
             except RaytlError as error:
                 problems.append(str(error))
     for name, model in study.source_models.items():
-        for path in (model.path, str(model.weights) if model.has_local_weights else None):
-            if path is not None and not Path(path).exists():
-                problems.append(f"source model {name}: {path} is not there")
+        for plain in model.plain:
+            for path in (plain.path, str(plain.weights) if plain.has_local_weights else None):
+                if path is not None and not Path(path).exists():
+                    problems.append(f"source model {name}: {path} is not there")
     return problems
 
 

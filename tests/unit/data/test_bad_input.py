@@ -11,14 +11,15 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
+from tests_support import write_images
 
 from raytl.data.dataset import Dataset
 from raytl.data.importers import torchvision_sets
 from raytl.data.importers.base import ShardOptions
-from raytl.data.schema import ImageColumn
 from raytl.data.shard import ShardReport, shard, shard_options
-from raytl.data.writer import write_dataset
 from raytl.errors import ConfigError, DataError, UserError
+from raytl.modalities.image.column import ImageColumn
+from raytl.tasks.columns import LabelColumn
 
 IMAGES = np.arange(20 * 16, dtype=np.uint16).reshape(20, 4, 4).astype(np.uint8)
 LABELS = np.arange(20) % 2
@@ -115,7 +116,7 @@ def test_arrays_that_are_taken_and_what_is_said(tmp_path: Path) -> None:
         "are meant for 0 to 1",
         "split train: 1 of 3 classes have no row: c",
     ]
-    assert Dataset.open(tmp_path / "d").split("train").labels().dtype == np.int64
+    assert Dataset.open(tmp_path / "d").split("train").all("label").dtype == np.int64
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 and then", b"\x93NUMPY"])
@@ -161,6 +162,12 @@ def shard_pictures(folder: Path, **options: Any) -> ShardReport:
     return shard("image-folder", str(folder), folder.parent / "d", options=checked)
 
 
+def classes_of(report: ShardReport) -> tuple[str, ...]:
+    column = report.info.columns["label"]
+    assert isinstance(column, LabelColumn)
+    return column.classes
+
+
 def test_without_a_size_it_is_said_to_what_and_how(pictures: Path) -> None:
     assert shard_pictures(pictures).notes == []
     (pictures.parent / "d").rename(pictures.parent / "first")
@@ -174,7 +181,7 @@ def test_an_empty_class_folder_is_said(pictures: Path) -> None:
     (pictures / "wasps").mkdir()
     report = shard_pictures(pictures)
     assert report.notes == ["split train: 1 of 3 classes have no row: wasps"]
-    assert len(report.info.columns.label.classes) == 3
+    assert len(classes_of(report)) == 3
 
 
 def test_a_class_of_bad_files_alone(pictures: Path) -> None:
@@ -240,12 +247,12 @@ def test_a_linked_class_folder_is_read(pictures: Path) -> None:
 
 def test_what_stands_beside_class_folders_is_said(pictures: Path) -> None:
     Image.new("RGB", (2, 2)).save(pictures / "stray.png")
-    write_dataset(
+    write_images(
         pictures / "dataset", ImageColumn(shape=(4, 4, 1), dtype="uint8"), ("a", "b"),
-        {"train": [(IMAGES[..., None], LABELS)]}, {},
+        {"train": [(IMAGES[..., None], LABELS)]},
     )  # fmt: skip
     report = shard_pictures(pictures)
-    assert report.info.columns.label.classes == ("ants", "bees")
+    assert classes_of(report) == ("ants", "bees")
     assert [line.split(": ")[1] for line in report.skipped] == [
         "a dataset of raytl",
         "in no class folder",

@@ -1,18 +1,25 @@
 """The streaming feed gives the same batches as the resident one, in a seeded order."""
 
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from feed_support import image_feed
+from tests_support import write_images
 
+from raytl.data.batch import Batch
+from raytl.data.branch_rows import FeedRows
 from raytl.data.dataset import Dataset
-from raytl.data.feed import Feed, make_feed
+from raytl.data.domain import Domain
+from raytl.data.feed import Feed, chosen_kind
 from raytl.data.order import BLOCK_ROWS, GLOBAL_ROWS, WINDOW_ROWS
 from raytl.data.resident import ResidentFeed
-from raytl.data.schema import ImageColumn
 from raytl.data.streaming import StreamingFeed
-from raytl.data.writer import write_dataset
+from raytl.modalities.image.column import ImageColumn
+from raytl.ranks import Share
+from raytl.rows import Given
 
 
 @pytest.fixture(scope="module")
@@ -21,15 +28,23 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     rows = np.arange(60)
     images = np.broadcast_to(rows[:, None, None, None], (60, 4, 4, 1)).astype(np.uint8)
     image = ImageColumn(shape=(4, 4, 1), dtype="uint8")
-    write_dataset(out, image, ("a", "b"), {"train": [(images, rows % 2)]}, {}, shard_bytes=16 * 20)
+    write_images(out, image, ("a", "b"), {"train": [(images, rows % 2)]}, shard_bytes=24 * 20)
     return Dataset.open(out)
 
 
-def feed(dataset: Dataset, kind: str, indices: np.ndarray | None = None, **more: bool) -> Feed:
-    return make_feed(
-        dataset, "train", indices=indices, labelled=more.get("labelled", True), batch_size=8,
-        seed=3, kind=kind,
-    )  # type: ignore[arg-type]  # fmt: skip
+def feed(dataset: Dataset, kind: str, indices: np.ndarray | None = None, **more: Any) -> Feed:
+    return image_feed(dataset, indices=indices, kind=kind, **more)
+
+
+def images(batch: Batch) -> torch.Tensor:
+    rows = batch.inputs["image"].rows
+    assert isinstance(rows, torch.Tensor)
+    return rows
+
+
+def targets(batch: Batch) -> torch.Tensor:
+    assert batch.target is not None
+    return batch.target
 
 
 def test_evaluation_is_the_resident_feeds(dataset: Dataset) -> None:
@@ -37,9 +52,9 @@ def test_evaluation_is_the_resident_feeds(dataset: Dataset) -> None:
     for indices in (None, rows):
         streamed = list(feed(dataset, "streaming", indices).eval_batches(4))
         resident = list(feed(dataset, "resident", indices).eval_batches(4))
-        for name in ("x", "y", "id"):
-            one = torch.cat([getattr(batch, name) for batch in streamed])
-            assert torch.equal(one, torch.cat([getattr(batch, name) for batch in resident]))
+        for of in (images, targets, lambda batch: batch.id):
+            one = torch.cat([of(batch) for batch in streamed])
+            assert torch.equal(one, torch.cat([of(batch) for batch in resident]))
 
 
 def test_training_covers_each_epoch_is_seeded_and_resumes(dataset: Dataset) -> None:
@@ -48,8 +63,8 @@ def test_training_covers_each_epoch_is_seeded_and_resumes(dataset: Dataset) -> N
     def ids(start: int, count: int) -> list[list[int]]:
         batches = feed(dataset, "streaming", indices).train_batches(start)
         found = list(islice(batches, count))
-        assert all(torch.equal(batch.x[:, 0, 0, 0].long(), batch.id) for batch in found)
-        assert all(batch.y is not None and not batch.y.any() for batch in found)
+        assert all(torch.equal(images(batch)[:, 0, 0, 0].long(), batch.id) for batch in found)
+        assert all(not targets(batch).any() for batch in found)
         return [batch.id.tolist() for batch in found]
 
     first = ids(0, 6)
@@ -62,10 +77,7 @@ def test_training_covers_each_epoch_is_seeded_and_resumes(dataset: Dataset) -> N
 @pytest.mark.parametrize("rows", [60, GLOBAL_ROWS + 1])
 def test_both_feeds_read_the_same_batches(rows: int) -> None:
     kinds = (ResidentFeed, StreamingFeed)
-    feeds = [
-        kind(Numbers(rows), np.arange(rows), labelled=False, batch_size=64, seed=0)
-        for kind in kinds
-    ]
+    feeds = [kind(numbers(rows), np.arange(rows), batch_size=64, seed=0) for kind in kinds]
     for start in (0, 7):
         resident, streamed = (list(islice(of.train_batches(start), 5)) for of in feeds)
         assert all(
@@ -76,7 +88,7 @@ def test_both_feeds_read_the_same_batches(rows: int) -> None:
 def test_rows_that_are_read_together_lie_near_each_other() -> None:
     rows = 20 * WINDOW_ROWS
     assert rows > GLOBAL_ROWS
-    feed = StreamingFeed(Numbers(rows), np.arange(rows), labelled=False, batch_size=64, seed=0)
+    feed = StreamingFeed(numbers(rows), np.arange(rows), batch_size=64, seed=0)
     batches = [batch.id.numpy() for batch in islice(feed.train_batches(), rows // 64)]
     assert sorted(np.concatenate(batches)) == list(range(rows))
     edge = WINDOW_ROWS // 64  # the first and the last rows have fewer to mix with
@@ -89,19 +101,41 @@ def test_rows_that_are_read_together_lie_near_each_other() -> None:
 class Numbers:
     """Rows that are their own numbers."""
 
-    def __init__(self, rows: int) -> None:
-        self.rows = rows
+    def given(self, rows: np.ndarray) -> Given:
+        return Given(torch.from_numpy(rows.reshape(-1, 1, 1, 1).astype(np.float32)))
 
-    def images(self, indices: np.ndarray) -> np.ndarray:
-        return indices.reshape(-1, 1, 1, 1).astype(np.float32)
 
-    def labels(self) -> np.ndarray:
+def numbers(rows: int) -> FeedRows:
+    return FeedRows({"numbers": Numbers()}, None, np.arange(rows))
+
+
+def test_an_unlabelled_stream_holds_no_label(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object) -> None:
         raise AssertionError("no label may be read")
 
-    def ids(self) -> np.ndarray:
-        return np.arange(self.rows)
-
-
-def test_an_unlabelled_stream_holds_no_label(dataset: Dataset) -> None:
+    monkeypatch.setattr(Domain, "targets", read)
     batch = next(feed(dataset, "streaming", labelled=False).train_batches())
-    assert batch.y is None
+    assert batch.target is None
+    with pytest.raises(AssertionError, match="no label may be read"):
+        feed(dataset, "streaming")
+
+
+def test_a_share_without_rows_is_one_empty_batch(dataset: Dataset) -> None:
+    batches = list(feed(dataset, "resident", np.array([5])).eval_batches(4, Share(1, 2)))
+    assert [(len(batch.id), batch.own_rows) for batch in batches] == [(0, 0)]
+
+
+def test_a_worker_is_given_its_rows_and_everybodys_targets(dataset: Dataset) -> None:
+    whole = next(feed(dataset, "resident").train_batches())
+    for rank in (0, 1):
+        own = next(image_feed(dataset, kind="resident", share=Share(rank, 2)).train_batches())
+        assert torch.equal(images(own), images(whole)[rank::2])
+        assert torch.equal(targets(own), targets(whole)) and torch.equal(own.id, whole.id)
+
+
+def test_what_does_not_fit_in_half_of_the_memory_is_streamed() -> None:
+    assert chosen_kind("auto", 2**60) == "streaming"
+    assert chosen_kind("auto", 1) == "resident"
+    assert chosen_kind("resident", 2**60) == "resident"

@@ -1,11 +1,9 @@
-"""Fitting and input transforms: known answers."""
+"""Fitting images into a frame: known answers."""
 
 import numpy as np
 import pytest
-import torch
 
 from raytl.data.fitting import fit_images
-from raytl.data.transforms import InputTransform
 from raytl.errors import DataError
 
 WIDE = np.full((1, 4, 8, 1), 200, np.uint8)
@@ -37,22 +35,3 @@ def test_floats_stay_floats() -> None:
     image = np.linspace(0, 1, 16, dtype=np.float32).reshape(1, 4, 4, 1)
     assert fit_images(image, 8).dtype == np.float32
     assert fit_images(image, 4) is not None
-
-
-def test_transform_scales_and_normalises() -> None:
-    transform = InputTransform((1, 2, 2), (0.5,), (0.25,))
-    x = torch.tensor([[0, 255], [51, 102]], dtype=torch.uint8).view(1, 2, 2, 1)
-    expected = (torch.tensor([0.0, 1.0, 0.2, 0.4]) - 0.5) / 0.25
-    assert torch.allclose(transform(x).flatten(), expected)
-
-
-def test_transform_converts_grey_and_colour() -> None:
-    grey = torch.full((1, 2, 2, 1), 255, dtype=torch.uint8)
-    assert InputTransform((3, 2, 2), (0.0,), (1.0,))(grey).shape == (1, 3, 2, 2)
-    red = torch.zeros(1, 2, 2, 3)
-    red[..., 0] = 1
-    assert torch.allclose(
-        InputTransform((1, 2, 2), (0.0,), (1.0,))(red), torch.full((1, 1, 2, 2), 0.299)
-    )
-    with pytest.raises(DataError, match="2 channels do not fit a backbone with 3"):
-        InputTransform((3, 2, 2), (0.0,), (1.0,))(torch.zeros(1, 2, 2, 2))

@@ -14,6 +14,8 @@ from raytl.data.dataset import Dataset
 from raytl.data.importers.base import ShardOptions
 from raytl.data.shard import shard
 from raytl.errors import ConfigError, DataError, RaytlError
+from raytl.modalities.image.column import ImageColumn
+from raytl.tasks.columns import LabelColumn
 
 
 def idx(path: Path, array: np.ndarray) -> None:
@@ -24,7 +26,8 @@ def idx(path: Path, array: np.ndarray) -> None:
 def in_source_order(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Return images and labels in the order of the raw files, which is that of the ids."""
     part = Dataset.open(folder).split(split)
-    return part.take(np.argsort(part.ids()))
+    order = np.argsort(part.ids())
+    return part.read("image", order), part.read("label", order)
 
 
 @pytest.fixture
@@ -75,7 +78,7 @@ def test_npz_and_h5_hold_the_same(tmp_path: Path) -> None:
     h5 = shard("arrays", str(tmp_path / "a.h5"), tmp_path / "h5", options=inside).info
     assert npz.fingerprint == h5.fingerprint
     dataset = Dataset.open(tmp_path / "npz")
-    assert dataset.classes == ("cat", "dog")
+    assert dataset.columns["label"] == LabelColumn(classes=("cat", "dog"))
     images, _ = in_source_order(tmp_path / "npz", "train")
     assert np.array_equal(images[..., 0], flat.reshape(5, 3, 4))
 
@@ -191,8 +194,9 @@ def test_torchvision_reads_what_it_has_and_names_the_nearest(tmp_path: Path) -> 
     info = shard("torchvision", "MNIST", tmp_path / "d", options=options).info
     assert {name: split.rows for name, split in info.splits.items()} == {"train": 6, "test": 3}
     dataset = Dataset.open(tmp_path / "d")
-    assert dataset.image_shape == (16, 16, 1)
-    assert dataset.classes[7] == "7 - seven"
+    image, label = dataset.columns["image"], dataset.columns["label"]
+    assert isinstance(image, ImageColumn) and image.shape == (16, 16, 1)
+    assert isinstance(label, LabelColumn) and label.classes[7] == "7 - seven"
     with pytest.raises(DataError, match="no dataset 'MNST'; did you mean 'MNIST'"):
         shard("torchvision", "MNST", tmp_path / "e", options=ShardOptions())
 

@@ -10,9 +10,11 @@ from PIL import Image
 
 from raytl.data.dataset import Dataset
 from raytl.data.importers.base import ShardOptions
-from raytl.data.schema import DatasetInfo, ImageColumn
+from raytl.data.schema import DatasetInfo
 from raytl.data.shard import shard
 from raytl.data.writer import Chunk, write_dataset
+from raytl.modalities.image.column import ImageColumn
+from raytl.tasks.columns import LabelColumn
 
 CLASSES, ROWS = 12, 3000
 
@@ -34,17 +36,22 @@ def sorted_folders(tmp_path: Path) -> tuple[str, str, ShardOptions]:
     return "image-folder", str(tmp_path / "in"), ShardOptions(size=2)
 
 
-@pytest.mark.parametrize("source", [sorted_arrays, sorted_folders])
+@pytest.mark.parametrize(
+    ("source", "shard_bytes"),
+    [(sorted_arrays, 600 * (2 + 8)), (sorted_folders, 100 * (12 + 8))],
+)
 def test_any_leading_part_and_every_shard_holds_all_classes(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     source: Callable[[Path], tuple[str, str, ShardOptions]],
+    shard_bytes: int,
 ) -> None:
-    monkeypatch.setattr("raytl.data.shard.write_dataset", partial(write_dataset, shard_bytes=1200))
+    small = partial(write_dataset, shard_bytes=shard_bytes)
+    monkeypatch.setattr("raytl.data.shard.write_dataset", small)
     kind, path, options = source(tmp_path)
     info = shard(kind, path, tmp_path / "d", options=options).info
     split = Dataset.open(tmp_path / "d").split("train")
-    labels = split.labels()
+    labels = split.all("label")
     assert set(labels[:1000].tolist()) == set(range(CLASSES))
     assert set(labels[:200].tolist()) == set(range(CLASSES))
     ends = np.cumsum([part.rows for part in info.splits["train"].shards])[:-1]
@@ -58,7 +65,7 @@ def test_ids_are_the_places_in_the_source(tmp_path: Path) -> None:
     kind, path, options = sorted_arrays(tmp_path)
     shard(kind, path, tmp_path / "d", options=options)
     split = Dataset.open(tmp_path / "d").split("train")
-    pixels = split.images(range(ROWS)).reshape(ROWS, 2).astype(int)
+    pixels = split.read("image", range(ROWS)).reshape(ROWS, 2).astype(int)
     assert split.ids().tolist() == (pixels[:, 0] * 256 + pixels[:, 1]).tolist()
     assert sorted(split.ids().tolist()) == list(range(ROWS))
 
@@ -72,7 +79,7 @@ def test_rows_left_out_leave_no_gap_in_the_ids(tmp_path: Path) -> None:
     split = Dataset.open(tmp_path / "d").split("train")
     order = np.argsort(split.ids())
     assert split.ids()[order].tolist() == list(range(1198))
-    images, labels = split.take(order)
+    images, labels = split.read("image", order), split.read("label", order)
     assert images[:, 0, 0, 0].tolist() == labels.tolist() == sorted(labels.tolist())
     assert images[300:398, 0, 0, 1].tolist() == [*range(1, 50), *range(51, 100)]
 
@@ -80,16 +87,22 @@ def test_rows_left_out_leave_no_gap_in_the_ids(tmp_path: Path) -> None:
 def test_gaps_are_closed_over_shards_and_splits(tmp_path: Path) -> None:
     def chunk(places: list[int]) -> Chunk:
         numbers = np.array(places)
-        return Chunk(numbers.astype(np.uint8).reshape(-1, 1, 1, 1), numbers % 2, numbers)
+        images = numbers.astype(np.uint8).reshape(-1, 1, 1, 1)
+        return Chunk({"image": images, "label": numbers % 2}, numbers)
+
+    columns = {
+        "image": ImageColumn(shape=(1, 1, 1), dtype="uint8"),
+        "label": LabelColumn(classes=("a", "b")),
+    }
 
     info: DatasetInfo = write_dataset(
-        tmp_path / "d", ImageColumn(shape=(1, 1, 1), dtype="uint8"), ("a", "b"),
-        {"train": [chunk([9, 2]), chunk([5, 0])], "test": [chunk([1, 0])]}, {}, shard_bytes=2,
+        tmp_path / "d", columns,
+        {"train": [chunk([9, 2]), chunk([5, 0])], "test": [chunk([1, 0])]}, {}, shard_bytes=18,
     )  # fmt: skip
     assert len(info.splits["train"].shards) == 2
     dataset = Dataset.open(tmp_path / "d")
     assert dataset.split("train").ids().tolist() == [3, 1, 2, 0]
-    assert dataset.split("train").images(range(4)).ravel().tolist() == [9, 2, 5, 0]
+    assert dataset.split("train").read("image", range(4)).ravel().tolist() == [9, 2, 5, 0]
     assert dataset.split("test").ids().tolist() == [5, 4]
 
 

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from feed_support import image_feed
+from tests_support import write_images
 
 from raytl.data.dataset import Dataset
-from raytl.data.feed import make_feed
 from raytl.data.importers.base import ShardOptions
-from raytl.data.schema import DatasetInfo, ImageColumn
+from raytl.data.schema import DatasetInfo
 from raytl.data.shard import shard
-from raytl.data.writer import write_dataset
 from raytl.errors import ConfigError, CorruptError, DataError, RaytlError, UserError
+from raytl.modalities.image.column import ImageColumn
 
 IMAGE = ImageColumn(shape=(4, 4, 1), dtype="uint8")
 
@@ -22,16 +23,15 @@ def write(out: Path, labels: list[int] | None = None, force: bool = False) -> Da
     images = np.broadcast_to(rows[:, None, None, None], (10, 4, 4, 1)).astype(np.uint8)
     y = np.array(labels) if labels else rows % 2
     splits = {"train": [(images, y)], "test": [(images[:3], y[:3])]}
-    return write_dataset(out, IMAGE, ("a", "b"), splits, {}, shard_bytes=64, force=force)
+    return write_images(out, IMAGE, ("a", "b"), splits, shard_bytes=96, force=force)
 
 
 def test_rows_come_back_by_index(tmp_path: Path) -> None:
     info = write(tmp_path / "d")
     assert len(info.splits["train"].shards) == 3
     split = Dataset.open(tmp_path / "d").split("train")
-    images, labels = split.take([9, 0, 5])
-    assert images[:, 0, 0, 0].tolist() == [9, 0, 5]
-    assert labels.tolist() == [1, 0, 1]
+    assert split.read("image", [9, 0, 5])[:, 0, 0, 0].tolist() == [9, 0, 5]
+    assert split.read("label", [9, 0, 5]).tolist() == [1, 0, 1]
     assert Dataset.open(tmp_path / "d").split("test").ids().tolist() == [10, 11, 12]
 
 
@@ -40,12 +40,10 @@ def test_feed_is_seeded_covers_each_epoch_and_resumes(tmp_path: Path) -> None:
     dataset = Dataset.open(tmp_path / "d")
 
     def ids(start: int, count: int) -> list[list[int]]:
-        feed = make_feed(
-            dataset, "train", indices=None, labelled=False, batch_size=4, seed=7, kind="resident"
-        )
+        feed = image_feed(dataset, labelled=False, batch_size=4, seed=7, kind="resident")
         batches = feed.train_batches(start)
         found = [next(batches) for _ in range(count)]
-        assert all(batch.y is None for batch in found)
+        assert all(batch.target is None for batch in found)
         return [batch.id.tolist() for batch in found]
 
     first = ids(0, 5)

@@ -11,14 +11,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from pydantic import TypeAdapter
+from tests_support import write_images
 
 from raytl.data import verification
+from raytl.data.columns import AnyColumn
 from raytl.data.dataset import Dataset
-from raytl.data.schema import FILE_NAME, Columns, ImageColumn, SplitInfo, fingerprint_of
-from raytl.data.writer import write_dataset
+from raytl.data.schema import FILE_NAME, SplitInfo, fingerprint_of
 from raytl.errors import CorruptError, DataError, RaytlError
+from raytl.modalities.image.column import ImageColumn
 
 SHARD = "train-00000-of-00001.arrow"
+COLUMN = TypeAdapter(AnyColumn)
 
 
 @pytest.fixture
@@ -28,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     images = np.arange(6 * 8, dtype=np.uint8).reshape(6, 2, 4, 1)
     splits = {"train": [(images, np.arange(6) % 3)], "test": [(images[:2], np.array([0, 1]))]}
     image = ImageColumn(shape=(2, 4, 1), dtype="uint8")
-    write_dataset(tmp_path / "d", image, ("a", "b", "c"), splits, {})
+    write_images(tmp_path / "d", image, ("a", "b", "c"), splits)
     return tmp_path / "d"
 
 
@@ -57,7 +61,7 @@ def rewrite(folder: Path, change: Callable[[dict[str, Any]], Any], sign: bool = 
     data = json.loads((folder / FILE_NAME).read_text())
     change(data)
     if sign:
-        columns = Columns.model_validate(data["columns"])
+        columns = {n: COLUMN.validate_python(of) for n, of in data["columns"].items()}
         splits = {n: SplitInfo.model_validate(s) for n, s in data["splits"].items()}
         data["fingerprint"] = fingerprint_of(columns, splits)
     (folder / FILE_NAME).write_text(json.dumps(data))
@@ -80,13 +84,13 @@ def replace_shard(folder: Path, batch: pa.RecordBatch, count: int = 1) -> None:
 
 def test_a_shard_is_hashed_once_for_all_readers(folder: Path, hashed: list[str]) -> None:
     for _ in range(3):
-        Dataset.open(folder).split("train").labels()
+        Dataset.open(folder).split("train").all("label")
     assert hashed == [SHARD]
     Dataset.open(folder).ensure_verified()
     assert sorted(hashed) == ["test-00000-of-00001.arrow", SHARD]
     link = folder.with_name("link")
     link.symlink_to(folder)
-    Dataset.open(link).split("train").labels()
+    Dataset.open(link).split("train").all("label")
     assert len(hashed) == 2
     Dataset.open(folder).verify()  # what `inspect` does: always anew
     assert len(hashed) == 4
@@ -94,20 +98,20 @@ def test_a_shard_is_hashed_once_for_all_readers(folder: Path, hashed: list[str])
 
 def test_readers_at_once_hash_once(folder: Path, hashed: list[str]) -> None:
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: Dataset.open(folder).split("train").labels(), range(8)))
+        list(pool.map(lambda _: Dataset.open(folder).split("train").all("label"), range(8)))
     assert hashed == [SHARD]
 
 
 def test_another_copy_or_a_changed_file_is_verified_anew(folder: Path, hashed: list[str]) -> None:
-    Dataset.open(folder).split("train").labels()
+    Dataset.open(folder).split("train").all("label")
     stat = (folder / SHARD).stat()
     flip(folder / SHARD)
     os.utime(folder / SHARD, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # as cp -p would leave it
     for _ in range(2):
         with pytest.raises(CorruptError, match=f"{SHARD}: SHA-256 .* as written; copy or shard"):
-            Dataset.open(folder).split("train").images([0])
+            Dataset.open(folder).split("train").read("image", [0])
     flip(folder / SHARD)
-    Dataset.open(folder).split("train").images([0])
+    Dataset.open(folder).split("train").read("image", [0])
     assert hashed == 4 * [SHARD]
 
 
@@ -116,7 +120,7 @@ def test_a_cache_that_cannot_be_written_costs_time_alone(
 ) -> None:
     monkeypatch.setenv("RAYTL_CACHE", str(folder / SHARD / "no folder"))
     for _ in range(2):
-        assert Dataset.open(folder).split("train").labels().tolist() == [0, 1, 2, 0, 1, 2]
+        assert Dataset.open(folder).split("train").all("label").tolist() == [0, 1, 2, 0, 1, 2]
     assert hashed == [SHARD, SHARD]
 
 
@@ -161,20 +165,20 @@ def test_a_signed_shard_of_another_kind(
 ) -> None:
     replace_shard(folder, batch(**columns))
     with pytest.raises(CorruptError, match=message) as caught:
-        Dataset.open(folder).split("train").labels()
+        Dataset.open(folder).split("train").all("label")
     assert "shard the dataset again" in str(caught.value)
 
 
 def test_a_signed_shard_of_other_rows_or_no_arrow(folder: Path) -> None:
     replace_shard(folder, batch().slice(0, 4))
     with pytest.raises(CorruptError, match="has 4 rows, expected 6"):
-        Dataset.open(folder).split("train").labels()
+        Dataset.open(folder).split("train").all("label")
     replace_shard(folder, batch(), count=2)
     with pytest.raises(CorruptError, match="has 2 record batches, expected 1"):
-        Dataset.open(folder).split("train").labels()
+        Dataset.open(folder).split("train").all("label")
     replace_shard(folder, batch(), count=0)
     with pytest.raises(CorruptError, match="has 0 record batches, expected 1"):
-        Dataset.open(folder).split("train").labels()
+        Dataset.open(folder).split("train").all("label")
 
 
 def of_train(data: dict[str, Any]) -> Any:
@@ -187,12 +191,20 @@ def of_train(data: dict[str, Any]) -> Any:
         (lambda d: d.pop("columns"), "columns: Field required"),
         (lambda d: d.pop("splits"), "splits: Field required"),
         (lambda d: d.update(splits={}), "splits: .*at least 1"),
-        (lambda d: d["columns"].pop("label"), "columns.label: Field required"),
-        (lambda d: d["columns"].pop("image"), "columns.image: Field required"),
-        (lambda d: d["columns"].update(image=d["columns"]["label"]), "columns.image"),
-        (lambda d: d["columns"]["label"].update(classes=[]), "columns.label.classes: .*at least 1"),
-        (lambda d: d["columns"]["image"].update(shape=[0, 4, 1]), "columns.image.shape.0"),
-        (lambda d: d["columns"]["image"].update(dtype="object"), "columns.image.dtype"),
+        (lambda d: d.update(columns={}), "columns: .*at least 1"),
+        (lambda d: d["columns"].pop("label"), "fingerprint .*by hand"),
+        (lambda d: d["columns"].pop("image"), "fingerprint .*by hand"),
+        (lambda d: d["columns"].update(image=d["columns"]["label"]), "fingerprint .*by hand"),
+        (lambda d: d["columns"].update(image={"kind": "smell"}), "columns.image: .*'smell'"),
+        (lambda d: d["columns"].update(image={}), "columns.image: .*'kind'"),
+        (lambda d: d["columns"].update({"a b": d["columns"]["label"]}), "columns.a b: a column's"),
+        (lambda d: d["columns"].update(id=d["columns"]["label"]), "columns.id: .*and not id"),
+        (
+            lambda d: d["columns"]["label"].update(classes=[]),
+            ": columns.label.classes: .*at least 1",
+        ),
+        (lambda d: d["columns"]["image"].update(shape=[0, 4, 1]), ": columns.image.shape.0: "),
+        (lambda d: d["columns"]["image"].update(dtype="object"), ": columns.image.dtype: "),
         (lambda d: of_train(d).update(rows=7), r"splits.train: .*add up to rows=7, got 6"),
         (lambda d: of_train(d).update(rows=-6), "splits.train.rows: .*greater than 0"),
         (lambda d: of_train(d).update(rows=float("nan")), "splits.train.rows"),
@@ -238,7 +250,7 @@ def test_fewer_classes_than_labels_even_where_signed(folder: Path) -> None:
     Dataset.open(folder).ensure_verified()
     rewrite(folder, lambda d: d["columns"]["label"].update(classes=["a", "b"]), sign=True)
     with pytest.raises(CorruptError, match=r"0\.\.1 for the 2 classes .* but row 2 has 2"):
-        Dataset.open(folder).split("train").labels()
+        Dataset.open(folder).split("train").all("label")
 
 
 def test_datasets_of_the_first_release_load(folder: Path) -> None:
@@ -259,7 +271,7 @@ def test_datasets_of_the_first_release_load(folder: Path) -> None:
     text = json.dumps(content, sort_keys=True).encode()
     old["fingerprint"] = hashlib.sha256(text).hexdigest()
     (folder / FILE_NAME).write_text(json.dumps(old))
-    assert Dataset.open(folder).split("train").labels().tolist() == [0, 1, 2, 0, 1, 2]
+    assert Dataset.open(folder).split("train").all("label").tolist() == [0, 1, 2, 0, 1, 2]
 
 
 def test_preflight_finds_a_flipped_byte_with_its_place(

@@ -13,22 +13,13 @@ import pytest
 import torch
 import torchvision
 from safetensors.torch import load_file, save_file
+from source_support import COLOUR, GREY, load_of, save_whole
 
 import raytl
-from raytl.config import HeadConfig, MapperConfig, SourceModelConfig
+from raytl.config import SourceModelConfig
 from raytl.errors import CorruptError, ModelError, RaytlError
-from raytl.models.backbones import build_backbone
-from raytl.models.heads import build_head
-from raytl.models.mappers import build_mapper
-from raytl.models.source_model import (
-    SourceModel,
-    describe_source_model,
-    load_complete_model,
-    load_source_model,
-    save_source_model,
-)
-
-GREY, COLOUR = (1, 16, 16), (3, 32, 32)
+from raytl.modalities.image.catalogue import build_backbone
+from raytl.models.source_model import SourceModel, load_complete_model
 
 
 def told(error: type[RaytlError], call: Callable[[], object]) -> str:
@@ -50,7 +41,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 def load(file: Path, image: tuple[int, int, int] = GREY, **config: Any) -> SourceModel:
     plain: dict[str, Any] = {"backbone": "small_cnn", "args": {"width": 4}, "weights": str(file)}
-    return load_source_model("m", SourceModelConfig(**(plain | config)), image, seed=0)
+    return load_of(SourceModelConfig(**(plain | config)), image)
 
 
 class Evil:
@@ -81,7 +72,7 @@ def test_pickles_are_refused_unread(tmp_path: Path) -> None:
     assert "refused: it holds posix.system, which is code" in told(ModelError, lambda: load(file))
     torch.save(build_backbone("small_cnn", GREY, width=4), file)
     text = told(ModelError, lambda: load(file))
-    assert "refused: it holds raytl.models.backbones.base.Backbone" in text
+    assert "refused: it holds raytl.modalities.backbone.Backbone" in text
     assert not Path("/tmp/raytl-was-run").exists()
 
 
@@ -91,7 +82,9 @@ def test_weights_of_an_old_torch_have_no_counts_of_batches(tmp_path: Path, whole
     assert len(old) < len(state)
     torch.save(old, tmp_path / "old.pth")
     (tmp_path / "new.pth").write_bytes(whole)
-    of_old, of_new = (load(tmp_path / name).backbone for name in ("old.pth", "new.pth"))
+    of_old, of_new = (
+        load(tmp_path / name).parts["image"].backbone for name in ("old.pth", "new.pth")
+    )
     loaded = of_old.state_dict()
     assert all(torch.equal(value, loaded[key]) for key, value in of_new.state_dict().items())
 
@@ -137,7 +130,8 @@ def _folder(tmp_path: Path) -> Path:
     ("config", "image", "message"),
     [
         ({"backbone": "lenet", "weights": "DEFAULT"}, GREY, "lenet has no weights by name"),
-        ({"backbone": "lenet", "weights": "model.bin"}, GREY, "give a .pth file"),
+        ({"backbone": "lenet", "weights": "model.onnx"}, GREY, "give a .pth file"),
+        ({"backbone": "lenet", "weights": "none.bin"}, GREY, "none.bin: no such weights file"),
         ({"torchvision": "resnet18", "weights": "IMAGENET"}, COLOUR, "known: DEFAULT, IMAGENET1K"),
         ({"torchvision": "resnet18", "weights": ""}, COLOUR, "known: DEFAULT"),
         ({"backbone": "lenet", "weights": "none.pth"}, GREY, "none.pth: no such weights file"),
@@ -174,8 +168,7 @@ def test_what_a_backbone_does_not_take(
     config: dict[str, Any], image: tuple[int, int, int], message: str
 ) -> None:
     checked = SourceModelConfig.model_validate(config)
-    assert message in told(ModelError, lambda: describe_source_model("m", checked, image))
-    assert message in told(ModelError, lambda: load_source_model("m", checked, image, 0))
+    assert message in told(ModelError, lambda: load_of(checked, image))
 
 
 def test_downloads_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,57 +179,86 @@ def test_downloads_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(torchvision.models, "get_model", downloaded)
     config = SourceModelConfig(torchvision="vit_b_32", weights="DEFAULT", input_size=64)
-    text = told(ModelError, lambda: load_source_model("m", config, COLOUR, 0))
+    text = told(ModelError, lambda: load_of(config, COLOUR))
     assert "vit_b_32 cannot be built for inputs of (3, 64, 64)" in text
     assert "with weights DEFAULT" in text
 
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    config = SourceModelConfig(backbone="small_cnn", args={"width": 4})
-    model = load_source_model("m", config, GREY, seed=1)
-    mapper, head = MapperConfig(name="linear", out=6), HeadConfig()
-    built = build_mapper(mapper, model.backbone.feature_dim)
-    told_of = {"classes": ("a", "b", "c"), "mapper": mapper, "head": head}
-    save_source_model(
-        tmp_path / "m", backbone=model.backbone, spec=model.spec.model_copy(update=told_of),
-        mapper=built, head=build_head(head, built.out_dim, 3),
-    )  # fmt: skip
-    return tmp_path / "m"
+    return save_whole(tmp_path / "m")
+
+
+def of_part(**change: Any) -> Callable[[dict[str, Any]], Any]:
+    """Change what is said of the model's one part."""
+    return lambda spec: spec["parts"]["image"].update(change)
+
+
+def of_transform(**change: Any) -> Callable[[dict[str, Any]], Any]:
+    return lambda spec: spec["parts"]["image"]["transform"].update(change)
+
+
+def of_task(**change: Any) -> Callable[[dict[str, Any]], Any]:
+    return lambda spec: spec["task"].update(change)
+
+
+def of_spec(**change: Any) -> Callable[[dict[str, Any]], Any]:
+    return lambda spec: spec.update(change)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"backbone": "lenet", "args": {}}, "blocks is 4, but lenet with args {} has 3"),
-        ({"backbone": "small"}, "unknown backbone 'small'; did you mean 'small_cnn'?"),
-        ({"args": {"width": 8}}, "feature_dim is 16, but small_cnn with args {'width': 8} has 32"),
-        ({"args": {"widht": 8}}, "unexpected keyword argument 'widht'"),
-        ({"blocks": 5}, "blocks is 5, but small_cnn with args {'width': 4} has 4"),
-        ({"feature_dim": 7}, "feature_dim is 7, but"),
-        ({"input_shape": [3, 16, 16]}, "'blocks.0.0.weight' is (4, 1, 3, 3), not (4, 3, 3, 3)"),
-        ({"input_shape": [1, 2, 2]}, "small_cnn cannot be built for inputs of (1, 2, 2)"),
-        ({"input_shape": [1, 16]}, "input_shape"),
-        ({"input_shape": [1, 0, 16]}, "input_shape"),
-        ({"normalization": {"mean": [0.5, 0.5], "std": [1, 1]}}, "one number or 1"),
-        ({"normalization": {"mean": [0.5], "std": [0]}}, "normalization: std: 0: "),
-        ({"classes": ["a", "b"]}, "head: the weights do not fit: '1.weight' is (3, 6), not (2, 6)"),
-        ({"classes": []}, "classes"),
-        ({"mapper": {"name": "identity"}}, "mapper: the weights do not fit"),
-        ({"mapper": {"name": "linear", "out": 7}}, "is (6, 16), not (7, 16)"),
-        ({"head": {"name": "mlp"}}, "head: the weights do not fit"),
-        ({"head": {"name": "perceptron"}}, "head: name: "),
-        ({"format_version": 2}, "format_version"),
-        ({"blocks": "four"}, "blocks"),
-        ({"more": 1}, "more"),
+        (of_part(backbone="lenet", args={}), "blocks is 4, but lenet with args {} has 3"),
+        (of_part(backbone="small"), "unknown backbone 'small'; did you mean 'small_cnn'?"),
+        (
+            of_part(args={"width": 8}),
+            "feature_dim is 16, but small_cnn with args {'width': 8} has 32",
+        ),
+        (of_part(args={"widht": 8}), "unexpected keyword argument 'widht'"),
+        (of_part(blocks=5), "blocks is 5, but small_cnn with args {'width': 4} has 4"),
+        (of_part(feature_dim=7), "feature_dim is 7, but"),
+        (
+            of_transform(input_shape=[3, 16, 16], mean=[0.5], std=[1]),
+            "'blocks.0.0.weight' is (4, 1, 3, 3), not (4, 3, 3, 3)",
+        ),
+        (of_transform(input_shape=[1, 2, 2]), "small_cnn cannot be built for inputs of (1, 2, 2)"),
+        (of_transform(input_shape=[1, 16]), "parts: image: transform: input_shape: "),
+        (of_transform(input_shape=[1, 0, 16]), "transform: input_shape: 1: "),
+        (of_transform(mean=[0.5, 0.5], std=[1, 1]), "one number or 1"),
+        (of_transform(mean=[0.5], std=[0]), "std: 0: "),
+        (
+            of_task(classes=["a", "b"]),
+            "head: the weights do not fit: '1.weight' is (3, 6), not (2, 6)",
+        ),
+        (of_task(classes=[]), "task: classes: Tuple should have at least 1"),
+        (of_task(classes="abc"), "task: classes: Input should be a valid tuple"),
+        (of_spec(mapper={"name": "identity"}), "mapper: the weights do not fit"),
+        (of_spec(mapper={"name": "linear", "out": 7}), "is (6, 16), not (7, 16)"),
+        (of_spec(head={"name": "mlp"}), "head: the weights do not fit"),
+        (of_spec(head={"name": "perceptron"}), "head: name: "),
+        (of_spec(format_version=3), "format_version"),
+        (of_part(blocks="four"), "parts: image: blocks"),
+        (of_part(more=1), "parts: image: more"),
+        (of_part(modality="smell"), "unknown modality 'smell'; known: image, text"),
+        (of_transform(size=3), "parts: image: transform: size: "),
+        (lambda spec: spec["parts"]["image"].pop("transform"), "parts: image: transform: Field"),
+        (lambda spec: spec["parts"]["image"].update(transform={}), "input_shape: Field required"),
+        (of_spec(parts={}), "parts: "),
+        (of_task(kind="divination"), "task: unknown kind 'divination'; known: classification"),
+        (lambda spec: spec["task"].pop("kind"), "task: unknown kind 'None'; known: classification"),
+        (lambda spec: spec["task"].pop("classes"), "task: classes: "),
+        (of_spec(more=1), "more"),
     ],
 )
 def test_a_source_model_that_is_not_what_it_says(
-    saved: Path, change: dict[str, Any], message: str
+    saved: Path, change: Callable[[dict[str, Any]], Any], message: str
 ) -> None:
     assert raytl.inspect(saved)["backbone_parameters"] == 3868
     file = saved / "source.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    spec = json.loads(file.read_text())
+    change(spec)
+    file.write_text(json.dumps(spec))
     text = told(CorruptError, lambda: raytl.inspect(saved))
     assert message in text
     assert str(saved) in text
@@ -252,7 +274,7 @@ def test_a_source_model_that_is_not_what_it_says(
         (b"null", "source.json: "),
         (b"\xff\xfe{}", "cannot be read"),
         (b"[" * 100000, "source.json: "),
-        (b"{}", "source.json: backbone: Field required"),
+        (b"{}", "source.json: parts: Field required"),
     ],
 )
 def test_a_spec_that_is_none(saved: Path, content: bytes, message: str) -> None:
@@ -263,7 +285,7 @@ def test_a_spec_that_is_none(saved: Path, content: bytes, message: str) -> None:
 def test_tensors_that_are_not_the_models(saved: Path) -> None:
     weights, spec = saved / "model.safetensors", saved / "source.json"
     good = load_file(weights)
-    key = "backbone.blocks.0.0.weight"
+    key = "branches.image.backbone.blocks.0.0.weight"
     unsigned = json.loads(spec.read_text()) | {"weights_sha256": None}
 
     def rewrite(tensors: dict[str, torch.Tensor]) -> str:
@@ -274,7 +296,7 @@ def test_tensors_that_are_not_the_models(saved: Path) -> None:
 
     assert "'blocks.0.0.weight' is missing" in rewrite({k: good[k] for k in good if k != key})
     assert "'blocks.9.weight' is unknown" in rewrite(
-        good | {"backbone.blocks.9.weight": torch.zeros(1)}
+        good | {"branches.image.backbone.blocks.9.weight": torch.zeros(1)}
     )
     assert "'tail.weight' belongs to no part" in rewrite(good | {"tail.weight": torch.zeros(1)})
     assert "not finite" in rewrite(good | {key: good[key] / 0})

@@ -7,17 +7,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests_support import write_images
 
 from raytl.config import Study, TrialConfig
+from raytl.data.branch_rows import ColumnRows
 from raytl.data.dataset import Dataset
-from raytl.data.schema import ImageColumn
-from raytl.data.transforms import InputTransform
 from raytl.data.views import MixedView
-from raytl.data.writer import write_dataset
+from raytl.modalities.image.column import ImageColumn
+from raytl.modalities.image.transform import ImageTransform
+from raytl.modalities.registry import MODALITIES
+from raytl.rows import Rows
 from raytl.scoring.validators import Evidence, class_clusters
 from raytl.training import evidence
+from raytl.training.building import build_trial
 from raytl.training.evidence import drawn_rows, evidence_feeds, gather
+from raytl.training.material import Material
 from raytl.training.prefix import Prefix
+from raytl.training.readers import Prepared, Readers
 from raytl.training.trial import TrialRun
 
 MakeStudy = Callable[..., Study]
@@ -30,7 +36,7 @@ def sorted_by_class(path: Path, seed: int) -> Path:
     images = generator.integers(0, 256, (len(y), 8, 8, 1), dtype=np.uint8)
     names = tuple(f"class {k}" for k in range(CLASSES))
     image = ImageColumn(shape=(8, 8, 1), dtype="uint8")
-    write_dataset(path, image, names, {n: [(images, y)] for n in ("train", "held", "test")}, {})
+    write_images(path, image, names, {n: [(images, y)] for n in ("train", "held", "test")})
     return path
 
 
@@ -58,9 +64,9 @@ def study(
 def evidence_of(study: Study, **flat: Any) -> Evidence:
     """Of a model that has the same weights, whatever is frozen."""
     trial = TrialConfig.from_flat({"source_model": "net", "recipe": "dann"} | flat)
-    run = TrialRun(study, trial, seed=3)
+    run = TrialRun(Material.of(study), trial, seed=3)
     assert run._evidence is not None
-    given = (run.parts.model, run._evidence, run.parts.transform, run.device)
+    given = (run.parts.model, run.parts.task, run._evidence, run.device)
     head = next(m for m in run.parts.model.head.modules() if isinstance(m, torch.nn.Linear))
     mean_D = torch.from_numpy(gather(*given).target_features_ND.mean(0)).float()
     with torch.no_grad():  # the mean image has no class: others have different ones
@@ -71,6 +77,7 @@ def evidence_of(study: Study, **flat: Any) -> Evidence:
 def test_every_class_is_among_the_rows_drawn(study: Callable[..., Study]) -> None:
     found = evidence_of(study())
     assert found.source_y_S is not None
+    assert found.target_p_NK is not None
     assert len(found.target_p_NK) == len(found.source_y_S) == 100
     assert len(set(found.source_y_S)) == CLASSES
     y = np.repeat(np.arange(12), 400)
@@ -120,14 +127,15 @@ def test_only_the_rows_drawn_are_mixed_and_only_once(
     study: Callable[..., Study], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows: list[int] = []
-    of_images = Prefix.of_images
+    of_prepared = Prefix.of_prepared
 
-    def counting(self: Prefix, images: np.ndarray) -> np.ndarray:
-        if images.dtype == np.float32 and len(images) > 1:  # the stored images are uint8
+    def counting(self: Prefix, images: Rows) -> Any:
+        assert isinstance(images, torch.Tensor)
+        if images.dtype == torch.float32 and len(images) > 1:  # the stored images are uint8
             rows.append(len(images))
-        return of_images(self, images)
+        return of_prepared(self, images)
 
-    monkeypatch.setattr(Prefix, "of_images", counting)
+    monkeypatch.setattr(Prefix, "of_prepared", counting)
     for _ in range(2):
         evidence_of(study(), frozen_depth=2)
     assert sum(rows) == 100
@@ -136,38 +144,63 @@ def test_only_the_rows_drawn_are_mixed_and_only_once(
 def test_no_prefix_is_run_on_mixes_that_nobody_asked_for(study: Callable[..., Study]) -> None:
     calls: list[bool] = []
 
-    def make(*_: Any, view: Any, **__: Any) -> Any:
-        calls.append(view is not None)
-        return "a feed"
+    class Noting:
+        def feed(self, *_: Any, view: Any, **__: Any) -> Any:
+            calls.append(view is not None)
+            return "a feed"
 
-    feeds = evidence_feeds(study(), make, 0, with_source=True)
+    readers: Any = Noting()
+    feeds = evidence_feeds(Material.of(study()), readers, 0, with_source=True)
     assert calls == [False, False]
     feeds.mixed()
     assert calls == [False, False, True]
 
 
+def seen_through(view: MixedView, path: Path, transform: ImageTransform) -> ColumnRows:
+    split = Dataset.open(path).split("train")
+    return ColumnRows(split, "image", MODALITIES["image"], transform, view)
+
+
+AS_THEY_ARE = ImageTransform((1, 8, 8), [0.0], [1.0])
+
+
 def test_mixes_by_hand(domains: tuple[Path, Path]) -> None:
-    split = Dataset.open(domains[1]).split("train")
     chosen = np.array([3, 7, 20, 41, 79])
     view = MixedView.drawn(chosen, 0.55, seed=4)
     assert sorted(view.partners) == [0, 1, 2, 3, 4]
     assert (view.partners != np.arange(5)).all()
-    seen = view.of(split)
-    assert seen.rows == 5
-    own, partner = split.images(chosen) / 255, split.images(chosen[view.partners]) / 255
-    images = seen.images([4, 0])
+    seen = seen_through(view, domains[1], AS_THEY_ARE)
+    assert seen.count == 5
+    split = seen.split
+    own, partner = (split.read("image", rows) / 255 for rows in (chosen, chosen[view.partners]))
+    images = seen.values(np.array([4, 0]))
     assert images.dtype == np.float32
     assert images == pytest.approx((0.55 * own + 0.45 * partner)[[4, 0]], abs=1e-6)
-    assert np.array_equal(seen.ids(), split.ids()[chosen])
-    assert np.array_equal(seen.labels(), split.labels()[chosen])
     others = [MixedView.drawn(chosen, 0.55, 5), MixedView.drawn(chosen[1:], 0.55, 4)]
     assert len({str(v.key) for v in (view, MixedView.drawn(chosen, 0.55, 4), *others)}) == 3
 
 
+def test_a_mixed_row_has_its_own_rows_id_and_label(tiny_study: MakeStudy) -> None:
+    material = Material.of(tiny_study())
+    target, trial = material.domains.target, TrialConfig(source_model="net", recipe="finetune")
+    branch = build_trial(material, trial, 0).model.branch("image")
+    readers = Readers(material.domains, {"image": Prepared("image", branch)})
+    chosen = np.array([3, 7, 20, 41, 79])
+    view = MixedView.drawn(chosen, 0.55, seed=4)
+    feed = readers.feed(
+        target, "train", indices=None, labelled=True, batch_size=2, seed=0, view=view
+    )
+    (batch,) = feed.eval_batches()
+    split = target.split("train")
+    assert batch.target is not None
+    assert np.array_equal(batch.id, split.ids()[chosen])
+    assert np.array_equal(batch.target, split.read("label", chosen))
+
+
 def test_mixed_pixels_are_mixed_inputs(domains: tuple[Path, Path]) -> None:
-    split = Dataset.open(domains[1]).split("train")
-    transform = InputTransform((3, 13, 13), (0.4, 0.5, 0.6), (0.2, 0.3, 0.1))
+    transform = ImageTransform((3, 13, 13), (0.4, 0.5, 0.6), (0.2, 0.3, 0.1))
     view = MixedView.drawn(np.arange(80), 0.55, seed=0)
-    x = transform(torch.from_numpy(split.images(range(80))))
-    mixed = transform(torch.from_numpy(view.of(split).images(range(80))))
+    seen = seen_through(view, domains[1], transform)
+    x = transform(torch.from_numpy(seen.split.all("image")))
+    mixed = transform(seen.given(np.arange(80)).rows)  # type: ignore[arg-type]
     torch.testing.assert_close(mixed, 0.55 * x + 0.45 * x[view.partners], rtol=1e-4, atol=1e-5)

@@ -1,17 +1,22 @@
 """A fused epoch is the same epochs alone. Compared in float64: float32's rounding, which the order
 of the operations decides, grows from step to step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
 from raytl.config import Study, TrialConfig
-from raytl.data.domains import joint_batches
+from raytl.data.batch import Batch
+from raytl.data.feed import Feed
+from raytl.data.mixing import joint_batches
 from raytl.errors import TrainingError
+from raytl.ranks import WHOLE, Share
 from raytl.recipes import RECIPES
 from raytl.training.fused import Member, fusable, train_fused_epoch
+from raytl.training.material import Material
 from raytl.training.trial import TrialRun
 
 MakeStudy = Callable[..., Study]
@@ -23,16 +28,36 @@ DIFFERENCES = [
 ]
 
 
+class Doubled:
+    """A feed whose features are float64."""
+
+    def __init__(self, feed: Feed) -> None:
+        self.rows, self.batch_size, self.share = feed.rows, feed.batch_size, feed.share
+        self._feed = feed
+
+    def train_batches(self, start_step: int = 0) -> Iterator[Batch]:
+        for batch in self._feed.train_batches(start_step):
+            (given,) = batch.inputs.values()
+            assert isinstance(given.rows, torch.Tensor)
+            doubled = replace(given, rows=given.rows.double())
+            yield replace(batch, inputs=dict.fromkeys(batch.inputs, doubled))
+
+    def eval_batches(self, batch_size: int = 512, share: Share = WHOLE) -> Iterator[Batch]:
+        return self._feed.eval_batches(batch_size, share)
+
+
 def make_runs(study: Study, seeds: list[int], **flat: Any) -> list[TrialRun]:
     base = {"source_model": "net", "frozen_depth": "100%", "head": "mlp", "mapper": "linear"}
+    material = Material.of(study)
     runs = [
-        TrialRun(study, TrialConfig.from_flat(base | flat | difference), seed)
+        TrialRun(material, TrialConfig.from_flat(base | flat | difference), seed)
         for difference, seed in zip(DIFFERENCES, seeds, strict=True)
     ]
     for run in runs:
         run.trainer.model.double()
         run.trainer.recipe.double()
-        run.trainer.transform = torch.Tensor.double
+        run.feeds = {name: Doubled(feed) for name, feed in run.feeds.items()}
+        run._batches = joint_batches(run.feeds)
     return runs
 
 
@@ -70,7 +95,7 @@ def test_two_fused_epochs_are_those_alone(
     study = tiny_study(train={"epochs": 3, "batch_size": 8, "steps_per_epoch": 6})
     flat = {"recipe": recipe, "optimizer": optimizer, "optimizer.clip_norm": 0.02}
     alone, fused = make_runs(study, seeds, **flat), make_runs(study, seeds, **flat)
-    assert all(fusable(run.trainer) for run in fused)
+    assert all(run.reads_features and fusable(run.trainer) for run in fused)
     for _ in range(2):
         means = fused_epoch(fused, same_rows=len(set(seeds)) == 1)
         for index, run in enumerate(alone):
@@ -90,7 +115,7 @@ def test_a_member_that_diverges_leaves_the_others_alone(tiny_study: MakeStudy) -
     study = tiny_study(train={"epochs": 3, "batch_size": 8, "steps_per_epoch": 6})
     runs, others = (make_runs(study, [3, 3, 3], recipe="finetune") for _ in range(2))
     with torch.no_grad():
-        runs[1].trainer.model.head[0].weight.fill_(float("nan"))  # type: ignore[index, union-attr]
+        runs[1].trainer.model.head[0].weight.fill_(float("nan"))  # type: ignore[index]
     results = fused_epoch(runs, same_rows=True)
     assert isinstance(results[1], TrainingError)
     assert "at step 0 of 18" in str(results[1])
@@ -108,4 +133,5 @@ def test_a_member_that_diverges_leaves_the_others_alone(tiny_study: MakeStudy) -
     ],
 )
 def test_what_does_not_vectorise_is_not_fused(tiny_study: MakeStudy, flat: dict[str, Any]) -> None:
-    assert not any(fusable(run.trainer) for run in make_runs(tiny_study(), [0, 0, 0], **flat))
+    runs = make_runs(tiny_study(), [0, 0, 0], **flat)
+    assert not any(run.reads_features and fusable(run.trainer) for run in runs)

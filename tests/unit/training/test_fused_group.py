@@ -20,6 +20,7 @@ from raytl.training.fused_group import (
     group_folder,
     run_fused_trial,
 )
+from raytl.training.material import Material
 from raytl.training.prefix_cache import STALE_S
 from raytl.training.trial import run_trial
 
@@ -37,8 +38,9 @@ MEMBERS = [
 
 
 @pytest.fixture
-def study(tiny_study: MakeStudy) -> Study:
-    return tiny_study(train={"epochs": 3, "batch_size": 8, "steps_per_epoch": 6, "fuse": 3})
+def material(tiny_study: MakeStudy) -> Material:
+    budget = {"epochs": 3, "batch_size": 8, "steps_per_epoch": 6, "fuse": 3}
+    return Material.of(tiny_study(train=budget))
 
 
 class Reports:
@@ -60,10 +62,10 @@ class Reports:
         return [{k: v for k, v in m.items() if k != "train/seconds"} for m in self.metrics]
 
 
-def alone(study: Study, index: int, tmp_path: Path) -> list[dict[str, Any]]:
+def alone(material: Material, index: int, tmp_path: Path) -> list[dict[str, Any]]:
     reports = Reports(tmp_path / f"alone-{index}")
     of = MEMBERS[index]
-    run_trial(study, of.trial, of.seed, reports, rows_seed=of.rows_seed)
+    run_trial(material, of.trial, of.seed, reports, rows_seed=of.rows_seed)
     return reports.results
 
 
@@ -73,68 +75,68 @@ def close(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> bool:
     )
 
 
-def test_each_member_reports_what_it_would_alone(study: Study, tmp_path: Path) -> None:
+def test_each_member_reports_what_it_would_alone(material: Material, tmp_path: Path) -> None:
     reports = [Reports(tmp_path / str(i)) for i in range(3)]
     for index in (1, 0, 2):
-        run_fused_trial(study, MEMBERS, index, "g-each", reports[index])
+        run_fused_trial(material, MEMBERS, index, "g-each", reports[index])
         # The first to ask computed all of it.
         assert (group_folder("g-each") / "2" / "3").exists()
     for index in range(3):
-        assert close(reports[index].results, alone(study, index, tmp_path))
+        assert close(reports[index].results, alone(material, index, tmp_path))
 
 
 @pytest.fixture
-def together(study: Study, tmp_path: Path) -> Results:
+def together(material: Material, tmp_path: Path) -> Results:
     """What each member of a group reports of which nobody was stopped or lost."""
     reports = [Reports(tmp_path / f"calm-{index}") for index in range(3)]
     for index in range(3):
-        run_fused_trial(study, MEMBERS, index, "g-calm", reports[index])
+        run_fused_trial(material, MEMBERS, index, "g-calm", reports[index])
     forget_group("g-calm")
     return [report.results for report in reports]
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
 def test_when_somebody_is_stopped_changes_nothing_for_the_others(
-    study: Study, tmp_path: Path, together: Results, order: tuple[int, ...]
+    material: Material, tmp_path: Path, together: Results, order: tuple[int, ...]
 ) -> None:
     stopped, *others = order
     group = f"g-stop-{stopped}"
     with pytest.raises(InterruptedError):
-        run_fused_trial(study, MEMBERS, stopped, group, Reports(tmp_path / "0", stop_after=1))
+        run_fused_trial(material, MEMBERS, stopped, group, Reports(tmp_path / "0", stop_after=1))
     for index in others:
         reports = Reports(tmp_path / f"other-{index}")
-        run_fused_trial(study, MEMBERS, index, group, reports)
+        run_fused_trial(material, MEMBERS, index, group, reports)
         assert reports.results == together[index]
     assert (group_folder(group) / f"{stopped}" / "3").exists()
 
 
 def test_a_member_goes_on_where_the_groups_folder_is_lost(
-    study: Study, tmp_path: Path, together: Results
+    material: Material, tmp_path: Path, together: Results
 ) -> None:
     first = Reports(tmp_path / "2", stop_after=2)
     with pytest.raises(InterruptedError):
-        run_fused_trial(study, MEMBERS, 2, "g-before", first)
+        run_fused_trial(material, MEMBERS, 2, "g-before", first)
     rest = Reports(tmp_path / "rest")
-    run_fused_trial(study, MEMBERS, 2, "g-after", rest, start=2, resume_from=first.folder)
+    run_fused_trial(material, MEMBERS, 2, "g-after", rest, start=2, resume_from=first.folder)
     assert first.results + rest.results == together[2]
 
 
 def test_what_a_lost_process_left_half_done_is_computed_again(
-    study: Study, tmp_path: Path, together: Results
+    material: Material, tmp_path: Path, together: Results
 ) -> None:
-    run_fused_trial(study, MEMBERS, 0, "g-half", Reports(tmp_path / "0"))
+    run_fused_trial(material, MEMBERS, 0, "g-half", Reports(tmp_path / "0"))
     fused_group._last.clear()  # as in another process
     shutil.rmtree(group_folder("g-half") / "1" / "2")
     shutil.rmtree(group_folder("g-half") / "1" / "3")
     shutil.rmtree(group_folder("g-half") / "2" / "3")
     for index in (1, 2, 0):
         reports = Reports(tmp_path / f"again-{index}")
-        run_fused_trial(study, MEMBERS, index, "g-half", reports)
+        run_fused_trial(material, MEMBERS, index, "g-half", reports)
         assert reports.results == together[index]
 
 
 def test_a_group_that_memory_does_not_hold_trains_one_by_one(
-    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_room(*_: Any, **__: Any) -> Any:
         raise torch.OutOfMemoryError("no more")
@@ -142,52 +144,54 @@ def test_a_group_that_memory_does_not_hold_trains_one_by_one(
     monkeypatch.setattr(fused_group, "train_fused_epoch", no_room)
     for index in range(3):
         reports = Reports(tmp_path / str(index))
-        run_fused_trial(study, MEMBERS, index, "g-memory", reports)
-        assert reports.results == alone(study, index, tmp_path)
+        run_fused_trial(material, MEMBERS, index, "g-memory", reports)
+        assert reports.results == alone(material, index, tmp_path)
 
 
-def test_only_the_member_that_diverges_fails(study: Study, tmp_path: Path) -> None:
+def test_only_the_member_that_diverges_fails(material: Material, tmp_path: Path) -> None:
     wild = TrialConfig.from_flat(BASE | {"optimizer.lr": 1e30, "head.dropout": 0.1})
     members = [MemberConfig(wild, 3), MEMBERS[1]]
     with pytest.raises(TrainingError, match="at step 2 of 18"):
-        run_fused_trial(study, members, 0, "g-wild", Reports(tmp_path / "0"))
+        run_fused_trial(material, members, 0, "g-wild", Reports(tmp_path / "0"))
     good = Reports(tmp_path / "1")
-    run_fused_trial(study, members, 1, "g-wild", good)
-    assert close(good.results, alone(study, 1, tmp_path))
+    run_fused_trial(material, members, 1, "g-wild", good)
+    assert close(good.results, alone(material, 1, tmp_path))
 
 
-def test_a_group_that_cannot_be_fused_trains_alone(study: Study, tmp_path: Path) -> None:
+def test_a_group_that_cannot_be_fused_trains_alone(material: Material, tmp_path: Path) -> None:
     members = [
         replace(of, trial=of.trial.replace(frozen_depth="50%", optimizer__transferred_lr_scale=1.0))
         for of in MEMBERS
     ]
     reports = Reports(tmp_path / "0")
-    run_fused_trial(study, members, 0, "g-alone", reports)
+    run_fused_trial(material, members, 0, "g-alone", reports)
     own = Reports(tmp_path / "own")
-    run_trial(study, members[0].trial, members[0].seed, own)
+    run_trial(material, members[0].trial, members[0].seed, own)
     assert reports.results == own.results
     assert not group_folder("g-alone").exists()
 
 
 def test_a_member_of_a_group_that_trains_alone_goes_on_from_its_checkpoint(
-    study: Study, tmp_path: Path
+    material: Material, tmp_path: Path
 ) -> None:
-    narrow = study.model_copy(update={"train": study.train.model_copy(update={"fuse": "auto"})})
+    train = material.study.train.model_copy(update={"fuse": "auto"})
+    study = material.study.model_copy(update={"train": train})
+    narrow = replace(material, study=study)
     first = Reports(tmp_path / "0", stop_after=1)  # three are too few for a CPU
     with pytest.raises(InterruptedError):
         run_fused_trial(narrow, MEMBERS, 0, "g-few", first)
     fused_group._last.clear()  # as in another process
     rest = Reports(tmp_path / "rest")
     run_fused_trial(narrow, MEMBERS, 0, "g-few", rest, start=1, resume_from=first.folder)
-    assert first.results + rest.results == alone(study, 0, tmp_path)
+    assert first.results + rest.results == alone(material, 0, tmp_path)
     assert not group_folder("g-few").exists()
 
 
-def test_groups_that_nobody_goes_on_with_are_deleted(study: Study, tmp_path: Path) -> None:
+def test_groups_that_nobody_goes_on_with_are_deleted(material: Material, tmp_path: Path) -> None:
     for group, age in (("g-stale", STALE_S + 60), ("g-recent", STALE_S - 60)):
         group_folder(group).mkdir(parents=True)
         os.utime(group_folder(group), (time.time() - age,) * 2)
-    run_fused_trial(study, MEMBERS, 0, "g-new", Reports(tmp_path / "0"))
+    run_fused_trial(material, MEMBERS, 0, "g-new", Reports(tmp_path / "0"))
     assert not group_folder("g-stale").exists()
     assert group_folder("g-recent").exists() and group_folder("g-new").exists()
     forget_group("g-new")

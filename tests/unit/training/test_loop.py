@@ -8,6 +8,7 @@ import torch
 
 from raytl.config import Study, TrialConfig
 from raytl.errors import TrainingError
+from raytl.training.material import Material
 from raytl.training.trial import TrialRun
 
 MakeStudy = Callable[..., Study]
@@ -19,7 +20,7 @@ def make_run(tiny_study: MakeStudy, recipe: str, **train: Any) -> TrialRun:
         train={"epochs": 1, "batch_size": 8, "steps_per_epoch": 4} | train,
     )
     trial = TrialConfig.from_flat({"source_model": "net", "recipe": recipe, "optimizer.lr": 0.05})
-    return TrialRun(study, trial, seed=3)
+    return TrialRun(Material.of(study), trial, seed=3)
 
 
 def limit_rows(run: TrialRun, rows: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -27,7 +28,7 @@ def limit_rows(run: TrialRun, rows: int, monkeypatch: pytest.MonkeyPatch) -> lis
     plain, asked = run.trainer.recipe.losses, list[int]()
 
     def losses(model: Any, batch: Any, progress: float) -> Any:
-        largest = max(len(part.x) for part in vars(batch).values() if part is not None)
+        largest = max(part.own_rows for part in batch.streams.values())
         asked.append(largest)
         if largest > rows:
             raise torch.OutOfMemoryError("no more")

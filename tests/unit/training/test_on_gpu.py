@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 
 from raytl.config import Study, TrialConfig
+from raytl.training.material import Material
 from raytl.training.trial import run_trial
 
 pytestmark = [
@@ -26,7 +27,8 @@ def losses(make: MakeStudy, device: str, recipe: str, **train: Any) -> list[floa
     )
     trial = TrialConfig.from_flat({"source_model": "net", "recipe": recipe, "optimizer.lr": 0.02})
     seen: list[dict[str, Any]] = []
-    run_trial(study, trial, 3, lambda metrics, _: seen.append(metrics), device=device, test=True)
+    material = Material.of(study)
+    run_trial(material, trial, 3, lambda metrics, _: seen.append(metrics), device=device, test=True)
     return [metrics["train/loss/total"] for metrics in seen]
 
 

@@ -5,14 +5,17 @@ from collections.abc import Collection
 
 import pytest
 import torch
+from image_models import IMAGE, image_model
 from torch import nn
 
 from raytl.config import HeadConfig, MapperConfig, OptimizerConfig, TrialConfig
-from raytl.models.backbones import build_backbone
-from raytl.models.heads import build_head
+from raytl.modalities.image.catalogue import build_backbone
 from raytl.models.mappers import build_mapper
 from raytl.models.transfer_model import TransferModel
 from raytl.recipes import RECIPES, Context, Recipe
+from raytl.tasks.classification import Classification
+from raytl.tasks.columns import LabelColumn
+from raytl.tasks.heads import build_head
 from raytl.training.optimization import (
     build_optimizer,
     clip_gradients,
@@ -26,11 +29,12 @@ def make_model(frozen: Collection[int] = ()) -> TransferModel:
     backbone = build_backbone("small_cnn", (1, 8, 8), width=4)
     mapper = build_mapper(MapperConfig(), backbone.feature_dim)
     head = build_head(HeadConfig(), mapper.out_dim, 2)
-    return TransferModel(backbone, mapper, head, frozen, transferred=True)
+    return image_model(backbone, (1, 8, 8), mapper, head, frozen)
 
 
 def make_recipe(trial: TrialConfig, model: TransferModel) -> Recipe:
-    return RECIPES[trial.recipe](Context(trial, model, num_classes=2))
+    task = Classification(LabelColumn(classes=("a", "b")))
+    return RECIPES[trial.recipe](Context(trial, model, task))
 
 
 @pytest.mark.parametrize(
@@ -58,7 +62,7 @@ def test_learning_rate(schedule: str, warmup: float, progress: float, factor: fl
 )
 def test_transferred_blocks_learn_more_slowly(name: str, kind: type) -> None:
     model = make_model({0})
-    backbone, head = model.backbone, model.head
+    backbone, head = model.branch(IMAGE).backbone, model.head
     flat = {"optimizer": name, "optimizer.transferred_lr_scale": 0.1, "optimizer.layer_decay": 0.5}
     extra = nn.Linear(2, 2)
     trial = TrialConfig.from_flat({"source_model": "m", **flat})
@@ -90,7 +94,8 @@ def test_a_rate_that_suits_what_is_transferred(
 ) -> None:
     backbone = build_backbone(name, (1, 28, 28))
     mapper = build_mapper(MapperConfig(), backbone.feature_dim)
-    model = TransferModel(backbone, mapper, nn.Linear(mapper.out_dim, 2), (), transferred)
+    head = nn.Linear(mapper.out_dim, 2)
+    model = image_model(backbone, (1, 28, 28), mapper, head, transferred=transferred)
     trial = TrialConfig.from_flat({"source_model": "m", "optimizer": optimizer})
     groups = build_optimizer(trial, model, make_recipe(trial, model)).param_groups
     assert [group["lr_scale"] for group in groups] == [scale] * len(backbone.blocks) + [1.0]

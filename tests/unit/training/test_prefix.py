@@ -11,16 +11,13 @@ import pytest
 import torch
 
 from raytl.config import Study, TrialConfig
-from raytl.data.dataset import Dataset
+from raytl.data.domain import Domain
+from raytl.rows import Rows, count
 from raytl.training.building import build_trial
+from raytl.training.material import Material
 from raytl.training.prefix import Prefix, decode, encode
-from raytl.training.prefix_cache import (
-    Draft,
-    cache_folder,
-    make_room,
-    progress,
-    stored_features,
-)
+from raytl.training.prefix_cache import Draft, cache_folder, make_room, progress
+from raytl.training.readers import Stored
 from raytl.training.trial import run_trial
 
 MakeStudy = Callable[..., Study]
@@ -39,7 +36,7 @@ def run(study: Study, test: bool = True, **flat: Any) -> list[dict[str, Any]]:
     def report(metrics: dict[str, Any], save: Any) -> None:
         reported.append({k: v for k, v in metrics.items() if k != "train/seconds"})
 
-    run_trial(study, trial, seed=1, report=report, test=test)
+    run_trial(Material.of(study), trial, seed=1, report=report, test=test)
     return reported
 
 
@@ -53,7 +50,7 @@ def close(one: list[dict[str, Any]], two: list[dict[str, Any]], rel: float = 1e-
 @pytest.mark.parametrize("recipe", ["finetune", "dann", "linear_probe"])
 @pytest.mark.parametrize("depth", [2, "100%"])
 def test_losses_are_the_same(tiny_study: MakeStudy, recipe: str, depth: int | str) -> None:
-    flat = {"recipe": recipe, "frozen_depth": depth, "mapper": "residual"}
+    flat: dict[str, Any] = {"recipe": recipe, "frozen_depth": depth, "mapper": "residual"}
     plain = run(tiny_study(train=TRAIN | {"reuse_prefix": False}), **flat)
     assert not cache_folder().exists()
     close(plain, run(tiny_study(train=TRAIN), **flat))
@@ -62,7 +59,7 @@ def test_losses_are_the_same(tiny_study: MakeStudy, recipe: str, depth: int | st
 
 @pytest.mark.parametrize("recipe", ["finetune", "dann"])
 def test_losses_are_the_same_on_stored_views(tiny_study: MakeStudy, recipe: str) -> None:
-    flat = {"recipe": recipe, "frozen_depth": 2}
+    flat: dict[str, Any] = {"recipe": recipe, "frozen_depth": 2}
     train = TRAIN | {"augment": {"flip": True, "crop": 2, "views": 2}}
     more = {"search": {"trials": 20}}  # so that two views of each row pay
     plain = run(tiny_study(train=train | {"reuse_prefix": False}, **more), **flat)
@@ -98,7 +95,7 @@ def test_losses_are_the_same_for_each_backbone(
         "source_domain": None, "target_domain": few_rows, "source_models": {"net": net},
         "search": {"trials": 30},
     }  # fmt: skip
-    flat = {"frozen_depth": "50%", "recipe": "finetune"}
+    flat: dict[str, Any] = {"frozen_depth": "50%", "recipe": "finetune"}
     plain = run(tiny_study(train=train | {"reuse_prefix": False}, **more), test=False, **flat)
     # Fresh EfficientNets shrink what they are given: the batch norms after them magnify rounding.
     close(plain, run(tiny_study(train=train, **more), test=False, **flat), rel=1e-3)
@@ -109,25 +106,30 @@ def test_losses_are_the_same_for_each_backbone(
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """What was computed: from what, and how many rows; the one row that tells the shape aside."""
     calls: list[tuple[str, int]] = []
-    for name in ("of_images", "of_stored"):
-        plain = getattr(Prefix, name)
+    of_prepared, of_stored = Prefix.of_prepared, Prefix.of_stored
 
-        def counting(
-            self: Prefix, x: np.ndarray, *more: int, plain: Any = plain, name: str = name
-        ) -> np.ndarray:
-            if len(x) > 1:
-                calls.append((name, len(x)))
-            result: np.ndarray = plain(self, x, *more)
-            return result
+    def note(name: str, rows: int) -> None:
+        if rows > 1:
+            calls.append((name, rows))
 
-        monkeypatch.setattr(Prefix, name, counting)
+    def from_rows(self: Prefix, rows: Rows) -> Any:
+        note("of_prepared", count(rows))
+        return of_prepared(self, rows)
+
+    def from_features(self: Prefix, stored: Any, depth: int) -> Any:
+        note("of_stored", len(stored))
+        return of_stored(self, stored, depth)
+
+    monkeypatch.setattr(Prefix, "of_prepared", from_rows)
+    monkeypatch.setattr(Prefix, "of_stored", from_features)
     return calls
 
 
 def test_computed_once_and_again_when_broken(
     tiny_study: MakeStudy, computed: list[tuple[str, int]]
 ) -> None:
-    study, flat = tiny_study(train=TRAIN), {"recipe": "linear_probe"}
+    study = tiny_study(train=TRAIN)
+    flat: dict[str, Any] = {"recipe": "linear_probe"}
     first = run(study, **flat)
     assert sum(rows for _, rows in computed) == 80 + 40  # train and test
     run(study, **flat | {"optimizer.lr": 0.01})
@@ -147,7 +149,7 @@ def test_a_longer_prefix_is_computed_from_a_shorter_one(
 ) -> None:
     study = tiny_study(train=TRAIN)
     run(study, recipe="finetune", frozen_depth=2)
-    assert {name for name, _ in computed} == {"of_images"}
+    assert {name for name, _ in computed} == {"of_prepared"}
     computed.clear()
     longer = run(study, recipe="finetune", frozen_depth=3)
     assert {name for name, _ in computed} == {"of_stored"}
@@ -157,11 +159,25 @@ def test_a_longer_prefix_is_computed_from_a_shorter_one(
 
 def prefix_of(
     study: Study, depth: int = 2, source_model: str = "net", device: str = "cpu", **more: Any
-) -> tuple[Prefix, Dataset]:
+) -> tuple[Prefix, Domain]:
     trial = TrialConfig.from_flat({"source_model": source_model, "frozen_depth": depth})
-    parts = build_trial(study, trial, 0)
-    prefix = Prefix(parts.model, parts.source_model.spec, torch.device(device), **more)
-    return prefix, Dataset.open(study.target_domain.dataset)
+    material = Material.of(study)
+    branch = build_trial(material, trial, 0).model.branch("image")
+    return Prefix(branch, torch.device(device), **more), material.domains.target
+
+
+def stored(prefix: Prefix, domain: Domain, split: str = "train") -> torch.Tensor:
+    """Every row of a split out of the store, computed where it is not there yet."""
+    rows = Stored("image", prefix, budget=2**30).rows(domain, split, "image", None)
+    features = rows.given(np.arange(domain.split(split).rows)).rows
+    assert isinstance(features, torch.Tensor)
+    return features
+
+
+def computed_here(prefix: Prefix, domain: Domain, split: str = "train") -> torch.Tensor:
+    """The same without the store."""
+    images = prefix.branch.transform.prepare(domain.split(split).all("image"))
+    return decode(prefix.of_prepared(images))
 
 
 def test_the_key_tells_arguments_apart_that_share_weights(tiny_study: MakeStudy) -> None:
@@ -169,15 +185,14 @@ def test_the_key_tells_arguments_apart_that_share_weights(tiny_study: MakeStudy)
     nets = {"plain": plain, "dilated": plain | {"args": {"dilated": True}}}
     study = tiny_study(source_models=nets)
     found = {}
-    weights = prefix_of(study, 11, "plain")[0].model.backbone.state_dict()
+    weights = prefix_of(study, 11, "plain")[0].branch.backbone.state_dict()
     for name in nets:
-        prefix, dataset = prefix_of(study, 11, name)
-        prefix.model.backbone.load_state_dict(weights)
-        images = dataset.split("test").images(range(40))
-        stored = stored_features(prefix, dataset, "test", 2**30)
-        assert stored.images(range(40)) == pytest.approx(prefix.of_images(images), abs=1e-5)
-        assert prefix.row_bytes == prefix.of_images(images[:1]).nbytes
-        found[name] = prefix.key(dataset, "test"), prefix.row_bytes
+        prefix, domain = prefix_of(study, 11, name)
+        prefix.branch.backbone.load_state_dict(weights)
+        features = computed_here(prefix, domain, "test")
+        assert torch.allclose(stored(prefix, domain, "test"), features, atol=1e-5)
+        assert prefix.row_bytes == features[:1].nbytes
+        found[name] = prefix.key(["rows"]), prefix.row_bytes
     assert found["plain"][0] != found["dilated"][0]
     assert found["plain"][1] * 4 == found["dilated"][1]  # twice the side
 
@@ -185,8 +200,8 @@ def test_the_key_tells_arguments_apart_that_share_weights(tiny_study: MakeStudy)
 def test_the_key_tells_kinds_of_device_apart(tiny_study: MakeStudy) -> None:
     keys = []
     for device in ("cpu", "cuda:0", "cuda:1"):
-        prefix, dataset = prefix_of(tiny_study(), device=device)
-        keys.append(prefix.key(dataset, "train"))
+        prefix, _ = prefix_of(tiny_study(), device=device)
+        keys.append(prefix.key(["rows"]))
     assert keys[0] != keys[1] == keys[2]
 
 
@@ -197,10 +212,9 @@ def test_a_bfloat16_entry_is_the_same_whatever_was_stored_before(
     for depths in ((3,), (2, 3)):
         monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / f"after {depths[0]}"))
         for depth in depths:
-            prefix, dataset = prefix_of(study, depth, dtype="bfloat16")
-            stored = stored_features(prefix, dataset, "train", 2**30)
-        found.append(stored.images(range(80)))
-    assert np.array_equal(*found)
+            features = stored(*prefix_of(study, depth, dtype="bfloat16"))
+        found.append(features)
+    assert torch.equal(*found)
 
 
 def test_processes_that_wait_help(
@@ -209,17 +223,12 @@ def test_processes_that_wait_help(
     study = tiny_study(train=TRAIN)
     monkeypatch.setattr("raytl.training.prefix_cache.LEAST_ROWS", 4)
 
-    def one(model: tuple[Prefix, Dataset]) -> np.ndarray:
-        prefix, dataset = model
-        return stored_features(prefix, dataset, "train", 2**30).images(range(80))
-
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(one, [prefix_of(study) for _ in range(4)]))
+        found = list(pool.map(lambda case: stored(*case), [prefix_of(study) for _ in range(4)]))
     assert sum(rows for _, rows in computed) == 80
-    prefix, dataset = prefix_of(study)
-    expected = prefix.of_images(dataset.split("train").images(range(80)))
+    expected = computed_here(*prefix_of(study))
     for features in found:
-        assert features == pytest.approx(expected, abs=1e-5)
+        assert torch.allclose(features, expected, atol=1e-5)
     assert not list(cache_folder().glob("*-*.lock"))
 
 
@@ -227,24 +236,24 @@ def test_what_a_killed_process_left_is_gone_on_with(
     tiny_study: MakeStudy, computed: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("raytl.training.prefix_cache.LEAST_ROWS", 8)
-    prefix, dataset = prefix_of(tiny_study(train=TRAIN))
-    of_images, calls = Prefix.of_images, []
+    prefix, domain = prefix_of(tiny_study(train=TRAIN))
+    of_prepared, calls = Prefix.of_prepared, list[int]()
 
-    def dies(self: Prefix, images: np.ndarray) -> np.ndarray:
-        calls.append(len(images))
+    def dies(self: Prefix, rows: Rows) -> Any:
+        calls.append(count(rows))
         if len(calls) == 5:
             raise KeyboardInterrupt
-        return of_images(self, images)
+        return of_prepared(self, rows)
 
-    monkeypatch.setattr(Prefix, "of_images", dies)
+    monkeypatch.setattr(Prefix, "of_prepared", dies)
     with pytest.raises(KeyboardInterrupt):
-        stored_features(prefix, dataset, "train", 2**30)
+        stored(prefix, domain)
     assert progress() == (3, 10)  # the first call told the shape
-    monkeypatch.setattr(Prefix, "of_images", of_images)
+    monkeypatch.setattr(Prefix, "of_prepared", of_prepared)
     computed.clear()
-    features = stored_features(prefix, dataset, "train", 2**30).images(range(80))
+    features = stored(prefix, domain)
     assert sum(rows for _, rows in computed) == 7 * 8
-    assert features == pytest.approx(of_images(prefix, dataset.split("train").images(range(80))))
+    assert torch.allclose(features, computed_here(prefix, domain), rtol=1e-6, atol=1e-12)
     assert progress() == (0, 0)
 
 
@@ -260,7 +269,7 @@ def test_bfloat16_takes_half_and_keeps_three_digits(tiny_study: MakeStudy) -> No
     stored = encode(values, "bfloat16")
     assert stored.nbytes == 200
     assert decode(stored).tolist() == pytest.approx(values.tolist(), rel=2**-8)
-    flat = {"recipe": "finetune", "frozen_depth": 2}
+    flat: dict[str, Any] = {"recipe": "finetune", "frozen_depth": 2}
     plain = run(tiny_study(train=TRAIN), **flat)
     half = run(tiny_study(train=TRAIN | {"prefix_dtype": "bfloat16"}), **flat)
     assert half[0]["train/loss/total"] != plain[0]["train/loss/total"]

@@ -10,15 +10,17 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from raytl.config import Study, TrialConfig
+from raytl.config import AugmentConfig, Study, TrialConfig
 from raytl.data.augmentation import AugmentedFeed
-from raytl.data.dataset import Dataset
-from raytl.data.feed import Feed, make_feed
-from raytl.predictions import FILE_NAME, Predictions
+from raytl.data.feed import Feed
 from raytl.models.sync_batch_norm import synchronise_batch_norm
+from raytl.predictions import FILE_NAME, Predictions
 from raytl.ranks import Share, all_rows, own_share, sum_over_ranks
 from raytl.recipes import RECIPES
+from raytl.training.building import build_trial
+from raytl.training.material import Material
 from raytl.training.pretrain import pretrain
+from raytl.training.readers import Prepared, Readers
 from raytl.training.trial import run_trial
 
 RANKS = 2
@@ -66,7 +68,7 @@ def train_all(study: dict[str, Any]) -> dict[str, Any]:
             if "test/accuracy" in metrics:
                 metrics["predictions"] = saved_predictions(save)
 
-        parts = run_trial(made, TrialConfig.from_flat(flat), 3, report, test=True)
+        parts = run_trial(Material.of(made), TrialConfig.from_flat(flat), 3, report, test=True)
         state = parts.model.trainable_state() | parts.recipe.state_dict()
         results[name] = (seen, {key: value.clone() for key, value in state.items()})
     return results
@@ -114,15 +116,15 @@ def parts_of_it() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def plain_study(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     from conftest import stripes
+    from tests_support import write_images
 
-    from raytl.data.schema import ImageColumn
-    from raytl.data.writer import write_dataset
+    from raytl.modalities.image.column import ImageColumn
 
     folder = tmp_path_factory.mktemp("ranks")
     for name, seed, noise in [("source", 0, 10.0), ("target", 1, 60.0)]:
         splits = {"train": [stripes(80, seed, noise)], "test": [stripes(41, seed + 9, noise)]}
         image = ImageColumn(shape=(8, 8, 1), dtype="uint8")
-        write_dataset(folder / name, image, ("rows", "columns"), splits, {})
+        write_images(folder / name, image, ("rows", "columns"), splits)
     pretrain(folder / "source", "lenet", folder / "taught", epochs=1, batch_size=16)
     return {
         "study": "ranks",
@@ -208,29 +210,31 @@ def test_batch_statistics_are_those_of_all_rows(of_two: list[Any]) -> None:
 def test_shares_make_up_the_batches(
     tiny_study: Callable[..., Study], kind: Any, augmented: bool
 ) -> None:
-    from raytl.config import AugmentConfig
-
-    dataset = Dataset.open(tiny_study().target_domain.dataset)
+    material = Material.of(tiny_study())
+    trial = TrialConfig(source_model="net", recipe="finetune")
+    branch = build_trial(material, trial, 0).model.branch("image")
+    readers = Readers(material.domains, {"image": Prepared("image", branch)})
 
     def feed(share: Share) -> Feed:
-        return make_feed(
-            dataset, "train", indices=None, labelled=True, batch_size=7, seed=1, kind=kind,
-            augmented=(AugmentConfig(flip=True), 5) if augmented else None, share=share,
+        return readers.feed(
+            material.domains.target, "train", indices=None, labelled=True, batch_size=7, seed=1,
+            kind=kind, augmented=(AugmentConfig(flip=True), 5) if augmented else None, share=share,
         )  # fmt: skip
 
     assert isinstance(feed(Share()), AugmentedFeed) == augmented
     streams = [feed(share).train_batches(11) for share in (Share(), Share(0, 3), Share(2, 3))]
     for _ in range(4):
         whole, first, third = (next(stream) for stream in streams)
-        torch.testing.assert_close(first.x, whole.x[0::3])
-        torch.testing.assert_close(third.x, whole.x[2::3])
-        torch.testing.assert_close(third.y, whole.y)
+        images = [batch.inputs["image"].rows for batch in (whole, first, third)]
+        torch.testing.assert_close(images[1], images[0][0::3])  # type: ignore[index]
+        torch.testing.assert_close(images[2], images[0][2::3])  # type: ignore[index]
+        torch.testing.assert_close(third.target, whole.target)
         torch.testing.assert_close(third.id, whole.id)
     ids = [batch.id for batch in feed(Share()).eval_batches(9, Share(1, 3))]
     every = torch.cat([batch.id for batch in feed(Share()).eval_batches()])
     torch.testing.assert_close(torch.cat(ids), every[1::3])
     (empty,) = feed(Share()).eval_batches(9, Share(90, 91))
-    assert len(empty.x) == 0
+    assert empty.own_rows == 0
 
 
 def test_the_group_is_only_in_the_workers(tmp_path: Path) -> None:

@@ -9,22 +9,22 @@ import numpy as np
 import pytest
 import torch
 from conftest import stripes
+from tests_support import write_images
 
 from raytl.config import Study, TargetDomainConfig, TrialConfig
 from raytl.data.dataset import Dataset
-from raytl.data.domains import joint_batches
-from raytl.data.schema import ImageColumn
-from raytl.data.writer import write_dataset
+from raytl.data.domain import Domain
+from raytl.data.mixing import joint_batches
 from raytl.errors import CorruptError, DataError, TrainingError
-from raytl.models.source_model import load_source_model
+from raytl.modalities.image.column import ImageColumn
+from raytl.recipes import RECIPES
 from raytl.recipes.tradaboost import ROUNDS
 from raytl.training.building import build_trial
 from raytl.training.checkpoint import FILE_NAME
-from raytl.training.inputs import input_transform
-from raytl.training.loop import prepare
+from raytl.training.material import Material
 from raytl.training.splits import count_labelled, redrawable, target_rows
 from raytl.training.trial import TrialRun, run_trial
-from raytl.training.trial_feeds import training_feeds
+from raytl.training.trial_feeds import readers_of, training_feeds
 
 MakeStudy = Callable[..., Study]
 BUDGET = {"epochs": 3, "batch_size": 8, "steps_per_epoch": 3}
@@ -43,7 +43,7 @@ def run(
             folder.mkdir(parents=True)
             save(folder)
 
-    parts = run_trial(study, trial, seed=5, report=report, resume_from=resume_from)
+    parts = run_trial(Material.of(study), trial, seed=5, report=report, resume_from=resume_from)
     return reported, parts.model.state_dict()
 
 
@@ -82,9 +82,10 @@ def poisoned(domain: Path, out: Path) -> Path:
     dataset = Dataset.open(domain)
     splits = {}
     for name in dataset.info.splits:
-        images, labels = dataset.split(name).take(range(dataset.split(name).rows))
+        images, labels = (dataset.split(name).all(column) for column in ("image", "label"))
         splits[name] = [(images, 1 - labels)]
-    write_dataset(out, ImageColumn(shape=(8, 8, 1), dtype="uint8"), dataset.classes, splits, {})
+    image = ImageColumn(shape=(8, 8, 1), dtype="uint8")
+    write_images(out, image, ("rows", "columns"), splits)
     return out
 
 
@@ -114,7 +115,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(
 
     def losses(self: Any, model: Any, batch: Any, progress: float) -> dict[str, torch.Tensor]:
         seen.append({k: v.clone() for k, v in model.state_dict().items() if "num_" not in k})
-        task = model(batch.labelled.x).logits.sum()
+        task = model(batch.labelled.inputs).out.sum()
         models.append(model)
         return {"task": task * float("nan") if len(seen) == 5 else task * 0.0}
 
@@ -129,12 +130,11 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(
 
 
 def test_rows_of_the_label_regimes(domains: tuple[Path, Path]) -> None:
-    dataset = Dataset.open(domains[1])
-    labels = dataset.split("train").labels()
+    labels = Dataset.open(domains[1]).split("train").all("label")
 
     def rows(regime: Any) -> Any:
-        domain = TargetDomainConfig(dataset=domains[1], labels=regime)
-        return target_rows(domain, dataset, seed=0)
+        domain = Domain.open(TargetDomainConfig(dataset=domains[1], labels=regime))
+        return target_rows(domain, seed=0)
 
     few = rows(10)
     known = np.union1d(few.labelled, few.validation)
@@ -157,33 +157,34 @@ def test_labels_bound_what_a_named_validation_split_gives(tmp_path: Path) -> Non
         name: [stripes(60, seed, 10.0)] for seed, name in enumerate(("train", "held", "test"))
     }
     image = ImageColumn(shape=(8, 8, 1), dtype="uint8")
-    write_dataset(tmp_path / "target", image, ("rows", "columns"), splits, {})
+    write_images(tmp_path / "target", image, ("rows", "columns"), splits)
     dataset = Dataset.open(tmp_path / "target")
 
     def rows(regime: Any, seed: int = 0) -> Any:
-        return target_rows(domain(regime), dataset, seed)
+        return target_rows(domain(regime), seed)
 
-    def domain(regime: Any) -> TargetDomainConfig:
-        return TargetDomainConfig(
+    def domain(regime: Any) -> Domain:
+        config = TargetDomainConfig(
             dataset=tmp_path / "target", labels=regime, splits={"validation": "held"}
         )
+        return Domain.of(config, dataset)
 
     few = rows(5)
     assert few.validation_split == "held"
-    assert np.bincount(dataset.split("train").labels()[few.labelled]).tolist() == [4, 4]
-    assert np.bincount(dataset.split("held").labels()[few.validation]).tolist() == [1, 1]
+    assert np.bincount(dataset.split("train").all("label")[few.labelled]).tolist() == [4, 4]
+    assert np.bincount(dataset.split("held").all("label")[few.validation]).tolist() == [1, 1]
     assert len(few.unlabelled) == 60
     assert len(rows("all").validation) == len(rows("none").validation) == 60
     with pytest.raises(DataError, match="labels: 1 per class leave none to learn from when 1"):
         rows(1)
-    assert redrawable(domain(36), dataset) and not redrawable(domain(37), dataset)
-    assert not redrawable(domain("all"), dataset)
-    assert count_labelled(domain(5), dataset, [0]) == 10
+    assert redrawable(domain(36)) and not redrawable(domain(37))
+    assert not redrawable(domain("all"))
+    assert count_labelled(domain(5), [0]) == 10
     others = len(np.union1d(few.labelled, rows(5, seed=1).labelled))
     held = len(np.union1d(few.validation, rows(5, seed=1).validation))
     assert others > 8
-    assert count_labelled(domain(5), dataset, [0, 1]) == others + held
-    assert count_labelled(domain("none"), dataset, [0, 1]) == 0
+    assert count_labelled(domain(5), [0, 1]) == others + held
+    assert count_labelled(domain("none"), [0, 1]) == 0
 
 
 def test_validators_are_the_objectives_until_the_last_epoch(
@@ -201,41 +202,57 @@ def test_validators_are_the_objectives_until_the_last_epoch(
 def test_source_validators_have_their_rows_whatever_the_recipe_reads(
     tiny_study: MakeStudy, domains: tuple[Path, Path]
 ) -> None:
-    trial = dann(recipe="distillation", student="net")
+    trial = dann(recipe="finetune", student="net")
+
+    def feeds_of(study: Study) -> Any:
+        material = Material.of(study)
+        parts = build_trial(material, trial, seed=0)
+        readers = readers_of(study, material.domains, parts, torch.device("cpu"))
+        streams = RECIPES["distillation"].streams(study.labelled, has_source=True)
+        return training_feeds(material, readers, readers, streams, seed=0, rows_seed=0)
+
     unlabelled = tiny_study(target_domain={"dataset": domains[1], "labels": "none"})
-    feeds, _, source_validation = training_feeds(unlabelled, trial, seed=0)
+    feeds, _, source_validation = feeds_of(unlabelled)
     assert set(feeds) == {"target"}
     assert source_validation is not None
-    assert training_feeds(tiny_study(), trial, seed=0)[2] is None  # judged by target labels
+    assert feeds_of(tiny_study())[2] is None  # judged by target labels
 
 
+@pytest.mark.parametrize("reuse_prefix", [True, False])
 def test_a_teacher_sees_the_stored_pixels_and_not_its_students(
-    tiny_study: MakeStudy, tmp_path: Path
+    tiny_study: MakeStudy, tmp_path: Path, reuse_prefix: bool
 ) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 1), dtype=np.uint8)
-    split = [(pixels, np.arange(40) % 2)]
+    split = (pixels, np.arange(40) % 2)
     image = ImageColumn(shape=(16, 16, 1), dtype="uint8")
-    write_dataset(tmp_path / "fine", image, ("a", "b"), {"train": split, "test": split}, {})
+    write_images(tmp_path / "fine", image, ("a", "b"), {"train": [split], "test": [split]})
     net = {"backbone": "small_cnn", "args": {"width": 4}}
     study = tiny_study(
         source_domain=None,
         target_domain={"dataset": tmp_path / "fine"},
         source_models={"teacher": net, "student": net | {"input_size": 8}},
+        train=BUDGET | {"reuse_prefix": reuse_prefix},
     )
     trial = dann(recipe="relational_distillation", source_model="teacher", student="student")
-    run = TrialRun(study, trial, 0)
+    material = Material.of(study)
+    run = TrialRun(material, trial, 0)
     recipe: Any = run.parts.recipe
     seen: list[torch.Tensor] = []
-    recipe.teacher.network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    batch = prepare(next(joint_batches(run.feeds)), run.trainer)
-    recipe.losses(run.parts.model, batch, 0.0)
-    (rows,) = seen
-    assert batch.target is not None and batch.target.x.shape[2:] == (8, 8)
+    student = run.parts.model.branch("image").backbone
+    student.blocks[1].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    batch = next(joint_batches(run.feeds)).target
+    assert batch is not None
+    run.parts.model(batch.inputs)
+    assert seen[0].shape[2:] == (4, 4)  # behind the first block: of 8 × 8
     stored = Dataset.open(study.target_domain.dataset).split("train")
     place = {int(id_): row for row, id_ in enumerate(stored.ids())}
-    images = torch.from_numpy(stored.images([place[int(id_)] for id_ in batch.target.id]))
-    spec = load_source_model("teacher", study.source_models["teacher"], (1, 16, 16), seed=0).spec
-    assert torch.equal(rows, input_transform(spec)(images))
+    values = stored.read("image", [place[int(id_)] for id_ in batch.id])
+    part = material.source_models.open("teacher", 0).parts["image"]
+    x_BCHW = part.transform(torch.from_numpy(values))
+    assert isinstance(x_BCHW, torch.Tensor) and x_BCHW.shape[2:] == (16, 16)
+    expected = part.backbone.eval()(x_BCHW)
+    assert torch.allclose(recipe.teacher(batch).features, expected, atol=1e-5)
+    assert (batch.inputs["teacher/image"].done == 0) != reuse_prefix
 
 
 @pytest.mark.parametrize(
@@ -246,7 +263,7 @@ def test_tradaboost_counts_the_source_rows_that_it_learns_from(
     tiny_study: MakeStudy, domains: tuple[Path, Path], splits: dict[str, Any], rows: int
 ) -> None:
     study = tiny_study(source_domain={"dataset": domains[0], "splits": splits})
-    recipe: Any = build_trial(study, dann(recipe="tradaboost"), 0).recipe
+    recipe: Any = build_trial(Material.of(study), dann(recipe="tradaboost"), 0).recipe
     beta = 1 / (1 + math.sqrt(2 * math.log(rows) / ROUNDS))
     assert recipe.log_beta == pytest.approx(math.log(beta))
     ids = Dataset.open(domains[0]).split("test").ids()

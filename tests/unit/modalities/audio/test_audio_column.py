@@ -62,3 +62,18 @@ def test_stored_rows_that_do_not_hold_are_found(lists: list, says: str) -> None:
 def test_a_row_takes_two_or_four_bytes_a_sample() -> None:
     assert AudioColumn(rate=1, typical_samples=10).row_bytes == 20
     assert AudioColumn(rate=1, typical_samples=10, dtype="float32").row_bytes == 40
+
+
+def test_another_columns_sounds_get_this_ones_rate_and_type() -> None:
+    twice = AudioColumn(rate=16000, dtype="float32")
+    found = COLUMN.converted(as_rows([np.full(800, 0.5, np.float32)]), twice)[0]
+    assert found.dtype == np.int16 and found.shape == (400,)
+    assert np.abs(found[50:-50] - 16384.0).max() < 20
+    own = twice.converted(as_rows([np.full(400, -16384, np.int16)]), COLUMN)[0]
+    assert own.dtype == np.float32 and own.shape == (800,)
+    assert np.abs(own[100:-100] + 0.5).max() < 1e-3
+
+
+def test_sounds_louder_than_full_scale_do_not_wrap_around() -> None:
+    found = COLUMN.converted(as_rows([np.array([1.5, -2.0, 0.25], np.float32)]), FLOATS)[0]
+    assert found.tolist() == [32767, -32768, 8192]

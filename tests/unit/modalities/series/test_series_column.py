@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
+from raytl.errors import ModelError
 from raytl.modalities.ragged import as_rows
 from raytl.modalities.series.column import SeriesColumn
 
@@ -92,6 +93,14 @@ def test_a_bad_row_of_a_sliced_shard_has_its_number_there() -> None:
     array = pa.array([[[1, 2]], [[3, 4]], [[np.nan, 0]]], COLUMN.arrow_type).slice(1)
     with pytest.raises(ValueError, match="row 1 has a step"):
         COLUMN.verify(array)
+
+
+def test_another_columns_rows_get_this_ones_channels_by_name() -> None:
+    other = SeriesColumn(channels=("y", "extra", "x"))
+    found = COLUMN.converted(as_rows([np.array([[1, 2, 3]], np.float32)]), other)
+    assert [row.tolist() for row in found] == [[[3, 1]]]
+    with pytest.raises(ModelError, match="channels x, y are read, but the series have x: no y"):
+        COLUMN.converted(series(1), SeriesColumn(channels=("x",)))
 
 
 def test_a_row_takes_four_bytes_a_number() -> None:

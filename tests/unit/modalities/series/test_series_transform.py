@@ -61,7 +61,7 @@ def test_channels_are_found_by_name() -> None:
 
 
 def test_a_missing_channel_is_refused_by_name() -> None:
-    with pytest.raises(ModelError, match="reads channels x, y, but .* z, x: no y"):
+    with pytest.raises(ModelError, match="channels x, y are read, but .* z, x: no y"):
         fitted().for_column(SeriesColumn(channels=("z", "x")))
 
 

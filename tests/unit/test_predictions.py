@@ -5,22 +5,36 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raytl.predictions import FILE_NAME, Predictions
 from raytl.errors import CorruptError
+from raytl.predictions import FILE_NAME, Predictions
 from raytl.sweeping.kept.storage import RunStorage
+
+PROBABILITIES = np.linspace(0, 1, 15, dtype=np.float32).reshape(5, 3)
 
 
 def made() -> Predictions:
     rows = np.arange(5)
-    return Predictions(rows, rows % 2, rows % 3, np.linspace(0, 1, 5, dtype=np.float32))
+    return Predictions(rows, rows % 2, rows % 3, PROBABILITIES)
 
 
 def test_they_are_read_back(tmp_path: Path) -> None:
     made().write(tmp_path / FILE_NAME)
     found = Predictions.read(tmp_path / FILE_NAME)
     assert found.predicted_N.tolist() == [0, 1, 2, 0, 1]
-    assert found.confidence_N is not None and found.confidence_N.dtype == np.float32
+    assert found.p_NK is not None and found.p_NK.dtype == np.float32
+    assert np.array_equal(found.p_NK, PROBABILITIES)
     assert found.group_N is None
+
+
+def test_values_have_no_probabilities_and_groups_are_kept(tmp_path: Path) -> None:
+    rows = np.arange(3)
+    written = Predictions(rows, rows + 0.5, rows - 0.25, group_N=np.array([2, 2, 0]))
+    written.write(tmp_path / FILE_NAME)
+    found = Predictions.read(tmp_path / FILE_NAME)
+    assert found.target_N.tolist() == [0.5, 1.5, 2.5]
+    assert found.predicted_N.tolist() == [-0.25, 0.75, 1.75]
+    assert found.p_NK is None and found.group_N is not None
+    assert found.group_N.tolist() == [2, 2, 0]
 
 
 @pytest.mark.parametrize("content", [b"", b"no arrow file" * 99])

@@ -6,8 +6,13 @@ import torchvision
 from torch import Tensor, nn
 
 from raytl.errors import ModelError
-from raytl.models.backbones import backbone_spec, backbones, build_backbone, input_shape_for
-from raytl.models.backbones.tv import FAMILIES, from_network
+from raytl.modalities.image.catalogue import (
+    backbone_spec,
+    backbones,
+    build_backbone,
+    input_shape_for,
+)
+from raytl.modalities.image.tv import FAMILIES, from_network
 
 # One small member of each family, and the module whose input is the features before the classifier.
 MEMBERS = {
