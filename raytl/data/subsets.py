@@ -26,8 +26,9 @@ def holdout(
 
     Classes: every one has its share of the held-out rows, rounded by largest remainder, and one at
     least. Values: the same, by up to 10 bins of as many rows each. With `groups` (N,) whole groups
-    are held out, those whose rows come nearest to these shares; see `hold_groups`. `option`: what messages call
-    `fraction`.
+    are held out, those whose rows come nearest to these shares; see `hold_groups`.
+
+    `option`: what messages call `fraction`.
 
     scikit-learn's `train_test_split` would do, but every worker would spend seconds importing it.
     Returns sorted int64 row numbers. Raises DataError where a class has a single row, where the

@@ -1,4 +1,4 @@
-"""Who stands in which split: rows as they were found, cut, shuffled, their targets and groups added.
+"""Who stands in which split: rows as they were found are cut and shuffled, targets and groups added.
 
 Legend: N rows.
 """

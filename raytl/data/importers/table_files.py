@@ -101,15 +101,13 @@ def opened(path: Path) -> IO[bytes]:
 
 def _not_in(path: Path, encoding: str) -> DataError:
     """Return what is wrong with a text of another encoding, its first such line by number."""
-    number, column = 0, 0
     with opened(path) as file:
         for number, line in enumerate(file, 1):
             try:
                 line.decode(encoding)
             except UnicodeDecodeError as error:
-                column = error.start
-                break
-    return not_decoded(printable(path), number, column, encoding)
+                return not_decoded(printable(path), number, error.start, encoding)
+    return DataError(f"{printable(path)}: is no {encoding}; name the file's --encoding")
 
 
 def not_decoded(name: str, line: int, byte: int, encoding: str) -> DataError:

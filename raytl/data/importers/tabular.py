@@ -71,13 +71,13 @@ def tabular(
     `known_classes`: those that the source declares for the target. Raises ConfigError for options
     that name what is not there, DataError for rows that cannot be used.
     """
-    joined = _kept(join(tables), options)
+    joined = kept(join(tables), options)
     roles = roles_of(joined.rows.column_names, options, joined.name)
     called = roles.called()
     target = target_of(
         roles.target, words_of(joined.rows[roles.target]), options, joined.place, known_classes
     )
-    groups = None if roles.group is None else _all_there(joined, roles.group, "--group")
+    groups = None if roles.group is None else all_there(joined, roles.group, "--group")
     splits = _splits(joined, roles)
     inputs, notes = _inputs(joined, roles, called, options)
     skipped: list[str] = []
@@ -121,7 +121,7 @@ def join(tables: Mapping[str, Table]) -> Joined:
     return Joined(tables, rows, np.repeat(np.arange(len(parts)), counts), row_of)
 
 
-def _kept(joined: Joined, options: ShardOptions) -> Joined:
+def kept(joined: Joined, options: ShardOptions) -> Joined:
     """Return the rows that `--where` keeps."""
     if not options.where:
         return joined
@@ -153,7 +153,7 @@ def conditions(options: ShardOptions) -> dict[str, set[str]]:
     return allowed
 
 
-def _all_there(joined: Joined, name: str, option: str) -> np.ndarray:
+def all_there(joined: Joined, name: str, option: str) -> np.ndarray:
     """Return a column's words, str (N,); DataError where one is missing."""
     words = [None if word is None else word.strip() for word in words_of(joined.rows[name])]
     for row, word in enumerate(words):
@@ -172,7 +172,7 @@ def _splits(joined: Joined, roles: Roles) -> dict[str, np.ndarray]:
     elif len(joined.tables) > 1:
         raise ConfigError("--split-column: the files are splits already; leave one of them out")
     else:
-        words = _all_there(joined, roles.split, "--split-column")
+        words = all_there(joined, roles.split, "--split-column")
         if len(np.unique(words)) > 20:
             raise ConfigError(
                 f"--split-column: '{roles.split}' has {len(np.unique(words))} different values, "
@@ -221,10 +221,14 @@ def _stored_files(joined: Joined, name: str) -> list[Encoded]:
     """Return the files whose bytes stand in a column, as `datasets` keeps images and sounds."""
     files: list[Encoded] = []
     for row, cell in enumerate(joined.rows[name].to_pylist()):
-        content, path = (cell or {}).get("bytes"), (cell or {}).get("path")
-        if content is None and path is None:
+        content: bytes | None = (cell or {}).get("bytes")
+        path: str | None = (cell or {}).get("path")
+        if content is not None:
+            files.append((joined.place(row), content))
+        elif path is not None:
+            files.append(Path(path))
+        else:
             raise DataError(f"{joined.place(row)}: column '{name}' has no file; drop the row")
-        files.append(Path(path) if content is None else (joined.place(row), content))
     return files
 
 
@@ -247,7 +251,7 @@ def _table(joined: Joined, names: Sequence[str], options: ShardOptions) -> tuple
     try:
         column, values = infer(joined.rows.select(names), overrides)
     except DataError as error:
-        raise DataError(_by_line(joined, str(error))) from None
+        raise DataError(by_line(joined, str(error))) from None
     notes = []
     for field in column.fields:
         count = len(field.categories)
@@ -259,7 +263,7 @@ def _table(joined: Joined, names: Sequence[str], options: ShardOptions) -> tuple
     return array_input(column, values), notes
 
 
-def _by_line(joined: Joined, told: str) -> str:
+def by_line(joined: Joined, told: str) -> str:
     """Return a message about the rows of all tables with the place of the first row that it names,
     and with the options that help."""
     row = re.search(r"\brow (\d+)", told)
