@@ -17,6 +17,7 @@ from raytl.data.importers.torchvision_sets import read_torchvision
 TARGET = frozenset({"target", "task", "classes", "positive", "unlabelled"})
 COLUMNS = frozenset({"text", "image", "audio", "number", "category", "drop", "group", "skip_bad"})
 CSV = frozenset({"no_header", "delimiter", "encoding", "split_column", "where"})
+LINES = frozenset({"delimiter", "label_first", "class_files", "encoding"})
 
 IMPORTERS = {
     "mnist": Importer(read_mnist, FITTING | {"validation", "seed"}),
@@ -34,11 +35,7 @@ IMPORTERS = {
         source="optional",
     ),
     "text-lines": Importer(
-        read_text_lines,
-        CUTTING
-        | TARGET - {"target"}
-        | {"splits", "delimiter", "label_first", "class_files", "encoding"},
-        source="optional",
+        read_text_lines, CUTTING | (TARGET - {"target"}) | LINES | {"splits"}, source="optional"
     ),
     "audio-folder": Importer(
         read_audio_folder,

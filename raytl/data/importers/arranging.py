@@ -1,10 +1,10 @@
-"""Who stands in which split: rows as they were found are cut and shuffled, targets and groups added.
+"""Who stands in which split: rows as they were found, cut and shuffled, with targets and groups.
 
 Legend: N rows.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -53,9 +53,12 @@ def arranged(
     where there is nothing to cut from, DataError where it cannot be cut so, and for a group that
     stands in two splits.
     """
-    columns = dict(columns)
+    columns, notes = dict(columns), list[str]()
     groups = _group_names(splits)
-    if groups is not None:
+    if groups is not None and len(groups) == 1:
+        notes.append(f"all rows are of one group, '{groups[0]}', so no group is kept")
+        splits = {name: replace(rows, groups=None) for name, rows in splits.items()}
+    elif groups is not None:
         columns[group_name] = GroupColumn(groups=len(groups))
     parts: dict[str, tuple[Rows, np.ndarray]] = {
         name: (rows, np.arange(rows.count)) for name, rows in splits.items()
@@ -65,7 +68,7 @@ def arranged(
         name: _chunks(name, rows, numbers, groups, group_name)
         for name, (rows, numbers) in parts.items()
     }
-    return Imported(columns, chunks, sum(rows.count for rows in splits.values()))
+    return Imported(columns, chunks, sum(rows.count for rows in splits.values()), notes=notes)
 
 
 def _group_names(splits: Mapping[str, Rows]) -> np.ndarray | None:
@@ -79,7 +82,7 @@ def _group_names(splits: Mapping[str, Rows]) -> np.ndarray | None:
         where = [split for split, held in of_split.items() if group in held]
         raise DataError(
             f"a group must stand in one split alone, but '{group}' has rows in {where[0]} and "
-            f"{where[1]} ({int((times > 1).sum())} such); move its rows, or leave out --group"
+            f"{where[1]} ({int((times > 1).sum())} such); move its rows, or leave the group out"
         )
     return names
 

@@ -53,7 +53,8 @@ def _expression(pattern: str) -> re.Pattern[str]:
     names = pattern_columns(pattern)
     if "label" not in names:
         raise ConfigError(
-            f"--pattern '{pattern}': it must have a {{label}}, e.g. {{label}}_{{group}}_{{take}}.wav"
+            f"--pattern '{pattern}': it must have a {{label}}, e.g. "
+            "{label}_{group}_{take}.wav"
         )
     bad = next((n for n in names if not FIELD.fullmatch(n) or names.count(n) > 1), None)
     if bad is not None:

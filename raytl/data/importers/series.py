@@ -69,7 +69,7 @@ def _refuse_long_form(options: ShardOptions) -> None:
 def _ts_files(source: str | None, options: ShardOptions) -> dict[str, Path]:
     if options.splits or source is None or not Path(source).is_dir():
         return split_files("series", source, options)
-    folder, files = Path(source), {}
+    folder, files = Path(source), dict[str, Path]()
     for split, end in ENDS.items():
         there = sorted(path for path in folder.iterdir() if path.name.endswith(end))
         if len(there) > 1:
@@ -77,7 +77,8 @@ def _ts_files(source: str | None, options: ShardOptions) -> dict[str, Path]:
                 f"{printable(folder)}: {len(there)} files end in {end}; name one a split, e.g. "
                 f"--split {split}={printable(there[0].name)}"
             )
-        files |= {split: path for path in there}
+        if there:
+            files[split] = there[0]
     if "train" not in files:
         raise DataError(
             f"{printable(folder)}: no file ends in {ENDS['train']}; name the files, e.g. --split "
@@ -123,7 +124,9 @@ def _of_arrays(path: Path, options: ShardOptions) -> dict[str, Series]:
             series_NTC = _shaped(read(keys[0]), keys[0])
             words = [_words(read(key), key, len(series_NTC)) for key in keys[1:]]
             groups = np.array(words[1]) if len(words) == 2 else None
-            found[split] = Series(f"{printable(path)} '{keys[0]}'", series_NTC, words[0], groups)
+            found[split] = Series(
+                f"{printable(path)} '{keys[0]}'", list(series_NTC), words[0], groups
+            )
     shapes = {split: one.series[0].shape[1] for split, one in found.items()}
     if len(set(shapes.values())) > 1:
         told = ", ".join(f"{split} {channels}" for split, channels in shapes.items())

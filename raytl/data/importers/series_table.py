@@ -73,7 +73,7 @@ def _series(joined: Joined, values_MC: np.ndarray, options: ShardOptions) -> dic
     names, first, of_row = np.unique(ids, return_index=True, return_inverse=True)
     order = _in_time(joined, ids, of_row, options)
     starts = np.searchsorted(of_row[order], np.arange(len(names) + 1))
-    targets = words_of(joined.rows[options.target])
+    targets = words_of(joined.rows[options.target], options.target)
     _same("target", options.target, targets, joined, of_row, first, ids)
     _same("split", "split", splits.tolist(), joined, of_row, first, ids)
     groups = None

@@ -75,7 +75,11 @@ def tabular(
     roles = roles_of(joined.rows.column_names, options, joined.name)
     called = roles.called()
     target = target_of(
-        roles.target, words_of(joined.rows[roles.target]), options, joined.place, known_classes
+        roles.target,
+        words_of(joined.rows[roles.target], roles.target),
+        options,
+        joined.place,
+        known_classes,
     )
     groups = None if roles.group is None else all_there(joined, roles.group, "--group")
     splits = _splits(joined, roles)
@@ -128,7 +132,7 @@ def kept(joined: Joined, options: ShardOptions) -> Joined:
     keep = np.ones(len(joined.rows), dtype=bool)
     for name, wanted in conditions(options).items():
         need_column(name, joined.rows.column_names, "--where", joined.name)
-        words = words_of(joined.rows[name])
+        words = words_of(joined.rows[name], name)
         known = sorted({word for word in words if word})
         for value in wanted:
             if value not in known:
@@ -155,7 +159,7 @@ def conditions(options: ShardOptions) -> dict[str, set[str]]:
 
 def all_there(joined: Joined, name: str, option: str) -> np.ndarray:
     """Return a column's words, str (N,); DataError where one is missing."""
-    words = [None if word is None else word.strip() for word in words_of(joined.rows[name])]
+    words = [None if word is None else word.strip() for word in words_of(joined.rows[name], name)]
     for row, word in enumerate(words):
         if word is None or word.lower() in MISSING:
             raise DataError(
@@ -213,7 +217,7 @@ def _files(joined: Joined, given: str) -> list[Encoded]:
     if kinds.is_struct(joined.rows.schema.field(given).type if "{" not in given else pa.null()):
         return _stored_files(joined, given)
     names = pattern_columns(given) or [given]
-    columns = {name: words_of(joined.rows[name]) for name in names}
+    columns = {name: words_of(joined.rows[name], name) for name in names}
     return named_files(given, columns, names, joined.folder, joined.place)
 
 

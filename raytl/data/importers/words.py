@@ -18,11 +18,15 @@ def is_text(kind: pa.DataType) -> bool:
     return kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind)
 
 
-def words_of(column: pa.ChunkedArray) -> list[str | None]:
+def words_of(column: pa.ChunkedArray, name: str) -> list[str | None]:
     """Return every value as a word: whole floats without a point, true and false, None where there
-    is no value."""
+    is no value. Raises DataError where values are no words or numbers: lists, say."""
     if kinds.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    if kinds.is_nested(column.type) or kinds.is_binary(column.type):
+        raise DataError(
+            f"column '{name}' has {column.type} where a word or a number is needed; give another"
+        )
     values = column.to_pylist()
     if is_text(column.type):
         return values
