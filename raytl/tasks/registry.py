@@ -11,6 +11,7 @@ from raytl.tasks.classification import Classification
 from raytl.tasks.columns import LabelColumn, ValueColumn
 from raytl.tasks.regression import Regression
 
+
 def task_of(column: Column, targets: Targets) -> Task:
     """Return the task that a target column asks for. What has to be fitted is fitted to `targets`,
     those of labelled training rows. Raises DataError where they do not do."""

@@ -10,7 +10,7 @@ from scipy import stats
 from raytl.errors import DataError
 from raytl.sweeping.verdict.intervals import Difference, Predictions, half_width, paired_difference
 from raytl.sweeping.verdict.looks import looks
-from raytl.sweeping.verdict.metrics import METRICS
+from raytl.scoring.metrics import METRICS
 
 ACCURACY = METRICS["accuracy"]
 BY_BOOTSTRAP = replace(ACCURACY, row_score=None)
