@@ -42,6 +42,7 @@ def write_report(run: Path) -> Path:
         undefined=StrictUndefined,
     )
     environment.filters["figure"] = figure
+    environment_facts = _read(run / "environment.json")
     study_text = (run / "study.yaml").read_text(encoding="utf-8")
     histories: Histories = [(row, row.get("curve", [])) for row in board["trials"]]
     front = pareto_front(board["trials"], board["objective"]["mode"])
@@ -58,7 +59,9 @@ def write_report(run: Path) -> Path:
         looks=_looks(confirmation),
         ranking=_ranking(run, board),
         ranked_by_validators=any(row["mean_rank"] for row in board["trials"]),
-        environment=_read(run / "environment.json"),
+        environment=environment_facts,
+        metric_reason=environment_facts.get("metric_reason"),
+        unconfirmed=board.get("unconfirmed"),
         augment=_augmentation(study_text),
         study_text=study_text,
         mattered=mattered,

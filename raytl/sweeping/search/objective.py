@@ -6,6 +6,7 @@ from typing import Literal
 from raytl.config import MetricName, Study
 from raytl.scoring.metrics import METRICS
 from raytl.scoring.validators import VALIDATORS
+from raytl.scoring.wording import named
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def objective_metric(study: Study) -> ObjectiveMetric:
 
 def _of_metric(name: MetricName) -> ObjectiveMetric:
     metric = METRICS[name]
-    label = f"target validation {metric.words}"
+    label = f"target validation {named(metric)}"
     return ObjectiveMetric(f"target/validation_{name}", metric.mode, label, name)
 
 
