@@ -9,8 +9,9 @@ class Constant(SupervisedRecipe):
     """What can be had without looking at a row: the classes' shares, or the mean value, of the
     labelled training rows; without target labels, of the source domain's.
 
-    That is the optimum of the task's loss in closed form, at which the head `constant` starts
-    (`Task.constant_out`), so nothing is learnt: the loss is reported and its gradient is 0.
+    That is the optimum of the task's loss in closed form (`Task.constant_out`), which the head
+    `constant` is set to before any step, so nothing is learnt: the loss is reported and its
+    gradient is 0.
     """
 
     name = "constant"

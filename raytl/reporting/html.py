@@ -97,7 +97,7 @@ def _wording(metric: Metric) -> dict[str, Any]:
     def spread(error: float | None, mean: float) -> str:
         if error is None:
             return "–"
-        near = abs(metric.scale * mean) / 100 if metric.mode == "min" else None
+        near = abs(metric.scale * mean) / 10  # as many decimals as the mean has
         return number(metric.scale * error, metric, near)
 
     return {

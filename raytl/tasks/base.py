@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from raytl.config import HeadConfig, MetricName
 from raytl.modalities.column import Column
 from raytl.predictions import Predictions
 from raytl.scoring.metrics import METRICS
-from raytl.tasks.heads import Constant, build_head
+from raytl.tasks.heads import build_head
 
 Targets = np.ndarray  # (N,): int64 class numbers or float64 values
 MOST_SCORES = 2**24  # rows times classes up to which metrics of every class are measured unasked
@@ -54,11 +53,7 @@ class Task(ABC):
 
     def head(self, config: HeadConfig, in_dim: int) -> nn.Module:
         """Build the head: z_BD → out_BK."""
-        head = build_head(config, in_dim, self.out_dim)
-        if isinstance(head, Constant):
-            with torch.no_grad():
-                head.bias.copy_(self.constant_out())
-        return head
+        return build_head(config, in_dim, self.out_dim)
 
     @abstractmethod
     def loss(
@@ -73,9 +68,9 @@ class Task(ABC):
         """Return what the head's numbers say."""
 
     @abstractmethod
-    def constant_out(self) -> Tensor:
-        """Return the numbers, (K,), that one answer to every row has the least loss with, on the
-        rows that the task was fitted to; zeros where it was fitted to none."""
+    def constant_out(self, targets: Targets) -> Tensor:
+        """Return the numbers, (K,), with which one answer to all rows of `targets`, one at least,
+        has the least loss."""
 
     @staticmethod
     @abstractmethod

@@ -16,9 +16,9 @@ from raytl.modalities.column import Column
 from raytl.predictions import Predictions
 from raytl.scoring.classification import calibration_error, class_weights, confusion_matrix
 from raytl.tasks.base import Predicted, Targets, Task
-from raytl.tasks.columns import NO_LABEL, LabelColumn
+from raytl.tasks.columns import NO_LABEL, LabelColumn, has_target
 
-LEAST_COUNT = 0.5  # of rows, for a class that no fitted row has
+LEAST_COUNT = 0.5  # rows of a class that none has, where its share's logarithm is taken
 
 
 class Classification(Task):
@@ -39,8 +39,8 @@ class Classification(Task):
     @classmethod
     def fitted(cls, column: LabelColumn, targets: Targets) -> "Classification":
         """Return the task with the class counts of `targets`, those that are there."""
-        counts = np.bincount(targets[cls.known(targets)], minlength=len(column.classes))
-        return cls(column, [int(n) for n in counts] if counts.any() else None)
+        counts = _counts(targets, len(column.classes))
+        return cls(column, counts.tolist() if counts.any() else None)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -65,12 +65,11 @@ class Classification(Task):
         p_BK = out_BK.float().softmax(1)
         return Predicted(p_BK.argmax(1), p_BK)
 
-    def constant_out(self) -> Tensor:
+    def constant_out(self, targets: Targets) -> Tensor:
         """The logarithms of the classes' shares; LEAST_COUNT rows for a class without one."""
-        if self.counts is None:
-            return torch.zeros(self.out_dim)
-        count_K = torch.tensor(self.counts, dtype=torch.float64)
-        return (count_K.clamp(min=LEAST_COUNT) / count_K.sum()).log().float()
+        count_K = _counts(targets, self.out_dim)
+        shares_K = count_K.clip(min=LEAST_COUNT) / count_K.sum()
+        return torch.from_numpy(np.log(shares_K)).float()
 
     @staticmethod
     def known(targets: Any) -> Any:
@@ -95,6 +94,10 @@ class Classification(Task):
         if len(other.classes) != self.out_dim:
             return f"it has {self.out_dim} classes, and the other {len(other.classes)}"
         return None
+
+
+def _counts(targets: Targets, classes: int) -> np.ndarray:
+    return np.bincount(targets[has_target(targets)], minlength=classes)
 
 
 def mean_entropy(p_NK: np.ndarray) -> float:

@@ -67,7 +67,7 @@ class CnnFc(nn.Module):
 
 
 class Constant(nn.Module):
-    """The same numbers for every row, whatever is in it: they start as `Task.constant_out`."""
+    """The same numbers for every row, whatever is in it: see `Task.constant_out`."""
 
     def __init__(self, config: HeadConfig, in_dim: int, out_dim: int) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ from raytl.modalities.column import Column
 from raytl.predictions import Predictions
 from raytl.scoring.regression import absolute_error_quantiles, residuals
 from raytl.tasks.base import Predicted, Targets, Task
-from raytl.tasks.columns import ValueColumn
+from raytl.tasks.columns import ValueColumn, has_target
 
 
 class Regression(Task):
@@ -43,7 +43,7 @@ class Regression(Task):
     def fitted(cls, column: ValueColumn, targets: Targets) -> "Regression":
         """Return the task with the mean and standard deviation of `targets`, those that are there.
         Raises DataError where they are all alike, or none is there."""
-        known = targets[cls.known(targets)].astype(np.float64)
+        known = targets[has_target(targets)].astype(np.float64)
         std = float(known.std()) if len(known) else 0.0
         if not std > 0:
             what = "all alike" if len(known) else "none at all"
@@ -70,9 +70,10 @@ class Regression(Task):
         """mean + std·out, in float64: a target may be large and vary little."""
         return Predicted(self.mean + self.std * out_BK[:, 0].double())
 
-    def constant_out(self) -> Tensor:
-        """0, the mean."""
-        return torch.zeros(1)
+    def constant_out(self, targets: Targets) -> Tensor:
+        """Their mean, standardised."""
+        mean = float(targets[has_target(targets)].mean())
+        return torch.tensor([(mean - self.mean) / self.std])
 
     @staticmethod
     def known(targets: Any) -> Any:

@@ -25,6 +25,7 @@ from raytl.training.checkpoint import load_checkpoint, save_checkpoint
 from raytl.training.closed_form import fit_matrix
 from raytl.training.evaluation import Evaluation, evaluate
 from raytl.training.evidence import EvidenceFeeds, evidence_feeds, gather
+from raytl.training.fitted_task import fit_constant
 from raytl.training.loop import Trainer, train_epoch
 from raytl.training.material import Material
 from raytl.training.optimization import build_optimizer
@@ -90,6 +91,8 @@ class TrialRun:
             )  # fmt: skip
         if isinstance(parts.model.mapper, Matrix) and resume_from is None:
             fit_matrix(parts.model, trial.mapper.fit, self.feeds, self.device)
+        if resume_from is None:
+            fit_constant(parts.model.head, parts.task, material.domains, self.rows_seed)
         self.steps = study.train.steps_per_epoch or steps_per_epoch(self.feeds)
         self.trainer = Trainer(
             parts.model, parts.recipe, optimizer, trial.optimizer, self.device,
