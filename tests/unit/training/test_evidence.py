@@ -145,6 +145,8 @@ def test_no_prefix_is_run_on_mixes_that_nobody_asked_for(study: Callable[..., St
     calls: list[bool] = []
 
     class Noting:
+        mixes = True
+
         def feed(self, *_: Any, view: Any, **__: Any) -> Any:
             calls.append(view is not None)
             return "a feed"
