@@ -1,12 +1,12 @@
-"""Coverage of the verdict's interval for metrics of probabilities and values: `coverage.py --metric`.
+"""Coverage of the verdict's interval for metrics of probabilities and values, for `coverage.py`.
 
 A bank has 64 runs an arm on a pool of rows. Of probabilities (two classes, of equal size or one of
-ten rows positive) and of values the bank is synthetic: what a row is like, what an arm makes of it,
-a run's level, and noise of each run and row. A repeat draws seeds (paired: one index for both arms)
-and test rows with replacement and calls `paired_difference` as it is, but with 300 bootstrap draws;
-the truth is the mean of the runs' differences on the whole pool. Arms: a twin, whose true difference
-is next to nothing; another that is better; and one that says the same as ours in every row, where
-the interval must have a width.
+ten rows positive) and of values (normal errors, or Student's with 5 degrees of freedom) the bank is
+synthetic: what a row is like, what an arm makes of it, a run's level, and noise of each run and
+row. A repeat draws seeds (paired: one index for both arms) and test rows with replacement and calls
+`paired_difference` as it is, but with 300 bootstrap draws; the truth is the mean of the runs'
+differences on the whole pool. Arms: a twin, whose true difference is next to nothing; another that
+is worse; and ours against itself, where the interval must have a width.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from raytl.scoring.metrics import METRICS, Metric
 from raytl.sweeping.verdict import intervals
 
 RUNS, POOL, DRAWS, LEVEL = 64, 20_000, 300, 0.95
-SEEDS, ROWS, SHARES = (3, 8), (100, 300), (0.5, 0.1)
+SEEDS, ROWS, SHARES, TAILS = (3, 8), (100, 300), (0.5, 0.1), (1e6, 5.0)
 
 
 class Bank(NamedTuple):
@@ -30,16 +30,18 @@ class Bank(NamedTuple):
     arms: dict[str, np.ndarray]
 
 
-def values_bank(rng: np.random.Generator) -> Bank:
-    """Residuals of a row that both arms share, of the arm, and of the run, some of them large."""
-    target_N, shared_N = rng.standard_normal(POOL), 0.4 * rng.standard_t(5, POOL)
+def values_bank(tails: float, rng: np.random.Generator) -> Bank:
+    """Residuals of a row that both arms share, of the arm, and of the run. `tails`: degrees of
+    freedom of the first two."""
+    target_N, shared_N = rng.standard_normal(POOL), 0.4 * rng.standard_t(tails, POOL)
 
     def arm(size: float) -> np.ndarray:
-        own_N = size * rng.standard_t(5, POOL)
+        own_N = size * rng.standard_t(tails, POOL)
         level = 0.05 * rng.standard_normal((RUNS, 1))
         return target_N + shared_N + own_N + level + 0.2 * rng.standard_normal((RUNS, POOL))
 
-    return Bank("values", target_N, {"ours": arm(0.3), "twin": arm(0.3), "other": arm(0.5)})
+    kind = "values" if tails > 100 else "values, large errors"
+    return Bank(kind, target_N, {"ours": arm(0.3), "twin": arm(0.3), "other": arm(0.5)})
 
 
 def classes_bank(share: float, rng: np.random.Generator) -> Bank:
@@ -62,7 +64,7 @@ SIGNALS = {"ours": 1.2, "twin": 1.2, "other": 1.0}
 
 def predictions(bank: Bank, said_N: np.ndarray, rows: np.ndarray) -> Predictions:
     target_N, ids = bank.target_N[rows], np.arange(len(rows))
-    if bank.kind == "values":
+    if bank.kind.startswith("values"):
         return Predictions(ids, target_N, said_N[rows])
     p_NK = np.stack([1 - said_N[rows], said_N[rows]], axis=1)
     return Predictions(ids, target_N, p_NK.argmax(axis=1), p_NK)
@@ -73,7 +75,8 @@ def cells(name: str, repeats: int, rng: np.random.Generator) -> Iterator[dict[st
     metric = METRICS[name]
     intervals.DRAWS = DRAWS
     values = metric.reads == "values"
-    banks = [values_bank(rng)] if values else [classes_bank(share, rng) for share in SHARES]
+    of_values = (values_bank(tails, rng) for tails in TAILS)
+    banks = of_values if values else (classes_bank(share, rng) for share in SHARES)
     for bank in banks:
         whole = np.arange(POOL)
         scores = {

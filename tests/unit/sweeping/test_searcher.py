@@ -588,10 +588,10 @@ def test_a_trial_goes_on_from_what_is_remembered_of_it(tiny_study: MakeStudy) ->
 
 def test_a_trial_that_another_process_trains_is_asked_for_again(tiny_study: MakeStudy) -> None:
     world = World(small(tiny_study, trials=2))
-    busy = {"trial-00001": 3, "control-scratch-0": 1}
+    busy = {"trial-00001": 4, "control-scratch-0": 1}
     search = build(world, Remembering(world, busy=busy))
     names = [config["name"] for config in suggested(search)]
-    controls = [f"control-{name}-0" for name in ("source_only", "constant", "scratch")]
+    controls = [f"control-{name}-0" for name in ("source_only", "scratch", "constant")]
     assert names == ["trial-00000", *controls]
     assert search.running == 4
     assert [config["name"] for config in suggested(search)] == ["trial-00001"]
