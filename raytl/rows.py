@@ -58,6 +58,7 @@ def join(parts: Sequence[Rows]) -> Rows:
         return parts[0]
     plain = [part for part in parts if isinstance(part, Tensor)]
     if len(plain) == len(parts):
+        assert len({part.dtype for part in plain}) == 1, "rows that are joined are of one type"
         return torch.cat(plain)
     ragged = [part for part in parts if isinstance(part, Padded)]
     assert len(ragged) == len(parts), "rows of one branch are all padded or none is"
@@ -94,11 +95,13 @@ def mean_of(rows: Padded) -> Tensor:
 class Given:
     """What one branch of a network is given: rows as they are prepared, or what came of them after
     the first `done` steps of the branch (its blocks in order, then its pooling), which were run
-    before. `present`: which rows have this column at all, bool (B,); None: all of them."""
+    before. `present`: which rows have this column at all, bool (B,); None: all of them.
+    `transformed`: whether the branch's transform was run, as it is wherever steps are done."""
 
     rows: Rows
     done: int = 0
     present: Tensor | None = None
+    transformed: bool = False
 
     def __len__(self) -> int:
         return count(self.rows)
@@ -119,11 +122,11 @@ Inputs = dict[str, Given]  # by branch
 
 def join_given(parts: Sequence[Given]) -> Given:
     """Return the rows of all parts, which have the same steps done."""
-    assert len({part.done for part in parts}) == 1
+    assert len({(part.done, part.transformed) for part in parts}) == 1
     present = None
     if any(part.present is not None for part in parts):
         known = [
             torch.ones(len(p), dtype=torch.bool) if p.present is None else p.present for p in parts
         ]
         present = torch.cat(known)
-    return Given(join([part.rows for part in parts]), parts[0].done, present)
+    return replace(parts[0], rows=join([part.rows for part in parts]), present=present)

@@ -98,14 +98,20 @@ class Branch(nn.Module):
         """Return the numbers of the blocks that are not frozen for good, in order."""
         return [i for i in range(len(self.backbone.blocks)) if i not in self.frozen]
 
+    def transformed(self, given: Given) -> Given:
+        """Return rows as the first block takes them, unless steps are done already. Only then can
+        rows of several domains be joined: as they are stored, sizes and types may differ."""
+        if given.done or given.transformed:
+            return given
+        return replace(given, rows=self.transform(given.rows), transformed=True)
+
     def forward(self, given: Given) -> BranchOutput:
         """Run the steps that are not done yet."""
+        given = self.transformed(given)
         if given.done == self.backbone.steps:
             assert isinstance(given.rows, Tensor)
             return BranchOutput(given.rows, None)
         h, done = given.rows, given.done
-        if done == 0:
-            h = self.transform(h)
         if done < self.frozen_depth:
             with torch.no_grad():
                 h, done = self.backbone.run(h, done, self.frozen_depth), self.frozen_depth

@@ -161,7 +161,10 @@ def _alike(batch: TrainBatch) -> list[dict[str, Batch]]:
 def _run_together(model: TransferModel, streams: dict[str, Batch]) -> Outputs:
     every = list(streams.values())
     own = [branch for branch in model.branches if branch in every[0].inputs]
-    inputs = {branch: join_given([s.inputs[branch] for s in every]) for branch in own}
+    inputs = {
+        branch: join_given([model.branch(branch).transformed(s.inputs[branch]) for s in every])
+        for branch in own
+    }
     sizes = [stream.own_rows for stream in every]
     out = model(inputs, num_source=streams["source"].own_rows if "source" in streams else 0)
     parts = zip(*(tensor.split(sizes) for tensor in out.tensors), strict=True)
