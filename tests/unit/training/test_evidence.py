@@ -145,6 +145,8 @@ def test_no_prefix_is_run_on_mixes_that_nobody_asked_for(study: Callable[..., St
     calls: list[bool] = []
 
     class Noting:
+        mixes = True
+
         def feed(self, *_: Any, view: Any, **__: Any) -> Any:
             calls.append(view is not None)
             return "a feed"
@@ -152,6 +154,7 @@ def test_no_prefix_is_run_on_mixes_that_nobody_asked_for(study: Callable[..., St
     readers: Any = Noting()
     feeds = evidence_feeds(Material.of(study()), readers, 0, with_source=True)
     assert calls == [False, False]
+    assert feeds.mixed is not None
     feeds.mixed()
     assert calls == [False, False, True]
 
