@@ -141,6 +141,9 @@ def test_a_recipe_trains_resumes_and_reads_the_same_streamed(
     state, start = state_of(parts), state_of(before)
     assert not torch.equal(state["model.head.0.weight"], start["model.head.0.weight"])
     assert same(frozen_of(parts), frozen_of(before))
+    if parts.teacher is not None and before.teacher is not None:
+        taught, was = (of.network.state_dict() for of in (parts.teacher, before.teacher))
+        assert same(taught, was)
 
     rest, resumed = run(material, config, resume_from=tmp_path / "1")
     assert rest == whole[1:]
