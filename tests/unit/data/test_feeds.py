@@ -101,6 +101,8 @@ def test_rows_that_are_read_together_lie_near_each_other() -> None:
 class Numbers:
     """Rows that are their own numbers."""
 
+    lengths = None
+
     def given(self, rows: np.ndarray) -> Given:
         return Given(torch.from_numpy(rows.reshape(-1, 1, 1, 1).astype(np.float32)))
 
