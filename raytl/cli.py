@@ -16,6 +16,7 @@ import typer.exceptions
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from raytl import shard_flags as flags
 from raytl import verbs
 from raytl.config import OptimizerConfig, checked_options, load_study
 from raytl.errors import ConfigError, RaytlError
@@ -90,44 +91,59 @@ def _print_json(data: Any) -> None:
 
 @app.command()
 def shard(
-    kind: Annotated[str, typer.Argument(help="mnist, arrays, image-folder, torchvision, digits …")],
+    ctx: typer.Context,
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="image-folder, arrays, torchvision, mnist, table, text-lines, audio-folder, "
+            "series, huggingface; digits, diabetes and rendered-digits make their own rows."
+        ),
+    ],
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="[SOURCE] OUT", help="digits and rendered-digits need no SOURCE."),
+        typer.Argument(metavar="[SOURCE] OUT", help="Where the files are, and the new folder."),
     ],
-    size: Annotated[int | None, typer.Option(help="Side of the stored images, pixels.")] = None,
-    fit: Annotated[
-        str | None, typer.Option(help="How another shape is fitted: stretch, pad or crop.")
-    ] = None,
-    box: Annotated[
-        int | None, typer.Option(help="Scale into a centred box of this side, as MNIST does.")
-    ] = None,
-    split: Annotated[
-        list[str] | None, typer.Option(help="arrays: NAME=IMAGES,LABELS; repeat for each split.")
-    ] = None,
-    image_shape: Annotated[
-        str | None, typer.Option(help="arrays: shape of flattened images, such as 16x16.")
-    ] = None,
-    classes: Annotated[str | None, typer.Option(help="arrays: class names, or their key.")] = None,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="image-folder: leave out images that do not decode.")
-    ] = False,
-    rows: Annotated[int | None, typer.Option(help="rendered-digits: number of images.")] = None,
-    seed: Annotated[int | None, typer.Option(help="digits, rendered-digits: seed.")] = None,
-    root: Annotated[
-        str | None, typer.Option(help="torchvision: folder of the downloaded files.")
-    ] = None,
+    test: flags.Test = None,
+    validation: flags.Validation = None,
+    seed: flags.Seed = None,
+    split: flags.Split = None,
+    split_column: flags.SplitColumn = None,
+    group: flags.Group = None,
+    where: flags.Where = None,
+    skip_bad: flags.SkipBad = False,
+    target: flags.Target = None,
+    task: flags.Task = None,
+    classes: flags.Classes = None,
+    positive: flags.Positive = None,
+    unlabelled: flags.Unlabelled = False,
+    text: flags.Text = None,
+    image: flags.Image = None,
+    audio: flags.Audio = None,
+    number: flags.Number = None,
+    category: flags.Category = None,
+    drop: flags.Drop = None,
+    no_header: flags.NoHeader = False,
+    series_id: flags.SeriesId = None,
+    time: flags.Time = None,
+    delimiter: flags.Delimiter = None,
+    label_first: flags.LabelFirst = False,
+    class_file: flags.ClassFile = None,
+    encoding: flags.Encoding = None,
+    pattern: flags.Pattern = None,
+    rate: flags.Rate = None,
+    size: flags.Size = None,
+    fit: flags.Fit = None,
+    box: flags.Box = None,
+    image_shape: flags.ImageShape = None,
+    rows: flags.Rows = None,
+    root: flags.Root = None,
     force: Force = False,
 ) -> None:
     """Write a dataset as Arrow shards: raytl shard KIND [SOURCE] OUT."""
     if len(paths) > 2:
         raise ConfigError(f"shard takes KIND [SOURCE] OUT, got {len(paths)} paths: {paths}")
     source = paths[0] if len(paths) == 2 else None
-    given = {
-        "size": size, "fit": fit, "box": box, "splits": _splits(split), "image_shape": image_shape,
-        "classes": classes, "skip_bad": skip_bad or None, "rows": rows, "seed": seed, "root": root,
-    }  # fmt: skip
-    options = {name: value for name, value in given.items() if value is not None}
+    options = _given(ctx.params)
     with _row_progress(f"shard {kind}") as progress:
         result = verbs.shard(kind, source, paths[-1], force=force, progress=progress, **options)
     for name in result.skipped[:5]:
@@ -155,19 +171,34 @@ def _row_progress(what: str) -> Iterator[Callable[[int, int], None]]:
         yield advance
 
 
-def _splits(pairs: list[str] | None) -> dict[str, tuple[str, str]] | None:
-    if not pairs:
-        return None
-    splits = {}
-    for pair in pairs:
-        name, equals, keys = pair.partition("=")
-        images, comma, labels = keys.partition(",")
-        if not (equals and comma):
-            raise ConfigError(f"--split {pair}: expected NAME=IMAGES,LABELS, e.g. train=X,y")
-        if name in splits:
-            raise ConfigError(f"--split {pair}: split '{name}' is given twice; give it once")
-        splits[name] = (images, labels)
-    return splits
+def _given(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of `raytl shard` that were given, as `ShardOptions` calls them."""
+    given = {
+        name: value
+        for name, value in parameters.items()
+        if name not in ("kind", "paths", "force") and value not in (None, [], ())
+        and value is not False
+    }  # fmt: skip
+    splits = given.pop("split", None)
+    files = given.pop("class_file", None)
+    if splits is not None:
+        given["splits"] = _pairs(splits, "--split", "split", "NAME=IMAGES,LABELS or NAME=FILE")
+    if files is not None:
+        given["class_files"] = _pairs(files, "--class-file", "class", "CLASS=FILE")
+    return given
+
+
+def _pairs(given: list[str], option: str, what: str, form: str) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for pair in given:
+        name, equals, value = pair.partition("=")
+        if not (equals and value):
+            example = "pos=good.txt" if what == "class" else "train=X,y"
+            raise ConfigError(f"{option} {pair}: expected {form}, e.g. {example}")
+        if name in pairs:
+            raise ConfigError(f"{option} {pair}: {what} '{name}' is given twice; give it once")
+        pairs[name] = value
+    return pairs
 
 
 @app.command("inspect")

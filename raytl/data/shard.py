@@ -68,7 +68,7 @@ def shard(
         raise ConfigError(f"shard: unknown kind '{kind}'; {nearest(kind, list(IMPORTERS))}")
     importer = IMPORTERS[kind]
     refuse_unused(kind, importer, options)
-    _check_paths(kind, importer, source, out, force)
+    _check_paths(kind, importer, source, out, options, force)
     found = _read(importer, source, options)
     labels = {n: c for n, c in found.columns.items() if isinstance(c, LabelColumn)}
     for column in labels.values():
@@ -85,7 +85,14 @@ def shard(
     return ShardReport(info, found.skipped, notes, time.perf_counter() - start)
 
 
-def _check_paths(kind: str, importer: Importer, source: str | None, out: Path, force: bool) -> None:
+def _check_paths(
+    kind: str,
+    importer: Importer,
+    source: str | None,
+    out: Path,
+    options: ShardOptions,
+    force: bool,
+) -> None:
     if importer.source == "needed" and source is None:
         raise ConfigError(f"shard {kind}: needs SOURCE and OUT, got one path")
     if importer.source == "none" and source is not None:
@@ -95,8 +102,11 @@ def _check_paths(kind: str, importer: Importer, source: str | None, out: Path, f
     refuse_existing(out, force)
     if not out.exists():
         return
-    if source is not None and Path(source).resolve().is_relative_to(out.resolve()):
-        raise UserError(f"{out}: --force would delete the source {source}; give another OUT")
+    base = Path(source or "")
+    named = [*(options.splits or {}).values(), *(options.class_files or {}).values()]
+    for path in [*([base] if source is not None else []), *(base / name for name in named)]:
+        if path.resolve().is_relative_to(out.resolve()):
+            raise UserError(f"{out}: --force would delete the source {path}; give another OUT")
     if not (out / FILE_NAME).is_file():
         raise UserError(
             f"{out}: --force replaces datasets alone, and this is none ({FILE_NAME} is missing); "

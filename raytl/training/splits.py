@@ -1,7 +1,8 @@
 """Which rows a trial may learn from, which it is selected by, and which it never sees.
 
 The rule of the house: with `labels: none` no target label reaches training or selection, and the
-test split is opened by nobody here.
+test split is opened by nobody here. Where a dataset has groups, none stands on both sides of what
+is held out. Rows without a target are never labelled ones.
 """
 
 from collections.abc import Collection
@@ -11,16 +12,17 @@ import numpy as np
 
 from raytl.config import TargetDomainConfig
 from raytl.data.domain import Domain
-from raytl.data.subsets import few_labels, holdout
+from raytl.data.subsets import any_rows, few_labels, holdout, labelled
 from raytl.errors import DataError
 from raytl.seeds import seed_for
+from raytl.tasks.columns import ValueColumn
 
 Rows = np.ndarray  # int64 row numbers within a split
 
 
 @dataclass(frozen=True)
 class SourceRows:
-    """Rows of the source domain; all of them are labelled."""
+    """Rows of the source domain, labelled ones alone."""
 
     train: Rows
     validation_split: str
@@ -32,22 +34,23 @@ class TargetRows:
     """Rows of the target domain. `labelled` is empty with `labels: none`."""
 
     labelled: Rows
-    unlabelled: Rows  # every training row that is not held out, its label unseen
+    unlabelled: Rows  # every training row that is not held out, nor of such a group; labels unseen
     validation_split: str
     validation: Rows
 
 
 def source_rows(domain: Domain, seed: int) -> SourceRows:
-    """Split the source domain into training and validation rows, stratified by class."""
+    """Split the source domain into training and validation rows, stratified by class or value."""
     splits = domain.config.splits
-    every = np.arange(domain.split(splits.train).rows)
+    targets = domain.targets(splits.train)
     if splits.validation is not None:
-        validation = np.arange(domain.split(splits.validation).rows)
-        return SourceRows(every, splits.validation, validation)
+        validation = labelled(domain.targets(splits.validation))
+        return SourceRows(labelled(targets), splits.validation, validation)
     train, validation = holdout(
-        domain.targets(splits.train),
+        targets,
         domain.config.validation_fraction,
         seed_for(seed, "source validation"),
+        domain.split(splits.train).groups(),
     )
     return SourceRows(train, splits.train, validation)
 
@@ -62,65 +65,89 @@ def target_rows(domain: Domain, seed: int) -> TargetRows:
     """Split the target domain's training split by its label regime.
 
     - none: validation rows are drawn without looking at a label;
-    - N: N rows per class are labelled, of which `validation_fraction` is held out;
+    - N: N rows per class (of values: in all) are labelled, of which `validation_fraction` is held
+      out;
     - all: `validation_fraction` of every class is held out.
 
     Where the study names a validation split, rows are held out there: with N labels the fraction of
-    N per class, else the whole split. `seed` draws the labelled rows and those held out.
+    N, else the whole split. `seed` draws the labelled rows and those held out.
     """
     config = regime(domain)
     name, fraction = config.splits.train, config.validation_fraction
-    rows = domain.split(name).rows
-    every, nothing = np.arange(rows), np.arange(0)
+    every = np.arange(domain.split(name).rows)
     if config.splits.validation is not None:
         return _with_named_validation(domain, every, seed)
+    groups = domain.split(name).groups()
+    held_seed = seed_for(seed, "target validation")
     if config.labels == "none":
-        validation = _random_rows(rows, fraction, seed)
-        return TargetRows(nothing, np.setdiff1d(every, validation), name, validation)
-    labels = domain.targets(name)
+        validation = any_rows(len(every), fraction, held_seed, groups)
+        return TargetRows(np.arange(0), _without(every, validation, groups), name, validation)
+    targets = domain.targets(name)
     known = every
     if isinstance(config.labels, int):
-        known = few_labels(labels, config.labels, seed_for(seed, "target labels"))
-    train, validation = holdout(labels[known], fraction, seed_for(seed, "target validation"))
-    return TargetRows(known[train], np.setdiff1d(every, known[validation]), name, known[validation])
+        known = few_labels(targets, config.labels, seed_for(seed, "target labels"), groups)
+    of_known = None if groups is None else groups[known]
+    train, held = holdout(targets[known], fraction, held_seed, of_known)
+    unlabelled = _without(every, known[held], groups)
+    return TargetRows(known[train], unlabelled, name, known[held])
+
+
+def _without(every: Rows, held: Rows, groups: np.ndarray | None) -> Rows:
+    """Return the rows that are not held out, nor of a group of which a row is."""
+    if groups is None:
+        return np.setdiff1d(every, held)
+    return every[~np.isin(groups, groups[held])]
 
 
 def _with_named_validation(domain: Domain, every: Rows, seed: int) -> TargetRows:
     config = regime(domain)
     name = config.splits.validation
     assert name is not None
-    whole = np.arange(domain.split(name).rows)
     if config.labels == "none":
-        return TargetRows(np.arange(0), every, name, whole)
+        return TargetRows(np.arange(0), every, name, np.arange(domain.split(name).rows))
+    targets, held_targets = domain.targets(config.splits.train), domain.targets(name)
     if config.labels == "all":
-        return TargetRows(every, every, name, whole)
+        return TargetRows(labelled(targets), every, name, labelled(held_targets))
     held = _held_out_there(config, config.labels)
     if held >= config.labels:
         raise DataError(
-            f"target_domain.labels: {config.labels} per class leave none to learn from when "
-            f"{held} are held out in split '{name}'; label more rows or lower validation_fraction"
+            f"target_domain.labels: {config.labels}{_per_class(domain)} leave none to learn from "
+            f"when {held} are held out in split '{name}'; label more rows or lower "
+            "validation_fraction"
         )
-    labels = domain.targets(config.splits.train)
-    labelled = few_labels(labels, config.labels - held, seed_for(seed, "target labels"))
-    validation = few_labels(domain.targets(name), held, seed_for(seed, "target validation"))
-    return TargetRows(labelled, every, name, validation)
+    train = few_labels(
+        targets, config.labels - held, seed_for(seed, "target labels"),
+        domain.split(config.splits.train).groups(),
+    )  # fmt: skip
+    validation = few_labels(
+        held_targets, held, seed_for(seed, "target validation"), domain.split(name).groups()
+    )
+    return TargetRows(train, every, name, validation)
+
+
+def _per_class(domain: Domain) -> str:
+    return "" if isinstance(domain.target_column, ValueColumn) else " per class"
 
 
 def redrawable(domain: Domain) -> bool:
     """Whether other rows could have been labelled: with `labels: N`, where every class of the
-    training split has more rows than are drawn there."""
+    training split (or all its values) has more rows than are drawn there."""
     config = regime(domain)
     if not isinstance(config.labels, int):
         return False
     drawn = config.labels
     if config.splits.validation is not None:
         drawn -= _held_out_there(config, drawn)
-    _, counts = np.unique(domain.targets(config.splits.train), return_counts=True)
+    targets = domain.targets(config.splits.train)
+    known = targets[labelled(targets)]
+    if isinstance(domain.target_column, ValueColumn):
+        return len(known) > drawn
+    _, counts = np.unique(known, return_counts=True)
     return bool(counts.min() > drawn)
 
 
 def _held_out_there(config: TargetDomainConfig, labels: int) -> int:
-    """Return how many of N labels a class are held out in a named validation split."""
+    """Return how many of N labels (a class) are held out in a named validation split."""
     return max(1, round(labels * config.validation_fraction))
 
 
@@ -134,9 +161,3 @@ def count_labelled(domain: Domain, seeds: Collection[int]) -> int:
     known = {(config.splits.train, row) for rows in drawn for row in rows.labelled.tolist()}
     held_out = {(rows.validation_split, row) for rows in drawn for row in rows.validation.tolist()}
     return len(known | held_out)
-
-
-def _random_rows(rows: int, fraction: float, seed: int) -> Rows:
-    count = max(1, round(rows * fraction))
-    generator = np.random.default_rng(seed_for(seed, "target validation"))
-    return np.sort(generator.permutation(rows)[:count])

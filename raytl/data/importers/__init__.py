@@ -1,20 +1,52 @@
-"""Importers: from raw files to chunks of images and labels, one file a kind."""
+"""Importers: from raw files to chunks of rows, one file a kind."""
 
 from raytl.data.importers.arrays import read_arrays
-from raytl.data.importers.base import Importer
+from raytl.data.importers.audio_folder import read_audio_folder
+from raytl.data.importers.base import CUTTING, FITTING, Importer
+from raytl.data.importers.diabetes import read_diabetes
 from raytl.data.importers.digits import read_digits
+from raytl.data.importers.huggingface import read_huggingface
 from raytl.data.importers.image_folder import read_image_folder
 from raytl.data.importers.mnist import read_mnist
 from raytl.data.importers.rendered_digits import read_rendered_digits
+from raytl.data.importers.series import read_series
+from raytl.data.importers.table import read_table
+from raytl.data.importers.text_lines import read_text_lines
 from raytl.data.importers.torchvision_sets import read_torchvision
 
+TARGET = frozenset({"target", "task", "classes", "positive", "unlabelled"})
+COLUMNS = frozenset({"text", "image", "audio", "number", "category", "drop", "group", "skip_bad"})
+CSV = frozenset({"no_header", "delimiter", "encoding", "split_column", "where"})
+LINES = frozenset({"delimiter", "label_first", "class_files", "encoding"})
+
 IMPORTERS = {
-    "mnist": Importer(read_mnist),
-    "arrays": Importer(read_arrays, uses=frozenset({"splits", "image_shape", "classes"})),
-    "image-folder": Importer(read_image_folder, uses=frozenset({"skip_bad"})),
-    "torchvision": Importer(read_torchvision, uses=frozenset({"root"})),
-    "digits": Importer(read_digits, uses=frozenset({"seed"}), source="none"),
+    "mnist": Importer(read_mnist, FITTING | {"validation", "seed"}),
+    "arrays": Importer(read_arrays, FITTING | CUTTING | {"splits", "image_shape", "classes"}),
+    "image-folder": Importer(read_image_folder, FITTING | CUTTING | {"skip_bad"}),
+    "torchvision": Importer(read_torchvision, FITTING | CUTTING | {"root"}),
+    "digits": Importer(read_digits, FITTING | {"seed"}, source="none"),
     "rendered-digits": Importer(
-        read_rendered_digits, uses=frozenset({"rows", "seed"}), source="optional"
+        read_rendered_digits, FITTING | {"rows", "seed"}, source="optional"
+    ),
+    "diabetes": Importer(read_diabetes, frozenset({"seed"}), source="none"),
+    "table": Importer(
+        read_table,
+        FITTING | CUTTING | TARGET | COLUMNS | CSV | {"splits", "rate"},
+        source="optional",
+    ),
+    "text-lines": Importer(
+        read_text_lines, CUTTING | (TARGET - {"target"}) | LINES | {"splits"}, source="optional"
+    ),
+    "audio-folder": Importer(
+        read_audio_folder,
+        CUTTING | {"pattern", "where", "rate", "skip_bad", "task", "classes", "positive"},
+    ),
+    "series": Importer(
+        read_series,
+        CUTTING | TARGET | CSV | {"splits", "series_id", "time", "group", "drop"},
+        source="optional",
+    ),
+    "huggingface": Importer(
+        read_huggingface, FITTING | CUTTING | TARGET | COLUMNS | {"where", "split_column", "rate"}
     ),
 }

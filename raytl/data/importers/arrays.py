@@ -14,7 +14,8 @@ from zipfile import BadZipFile, is_zipfile
 import numpy as np
 
 from raytl.config import nearest
-from raytl.data.importers.base import Imported, ShardOptions, distinct_names, imported, need_source
+from raytl.data.importers.arranging import imported
+from raytl.data.importers.base import Imported, ShardOptions, distinct_names, need_source
 from raytl.errors import ConfigError, DataError
 
 Read = Callable[[str], np.ndarray]
@@ -35,17 +36,25 @@ def read_arrays(source: str | None, options: ShardOptions) -> Imported:
     path = Path(need_source(source))
     if not options.splits:
         raise ConfigError("shard arrays: name the keys, e.g. --split train=X,y --split test=Xt,yt")
-    with _opened(path) as read:
+    keys = {name: _keys(name, given) for name, given in options.splits.items()}
+    with opened_arrays(path) as read:
         splits = {
-            name: _split(read, images, labels, options)
-            for name, (images, labels) in options.splits.items()
+            name: _split(read, images, labels, options) for name, (images, labels) in keys.items()
         }
         classes = _classes(read, options, splits)
     return _noted(imported(splits, classes, options), splits)
 
 
+def _keys(split: str, given: str) -> tuple[str, str]:
+    images, comma, labels = given.partition(",")
+    if not comma:
+        raise ConfigError(f"--split {split}={given}: expected NAME=IMAGES,LABELS, e.g. train=X,y")
+    return images, labels
+
+
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Read]:
+def opened_arrays(path: Path) -> Iterator[Read]:
+    """Yield what reads arrays of a .npz or .h5 file by key; DataError where it cannot be read."""
     with _readable(path):
         file, keys = _open(path)
     with file:
@@ -176,8 +185,8 @@ def _classes(
 ) -> tuple[str, ...]:
     if options.classes is None:
         return _counted(np.unique(np.concatenate([labels for _, labels in splits.values()])))
-    if "," in options.classes:
-        return tuple(name.strip() for name in options.classes.split(","))
+    if options.class_names is not None:
+        return options.class_names
     names = read(options.classes)
     if names.ndim != 1 or not names.size:
         raise DataError(f"--classes {options.classes}: names are an array (K,), got {names.shape}")

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from raytl.data.importers.base import Imported, ShardOptions, imported
+from raytl.data.importers.arranging import imported
+from raytl.data.importers.base import Imported, ShardOptions
 from raytl.seeds import seed_for
 
 TEST_ROWS = 797

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from raytl.data.importers.base import Imported, ShardOptions, imported, need_source
+from raytl.data.importers.arranging import imported
+from raytl.data.importers.base import Imported, ShardOptions, need_source
 from raytl.errors import DataError
 
 FILES = {

@@ -1,7 +1,7 @@
 """torchvision's datasets of images with classes, by name."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +9,8 @@ import numpy as np
 
 from raytl.config import nearest
 from raytl.data.fitting import fit_images
-from raytl.data.importers.base import (
-    CHUNK,
-    Imported,
-    ShardOptions,
-    image_column,
-    need_source,
-    shuffled,
-)
+from raytl.data.importers.arranging import Rows, arranged
+from raytl.data.importers.base import Imported, ShardOptions, chunked, image_column, need_source
 from raytl.data.writer import Chunk
 from raytl.errors import DataError, RaytlError
 from raytl.tasks.columns import LabelColumn
@@ -47,11 +41,11 @@ def read_torchvision(source: str | None, options: ShardOptions) -> Imported:
     from torchvision import datasets
 
     loaded = _load(vars(datasets)[name], Path(options.root or "downloads") / name)
-    splits = {split: _chunks(dataset, split, options) for split, dataset in loaded.items()}
+    splits = {split: _rows(dataset, split, options) for split, dataset in loaded.items()}
     first = next(iter(loaded.values()))
     image = image_column(_pixels(first[0][0])[None], options)
     columns = {"image": image, "label": LabelColumn(classes=_classes(first))}
-    return Imported(columns, splits, sum(map(len, loaded.values())))
+    return arranged(columns, splits, options)
 
 
 def _load(dataset: Any, root: Path) -> dict[str, Any]:
@@ -87,12 +81,21 @@ def _classes(dataset: Any) -> tuple[str, ...]:
     return tuple(str(k) for k in range(int(np.max(labels)) + 1))
 
 
-def _chunks(dataset: Any, split: str, options: ShardOptions) -> Iterator[Chunk]:
-    order = shuffled(len(dataset), split)
+def _rows(dataset: Any, split: str, options: ShardOptions) -> Rows:
+    # Most datasets tell a label with its image alone: they are read ahead where rows are cut by it.
+    cut = split == "train" and (options.test or options.validation)
+    targets = (
+        {"label": _labels(((None, dataset[i][1]) for i in range(len(dataset))), split)}
+        if cut
+        else {}
+    )
+    return Rows(len(dataset), lambda rows: _chunks(dataset, split, options, rows), targets)
+
+
+def _chunks(dataset: Any, split: str, options: ShardOptions, asked: np.ndarray) -> Iterator[Chunk]:
     # One frame for all: a dataset of pictures of several shapes needs a size.
     size = options.size
-    for start in range(0, len(order), CHUNK):
-        places = order[start : start + CHUNK]
+    for places in chunked(asked):
         rows = [dataset[int(place)] for place in places]
         images = [_pixels(image) for image, _ in rows]
         if size is None and len({image.shape for image in images}) > 1:
@@ -103,7 +106,7 @@ def _chunks(dataset: Any, split: str, options: ShardOptions) -> Iterator[Chunk]:
         yield Chunk({"image": np.stack(images), "label": _labels(rows, split)}, places)
 
 
-def _labels(rows: list[tuple[Any, Any]], split: str) -> np.ndarray:
+def _labels(rows: Iterable[tuple[Any, Any]], split: str) -> np.ndarray:
     try:
         return np.array([int(label) for _, label in rows])
     except (TypeError, ValueError):

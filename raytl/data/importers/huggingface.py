@@ -1,0 +1,99 @@
+"""Datasets of Hugging Face's `datasets`, as `save_to_disk` writes them."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from raytl.data.importers.base import Imported, ShardOptions, need_source
+from raytl.data.importers.table_files import Table
+from raytl.data.importers.tabular import tabular
+from raytl.errors import ConfigError, DataError
+from raytl.folders import printable
+
+
+def read_huggingface(source: str | None, options: ShardOptions) -> Imported:
+    """Read a folder that `Dataset.save_to_disk` or `DatasetDict.save_to_disk` wrote; the parts of a
+    DatasetDict are splits. The one ClassLabel is the target, images and sounds are such columns,
+    strings are texts, numbers fields of a table; options say otherwise.
+
+    Raises ConfigError where `datasets` is not installed, DataError for another folder.
+    """
+    root = Path(need_source(source))
+    found = _load(root)
+    parts = dict(found) if hasattr(found, "keys") else {"train": found}
+    first = next(iter(parts.values()))
+    options = _by_features(first.features, options)
+    tables = {name: _table(f"{printable(root)} {name}", part) for name, part in parts.items()}
+    return tabular(tables, options, _class_names(first.features, options))
+
+
+def _load(root: Path) -> Any:
+    try:
+        import datasets
+    except ImportError:
+        raise ConfigError(
+            "shard huggingface: needs the package datasets; install raytl[datasets]"
+        ) from None
+    if not root.is_dir():
+        raise DataError(f"{printable(root)}: no such folder; give one of Dataset.save_to_disk")
+    datasets.disable_progress_bars()
+    try:
+        return datasets.load_from_disk(str(root))
+    except Exception as error:  # of every kind that broken JSON and Arrow bytes provoke
+        told = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise DataError(
+            f"{printable(root)}: cannot be read as a folder of Dataset.save_to_disk: {told}"
+        ) from None
+
+
+def _kinds(features: Any) -> dict[str, str]:
+    """Return the class's name of each feature, "string" for strings."""
+    return {
+        name: "string"
+        if getattr(feature, "dtype", "") in ("string", "large_string")
+        else type(feature).__name__
+        for name, feature in features.items()
+    }
+
+
+def _by_features(features: Any, options: ShardOptions) -> ShardOptions:
+    """Return the options with what the features say where they say nothing."""
+    kinds = _kinds(features)
+    target = options.target or _only(kinds, "ClassLabel")
+    other = {*options.category, *options.number, *options.drop, target, options.group}
+    free = {name: kind for name, kind in kinds.items() if name not in other}
+    texts = (name for name, kind in free.items() if kind == "string")
+    return options.model_copy(
+        update={
+            "target": target,
+            "image": options.image or _only(free, "Image"),
+            "audio": options.audio or _only(free, "Audio"),
+            "text": options.text or tuple(texts),
+        }
+    )
+
+
+def _only(kinds: dict[str, str], wanted: str) -> str | None:
+    names = [name for name, kind in kinds.items() if kind == wanted]
+    return names[0] if len(names) == 1 else None
+
+
+def _class_names(features: Any, options: ShardOptions) -> tuple[str, ...] | None:
+    feature = features.get(options.target)
+    return tuple(feature.names) if type(feature).__name__ == "ClassLabel" else None
+
+
+def _table(name: str, part: Any) -> Table:
+    """Return a split as Arrow has it, class numbers as their names."""
+    if not len(part):
+        raise DataError(f"{name}: there are no rows; leave the split out")
+    rows: pa.Table = part.with_format("arrow")[:]
+    for place, (column, feature) in enumerate(part.features.items()):
+        if type(feature).__name__ == "ClassLabel":
+            names = [
+                None if value is None or value < 0 else feature.int2str(value)
+                for value in rows[column].to_pylist()
+            ]
+            rows = rows.set_column(place, column, pa.array(names, pa.string()))
+    return Table(name, rows)

@@ -1,0 +1,132 @@
+"""Series in long form: a table with a row a step, and a column that tells whose it is.
+
+Legend: M rows of the table, T steps, C channels.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from raytl.data.importers.base import ShardOptions
+from raytl.data.importers.joined import Joined, all_there, by_line, join, kept
+from raytl.data.importers.roles import need_column
+from raytl.data.importers.series import Series
+from raytl.data.importers.table_files import read_table_file
+from raytl.data.importers.words import words_of
+from raytl.errors import ConfigError, DataError
+from raytl.modalities.table.infer import infer
+from raytl.modalities.table.texts import NUMBER
+
+
+def read_long_form(
+    files: Mapping[str, Path], options: ShardOptions
+) -> tuple[dict[str, Series], tuple[str, ...]]:
+    """Return the series of each split and the channels' names: all columns of numbers that play no
+    other part. Steps are ordered by `--time`, or stand as they come.
+
+    Raises ConfigError for a column that is not there, DataError for a series whose target, group or
+    split changes, or that has a time twice, and for a channel that has words.
+    """
+    if options.target is None:
+        raise ConfigError("--target: name the column to be learnt")
+    tables = {name: read_table_file(path, options) for name, path in files.items()}
+    joined = kept(join(tables), options)
+    parts = {
+        "--series-id": options.series_id, "--time": options.time, "--target": options.target,
+        "--group": options.group, "--split-column": options.split_column,
+    }  # fmt: skip
+    roles = [(option, name) for option, name in parts.items() if name is not None]
+    roles += [("--drop", name) for name in options.drop]
+    names = [name for _, name in roles]
+    for option, name in roles:
+        need_column(name, joined.rows.column_names, option, joined.name)
+        if names.count(name) > 1:
+            raise ConfigError(f"{option}: column '{name}' has two parts; a column has one")
+    channels = [name for name in joined.rows.column_names if name not in names]
+    values_MC = _numbers(joined, channels)
+    return _series(joined, values_MC, options), tuple(channels)
+
+
+def _numbers(joined: Joined, channels: Sequence[str]) -> np.ndarray:
+    if not channels:
+        raise ConfigError(f"{joined.name}: no column is left to be a channel")
+    try:
+        column, values_MC = infer(joined.rows.select(channels))
+    except DataError as error:
+        raise DataError(by_line(joined, str(error))) from None
+    words = next((field.name for field in column.fields if field.kind == "category"), None)
+    if words is not None:
+        raise DataError(
+            f"{joined.name}: column '{words}' has words, and a channel has numbers; leave it out "
+            f"with --drop '{words}'"
+        )
+    return values_MC.astype(np.float32)
+
+
+def _series(joined: Joined, values_MC: np.ndarray, options: ShardOptions) -> dict[str, Series]:
+    assert options.series_id is not None and options.target is not None
+    ids = all_there(joined, options.series_id, "--series-id")
+    splits = np.array(list(joined.tables))[joined.table_of]
+    if options.split_column is not None:
+        splits = all_there(joined, options.split_column, "--split-column")
+    names, first, of_row = np.unique(ids, return_index=True, return_inverse=True)
+    order = _in_time(joined, ids, of_row, options)
+    starts = np.searchsorted(of_row[order], np.arange(len(names) + 1))
+    targets = words_of(joined.rows[options.target], options.target)
+    _same("target", options.target, targets, joined, of_row, first, ids)
+    _same("split", "split", splits.tolist(), joined, of_row, first, ids)
+    groups = None
+    if options.group is not None:
+        groups = all_there(joined, options.group, "--group")
+        _same("group", options.group, groups.tolist(), joined, of_row, first, ids)
+    found = {}
+    for split in sorted(set(splits.tolist()), key=lambda name: (name != "train", name)):
+        which = np.flatnonzero(splits[first] == split)
+        found[str(split)] = Series(
+            joined.name,
+            [values_MC[order[starts[i] : starts[i + 1]]] for i in which],
+            [targets[first[i]] for i in which],
+            None if groups is None else groups[first[which]],
+            [f"'{names[i]}'" for i in which],
+        )
+    return found
+
+
+def _in_time(
+    joined: Joined, ids: np.ndarray, of_row: np.ndarray, options: ShardOptions
+) -> np.ndarray:
+    """Return the order of the rows: by series, then by time."""
+    if options.time is None:
+        return np.argsort(of_row, kind="stable")
+    words = all_there(joined, options.time, "--time")
+    numbers = all(NUMBER.fullmatch(word) for word in words)
+    times = words.astype(np.float64) if numbers else words  # dates as ISO 8601 sort as words do
+    order = np.lexsort((times, of_row))
+    same = (times[order][1:] == times[order][:-1]) & (of_row[order][1:] == of_row[order][:-1])
+    if same.any():
+        row = int(order[int(same.argmax()) + 1])
+        raise DataError(
+            f"{joined.place(row)}: series '{ids[row]}' has the time {words[row]} twice; a step has "
+            "a time of its own"
+        )
+    return order
+
+
+def _same(
+    what: str,
+    name: str,
+    words: Sequence[str | None],
+    joined: Joined,
+    of_row: np.ndarray,
+    first: np.ndarray,
+    ids: np.ndarray,
+) -> None:
+    """Raise DataError where a series has two of what it has one of."""
+    of_series = [words[row] for row in first]
+    for row, word in enumerate(words):
+        if word != of_series[of_row[row]]:
+            raise DataError(
+                f"{joined.place(row)}: series '{ids[row]}' has one {what} in column '{name}', but "
+                f"'{of_series[of_row[row]]}' and '{word}' stand there"
+            )

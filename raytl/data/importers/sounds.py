@@ -1,0 +1,105 @@
+"""Sounds of any number of rates to a column of one.
+
+Legend: N rows.
+"""
+
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from raytl.data.importers.base import ShardOptions, chunked
+from raytl.data.importers.decoding import Encoded
+from raytl.data.importers.inputs import Bad, Input
+from raytl.errors import DataError
+from raytl.folders import printable
+from raytl.modalities.audio.column import AudioColumn
+from raytl.modalities.audio.wav import Sound, as_floats, read_wav, resampled
+from raytl.modalities.ragged import as_rows
+
+EXTENSIONS = frozenset([".wav", ".wave"])
+
+
+class _Seen(NamedTuple):
+    rate: int
+    samples: int
+    dtype: str
+
+
+def sound_input(sounds: Sequence[Encoded], options: ShardOptions) -> Input:
+    """Return sounds at `--rate`, or at the rate that most have; the others are resampled.
+
+    Every file is read once to look and again to be written, so that what is broken is known before
+    anything is: a DataError, unless `--skip-bad` leaves it out.
+    """
+    with ThreadPoolExecutor() as pool:
+        seen = list(pool.map(_look, sounds))
+    fine = [look for look in seen if not isinstance(look, Bad)]
+    if len(fine) < len(seen) and not options.skip_bad:
+        bad = next(look for look in seen if isinstance(look, Bad))
+        raise DataError(f"{bad.message}; mend or remove it, or give --skip-bad")
+    if not fine:
+        raise DataError(f"none of {len(seen)} sounds can be read; give .wav files")
+    rates = Counter(look.rate for look in fine)
+    rate = options.rate or rates.most_common(1)[0][0]
+    dtype: Literal["int16", "float32"] = (
+        "int16" if all(look.dtype == "int16" for look in fine) else "float32"
+    )
+    typical = sum(look.samples * rate // look.rate for look in fine) // len(fine)
+    column = AudioColumn(rate=rate, dtype=dtype, typical_samples=max(1, typical))
+
+    def read(rows: np.ndarray) -> Iterator[list[Any]]:
+        for part in chunked(rows):
+            yield [_sound(sounds[row], rate, dtype) for row in part]
+
+    return Input(column, read, as_rows, _notes(rates, rate, options))
+
+
+def _notes(rates: Counter[int], rate: int, options: ShardOptions) -> list[str]:
+    others = sum(count for of, count in rates.items() if of != rate)
+    if not others:
+        return []
+    found = ", ".join(f"{of} ({count})" for of, count in rates.most_common(4))
+    how = "as --rate says" if options.rate else "the rate of most; --rate says another"
+    return [f"{others} sounds of another rate are resampled to {rate} a second, {how}: {found}"]
+
+
+def _look(sound: Encoded) -> _Seen | Bad:
+    try:
+        found = _read(sound)
+    except DataError as error:
+        return Bad(str(error))
+    return _Seen(found.rate, len(found.samples), found.samples.dtype.name)
+
+
+def _sound(sound: Encoded, rate: int, dtype: str) -> np.ndarray | Bad:
+    try:
+        found = _read(sound)
+    except DataError as error:
+        return Bad(str(error))
+    samples = resampled(found.samples, found.rate, rate)
+    return as_floats(samples) if dtype == "float32" else samples
+
+
+def _read(sound: Encoded) -> Sound:
+    if isinstance(sound, Path):
+        found, name = read_wav(sound), printable(sound)
+    else:
+        found, name = _read_bytes(*sound), sound[0]
+    if found.rate < 1:
+        raise DataError(f"{name}: its rate is {found.rate} samples a second")
+    if found.samples.dtype == np.float32 and not np.isfinite(found.samples).all():
+        raise DataError(f"{name}: samples must be finite, but one is not")
+    return found
+
+
+def _read_bytes(name: str, content: bytes) -> Sound:
+    file = io.BytesIO(content)
+    try:
+        return read_wav(file)  # type: ignore[arg-type]  # scipy reads open files as well
+    except DataError as error:
+        raise DataError(str(error).replace(str(file), name)) from None

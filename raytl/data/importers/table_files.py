@@ -1,0 +1,227 @@
+"""Files of tables: CSV, Parquet and JSON lines, as Arrow tables.
+
+Legend: N rows.
+"""
+
+import contextlib
+import csv
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from raytl.data.importers.base import ShardOptions
+from raytl.errors import DataError
+from raytl.folders import printable
+
+CSV = (".csv", ".tsv", ".txt")
+JSON = (".json", ".jsonl", ".ndjson")
+PARQUET = (".parquet", ".pq")
+KINDS = ".csv, .tsv, .csv.gz, .parquet or .jsonl"
+OTHER_DELIMITERS = ";\t|,"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table and where it came from. Of a CSV file every column is one of strings."""
+
+    name: str
+    rows: pa.Table
+    folder: Path | None = None  # that paths in it are relative to
+    first_line: int | None = None  # of the first row in the file, where a row is a line
+
+
+def read_table_file(path: Path, options: ShardOptions) -> Table:
+    """Read a file, its kind by its suffix.
+
+    Raises DataError, with the line where it is known, for a file that is missing, empty or broken,
+    for rows of unequal lengths, and for columns without a name or of the same name.
+    """
+    suffix = Path(path.stem).suffix + ".gz" if path.suffix == ".gz" else path.suffix
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise DataError(f"{printable(path)}: {what}; give a file of a table: {KINDS}")
+    if suffix.lower().removesuffix(".gz") in CSV:
+        table = _read_csv(path, options)
+    elif suffix.lower() in PARQUET:
+        table = Table(printable(path), _read_parquet(path), path.parent)
+    elif suffix.lower().removesuffix(".gz") in JSON:
+        table = _read_json(path)
+    else:
+        raise DataError(f"{printable(path)}: tables are read from {KINDS}")
+    _check(table)
+    return table
+
+
+def _check(table: Table) -> None:
+    names = table.rows.column_names
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"{table.name}: two columns are called '{twice}'; rename one")
+    if "" in names:
+        raise DataError(
+            f"{table.name}: column {names.index('')} has no name; name it, or give --no-header"
+        )
+    if not len(table.rows):
+        raise DataError(f"{table.name}: there are no rows; give a file that has some")
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while a file is read into a DataError that names it."""
+    try:
+        yield
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"{printable(path)}: no whole gzip file: {error}") from None
+    except UnicodeError:
+        raise _not_in(path, "utf-8") from None
+    except OSError as error:
+        raise DataError(
+            f"{printable(path)}: cannot be read: {error.strerror or _first(error)}"
+        ) from None
+    except (pa.ArrowException, csv.Error) as error:
+        raise DataError(f"{printable(path)}: {_first(error)}") from None
+
+
+def _first(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def opened(path: Path) -> IO[bytes]:
+    """Open a file, gzipped or not."""
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+
+def _not_in(path: Path, encoding: str) -> DataError:
+    """Return what is wrong with a text of another encoding, its first such line by number."""
+    with opened(path) as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode(encoding)
+            except UnicodeDecodeError as error:
+                return not_decoded(printable(path), number, error.start, encoding)
+    return DataError(f"{printable(path)}: is no {encoding}; name the file's --encoding")
+
+
+def not_decoded(name: str, line: int, byte: int, encoding: str) -> DataError:
+    """Return the error for a line that is no text in an encoding."""
+    other = "latin-1" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else "utf-8"
+    return DataError(
+        f"{name}, line {line}: byte {byte} is no {encoding}; save it as UTF-8, or name the file's "
+        f"encoding, e.g. --encoding {other}"
+    )
+
+
+def _read_csv(path: Path, options: ShardOptions) -> Table:
+    encoding = options.encoding or "utf-8"
+    delimiter = options.delimiter or ("\t" if ".tsv" in path.name else ",")
+    with reading(path):
+        header = _header(path, encoding, delimiter)
+        names = [f"c{i}" for i in range(len(header))] if options.no_header else header
+        _refuse_other_delimiter(path, names, header, delimiter)
+        rows = _strings(path, names, encoding, delimiter, 0 if options.no_header else 1)
+    first = 1 if options.no_header else 2
+    return Table(printable(path), rows, path.parent, _first_line(path, rows, first))
+
+
+def _header(path: Path, encoding: str, delimiter: str) -> list[str]:
+    text = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
+    try:
+        with io.TextIOWrapper(opened(path), text, newline="") as file:
+            row = next((row for row in csv.reader(file, delimiter=delimiter) if row), None)
+    except UnicodeError:
+        raise _not_in(path, encoding) from None
+    if row is None:
+        raise DataError(f"{printable(path)}: the file is empty; give one with rows")
+    return [name.strip() for name in row]
+
+
+def _refuse_other_delimiter(
+    path: Path, names: list[str], header: list[str], delimiter: str
+) -> None:
+    other = next((d for d in OTHER_DELIMITERS if d in header[0]), None)
+    if len(names) == 1 and other is not None:
+        told = "tab" if other == "\t" else f"'{other}'"
+        raise DataError(
+            f"{printable(path)}: one column alone, '{header[0][:40]}', when rows are parted by "
+            f"'{delimiter}'; give --delimiter {told}"
+        )
+
+
+def _strings(path: Path, names: list[str], encoding: str, delimiter: str, skip: int) -> pa.Table:
+    """Return every column as strings, empty ones included."""
+    # Columns are read under numbers: Arrow's own complaint of equal names has no file in it.
+    numbered = [str(i) for i in range(len(names))]
+    try:
+        with opened(path) as file:
+            table = pa_csv.read_csv(
+                file,
+                read_options=pa_csv.ReadOptions(
+                    use_threads=False, column_names=numbered, encoding=encoding
+                ),
+                parse_options=pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+                convert_options=pa_csv.ConvertOptions(
+                    column_types={name: pa.string() for name in numbered}, strings_can_be_null=False
+                ),
+            )
+    except (pa.ArrowException, UnicodeError) as error:
+        if isinstance(error, UnicodeError) or "UTF8" in str(error):
+            raise _not_in(path, encoding) from None
+        raise _uneven(path, error) from None
+    return table.slice(skip).rename_columns(names)
+
+
+def _uneven(path: Path, error: Exception) -> DataError:
+    told = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", str(error))
+    if told is None:
+        return DataError(f"{printable(path)}: {_first(error)}")
+    return DataError(
+        f"{printable(path)}, line {told[1]}: {told[2]} columns were expected, as in the first "
+        f"line, got {told[3]}; mend the line, or quote what has the delimiter in it"
+    )
+
+
+def _first_line(path: Path, rows: pa.Table, first: int) -> int | None:
+    """Return `first` where every row is a line: no value has a newline, and no line is blank."""
+    with opened(path) as file:
+        lines = sum(1 for _ in file)
+    return first if lines == len(rows) + first - 1 else None
+
+
+def _read_parquet(path: Path) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    with reading(path):
+        return pq.read_table(path)
+
+
+def _read_json(path: Path) -> Table:
+    import pyarrow.json as pa_json
+
+    with reading(path), opened(path) as file:
+        content = file.read()
+        if not content.strip():
+            raise DataError(f"{printable(path)}: the file is empty; give one with rows")
+        if content.lstrip()[:1] == b"[":
+            raise DataError(
+                f"{printable(path)}: JSON is read as lines, an object {{…}} each, not as one list"
+            )
+        try:
+            rows = pa_json.read_json(
+                io.BytesIO(content), read_options=pa_json.ReadOptions(use_threads=False)
+            )
+        except pa.ArrowInvalid as error:
+            told = re.search(r"(.*?) in row (\d+)$", _first(error))
+            if told is None:
+                raise
+            raise DataError(
+                f"{printable(path)}, line {int(told[2]) + 1}: {told[1].rstrip('.')}"
+            ) from None
+    return Table(printable(path), rows, path.parent, 1)

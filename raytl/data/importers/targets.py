@@ -1,0 +1,211 @@
+"""The target of somebody's rows: classes or values, out of words.
+
+Legend: N rows.
+"""
+
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from raytl.config import nearest
+from raytl.data.importers.base import ShardOptions
+from raytl.errors import ConfigError, DataError
+from raytl.modalities.table.texts import CODE, MISSING, NUMBER, spelled
+from raytl.tasks.columns import NO_LABEL, LabelColumn, ValueColumn
+
+FEW_NUMBERS = 20  # so many different whole numbers or fewer are taken for classes
+MANY_ROWS = 20  # with more rows, one class a row is a mistake
+NO_YES = ("no", "yes")
+COMPARISON = re.compile(r"\s*(>=|<=|==|!=|>|<)\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*")
+COMPARE: Mapping[str, Callable[[float, float], bool]] = {
+    ">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le,
+    "==": operator.eq, "!=": operator.ne,
+}  # fmt: skip
+
+Place = Callable[[int], str]  # a row's number → where it stands, such as "a.csv, line 7"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A target column and its values: class numbers int64 (N,) or values float64 (N,)."""
+
+    column: LabelColumn | ValueColumn
+    values: np.ndarray
+    notes: list[str] = field(default_factory=list)
+
+
+def target_of(
+    name: str,
+    words: Sequence[str | None],
+    options: ShardOptions,
+    place: Place,
+    known: tuple[str, ...] | None = None,
+) -> Target:
+    """Return what the column `name` asks for. `--positive` makes no and yes of it, `--classes` and
+    `--task` say what it is; else words, and up to 20 different whole numbers, are classes, other
+    numbers values. Classes stand in the order of their names, numbers by value.
+
+    `known`: names of classes that the source declares. Raises DataError for rows without a target
+    unless `--unlabelled`, for less than two classes, for a class or a value that is none, and
+    ConfigError for options that do not fit what is there.
+    """
+    named = _named(options) or known
+    words = [_word(word, named) for word in words]
+    there = [word for word in words if word is not None]
+    if not there:
+        raise DataError(f"the target '{name}' has no value in any row; give another --target")
+    if len(there) < len(words) and not options.unlabelled:
+        row = words.index(None)
+        raise DataError(
+            f"{place(row)}: the target '{name}' is missing ({len(words) - len(there)} such rows); "
+            "label or drop these rows, or keep them as unlabelled ones with --unlabelled"
+        )
+    if options.positive is not None:
+        words = _no_yes(name, words, options.positive, place)
+        return _classes(name, words, NO_YES, options, place)
+    odd = next((i for i, word in enumerate(words) if word is not None and not _number(word)), None)
+    if options.task == "regression":
+        if odd is not None:
+            raise DataError(
+                f"{place(odd)}: the target '{name}' must be a number for --task regression, got "
+                f"'{_short(words[odd])}'"
+            )
+        return _values(name, words, options, place)
+    if named is not None:
+        return _classes(name, words, named, options, place)
+    return _found(name, words, odd is None, options, place)
+
+
+def _found(
+    name: str, words: Sequence[str | None], numbers: bool, options: ShardOptions, place: Place
+) -> Target:
+    if not numbers:
+        names = sorted({word for word in words if word is not None})
+        return _classes(name, words, tuple(names), options, place)
+    plain = [None if word is None else _plain(word) for word in words]
+    different = sorted({word for word in plain if word is not None}, key=float)
+    few = len(different) <= FEW_NUMBERS and all("." not in w and "e" not in w for w in different)
+    if options.task is None and not few:
+        return _values(name, words, options, place)
+    target = _classes(name, plain, tuple(different), options, place)
+    if options.task is None:
+        target.notes.append(
+            f"the target's {len(different)} different whole numbers are taken for classes; "
+            "--task regression takes them for values"
+        )
+    return target
+
+
+def _named(options: ShardOptions) -> tuple[str, ...] | None:
+    if options.classes is not None and options.class_names is None:
+        raise ConfigError(
+            f"--classes {options.classes}: name all classes by commas, e.g. --classes no,yes"
+        )
+    return options.class_names
+
+
+def _word(text: str | None, named: Sequence[str] | None) -> str | None:
+    word = None if text is None else text.strip()
+    if word is None or (word.lower() in MISSING and not (named and word in named)):
+        return None
+    return word
+
+
+def _number(word: str) -> bool:
+    return bool(NUMBER.fullmatch(word)) and not CODE.fullmatch(word)
+
+
+def _plain(word: str) -> str:
+    value = float(word)
+    return spelled(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+
+
+def _short(word: str | None) -> str:
+    return (word or "")[:40]
+
+
+def _classes(
+    name: str,
+    words: Sequence[str | None],
+    classes: tuple[str, ...],
+    options: ShardOptions,
+    place: Place,
+) -> Target:
+    number = {word: k for k, word in enumerate(classes)}
+    bad = next((i for i, w in enumerate(words) if w is not None and w not in number), None)
+    if bad is not None:
+        raise DataError(
+            f"{place(bad)}: the target '{name}' has the class '{_short(words[bad])}', which is "
+            f"none of those named; {nearest(str(words[bad]), list(classes[:20]))}"
+        )
+    if len(classes) < 2:
+        raise DataError(
+            f"the target '{name}' has one class alone, '{_short(classes[0])}'; a classification "
+            "needs two or more: add rows of the others, or name them all with --classes"
+        )
+    if len(classes) == sum(word is not None for word in words) > MANY_ROWS:
+        raise DataError(
+            f"the target '{name}' has a class of its own for each of {len(classes)} rows, such as "
+            f"'{_short(classes[0])}'; give another --target"
+        )
+    values = np.array([NO_LABEL if word is None else number[word] for word in words], np.int64)
+    return Target(LabelColumn(classes=classes, nulls=options.unlabelled), values)
+
+
+def _values(name: str, words: Sequence[str | None], options: ShardOptions, place: Place) -> Target:
+    values = np.array([np.nan if word is None else float(word) for word in words])
+    if np.isinf(values).any():
+        row = int(np.isinf(values).argmax())
+        raise DataError(f"{place(row)}: the target '{name}' must be finite, got {words[row]}")
+    if len(np.unique(values[~np.isnan(values)])) < 2:
+        raise DataError(
+            f"the target '{name}' is {values[~np.isnan(values)][0]:g} in every row, so there is "
+            "nothing to learn; give another --target"
+        )
+    return Target(ValueColumn(nulls=options.unlabelled), values)
+
+
+def _no_yes(
+    name: str, words: Sequence[str | None], positive: str, place: Place
+) -> list[str | None]:
+    """Return no or yes for each word: `positive` compares numbers, or lists the words of yes."""
+    comparison = COMPARISON.fullmatch(positive)
+    if comparison is None:
+        return _listed(name, words, positive)
+    compare, bound = COMPARE[comparison[1]], float(comparison[2])
+    out: list[str | None] = []
+    for row, word in enumerate(words):
+        if word is not None and not _number(word):
+            raise DataError(
+                f"{place(row)}: the target '{name}' must be a number for --positive "
+                f"'{positive}', got '{_short(word)}'"
+            )
+        out.append(None if word is None else NO_YES[compare(float(word), bound)])
+    if len(set(out) - {None}) < 2:
+        raise DataError(
+            f"--positive '{positive}': every row would be '{next(w for w in out if w)}'; the "
+            f"target '{name}' has values such as {', '.join(sorted({w for w in words if w})[:5])}"
+        )
+    return out
+
+
+def _listed(name: str, words: Sequence[str | None], positive: str) -> list[str | None]:
+    if re.match(r"\s*[<>=!]", positive):
+        raise ConfigError(
+            f"--positive '{positive}': expected a comparison with a number, such as >0, >=3 or "
+            "==2, or values by commas, such as ill,very-ill"
+        )
+    there = sorted({word for word in words if word is not None})
+    yes = {word.strip() for word in positive.split(",")}
+    unknown = sorted(yes - set(there))
+    if unknown:
+        raise ConfigError(
+            f"--positive: the target '{name}' has no '{unknown[0]}'; "
+            + nearest(unknown[0], there[:20])
+        )
+    if yes >= set(there):
+        raise ConfigError("--positive: names all of the target's values, so that none is a no")
+    return [None if word is None else NO_YES[word in yes] for word in words]
