@@ -13,7 +13,7 @@ import torch
 
 from raytl.files import digest_of
 from raytl.models.branch import Branch
-from raytl.rows import Rows, count, move
+from raytl.rows import Padded, Rows, count, move
 from raytl.state_dicts import digest_of_state
 from raytl.training.feature_store import Encoded, StoredType, encode
 
@@ -49,7 +49,8 @@ class Prefix:
 
     def row_bytes(self, rows: Rows) -> float:
         """Return the bytes of a stored row, the mean over these prepared ones."""
-        known = digest_of(self._function(self.depth))
+        sizes = rows.sizes.tolist() if isinstance(rows, Padded) else None
+        known = digest_of(self._function(self.depth) | {"rows": count(rows), "sizes": sizes})
         if known not in _row_bytes:  # once a process: it takes a forward pass
             _row_bytes[known] = self.of_prepared(rows).nbytes / count(rows)
         return _row_bytes[known]
