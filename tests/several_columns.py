@@ -15,6 +15,7 @@ from raytl.modalities.series.column import SeriesColumn
 from raytl.modalities.table.column import Field, TableColumn
 from raytl.modalities.text.column import TextColumn
 from raytl.tasks.columns import LabelColumn
+from raytl.training.building import TrialParts, build_trial
 from raytl.training.material import Material
 from raytl.training.trial import TrialRun, run_trial
 
@@ -118,6 +119,11 @@ def trained(study: Study, seed: int = 1, **flat: Any) -> list[dict[str, Any]]:
 def run_of(study: Study, seed: int = 1, **flat: Any) -> TrialRun:
     """Return a trial that is not trained yet."""
     return TrialRun(Material.of(study), trial_of(**flat), seed)
+
+
+def parts_of(study: Study, seed: int = 1, **flat: Any) -> TrialParts:
+    """Return what a trial would train; nothing is read or stored for it."""
+    return build_trial(Material.of(study), trial_of(**flat), seed)
 
 
 def target_of(study: Study) -> Domain:
