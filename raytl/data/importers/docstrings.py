@@ -26,7 +26,7 @@ CLASSES = ("linear algebra", "Fourier transforms", "random numbers and statistic
 # generator: the older functions say the same in the same words.
 LIBRARIES = {
     "scipy": ("scipy.linalg", "scipy.fft", "scipy.stats"),
-    "numpy": ("numpy.linalg", "numpy.fft", "numpy.random.Generator"),
+    "numpy": ("numpy.linalg", "numpy.fft", "numpy.random:Generator"),
 }
 TEST_SHARE = 0.4  # of the functions of each class
 FEWEST_WORDS = 6
@@ -108,11 +108,11 @@ def _sentences(library: str) -> list[Sentence]:
 
 
 def _documented(place: str) -> Iterator[tuple[str, str]]:
-    """Yield names and docstrings of what a module or class has in public."""
-    module, _, of_class = place.partition(".Generator")
+    """Yield names and docstrings of what MODULE or MODULE:CLASS has in public."""
+    module, _, of_class = place.partition(":")
     holder: Any = importlib.import_module(module)
-    if of_class or place.endswith(".Generator"):
-        holder = holder.Generator
+    if of_class:
+        holder = getattr(holder, of_class)
     for name in sorted(getattr(holder, "__all__", dir(holder))):
         found = getattr(holder, name)
         if name.startswith("_") or not callable(found):
