@@ -203,7 +203,9 @@ def test_dropout_keeps_the_one_branch_that_a_row_has() -> None:
 @pytest.mark.parametrize("name", ["mean", "gated"])
 def test_dropout_of_mean_and_gated_gives_one_branch_alone_or_both(name: str) -> None:
     fusion = fusion_of(name, dropout=0.5)
-    possible = [joined(fusion.eval(), given) for given in (("image",), ("text",), ("image", "text"))]
+    possible = [
+        joined(fusion.eval(), given) for given in (("image",), ("text",), ("image", "text"))
+    ]
     fusion.train()
     torch.manual_seed(1)
     seen = set()

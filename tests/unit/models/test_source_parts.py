@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from several_columns import BILSTM, CNN, COLUMNS, GRU, run_of, study_of, trained, values_of, write_rows
+from several_columns import (
+    BILSTM,
+    CNN,
+    COLUMNS,
+    GRU,
+    run_of,
+    study_of,
+    trained,
+    values_of,
+    write_rows,
+)
 
 from raytl.config import SourceModelConfig, TrialConfig
 from raytl.errors import ConfigError, ModelError
@@ -33,9 +43,7 @@ def sample(column: str) -> np.ndarray:
 
 def load(config: dict[str, Any], seed: int = 0, *names: str) -> SourceModel:
     columns = {name: COLUMNS[name] for name in names or INPUTS}
-    return load_source_model(
-        "net", SourceModelConfig.model_validate(config), columns, sample, seed
-    )
+    return load_source_model("net", SourceModelConfig.model_validate(config), columns, sample, seed)
 
 
 def weights(model: SourceModel, column: str) -> torch.Tensor:
@@ -198,7 +206,9 @@ def test_a_model_of_two_columns_is_saved_with_its_fusion(
     complete = load_complete_model(out).model.eval()
     model, batch = run.parts.model.eval(), next(run.feeds["labelled"].train_batches())
     inputs = {
-        name: branch.transform.prepare(run.material.domains.target.split("train").read(name, [1, 2]))
+        name: branch.transform.prepare(
+            run.material.domains.target.split("train").read(name, [1, 2])
+        )
         for name, branch in model.named_branches.items()
     }
     from raytl.rows import Given

@@ -10,7 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from several_columns import BILSTM, CNN, GRU, parts_of, run_of, study_of, target_of, trained, write_rows
+from several_columns import (
+    BILSTM,
+    CNN,
+    GRU,
+    parts_of,
+    run_of,
+    study_of,
+    target_of,
+    trained,
+    write_rows,
+)
 
 from raytl.config import Study
 from raytl.rows import Given, Padded, Rows, count
