@@ -266,7 +266,8 @@ class SourceModels:
         self, key: tuple[str, ...], seed: int, load: Callable[[], SourceModel]
     ) -> SourceModel:
         """Return what was opened before: for any seed where none was needed, else for this one."""
-        for known in (key, (*key, seed)):
+        keys: tuple[tuple[str | int, ...], ...] = (key, (*key, seed))
+        for known in keys:
             if known in self._opened:
                 return self._opened[known]
         model = load()

@@ -18,7 +18,7 @@ OfSplit = Mapping[str, Values]  # by column
 
 def domain_of(kind: str, source: str | None, known: Sequence[str]) -> str:
     """Return the domain that SOURCE names; raises DataError that names the nearest known one."""
-    if source not in known:
+    if source is None or source not in known:
         given = source or ""
         raise DataError(f"shard {kind}: no domain '{given}'; {nearest(given, list(known))}")
     return source

@@ -14,8 +14,8 @@ from raytl.config import Study, TrialConfig
 from raytl.data.domain import Domain
 from raytl.rows import Rows, count
 from raytl.training.building import build_trial
-from raytl.training.material import Material
 from raytl.training.feature_store import decode, encode
+from raytl.training.material import Material
 from raytl.training.prefix import Prefix
 from raytl.training.prefix_cache import Draft, cache_folder, make_room, progress
 from raytl.training.readers import Stored

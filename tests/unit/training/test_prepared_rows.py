@@ -118,9 +118,10 @@ def test_rows_that_take_too_much_room_are_not_kept(target: Path) -> None:
 
 
 def test_how_much_room_rows_take_is_asked_of_each_dataset(target: Path, tmp_path: Path) -> None:
+    from several_columns import COLUMNS
+
     from raytl.data.writer import Chunk, write_dataset
     from raytl.modalities.ragged import as_rows
-    from several_columns import COLUMNS
 
     long = as_rows(np.ones((200, 2), dtype=np.float32) * (i % 5) for i in range(48))
     chunk = Chunk({"series": long, "label": np.arange(48) % 2}, np.arange(48))
