@@ -12,9 +12,12 @@ import torch
 from tiny_domains import KINDS, TEST, write_domains
 
 from raytl.config import MapperName, RecipeName, Study, TrialConfig
+from raytl.data.domain import Domain
+from raytl.data.writer import Chunk, write_dataset
 from raytl.errors import ModelError
 from raytl.modalities.registry import MODALITIES
 from raytl.predictions import FILE_NAME, Predictions
+from raytl.scoring.validators import VALIDATORS
 from raytl.training.building import TrialParts, build_trial
 from raytl.training.material import Material
 from raytl.training.predict import predict_split
@@ -180,23 +183,8 @@ def test_every_mapper_takes_what_every_network_gives(
     assert reported[0]["test/rows"] == TEST
 
 
-# What a wholly frozen backbone pools is no longer padded.
-NOT_YET = [(m, r) for m in ("text", "series") for r in ("dann", *TAUGHT)]
-STORED = [
-    pytest.param(
-        *case,
-        marks=[
-            pytest.mark.xfail(
-                strict=True, raises=AssertionError, reason="padded rows are not stored yet"
-            )
-        ]
-        * (case in NOT_YET),
-    )
-    for case in [(m, r) for m in KINDS for r in ("linear_probe", "dann", *TAUGHT)]
-]
-
-
-@pytest.mark.parametrize(("modality", "recipe"), STORED)
+@pytest.mark.parametrize("recipe", ["linear_probe", "dann", *TAUGHT])
+@pytest.mark.parametrize("modality", KINDS)
 def test_stored_prefix_features_change_nothing(
     materials: Materials,
     tmp_path: Path,
@@ -204,8 +192,8 @@ def test_stored_prefix_features_change_nothing(
     modality: str,
     recipe: str,
 ) -> None:
-    monkeypatch.setenv("RAYTL_CACHE", str(tmp_path))
     material, config = changed(materials(modality), steps_per_epoch=None), trial(recipe)
+    monkeypatch.setenv("RAYTL_CACHE", str(tmp_path))
     plain, _ = run(material, config)
     assert not cache_folder().exists()
     stored, _ = run(changed(material, reuse_prefix=True), config)
@@ -230,3 +218,46 @@ def test_a_saved_model_predicts_every_row_of_either_domain(
             [said == name for (_, said, _), name in zip(found.rows, names, strict=True)]
         )
         assert found.accuracy == pytest.approx(right)
+
+
+def poisoned(domain: Domain, out: Path) -> Path:
+    """A copy of a domain whose every label is wrong."""
+    dataset, chunks = domain.dataset, {}
+    for name in dataset.info.splits:
+        split = dataset.split(name)
+        values = {column: split.all(column) for column in dataset.columns}
+        values[domain.target] = 1 - values[domain.target]
+        chunks[name] = [Chunk(values, split.ids() - split.ids().min())]
+    write_dataset(out, dataset.columns, chunks, {})
+    return out
+
+
+@pytest.mark.parametrize("modality", KINDS)
+def test_without_labels_validators_judge_and_a_poisoned_target_changes_nothing(
+    materials: Materials, tmp_path: Path, modality: str
+) -> None:
+    material = materials(modality)
+    target = material.domains.target
+    expected = {
+        f"target/validator/{name}"
+        for name, validator in VALIDATORS.items()
+        if MODALITIES[modality].mixes or not validator.reads_mixes
+    }
+    found = []
+    for dataset in (target.dataset.path, poisoned(target, tmp_path / "poisoned")):
+        data = material.study.model_dump(mode="json", by_alias=True, exclude_none=True)
+        data["target_domain"] |= {"dataset": str(dataset), "labels": "none"}
+        made = Material.of(Study.model_validate(data))
+        reported: Reported = []
+
+        def report(metrics: dict[str, Any], save: Any, to: Reported = reported) -> None:
+            to.append(metrics)
+
+        parts = run_trial(made, trial("dann"), 5, report)
+        assert {name for name in reported[-1] if "/validator/" in name} == expected
+        for metrics in reported:
+            del metrics["oracle/target_validation_accuracy"], metrics["train/seconds"]
+        found.append((reported, state_of(parts)))
+    (clean, weights), (bad, theirs) = found
+    assert clean == bad
+    assert same(weights, theirs)
