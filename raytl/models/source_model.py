@@ -193,7 +193,7 @@ def _stored_source_model(
     spec, tensors = read_spec(path), _read_weights(path)
     parts: dict[str, Part] = {}
     specs: dict[str, PartSpec] = {}
-    for of_spec, of_data in _matched(path, spec, columns).items():
+    for of_spec, of_data in matched_columns(path, spec, columns).items():
         stored = _stored_part(path, of_spec, spec.parts[of_spec], tensors)
         parts[of_data], note = _adapted(stored, columns[of_data], partial(samples, of_data), seed)
         specs[of_data] = part_spec(parts[of_data]).model_copy(update={"note": note})
@@ -209,8 +209,9 @@ def _adapted(part: Part, column: Column, sample: Sample, seed: int) -> tuple[Par
     return replace(part, backbone=backbone, transform=transform), note
 
 
-def _matched(path: Path, spec: SourceSpec, columns: Mapping[str, Column]) -> dict[str, str]:
-    """Return which part reads which column: one of its name, or the only one of its kind."""
+def matched_columns(path: Path, spec: SourceSpec, columns: Mapping[str, Column]) -> dict[str, str]:
+    """Return which part of a stored source model reads which column: one of its name, or the only
+    one of its kind. Raises ModelError where a part has none."""
     found: dict[str, str] = {}
     for name, part in spec.parts.items():
         kin = [c for c, column in columns.items() if modality_of(column).name == part.modality]
