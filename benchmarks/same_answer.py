@@ -26,7 +26,7 @@ import psutil
 
 import raytl
 from raytl.config import load_study
-from raytl.demo import DEMOS, make_inputs, settings_in, study_file
+from raytl.demo import make_inputs, study_file
 
 KILL_EVERY_S = (4.0, 8.0)
 DRIVER_DIES_AFTER = 12  # trials

@@ -145,9 +145,7 @@ def weights(model: TransferModel, branch: str) -> Tensor:
 
 
 @pytest.mark.parametrize("recipe", ["dann", "cdan", "dan", "deep_coral", "adda", "mdd"])
-def test_adaptation_trains_the_branches_of_both_domains(
-    data: dict[str, Path], recipe: str
-) -> None:
+def test_adaptation_trains_the_branches_of_both_domains(data: dict[str, Path], recipe: str) -> None:
     fusion = {"fusion": "gated", "mapper": "linear", "mapper__batch_norm": recipe == "adda"}
     run = run_of(across(data, "images", "texts", TWO), recipe=recipe, **fusion)
     before = {name: weights(run.parts.model, name) for name in ("image", "text")}
@@ -338,9 +336,7 @@ def test_predictions_are_the_same_whatever_columns_are_called(
         "task": dict(run.parts.task.facts()), "mapper": trial.mapper, "head": trial.head,
         "fusion": trial.fusion,
     }  # fmt: skip
-    save_source_model(
-        tmp_path / "two", run.parts.model, run.parts.spec.model_copy(update=told)
-    )
+    save_source_model(tmp_path / "two", run.parts.model, run.parts.spec.model_copy(update=told))
     renamed = write_rows(tmp_path / "renamed", {"photo": "image", "words": "text"}, seed=3)
     expected = predict_split(tmp_path / "two", data["both"], "test")
     found = predict_split(tmp_path / "two", renamed, "test")
