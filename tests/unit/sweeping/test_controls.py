@@ -13,7 +13,6 @@ from raytl.sweeping.search.controls import TAKEN_OVER, control_trials, lower_tri
 MakeStudy = Callable[..., Study]
 # A value of each key that is not its default.
 UNUSUAL: dict[str, Any] = {
-    "inputs": "image", "fusion": "gated", "fusion.width": 7, "fusion.dropout": 0.3,
     "frozen_depth": "50%", "tuned_blocks": "0-1", "lora_rank": 4, "lora_alpha": 2.0,
     "mapper": "mlp", "mapper.hidden": 7, "mapper.out": 7, "mapper.fit": "class_means",
     "mapper.batch_norm": True, "head": "mlp", "head.hidden": 7, "head.dropout": 0.5,
