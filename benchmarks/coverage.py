@@ -16,6 +16,7 @@ Banks:
 each coverage stand naive (Student's paired t over seeds) and the median width in points.
 
     python benchmarks/coverage.py [--mnist data/mnist] [--repeats 10000]
+    python benchmarks/coverage.py --metric auc --repeats 2000    (see metric_cells.py)
 """
 
 import argparse
@@ -28,6 +29,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import metric_cells
 import numpy as np
 from scipy.special import stdtrit
 
@@ -417,8 +419,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--mnist", type=Path, help="folder of MNIST's four idx files")
     parser.add_argument("--repeats", type=int, default=10_000)
+    parser.add_argument("--metric", help="auc, rmse, …: cells of that metric alone")
     args = parser.parse_args()
     start, rng, cells = time.perf_counter(), np.random.default_rng(0), []
+    if args.metric is not None:
+        for cell in metric_cells.cells(args.metric, args.repeats, rng):
+            print(metric_cells.line(cell), flush=True)
+        return
     for bank in banks(args.mnist, rng):
         parts = [coverage_cells(bank, args.repeats, rng)]
         if bank.group == 1:

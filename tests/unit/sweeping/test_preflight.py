@@ -129,12 +129,12 @@ def test_what_is_hardly_meant_is_warned_of(domains: tuple[Path, Path]) -> None:
     (batch,) = warnings(batch_size=100_000)
     assert batch.startswith("train.batch_size: a batch of 100,000 is larger than the 76 rows")
     (hours,) = warnings(epochs=1_000_000_000)
-    # 32 trials and three tries of two controls, 2 steps an epoch
-    assert "38 trials and controls come to 76,000,000,000 steps of 64 rows, about" in hours
+    # 32 trials, three tries of two controls and a constant one, 2 steps an epoch
+    assert "39 trials and controls come to 78,000,000,000 steps of 64 rows, about" in hours
     assert "hours one after another on this machine" in hours
     gpu = {"train": {"epochs": 10**9}, "resources": {"gpus_per_worker": 1}}
     (steps,) = preflight(Study.model_validate(base(domains) | gpu)).warnings
-    assert "76,000,000,000 steps of 64 rows, not counting confirmation" in steps
+    assert "78,000,000,000 steps of 64 rows, not counting confirmation" in steps
 
 
 def test_splits_that_are_one(domains: tuple[Path, Path]) -> None:
@@ -170,7 +170,7 @@ def test_what_a_verdict_needs_of_the_target(domains: tuple[Path, Path], tmp_path
     image = ImageColumn(shape=(8, 8, 1), dtype="uint8")
     write_images(tmp_path / "short", image, ("rows", "columns"), splits)
     study["target_domain"] = study["target_domain"] | {"dataset": tmp_path / "short"}
-    with pytest.raises(RaytlError, match="at least 2 test rows are needed .* 'test' has 1"):
+    with pytest.raises(RaytlError, match="at least 2 test rows with a label .* 'test' has 1"):
         preflight(Study.model_validate(study))
 
 

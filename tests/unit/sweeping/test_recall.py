@@ -553,7 +553,7 @@ def test_what_was_searched_before_is_not_trained_again(
 
     first = recall("first", store)
     trained, records = search_through(study, first)
-    assert len(trained) == 6 and first.found == 0
+    assert len(trained) == 7 and first.found == 0
     searched = [record for record in records if record.config["control"] is None]
     assert [record.status for record in searched] == [
         "completed", "stopped early", "stopped early", "completed",

@@ -36,7 +36,8 @@ RANGES = {
 
 
 def wide(tiny_study: MakeStudy, **search: Any) -> Study:
-    """A study of twenty trials, three tries of two controls, and two rounds of confirmation."""
+    """A study of twenty trials, three tries of two controls and a constant one, and two rounds of
+    confirmation."""
     search = {"sampler": "tpe", "trials": 20, "parallel": 3, "control_tries": 3} | search
     return tiny_study(
         space=POINTS if search["sampler"] == "grid" else RANGES, search=search, train=TRAIN,
@@ -45,7 +46,7 @@ def wide(tiny_study: MakeStudy, **search: Any) -> Study:
 
 
 def small(tiny_study: MakeStudy, space: Any = RATES, **search: Any) -> Study:
-    """A grid with one try of two controls."""
+    """A grid with one try of three controls."""
     search = {"sampler": "grid", "trials": 7, "parallel": 2, "control_tries": 1} | search
     return tiny_study(space=space, search=search, train=TRAIN, confirm={"top": 1, "seeds": [3, 5]})
 
@@ -386,13 +387,14 @@ def test_what_is_drawn_without_learning_waits_for_nothing(
     study = wide(tiny_study, sampler=sampler, parallel=1)
     names = [config["name"] for config in suggested(build(World(study)))]
     assert names[:20] == [f"trial-{number:05d}" for number in range(20)]
-    assert len(names) == 26  # and the tries of both controls
+    assert len(names) == 27  # and the tries of two controls, and of the constant one
 
 
 def test_controls_fill_slots_while_the_search_waits(tiny_study: MakeStudy) -> None:
     search = build(World(wide(tiny_study, parallel=2, control_tries=1)))
     names = [config["name"] for config in suggested(search)]
-    assert names == ["trial-00000", "trial-00001", "control-scratch-0", "control-source_only-0"]
+    controls = [f"control-{name}-0" for name in ("scratch", "source_only", "constant")]
+    assert names == ["trial-00000", "trial-00001", *controls]
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
@@ -589,8 +591,9 @@ def test_a_trial_that_another_process_trains_is_asked_for_again(tiny_study: Make
     busy = {"trial-00001": 3, "control-scratch-0": 1}
     search = build(world, Remembering(world, busy=busy))
     names = [config["name"] for config in suggested(search)]
-    assert names == ["trial-00000", "control-source_only-0", "control-scratch-0"]
-    assert search.running == 3
+    controls = [f"control-{name}-0" for name in ("source_only", "constant", "scratch")]
+    assert names == ["trial-00000", *controls]
+    assert search.running == 4
     assert [config["name"] for config in suggested(search)] == ["trial-00001"]
     assert not search.finished
 
@@ -760,7 +763,7 @@ def test_a_control_whose_tries_all_fail_is_tried_again_lower_once(tiny_study: Ma
     assert search.finished
     names = [record.name for record in search.records() if record.status == "failed"]
     assert names == [f"control-scratch-{number}" for number in range(6)]
-    assert search.counts == {"search": 7 + 3 + 6, "confirm": 0}
+    assert search.counts == {"search": 7 + 3 + 6 + 1, "confirm": 0}
 
 
 def test_one_try_that_ends_well_is_enough(tiny_study: MakeStudy) -> None:
@@ -821,7 +824,7 @@ def test_seeds_are_added_only_where_nothing_is_decided(
     tiny_study: MakeStudy, ours: int, theirs: Mapping[str, int], seeds: Mapping[str, int]
 ) -> None:
     def right(config: Config) -> int:
-        return ours if config["control"] is None else theirs[config["control"]]
+        return ours if config["control"] is None else theirs.get(config["control"], 20)
 
     world = World(small(tiny_study), failing=0, right=right)
     search = Slots(build(world), world, 4, Random(0)).run().search
@@ -831,8 +834,9 @@ def test_seeds_are_added_only_where_nothing_is_decided(
         candidate: seeds["ours"],
         "scratch control": seeds["scratch"],
         "source_only control": seeds["source_only"],
+        "constant control": 3,  # beaten at the first look
     }
-    assert search.counts["confirm"] == sum(seeds.values()) and search.finished
+    assert search.counts["confirm"] == sum(counts.values()) and search.finished
 
 
 def test_the_best_are_retrained_once_all_is_searched_and_controls_before(
@@ -846,7 +850,9 @@ def test_the_best_are_retrained_once_all_is_searched_and_controls_before(
         train(search, control, [0.5] * EPOCHS)
     names = [config["name"] for config in suggested(search)]
     assert names == [
-        f"confirm-{c}-seed{seed}" for c in ("scratch", "source_only") for seed in range(3)
+        f"confirm-{c}-seed{seed}"
+        for c in ("scratch", "source_only", "constant")
+        for seed in range(3)
     ]
     train(search, first, [0.5] * EPOCHS)
     assert not suggested(search)
@@ -858,7 +864,7 @@ def test_the_best_are_retrained_once_all_is_searched_and_controls_before(
     assert [config["trial"] for config in ours] == [second["trial"]] * 3
     assert len({config["seed"] for config in (second, *ours)}) == 4
     assert len({config["rows_seed"] for config in ours} - {None}) == 3
-    assert search.running == 9 and search.counts == {"search": 4, "confirm": 9}
+    assert search.running == 12 and search.counts == {"search": 5, "confirm": 12}
 
 
 def test_a_study_without_a_trial_that_ended_well_finishes_all_the_same(
@@ -875,7 +881,7 @@ def test_a_study_without_a_trial_that_ended_well_finishes_all_the_same(
 
 def test_a_searched_trial_says_all_that_it_needs(tiny_study: MakeStudy) -> None:
     study = small(tiny_study, {"optimizer.lr": {"choice": [0.1, 0.05]}}, trials=5)
-    first, second, scratch, source_only = suggested(build(World(study)))
+    first, second, scratch, source_only, constant = suggested(build(World(study)))
     assert (first["name"], first["id"], first["phase"]) == ("trial-00000", "00000", "search")
     assert (first["control"], first["searched"], first["rows_seed"]) == (
         None, ["optimizer.lr"], None,
@@ -884,16 +890,17 @@ def test_a_searched_trial_says_all_that_it_needs(tiny_study: MakeStudy) -> None:
     assert (scratch["name"], scratch["id"]) == ("control-scratch-0", "scratch-0")
     assert (scratch["control"], scratch["searched"]) == ("scratch", [])
     assert scratch["trial"]["recipe"] == "scratch"
-    assert len({config["seed"] for config in (first, second, scratch, source_only)}) == 1
+    every = (first, second, scratch, source_only, constant)
+    assert len({config["seed"] for config in every}) == 1
 
 
 def test_trials_are_counted_as_far_as_they_are_known(tiny_study: MakeStudy) -> None:
     search = build(World(small(tiny_study, {"optimizer.lr": {"choice": [0.1, 0.05]}}, trials=5)))
-    assert search.counts == {"search": 7, "confirm": 0}
+    assert search.counts == {"search": 8, "confirm": 0}
     assert search.running == 0 and not search.finished
-    assert len(suggested(search)) == 4
-    assert search.counts == {"search": 4, "confirm": 0}  # the grid has two points, not five
-    assert search.running == 4 and not search.finished
+    assert len(suggested(search)) == 5
+    assert search.counts == {"search": 5, "confirm": 0}  # the grid has two points, not five
+    assert search.running == 5 and not search.finished
 
 
 MDD = {"recipe": {"choice": ["finetune", "mdd"]}, "optimizer.lr": {"choice": [0.1, 0.03, 0.01]}}

@@ -102,6 +102,8 @@ def test_without_labels_a_poisoned_target_changes_nothing_but_the_oracle(
     oracle = "oracle/target_validation_accuracy"
     for one, two in zip(clean, bad, strict=True):
         assert one.pop(oracle) == pytest.approx(1 - two.pop(oracle))
+        of_classes = "oracle/target_validation_macro_f1"
+        assert one.pop(of_classes) != two.pop(of_classes)
         assert one == two
         assert not any("accuracy" in name for name in one if name.startswith("target/"))
 
