@@ -26,7 +26,7 @@ import psutil
 
 import raytl
 from raytl.config import load_study
-from raytl.demo import HANDWRITTEN, PRETRAINED, RENDERED, study_file
+from raytl.demo import DEMOS, make_inputs, settings_in, study_file
 
 KILL_EVERY_S = (4.0, 8.0)
 DRIVER_DIES_AFTER = 12  # trials
@@ -54,19 +54,6 @@ WAYS = {
 }
 
 
-def make_inputs(folder: Path) -> list[str]:
-    """Make the demo's data and source models; return what sets the study to them."""
-    raytl.shard("rendered-digits", None, folder / RENDERED)
-    raytl.shard("digits", None, folder / HANDWRITTEN, size=28)
-    for name, (backbone, epochs) in PRETRAINED.items():
-        raytl.pretrain(
-            folder / RENDERED, backbone, folder / "sources" / name, epochs=epochs, threads=1
-        )
-    paths = {"source_domain.dataset": RENDERED, "target_domain.dataset": HANDWRITTEN}
-    paths |= {f"source_models.{name}.path": f"sources/{name}" for name in PRETRAINED}
-    return [f"{key}={folder / path}" for key, path in paths.items()]
-
-
 def one_run(args: argparse.Namespace) -> None:
     """Run or resume the study in this process, on a cluster of its own with so many CPUs."""
     import ray
@@ -75,7 +62,7 @@ def one_run(args: argparse.Namespace) -> None:
         address="local", num_cpus=args.slots, include_dashboard=False, log_to_driver=False,
         logging_level="ERROR",
     )  # fmt: skip
-    study = load_study(study_file(), args.set)
+    study = load_study(study_file(DEMOS["images"]), args.set)
     raytl.sweep(study, args.run, resume=(args.run / "study.yaml").exists(), store=args.store)
 
 
@@ -165,7 +152,8 @@ def main() -> None:
     rows: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="same_answer-") as name:
         folder = Path(name)
-        sets = [*make_inputs(folder), f"search.trials={args.trials}"]
+        make_inputs(DEMOS["images"], folder)
+        sets = [*settings_in(DEMOS["images"], folder), f"search.trials={args.trials}"]
         answers = []
         for index, way in enumerate(args.only):
             run = folder / f"run-{index}"

@@ -373,20 +373,32 @@ def predict(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for data, sources and run.")] = Path(
-        "raytl-demo"
-    ),
+    name: Annotated[str, typer.Argument(help="Which one; see --list.")] = "images",
+    list_: Annotated[bool, typer.Option("--list", help="Say which there are.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for data, sources and run; raytl-demo by default, or raytl-demo-NAME."
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after a stop.")] = False,
     store: Store = True,
 ) -> None:
-    """Rendered digits to handwritten digits, end to end, offline, in minutes."""
-    from raytl.demo import run_demo
+    """One study of each modality, end to end, offline, in minutes."""
+    from raytl.demo import DEMOS, demo_named, run_demo
+
+    if list_:
+        for known, of in DEMOS.items():
+            out_console.print(f"{known:11} {of.line}", highlight=False, soft_wrap=True)
+        return
+    found = demo_named(name)
+    folder = out or Path("raytl-demo" if name == "images" else f"raytl-demo-{name}")
 
     def say(text: str) -> None:
         log_console.print(text, highlight=False, soft_wrap=True)
 
-    result = run_demo(out, resume=resume, store=store, say=say)
-    _finish(result, f"raytl demo --out {out} --resume")
+    result = run_demo(found, folder, resume=resume, store=store, say=say)
+    _finish(result, f"raytl demo {name} --out {folder} --resume")
 
 
 if __name__ == "__main__":

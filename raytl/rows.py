@@ -72,6 +72,13 @@ def _lengthened(values: Tensor, length: int) -> Tensor:
     return F.pad(values, [0, 0] * (values.dim() - 2) + [0, missing]) if missing else values
 
 
+def trimmed(rows: Rows) -> Rows:
+    """Return padded rows padded to the longest of them, and no further."""
+    if not isinstance(rows, Padded):
+        return rows
+    return Padded(rows.values[:, : int(rows.sizes[:, 0].max())], rows.sizes)
+
+
 def move(rows: Rows, device: torch.device) -> Rows:
     """Return the rows on a device."""
     if isinstance(rows, Padded):

@@ -20,6 +20,11 @@ from raytl.rows import Given, Rows, join_given
 class BranchRows(Protocol):
     """The rows of a split, or of a view of it, as one branch is given them."""
 
+    @property
+    def lengths(self) -> np.ndarray | None:
+        """The true size of every row, where they differ and are known."""
+        ...
+
     def given(self, rows: np.ndarray) -> Given:
         """Return the rows of these numbers, (N,), on the CPU."""
         ...
@@ -39,6 +44,10 @@ class ColumnRows:
     def count(self) -> int:
         """How many rows there are."""
         return self.split.rows if self.view is None else len(self.view.rows_of(self.split.rows))
+
+    @property
+    def lengths(self) -> np.ndarray | None:
+        return None
 
     def given(self, rows: np.ndarray) -> Given:
         return Given(self.prepared(rows))
@@ -63,6 +72,10 @@ class StackedRows:
     views: Sequence[BranchRows]
     count: int
 
+    @property
+    def lengths(self) -> np.ndarray | None:
+        return None
+
     def given(self, rows: np.ndarray) -> Given:
         """Return the rows, each of its view."""
         if not len(rows):
@@ -83,3 +96,9 @@ class FeedRows:
     inputs: Mapping[str, BranchRows]
     target_N: np.ndarray | None
     id_N: np.ndarray
+
+    @property
+    def lengths(self) -> np.ndarray | None:
+        """How long each row is in all branches whose rows differ in size; None without such."""
+        known = [rows.lengths for rows in self.inputs.values() if rows.lengths is not None]
+        return np.sum(known, axis=0) if known else None

@@ -3,8 +3,9 @@
 Legend: N rows.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from raytl.config import DomainConfig, nearest
 from raytl.data.dataset import Dataset, Split
 from raytl.errors import ConfigError
 from raytl.modalities.column import Column
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,15 @@ class Domain:
     dataset: Dataset
     inputs: tuple[str, ...]
     target: str
+    _made: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def once(self, key: object, make: Callable[[], Made]) -> Made:
+        """Return what `make` gives, made at the first call with this key: which rows are drawn,
+        say, which may take seconds and which every trial asks for."""
+        if key not in self._made:
+            self._made[key] = make()
+        made: Made = self._made[key]
+        return made
 
     @classmethod
     def open(cls, config: DomainConfig) -> "Domain":

@@ -14,10 +14,11 @@ def hold_groups(strata: np.ndarray, groups: np.ndarray, fraction: float, seed: i
     """Return which rows are held out, bool (N,): whole groups that hold about `fraction` of every
     class of `strata`, int (N,).
 
-    Greedy: groups come in a random order, and one is taken where that lessens the distance
-    sum over k of (share of class k that is held - fraction)². Of ten orders the one is kept that
-    leaves the fewest classes without a row on either side, then the nearest. A class may be left
-    without a held-out row, as groups of its own may be too large; none without a row to learn from.
+    Greedy: groups come in a random order, and one is taken where that lessens the distance, the
+    sum over k of (share of class k that is held - fraction)², where a class without a held-out row
+    counts as one that is off by twice the fraction. No group is taken that would leave a class
+    without a row to learn from. Of ten orders the one is kept that ends nearest. A class may be
+    left without a held-out row, where the groups that have it are too large.
 
     Raises DataError where there are fewer than two groups, or where a class stands in one group
     alone that every order holds out.
@@ -48,20 +49,22 @@ def _greedy(shares_GK: np.ndarray, fraction: float, generator: np.random.Generat
     """Return which groups are held out, bool (G,): one at least, and not all."""
     held_G = np.zeros(len(shares_GK), dtype=bool)
     held_K = np.zeros(shares_GK.shape[1])
-    order = generator.permutation(len(shares_GK))
-    for group in order:
+    far = _distance(held_K, fraction)
+    for group in generator.permutation(len(shares_GK)):
         more_K = held_K + shares_GK[group]
-        if ((more_K - fraction) ** 2).sum() < ((held_K - fraction) ** 2).sum():
-            held_G[group], held_K = True, more_K
-    if not held_G.any():  # every group is more than twice too large
+        nearer = _distance(more_K, fraction)
+        if nearer < far and (more_K < 1 - 1e-9).all():
+            held_G[group], held_K, far = True, more_K, nearer
+    if not held_G.any():  # every group is far too large, or has a class of its own
         held_G[shares_GK.sum(1).argmin()] = True
-    if held_G.all():
-        held_G[order[-1]] = False
     return held_G
 
 
-def _fault(shares_GK: np.ndarray, held_G: np.ndarray, fraction: float) -> tuple[int, int, float]:
-    held_K = shares_GK[held_G].sum(0)
+def _fault(shares_GK: np.ndarray, held_G: np.ndarray, fraction: float) -> tuple[int, float]:
     unlearnt = int((~(shares_GK[~held_G] > 0).any(0)).sum())
-    unheld = int((held_K == 0).sum())
-    return unlearnt, unheld, float(((held_K - fraction) ** 2).sum())
+    return unlearnt, _distance(shares_GK[held_G].sum(0), fraction)
+
+
+def _distance(held_K: np.ndarray, fraction: float) -> float:
+    off_K = np.where(held_K > 0, held_K - fraction, 2 * fraction)
+    return float(off_K @ off_K)

@@ -7,6 +7,8 @@ from raytl.seeds import seed_for
 
 GLOBAL_ROWS = 2**16  # up to so many rows, any order will do for a disk: page caches hold them
 BLOCK_ROWS = 256  # stored rows that are read together, beyond
+PADDED_TOO_MUCH = 1.3  # positions of batches, relative to their rows' own, where buckets pay
+BUCKET_BATCHES = 8  # whose rows are sorted by length together
 WINDOW_ROWS = 16 * BLOCK_ROWS  # how far a row is moved at most when rows are shuffled, beyond
 
 
@@ -24,3 +26,28 @@ def epoch_order(indices: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     rows = np.concatenate([blocks[i] for i in generator.permutation(len(blocks))])
     moved = np.arange(len(rows)) + generator.uniform(0, WINDOW_ROWS, len(rows))
     return rows[np.argsort(moved)]
+
+
+def buckets_pay(lengths_N: np.ndarray, batch_size: int) -> bool:
+    """Whether batches of rows in any order, padded to their longest, are so much larger than their
+    rows that `bucketed` is worth it. `lengths_N`: of the rows."""
+    batches = [lengths_N[i : i + batch_size] for i in range(0, len(lengths_N), batch_size)]
+    padded = sum(len(batch) * int(batch.max()) for batch in batches)
+    return padded > PADDED_TOO_MUCH * int(lengths_N.sum())
+
+
+def bucketed(
+    rows: np.ndarray, lengths_N: np.ndarray, batch_size: int, seed: int, epoch: int
+) -> np.ndarray:
+    """Return `rows`, (N,), an epoch's order, so that a batch has rows of similar lengths: within
+    windows of BUCKET_BATCHES batches they are sorted by length, and the batches shuffled. A
+    function of the order, the seed and the epoch alone."""
+    generator = np.random.default_rng(seed_for(seed, "buckets", epoch))
+    window = BUCKET_BATCHES * batch_size
+    found = []
+    for start in range(0, len(rows), window):
+        part = np.arange(start, min(start + window, len(rows)))
+        part = part[np.argsort(lengths_N[part], kind="stable")]
+        batches = np.split(part, range(batch_size, len(part), batch_size))
+        found += [batches[i] for i in generator.permutation(len(batches))]
+    return rows[np.concatenate(found)]

@@ -7,7 +7,7 @@ import torch
 
 from raytl.data.batch import Batch
 from raytl.data.branch_rows import FeedRows
-from raytl.data.order import epoch_order
+from raytl.data.order import bucketed, buckets_pay, epoch_order
 from raytl.ranks import WHOLE, Share
 from raytl.seeds import seed_for
 
@@ -29,6 +29,9 @@ class ResidentFeed:
         """`views`: how many views of each row `source` has; each epoch draws one for every row."""
         self.rows, self.batch_size, self.share = len(indices), batch_size, share
         self._source, self._indices, self._views, self._seed = source, indices, views, seed
+        lengths = source.lengths if views == 1 else None
+        pays = lengths is not None and buckets_pay(lengths[indices], batch_size)
+        self._lengths = lengths if pays else None
 
     def train_batches(self, start_step: int = 0) -> Iterator[Batch]:
         position = start_step * self.batch_size
@@ -48,7 +51,10 @@ class ResidentFeed:
 
     def _drawn(self, epoch: int) -> np.ndarray:
         if self._views == 1:
-            return epoch_order(self._indices, self._seed, epoch)
+            order = epoch_order(self._indices, self._seed, epoch)
+            if self._lengths is None:
+                return order
+            return bucketed(order, self._lengths[order], self.batch_size, self._seed, epoch)
         generator = np.random.default_rng(seed_for(self._seed, "view", epoch))
         view_of = generator.integers(self._views, size=self.rows)
         count = len(self._source.id_N)

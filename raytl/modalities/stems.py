@@ -32,7 +32,7 @@ class Steps(nn.Module):
     def forward(self, x: Padded) -> Padded:
         h_BSD = self.linear(x.values)
         h_BSD = h_BSD + positions(h_BSD.shape[1], h_BSD.shape[2], h_BSD.device)
-        return x.with_values(self.norm(h_BSD))
+        return x.with_values(self.norm(h_BSD) * x.mask.unsqueeze(2))
 
 
 class Patches(nn.Module):

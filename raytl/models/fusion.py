@@ -41,6 +41,10 @@ class Fusion(nn.Module, ABC):
         """Whether it draws at random in training."""
         return self.dropout > 0.0
 
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Call each branch what `names` says of its name until now."""
+        self.dims = {names[name]: dim for name, dim in self.dims.items()}
+
     @abstractmethod
     def forward(
         self, outputs: Mapping[str, BranchOutput], present: Mapping[str, Tensor | None]
@@ -107,6 +111,10 @@ class Mean(Fusion):
         super().__init__(dims, config.dropout)
         self.out_dim = config.width or max(dims.values())
         self.projections = nn.ModuleDict({n: nn.Linear(d, self.out_dim) for n, d in dims.items()})
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        super().rename(names)
+        self.projections = nn.ModuleDict({names[n]: p for n, p in self.projections.items()})
 
     def forward(
         self, outputs: Mapping[str, BranchOutput], present: Mapping[str, Tensor | None]

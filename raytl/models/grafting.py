@@ -29,6 +29,10 @@ def graft(config: SourceModelConfig, modality: Modality, column: Column, sample:
     generator. Raises ModelError where the body takes no tokens with a mask, or the modality has no
     stem."""
     assert config.graft is not None
+    if config.graft.huggingface is None:
+        raise ModelError(
+            f"graft: bodies come from huggingface: (a folder or a name), got {config.graft.origin}"
+        )
     text = MODALITIES["text"]
     text.check(config.graft)
     of_body = text.fit(config.graft, TextColumn(), lambda: np.empty(0, dtype=object))
@@ -50,12 +54,14 @@ def build_network(
     """Build a network with fresh weights as `Modality.build`, a grafted one too."""
     if name != GRAFT:
         return modality.build(name, transform, args)
-    brought = args[BODY]
-    of_body = stored_modality(brought["modality"])
-    body = of_body.build(
-        brought["backbone"], of_body.transform(brought["transform"]), brought["args"]
-    )
-    return _grafted(body, modality, transform, args[STEM])
+    try:
+        brought = args[BODY]
+        of_body = stored_modality(brought["modality"])
+        read = of_body.transform(brought["transform"])
+        body = of_body.build(brought["backbone"], read, brought["args"])
+        return _grafted(body, modality, transform, args[STEM])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"graft: args: {error}") from None
 
 
 def _grafted(

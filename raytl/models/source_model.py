@@ -62,6 +62,12 @@ class SourceModel:
         """Whether any weights are pretrained."""
         return any(part.transferred for part in self.parts.values())
 
+    @property
+    def draws(self) -> bool:
+        """Whether any weights were drawn by seed: fresh parts, the stem of a graft, new fields."""
+        noted = any(spec.note is not None for spec in self.spec.parts.values())
+        return noted or not all(part.transferred for part in self.parts.values())
+
     def reading(self, inputs: str) -> "SourceModel":
         """Return the part that reads the column `inputs` alone; all of them for "all". Raises
         ModelError where it has no such part."""
@@ -95,7 +101,11 @@ def load_source_model(
     if config.path is not None:
         return _stored_source_model(name, config.path, columns, samples, seed)
     if config.parts is not None:
-        return _in_parts(name, config.parts, columns, samples, seed)
+
+        def load(column: str, part: SourceModelConfig, of: int) -> SourceModel:
+            return load_source_model(name, part, {column: columns[column]}, samples, of)
+
+        return _in_parts(name, config.parts, columns, load, seed)
     column = _only(columns)
     modality = modality_of(columns[column])
     with _seeded(seed):
@@ -104,8 +114,9 @@ def load_source_model(
         else:
             part = _plain_part(config, modality, columns[column], lambda: samples(column))
     weights = sha256_of(Path(str(config.weights))) if config.has_local_weights else config.weights
+    note = None if config.graft is None else "the stem is fresh"
     spec = SourceSpec(
-        parts={column: part_spec(part)},
+        parts={column: part_spec(part).model_copy(update={"note": note})},
         trained_on=None if config.weights is None else {"weights": config.weights},
         weights_sha256=None if weights is None else str(weights),
     )
@@ -138,10 +149,11 @@ def _in_parts(
     name: str,
     configs: Mapping[str, SourceModelConfig],
     columns: Mapping[str, Column],
-    samples: Samples,
+    load: Callable[[str, SourceModelConfig, int], SourceModel],
     seed: int,
 ) -> SourceModel:
-    """Load a source model for each column that is named; other columns are not read."""
+    """Load a source model for each column that is named; other columns are not read. `load`: of a
+    column, with the seed of its weights."""
     parts: dict[str, Part] = {}
     specs: dict[str, PartSpec] = {}
     weights: dict[str, str | None] = {}
@@ -152,9 +164,7 @@ def _in_parts(
                 f"'{column}'; {nearest(column, list(columns))}"
             )
         try:
-            one = load_source_model(
-                name, config, {column: columns[column]}, samples, seed_for(seed, number)
-            )
+            one = load(column, config, seed_for(seed, number))
         except RaytlError as error:
             raise type(error)(f"parts.{column}: {error}") from None
         parts |= one.parts
@@ -183,7 +193,7 @@ def _stored_source_model(
     spec, tensors = read_spec(path), _read_weights(path)
     parts: dict[str, Part] = {}
     specs: dict[str, PartSpec] = {}
-    for of_spec, of_data in _matched(path, spec, columns).items():
+    for of_spec, of_data in matched_columns(path, spec, columns).items():
         stored = _stored_part(path, of_spec, spec.parts[of_spec], tensors)
         parts[of_data], note = _adapted(stored, columns[of_data], partial(samples, of_data), seed)
         specs[of_data] = part_spec(parts[of_data]).model_copy(update={"note": note})
@@ -199,8 +209,9 @@ def _adapted(part: Part, column: Column, sample: Sample, seed: int) -> tuple[Par
     return replace(part, backbone=backbone, transform=transform), note
 
 
-def _matched(path: Path, spec: SourceSpec, columns: Mapping[str, Column]) -> dict[str, str]:
-    """Return which part reads which column: one of its name, or the only one of its kind."""
+def matched_columns(path: Path, spec: SourceSpec, columns: Mapping[str, Column]) -> dict[str, str]:
+    """Return which part of a stored source model reads which column: one of its name, or the only
+    one of its kind. Raises ModelError where a part has none."""
     found: dict[str, str] = {}
     for name, part in spec.parts.items():
         kin = [c for c, column in columns.items() if modality_of(column).name == part.modality]
@@ -225,25 +236,43 @@ class SourceModels:
     configs: Mapping[str, SourceModelConfig]
     columns: Mapping[str, Column]
     samples: Samples
-    _opened: dict[tuple[str, int, bool], SourceModel] = field(default_factory=dict)
+    _opened: dict[tuple[str | int, ...], SourceModel] = field(default_factory=dict)
 
     def open(self, name: str, seed: int) -> SourceModel:
         """Return a source model; fresh weights come from `seed`. Raises as `load_source_model`."""
-        config = self.configs[name]
-        key = (name, seed if config.is_fresh else 0, False)
-        if key not in self._opened:
-            self._opened[key] = load_source_model(name, config, self.columns, self.samples, key[1])
-        return self._opened[key]
+        config, columns = self.configs[name], self.columns
+        if config.parts is None:
+            return self._once((name,), seed, lambda: self._loaded(name, config, columns, seed))
+
+        def part(column: str, of: SourceModelConfig, its: int) -> SourceModel:
+            one = {column: columns[column]}
+            return self._once((name, column), its, lambda: self._loaded(name, of, one, its))
+
+        parts = config.parts
+        return self._once((name,), seed, lambda: _in_parts(name, parts, columns, part, seed))
 
     def open_fresh(self, name: str, seed: int) -> SourceModel:
         """Return the same networks with random weights, from `seed`, and the same transforms."""
         model = self.open(name, seed)
         if not model.transferred:
             return model
-        key = (name, seed, True)
-        if key not in self._opened:
-            self._opened[key] = _fresh(model, seed)
-        return self._opened[key]
+        return self._once((name, "", "fresh"), seed, lambda: _fresh(model, seed))
+
+    def _loaded(
+        self, name: str, config: SourceModelConfig, columns: Mapping[str, Column], seed: int
+    ) -> SourceModel:
+        return load_source_model(name, config, columns, self.samples, seed)
+
+    def _once(
+        self, key: tuple[str, ...], seed: int, load: Callable[[], SourceModel]
+    ) -> SourceModel:
+        """Return what was opened before: for any seed where none was needed, else for this one."""
+        keys: tuple[tuple[str | int, ...], ...] = (key, (*key, seed))
+        for known in keys:
+            if known in self._opened:
+                return self._opened[known]
+        model = load()
+        return self._opened.setdefault((*key, seed) if model.draws else key, model)
 
 
 def _fresh(model: SourceModel, seed: int) -> SourceModel:

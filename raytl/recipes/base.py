@@ -45,8 +45,9 @@ class Teacher:
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> TransferOutput:
-        """Return the outputs for all rows of the batch."""
-        own = {name: batch.inputs[f"{TEACHER}{name}"] for name in self.network.branches}
+        """Return the outputs for all rows of the batch, by the columns that they have."""
+        branches = {name: f"{TEACHER}{name}" for name in self.network.branches}
+        own = {n: batch.inputs[its] for n, its in branches.items() if its in batch.inputs}
         return _of_all_rows(self.network(own), len(batch.id))
 
 

@@ -15,7 +15,7 @@ from raytl.modalities.base import Transform
 from raytl.models.branch import Branch
 from raytl.models.mappers import SPATIAL
 from raytl.models.source_model import SourceModel, load_complete_model, load_source_model
-from raytl.models.source_spec import SourceSpec, verify_source_model
+from raytl.models.source_spec import PartSpec, SourceSpec, verify_source_model
 from raytl.recipes import RECIPES
 from raytl.rows import Given
 from raytl.search_space import SearchSpace, check_callable_space
@@ -78,7 +78,7 @@ def preflight(study: Study) -> Checked:
     tried = {name: _tried(material, name) for name in study.source_models}
     specs = {name: one.spec for name, one in tried.items()}
     _check_branches(space, specs, domains)
-    _check_depths(study, space, specs)
+    _check_depths(space, specs)
     slowest = max(tried.values(), key=lambda one: one.row_seconds)
     trials = study.search.trials + len(control_trials(study, space))
     warnings = effort_warnings(opened, trials, slowest.row_seconds, slowest.spec.backbone)
@@ -215,6 +215,12 @@ def _check_branches(space: SearchSpace, specs: dict[str, SourceSpec], domains: D
                 f"space: {key}: no source model reads a column '{branch}'; "
                 f"{nearest(branch, sorted(known))}"
             )
+    for inputs in space.choices("inputs"):
+        if inputs not in {"all", *known}:
+            raise ConfigError(
+                f"space.inputs: no source model reads a column '{inputs}'; "
+                f"{nearest(inputs, ['all', *sorted(known)])}"
+            )
     _check_single(space, specs)
 
 
@@ -229,15 +235,31 @@ def _check_single(space: SearchSpace, specs: dict[str, SourceSpec]) -> None:
         )
 
 
-def _check_depths(study: Study, space: SearchSpace, specs: dict[str, SourceSpec]) -> None:
-    distribution = space.distributions.get("frozen_depth")
-    depths = list(space.choices("frozen_depth"))
-    if distribution is not None and distribution.choice is None:
-        depths = [int(distribution.bounds[1])]
+def _check_depths(space: SearchSpace, specs: dict[str, SourceSpec]) -> None:
+    """Check that no depth goes beyond the networks that it is of: a column's, or all others."""
+    keys = {*space.distributions, *space.base}
+    own = {key.removeprefix(OF_BRANCH): key for key in keys if key.startswith(OF_BRANCH)}
     for name in space.choices("source_model"):
-        for depth in depths:
-            for part in specs[name].parts.values():
-                try:
-                    frozen_blocks(depth, part.blocks, part.backbone)
-                except ConfigError as error:
-                    raise ConfigError(f"space.frozen_depth: {error}") from None
+        for branch, part in specs[name].parts.items():
+            if branch in own:
+                _check_depth(space, own[branch], part)
+            if not _always_given(space, own.get(branch)):
+                _check_depth(space, "frozen_depth", part)
+
+
+def _always_given(space: SearchSpace, key: str | None) -> bool:
+    found = None if key is None else space.distributions.get(key)
+    return key in space.base or (found is not None and not found.when)
+
+
+def _check_depth(space: SearchSpace, key: str, part: PartSpec) -> None:
+    distribution = space.distributions.get(key)
+    if distribution is not None and distribution.choice is None:
+        depths: tuple[int | str, ...] = (int(distribution.bounds[1]),)
+    else:
+        depths = space.choices(key)
+    for depth in depths:
+        try:
+            frozen_blocks(depth, part.blocks, part.backbone)
+        except ConfigError as error:
+            raise ConfigError(f"space.{key}: {error}") from None

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from raytl.config import FusionConfig, MapperConfig, TrialConfig, frozen_blocks, tuned_blocks
+from raytl.errors import ConfigError
 from raytl.models.branch import Branch, Part
 from raytl.models.fusion import build_fusion
 from raytl.models.mappers import build_mapper
@@ -112,11 +113,17 @@ def _teacher(material: Material, trial: TrialConfig) -> Teacher | None:
         return None
     name = trial.source_model
     path = material.study.source_models[name].path
-    opened = material.source_models.open(name, 0)
+    opened, target = material.source_models.open(name, 0), material.domains.target
+    if all(material.domains.column_in(target, column) is None for column in opened.parts):
+        raise ConfigError(
+            f"a teacher comments on the target's rows, but {name} reads {', '.join(opened.parts)}, "
+            f"and the target has {', '.join(target.inputs)}; take another source model"
+        )
     if path is not None and opened.spec.complete:
         complete = load_complete_model(path)
         # Its branches under the names of the study's columns, with transforms that read them.
         branches = {n: _frozen(part.clone()) for n, part in opened.parts.items()}
+        complete.model.fusion.rename(dict(zip(complete.spec.parts, branches, strict=True)))
         network = TransferModel(
             branches, complete.model.fusion, complete.model.mapper, complete.model.head
         )

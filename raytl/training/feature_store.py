@@ -6,7 +6,7 @@ with offsets (N + 1,) beside them.
 Legend: N rows, B of them asked for, S positions of the longest of these.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raytl.rows import Padded, Rows
+from raytl.rows import Padded, Rows, cut, trimmed
 
 VALUES, OFFSETS = "features.npy", "offsets.npy"
+SIMILAR = 32  # rows of similar lengths that are run together
 StoredType = Literal["float32", "bfloat16"]
 
 
@@ -58,6 +59,22 @@ def decode(values: np.ndarray) -> Tensor:
     return torch.from_numpy(values)
 
 
+def by_length(rows: Padded, run: Callable[[Rows], Encoded]) -> Encoded:
+    """Return what `run` gives of the rows, run in parts of SIMILAR rows of similar lengths: were
+    all padded to the longest, most positions of short rows would be computed for nothing."""
+    order = torch.argsort(rows.sizes[:, 0], descending=True, stable=True)
+    parts = [run(trimmed(cut(rows, some))) for some in order.split(SIMILAR)]
+    back = torch.argsort(order).cpu().numpy()
+    sizes = [part.sizes for part in parts if part.sizes is not None]
+    values = np.concatenate([part.values for part in parts])
+    if not sizes:
+        return Encoded(values[back])
+    sizes_N = np.concatenate(sizes)
+    ends_N = np.cumsum(sizes_N)
+    own = [values[ends_N[row] - sizes_N[row] : ends_N[row]] for row in back]
+    return Encoded(np.concatenate(own), sizes_N[back])
+
+
 @dataclass(frozen=True)
 class Features:
     """A file of features, mapped."""
@@ -72,6 +89,11 @@ class Features:
         return cls(
             np.load(folder / VALUES, mmap_mode="r"), np.load(offsets) if offsets.exists() else None
         )
+
+    @property
+    def lengths(self) -> np.ndarray | None:
+        """The true size of every row, (N,), where they differ."""
+        return None if self.offsets is None else np.diff(self.offsets)
 
     def rows(self, numbers: np.ndarray) -> Rows:
         """Return the rows of these numbers, (B,), copied out of the file."""

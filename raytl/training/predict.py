@@ -10,7 +10,7 @@ import torch
 from raytl.config import DomainConfig
 from raytl.data.domain import Domain, Domains
 from raytl.errors import ModelError
-from raytl.models.source_model import load_complete_model
+from raytl.models.source_model import load_complete_model, matched_columns
 from raytl.predictions import Predictions
 from raytl.tasks.base import Task
 from raytl.training.evaluation import evaluate
@@ -30,8 +30,8 @@ class Prediction:
 def predict_split(model: Path, dataset: Path, split: str) -> Prediction:
     """Predict every row of `split` in stored order.
 
-    Raises ModelError where the model has no head, or predicts something else than the data's
-    target.
+    Raises ModelError where the model has no head, predicts something else than the data's target,
+    or reads columns that the data has not.
     """
     complete = load_complete_model(model)
     domain = Domain.open(DomainConfig(dataset=dataset))
@@ -39,15 +39,16 @@ def predict_split(model: Path, dataset: Path, split: str) -> Prediction:
     wrong = task.mismatch(domain.target_column)
     if wrong is not None:
         raise ModelError(f"{model} does not predict column {domain.target} of {dataset}: {wrong}")
+    columns = matched_columns(model, complete.spec, domain.columns)
+    branches = complete.model.named_branches
     readers = Readers(
-        Domains(domain, None),
-        {name: Prepared(name, branch) for name, branch in complete.model.named_branches.items()},
+        Domains(domain, None), {n: Prepared(columns[n], branch) for n, branch in branches.items()}
     )
     feed = readers.feed(domain, split, indices=None, labelled=True, batch_size=256, seed=0)
     names = list(dict.fromkeys((task.primary, *task.shown[:1])))
     found = evaluate(complete.model, task, feed, torch.device("cpu"), names=names)
-    columns, rows = _table(task, found.predictions, complete.spec.classes)
-    return Prediction(columns, rows, found.metrics)
+    headings, rows = _table(task, found.predictions, complete.spec.classes)
+    return Prediction(headings, rows, found.metrics)
 
 
 def _table(

@@ -13,9 +13,9 @@ import torch
 
 from raytl.files import digest_of
 from raytl.models.branch import Branch
-from raytl.rows import Rows, count, move
+from raytl.rows import Padded, Rows, count, move
 from raytl.state_dicts import digest_of_state
-from raytl.training.feature_store import Encoded, StoredType, encode
+from raytl.training.feature_store import Encoded, StoredType, by_length, encode
 
 FORMAT = 5  # of what is stored; part of every key
 _row_bytes: dict[str, float] = {}
@@ -23,24 +23,25 @@ _row_bytes: dict[str, float] = {}
 
 @dataclass(frozen=True)
 class Prefix:
-    """The frozen prefix of a branch, with the transform in front of it; where nothing is frozen,
-    the first half of the transform alone. `pools`: whether what a wholly frozen backbone gives is
-    stored after its pooling."""
+    """The frozen prefix of a branch, with the transform in front of it; where nothing is frozen, or
+    `blocks` is 0, the first half of the transform alone. `pools`: whether what a wholly frozen
+    backbone gives is stored after its pooling."""
 
     branch: Branch
     device: torch.device
     dtype: StoredType = "float32"
     pools: bool = True
+    blocks: int | None = None  # None: all that are frozen
 
     @property
     def depth(self) -> int:
         """How many blocks it has."""
-        return self.branch.frozen_depth
+        return self.branch.frozen_depth if self.blocks is None else self.blocks
 
     @property
     def whole(self) -> bool:
         """Whether features are stored, with all steps done."""
-        return self.branch.wholly_frozen and self.pools
+        return self.depth == len(self.branch.backbone.blocks) and self.pools
 
     @property
     def done(self) -> int:
@@ -49,7 +50,8 @@ class Prefix:
 
     def row_bytes(self, rows: Rows) -> float:
         """Return the bytes of a stored row, the mean over these prepared ones."""
-        known = digest_of(self._function(self.depth))
+        sizes = rows.sizes.tolist() if isinstance(rows, Padded) else None
+        known = digest_of(self._function(self.depth) | {"rows": count(rows), "sizes": sizes})
         if known not in _row_bytes:  # once a process: it takes a forward pass
             _row_bytes[known] = self.of_prepared(rows).nbytes / count(rows)
         return _row_bytes[known]
@@ -68,11 +70,16 @@ class Prefix:
     def _finish(self, h: Rows, done: int) -> Encoded:
         was_training = self.branch.training
         self.branch.eval()
-        h = self.branch.backbone.run(h, done, self.depth)
-        if self.whole:
-            h = self.branch.backbone.pool(h)
+        if isinstance(h, Padded):
+            encoded = by_length(h, lambda some: encode(self._run(some, done), self.dtype))
+        else:
+            encoded = encode(self._run(h, done), self.dtype)
         self.branch.train(was_training)
-        return encode(h, self.dtype)
+        return encoded
+
+    def _run(self, h: Rows, done: int) -> Rows:
+        h = self.branch.backbone.run(h, done, self.depth)
+        return self.branch.backbone.pool(h) if self.whole else h
 
     @cached_property
     def _block_digests(self) -> list[str]:

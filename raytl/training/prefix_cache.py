@@ -37,10 +37,16 @@ def cache_folder() -> Path:
 
 @dataclass(frozen=True)
 class FeatureRows:
-    """Stored prefix features of a split or a view of one, with `done` steps done."""
+    """Stored prefix features of a split or a view of one, with `done` steps done. `runs`: whether
+    blocks are run on them, so that it matters how long they are."""
 
     stored: Features
     done: int
+    runs: bool
+
+    @property
+    def lengths(self) -> np.ndarray | None:
+        return self.stored.lengths if self.runs else None
 
     def given(self, rows: np.ndarray) -> Given:
         """Return the features of these rows, copied out of the mapped file."""
@@ -62,7 +68,7 @@ def stored_features(prefix: Prefix, fingerprint: str, rows: ColumnRows, budget: 
         draft = _draft(entry, prefix, rows, budget)
         if draft is not None:
             _compute(draft, _source(prefix, named, rows))
-    return FeatureRows(Features.open(entry), prefix.done)
+    return FeatureRows(Features.open(entry), prefix.done, not prefix.branch.wholly_frozen)
 
 
 @dataclass(frozen=True)

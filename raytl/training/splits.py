@@ -41,6 +41,10 @@ class TargetRows:
 
 def source_rows(domain: Domain, seed: int) -> SourceRows:
     """Split the source domain into training and validation rows, stratified by class or value."""
+    return domain.once(("source rows", seed), lambda: _source_rows(domain, seed))
+
+
+def _source_rows(domain: Domain, seed: int) -> SourceRows:
     splits = domain.config.splits
     targets = domain.targets(splits.train)
     if splits.validation is not None:
@@ -72,6 +76,10 @@ def target_rows(domain: Domain, seed: int) -> TargetRows:
     Where the study names a validation split, rows are held out there: with N labels the fraction of
     N, else the whole split. `seed` draws the labelled rows and those held out.
     """
+    return domain.once(("target rows", seed), lambda: _target_rows(domain, seed))
+
+
+def _target_rows(domain: Domain, seed: int) -> TargetRows:
     config = regime(domain)
     name, fraction = config.splits.train, config.validation_fraction
     every = np.arange(domain.split(name).rows)

@@ -2,6 +2,7 @@
 those pay."""
 
 from collections.abc import Collection
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -81,9 +82,12 @@ def readers_of(study: Study, domains: Domains, parts: TrialParts, device: torch.
         column = name.rpartition("/")[2]
         pools = not (name in parts.model.branches and parts.model.mapper.spatial)
         prefix = Prefix(branch, device, study.train.prefix_dtype, pools)
-        stores = _keeps if prefix.depth == 0 else _pays
-        if stores(study.train, prefix, splits, _some_rows(domains, column, branch)):
-            readers[name] = Stored(column, prefix, study.train.prefix_cache_bytes)
+        rows, some = replace(prefix, blocks=0), _some_rows(domains, column, branch)
+        budget = study.train.prefix_cache_bytes
+        if prefix.depth > 0 and _pays(study.train, prefix, splits, some):
+            readers[name] = Stored(column, prefix, budget)
+        elif branch.transform.keeps_prepared and _fits(study.train, rows, splits, some):
+            readers[name] = Stored(column, rows, budget)
         else:
             readers[name] = Prepared(column, branch)
     return Readers(domains, readers)
@@ -111,11 +115,9 @@ def _splits(domains: Domains) -> list[Split]:
     return found
 
 
-def _keeps(train: TrainConfig, prefix: Prefix, splits: Collection[Split], some: Rows) -> bool:
-    """Whether prepared rows are kept: where preparing them costs something and they fit."""
-    if not prefix.branch.transform.keeps_prepared or train.feed == "streaming":
-        return False
-    rows = sum(split.rows for split in splits)
+def _fits(train: TrainConfig, prefix: Prefix, splits: Collection[Split], some: Rows) -> bool:
+    """Whether what is stored of the splits takes half of the cache at most."""
+    rows = (train.augment.views or 1) * sum(split.rows for split in splits)
     return rows * prefix.row_bytes(some) <= train.prefix_cache_bytes // 2
 
 
@@ -127,10 +129,10 @@ def _pays(train: TrainConfig, prefix: Prefix, splits: Collection[Split], some: R
     augmented = train.augment.active and prefix.branch.modality.augments
     if augmented and train.augment.views is None:
         return False
-    rows = (train.augment.views or 1) * sum(split.rows for split in splits)
-    if rows * prefix.row_bytes(some) > train.prefix_cache_bytes // 2:
+    if not _fits(train, prefix, splits, some):
         return False
     if train.steps_per_epoch is None:
         return True
+    rows = (train.augment.views or 1) * sum(split.rows for split in splits)
     drawn = train.epochs * train.steps_per_epoch * train.batch_size
     return rows <= drawn * TRIALS_TO_PAY // 2

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from image_models import IMAGE, image_model, stored
+from image_models import IMAGE, image_model
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -29,6 +29,7 @@ from raytl.recipes.base import TEACHER
 from raytl.recipes.dan import KERNELS
 from raytl.recipes.mdd import disparity
 from raytl.recipes.tradaboost import ROUNDS
+from raytl.rows import Given
 from raytl.tasks.classification import Classification
 from raytl.tasks.columns import LabelColumn
 from raytl.tasks.heads import build_head
@@ -62,7 +63,7 @@ def stream(rows: int, seed: int, labelled: bool = True) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     x = torch.rand(rows, *SHAPE, generator=generator)
     y = torch.randint(CLASSES, (rows,), generator=generator)
-    return Batch({IMAGE: stored(x)}, y if labelled else None, torch.arange(rows))
+    return Batch({IMAGE: Given(x)}, y if labelled else None, torch.arange(rows))
 
 
 def with_teacher(batch: Batch) -> Batch:
@@ -72,9 +73,8 @@ def with_teacher(batch: Batch) -> Batch:
 
 
 def images(names: list[str]) -> Tensor:
-    """Of these streams together, in the layout in memory that the branch has, too."""
-    rows = torch.cat([STREAMS[name].inputs[IMAGE].rows for name in names])  # type: ignore[misc]
-    return rows.permute(0, 3, 1, 2)
+    """x_BCHW of these streams together."""
+    return torch.cat([STREAMS[name].inputs[IMAGE].rows for name in names])  # type: ignore[misc]
 
 
 STREAMS = {

@@ -191,7 +191,7 @@ def test_numbers_that_are_none(tmp_path: Path, line: str, message: str) -> None:
         ("{backbone: lenet, input_size: 0}", "greater than 0"),
         ("{backbone: lenet, args: [1]}", "args"),
         ("{path: a, input_size: 32}", "remove input_size"),
-        ("{}", "exactly one of path, torchvision, timm, huggingface and backbone"),
+        ("{}", "exactly one of path, torchvision, timm, huggingface"),
         ("", "source_models.lenet"),
     ],
 )

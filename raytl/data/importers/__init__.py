@@ -4,15 +4,23 @@ from raytl.data.importers.arrays import read_arrays
 from raytl.data.importers.audio_folder import read_audio_folder
 from raytl.data.importers.base import CUTTING, FITTING, Importer
 from raytl.data.importers.diabetes import read_diabetes
+from raytl.data.importers.diabetes_ages import read_diabetes_ages
 from raytl.data.importers.digits import read_digits
+from raytl.data.importers.docstrings import read_docstrings
 from raytl.data.importers.huggingface import read_huggingface
 from raytl.data.importers.image_folder import read_image_folder
 from raytl.data.importers.mnist import read_mnist
+from raytl.data.importers.motions import read_motions
+from raytl.data.importers.named_digits import read_named_digits
 from raytl.data.importers.rendered_digits import read_rendered_digits
 from raytl.data.importers.series import read_series
 from raytl.data.importers.table import read_table
 from raytl.data.importers.text_lines import read_text_lines
+from raytl.data.importers.tones import read_tones
 from raytl.data.importers.torchvision_sets import read_torchvision
+from raytl.data.importers.tumours import read_tumours
+
+MADE = frozenset({"rows", "seed"})
 
 TARGET = frozenset({"target", "task", "classes", "positive", "unlabelled"})
 COLUMNS = frozenset({"text", "image", "audio", "number", "category", "drop", "group", "skip_bad"})
@@ -49,4 +57,11 @@ IMPORTERS = {
     "huggingface": Importer(
         read_huggingface, FITTING | CUTTING | TARGET | COLUMNS | {"where", "split_column", "rate"}
     ),
+    # Two domains each, which SOURCE names; of the demos
+    "docstrings": Importer(read_docstrings, uses=MADE),
+    "tumours": Importer(read_tumours, uses=frozenset({"seed"})),
+    "diabetes-ages": Importer(read_diabetes_ages, uses=frozenset({"seed"})),
+    "motions": Importer(read_motions, uses=MADE),
+    "tones": Importer(read_tones, uses=MADE),
+    "named-digits": Importer(read_named_digits, uses=MADE),
 }

@@ -11,9 +11,9 @@ from raytl.data.importers.base import Imported, ShardOptions, need_source
 from raytl.data.importers.class_folders import class_folders
 from raytl.data.importers.decoding import Encoded
 from raytl.data.importers.inputs import rows_of
+from raytl.data.importers.joined import conditions
 from raytl.data.importers.name_patterns import Named, files_by_pattern
 from raytl.data.importers.sounds import EXTENSIONS, sound_input
-from raytl.data.importers.tabular import conditions
 from raytl.data.importers.targets import Target, target_of
 from raytl.errors import ConfigError
 from raytl.folders import printable

@@ -1,17 +1,14 @@
 """torchvision's ImageFolder layout: SOURCE/SPLIT/CLASS/image, or SOURCE/CLASS/image."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from raytl.data.importers.arranging import Rows, arranged, how_to_cut
-from raytl.data.importers.base import Imported, ShardOptions, chunked, need_source
-from raytl.data.importers.class_folders import Item, class_folders
-from raytl.data.importers.decoding import SIDE, decoded, how_fitted
-from raytl.data.writer import Chunk
-from raytl.errors import DataError
-from raytl.modalities.image.column import ImageColumn
+from raytl.data.importers.arranging import arranged, how_to_cut
+from raytl.data.importers.base import Imported, ShardOptions, need_source
+from raytl.data.importers.class_folders import class_folders
+from raytl.data.importers.decoding import how_fitted
+from raytl.data.importers.inputs import image_input, rows_of
 from raytl.tasks.columns import LabelColumn
 
 # What torchvision.datasets.ImageFolder reads.
@@ -27,37 +24,19 @@ def read_image_folder(source: str | None, options: ShardOptions) -> Imported:
     """
     skipped: list[str] = []
     classes, items = class_folders(Path(need_source(source)), EXTENSIONS, "image", skipped)
-    size = options.size or SIDE
-    columns = {
-        "image": ImageColumn(shape=(size, size, 3), dtype="uint8"),
-        "label": LabelColumn(classes=classes),
+    images = {
+        name: image_input([item.path for item in part], options) for name, part in items.items()
     }
-    splits = {name: _rows(part, options, skipped) for name, part in items.items()}
+    splits = {
+        name: rows_of(
+            {"image": images[name]}, np.arange(len(part)),
+            {"label": np.array([item.label for item in part], dtype=np.int64)},
+            None, options, skipped,
+        )
+        for name, part in items.items()
+    }  # fmt: skip
+    columns = {"image": next(iter(images.values())).column, "label": LabelColumn(classes=classes)}
     found = arranged(columns, splits, options)
     found.skipped = skipped
     found.notes += how_fitted(options) + how_to_cut(found, options)
     return found
-
-
-def _rows(items: list[Item], options: ShardOptions, skipped: list[str]) -> Rows:
-    def chunks(rows: np.ndarray) -> Iterator[Chunk]:
-        images = decoded([items[row].path for row in rows], options)
-        for part, found in zip(chunked(rows), images, strict=True):
-            kept = kept_rows(found, options, skipped)
-            if kept:
-                yield Chunk({"image": np.stack([found[i] for i in kept])}, part[kept])
-
-    labels = np.array([item.label for item in items], dtype=np.int64)
-    return Rows(len(items), chunks, {"label": labels})
-
-
-def kept_rows(
-    found: list[np.ndarray | str], options: ShardOptions, skipped: list[str]
-) -> list[int]:
-    """Return which of a chunk's rows were read; the messages of the others are appended to
-    `skipped`, or with no `--skip-bad` the first of them is raised as a DataError."""
-    bad = [message for message in found if isinstance(message, str)]
-    if bad and not options.skip_bad:
-        raise DataError(f"{bad[0]}; mend or remove it, or give --skip-bad")
-    skipped += bad
-    return [i for i, row in enumerate(found) if not isinstance(row, str)]

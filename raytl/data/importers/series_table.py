@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from raytl.data.importers.base import ShardOptions
+from raytl.data.importers.joined import Joined, all_there, by_line, join, kept
 from raytl.data.importers.roles import need_column
 from raytl.data.importers.series import Series
 from raytl.data.importers.table_files import read_table_file
-from raytl.data.importers.tabular import Joined, all_there, by_line, join, kept
 from raytl.data.importers.words import words_of
 from raytl.errors import ConfigError, DataError
 from raytl.modalities.table.infer import infer

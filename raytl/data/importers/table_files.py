@@ -123,8 +123,7 @@ def _read_csv(path: Path, options: ShardOptions) -> Table:
     encoding = options.encoding or "utf-8"
     delimiter = options.delimiter or ("\t" if ".tsv" in path.name else ",")
     with reading(path):
-        with opened(path) as file:
-            header = _header(path, file, encoding, delimiter)
+        header = _header(path, encoding, delimiter)
         names = [f"c{i}" for i in range(len(header))] if options.no_header else header
         _refuse_other_delimiter(path, names, header, delimiter)
         rows = _strings(path, names, encoding, delimiter, 0 if options.no_header else 1)
@@ -132,11 +131,11 @@ def _read_csv(path: Path, options: ShardOptions) -> Table:
     return Table(printable(path), rows, path.parent, _first_line(path, rows, first))
 
 
-def _header(path: Path, file: IO[bytes], encoding: str, delimiter: str) -> list[str]:
+def _header(path: Path, encoding: str, delimiter: str) -> list[str]:
     text = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
     try:
-        lines = csv.reader(io.TextIOWrapper(file, text, newline=""), delimiter=delimiter)
-        row = next((row for row in lines if row), None)
+        with io.TextIOWrapper(opened(path), text, newline="") as file:
+            row = next((row for row in csv.reader(file, delimiter=delimiter) if row), None)
     except UnicodeError:
         raise _not_in(path, encoding) from None
     if row is None:

@@ -94,6 +94,8 @@ class Image(Modality):
         """Square patches of `args.patch` pixels (4); images of `input_size`, or else the data's own
         side, raised to a multiple of it."""
         assert isinstance(column, ImageColumn)
+        if config.transform:
+            raise ModelError("graft: images take no transform options; give input_size instead")
         args = {"patch": 4} | config.args
         patch = args["patch"]
         if set(args) != {"patch"} or not isinstance(patch, int) or patch < 1:

@@ -76,6 +76,10 @@ class Series(Modality):
     def stem(
         self, config: SourceModelConfig, column: Column, sample: Sample
     ) -> tuple[Transform, dict[str, Any]]:
+        """A linear map of each step; its transform takes the options of series."""
+        for option in ("args", "input_size", "normalization"):
+            if getattr(config, option):
+                raise ModelError(f"graft: {option} means nothing to a stem of series; remove it")
         return self.fit(config, column, sample), {}
 
     def tokens(self, transform: Transform, width: int, args: Mapping[str, Any]) -> nn.Module:

@@ -48,4 +48,15 @@ CONTROL_FACTS: dict[str, ControlFacts] = {
         learns=False,
     ),
 }
+ALONE = "_alone"  # how the names of controls end that read one of several columns
+
+
+def facts_of(control: str) -> ControlFacts:
+    """Return what is known of a control by its name."""
+    if control.endswith(ALONE):
+        column = control.removesuffix(ALONE)
+        return ControlFacts(f"{column} alone", transfers=True, needs_pretrained=False)
+    return CONTROL_FACTS[control]
+
+
 WITHOUT_TRANSFER = tuple(name for name, facts in CONTROL_FACTS.items() if not facts.transfers)

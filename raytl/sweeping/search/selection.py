@@ -120,7 +120,9 @@ def _clearly_behind(outcome: Outcome, best: Outcome) -> bool:
 
 def _firsts(outcomes: Sequence[Outcome]) -> list[Outcome]:
     ranked = _ranked(outcomes)
-    firsts = [next((o for o in ranked if o.control == control), None) for control in CONTROLS]
+    others = sorted({o.control for o in ranked if o.control is not None})
+    every = dict.fromkeys([*CONTROLS, *others])
+    firsts = [next((o for o in ranked if o.control == control), None) for control in every]
     return [outcome for outcome in firsts if outcome is not None]
 
 

@@ -2,7 +2,7 @@
 
 from raytl.scoring.metrics import Metric
 from raytl.scoring.wording import named, number, unit_of
-from raytl.sweeping.search.control_facts import CONTROL_FACTS
+from raytl.sweeping.search.control_facts import facts_of
 from raytl.sweeping.verdict.decision import Decision
 from raytl.sweeping.verdict.intervals import Difference
 
@@ -28,7 +28,7 @@ def verdict_sentence(
     what: str, decision: Decision, controls: int, margin: float, metric: Metric
 ) -> str:
     """Return the verdict in one sentence. `controls`: how many it is over; `margin`: as shown."""
-    against = CONTROL_FACTS[decision.control].words
+    against = facts_of(decision.control).words
     over, compared = (
         _compared(decision.difference, metric, word, against) for word in ("over", "against")
     )
@@ -37,7 +37,7 @@ def verdict_sentence(
         return f"{what} helps: {over}{closest if controls > 1 else ''}"
     adjusted = f" (adjusted for {controls} controls)" if decision.adjusted else ""
     if decision.kind == "hurts":
-        advice = CONTROL_FACTS[decision.control].advice
+        advice = facts_of(decision.control).advice
         return f"{what} hurts (negative transfer): {compared}{adjusted}; {advice}"
     if decision.kind == "equivalent":
         return f"{what} makes no difference: {compared}, within ± {margin:g}{unit_of(metric)}"
@@ -59,7 +59,7 @@ def _what_would(decision: Decision) -> str:
 
 def plain_sentence(what: str, control: str, difference: Difference, metric: Metric) -> str:
     """Return how the candidate stands against a control that transfers plainly."""
-    words = CONTROL_FACTS[control].words
+    words = facts_of(control).words
     over, against = (_compared(difference, metric, word, words) for word in ("over", "against"))
     low, high = difference.interval
     if low > 0:

@@ -85,6 +85,7 @@ class Numbered:
     """Images that hold nothing but the number of their row."""
 
     scale: int = 1
+    lengths: None = None
 
     def given(self, rows: np.ndarray) -> Given:
         pixels = np.zeros((len(rows), 3, 3, 1), np.uint8)

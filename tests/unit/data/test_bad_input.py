@@ -157,6 +157,9 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
+NO_TEST = "all rows are in the split train; --test 0.2 puts a fifth of them into a split test"
+
+
 def shard_pictures(folder: Path, **options: Any) -> ShardReport:
     checked = ShardOptions(**({"size": 8} | options))
     return shard("image-folder", str(folder), folder.parent / "d", options=checked)
@@ -169,18 +172,19 @@ def classes_of(report: ShardReport) -> tuple[str, ...]:
 
 
 def test_without_a_size_it_is_said_to_what_and_how(pictures: Path) -> None:
-    assert shard_pictures(pictures).notes == []
+    assert shard_pictures(pictures).notes == [NO_TEST]
     (pictures.parent / "d").rename(pictures.parent / "first")
     assert shard_pictures(pictures, size=None).notes == [
         "images of every size are stretched to 224 x 224 pixels; --size and --fit stretch, pad or "
-        "crop say otherwise"
+        "crop say otherwise",
+        NO_TEST,
     ]
 
 
 def test_an_empty_class_folder_is_said(pictures: Path) -> None:
     (pictures / "wasps").mkdir()
     report = shard_pictures(pictures)
-    assert report.notes == ["split train: 1 of 3 classes have no row: wasps"]
+    assert report.notes == [NO_TEST, "split train: 1 of 3 classes have no row: wasps"]
     assert len(classes_of(report)) == 3
 
 
@@ -190,7 +194,7 @@ def test_a_class_of_bad_files_alone(pictures: Path) -> None:
     with pytest.raises(DataError, match=r"bad/0\.png: does not decode .*--skip-bad"):
         shard_pictures(pictures)
     report = shard_pictures(pictures, skip_bad=True)
-    assert report.notes == ["split train: 1 of 3 classes have no row: bad"]
+    assert report.notes == [NO_TEST, "split train: 1 of 3 classes have no row: bad"]
 
 
 def test_links_that_lead_nowhere_or_round(pictures: Path) -> None:

@@ -28,7 +28,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     rows = np.arange(60)
     images = np.broadcast_to(rows[:, None, None, None], (60, 4, 4, 1)).astype(np.uint8)
     image = ImageColumn(shape=(4, 4, 1), dtype="uint8")
-    write_images(out, image, ("a", "b"), {"train": [(images, rows % 2)]}, shard_bytes=24 * 20)
+    write_images(out, image, ("a", "b"), {"train": [(images, rows % 2)]}, shard_bytes=16 * 20)
     return Dataset.open(out)
 
 
@@ -100,6 +100,8 @@ def test_rows_that_are_read_together_lie_near_each_other() -> None:
 
 class Numbers:
     """Rows that are their own numbers."""
+
+    lengths = None
 
     def given(self, rows: np.ndarray) -> Given:
         return Given(torch.from_numpy(rows.reshape(-1, 1, 1, 1).astype(np.float32)))

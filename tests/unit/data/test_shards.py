@@ -23,7 +23,7 @@ def write(out: Path, labels: list[int] | None = None, force: bool = False) -> Da
     images = np.broadcast_to(rows[:, None, None, None], (10, 4, 4, 1)).astype(np.uint8)
     y = np.array(labels) if labels else rows % 2
     splits = {"train": [(images, y)], "test": [(images[:3], y[:3])]}
-    return write_images(out, IMAGE, ("a", "b"), splits, shard_bytes=96, force=force)
+    return write_images(out, IMAGE, ("a", "b"), splits, shard_bytes=64, force=force)
 
 
 def test_rows_come_back_by_index(tmp_path: Path) -> None:

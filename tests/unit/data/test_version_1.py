@@ -25,7 +25,7 @@ def written(out: Path) -> dict[str, Any]:
     images = np.arange(6 * 8, dtype=np.uint8).reshape(6, 2, 4, 1)
     splits = {"train": [(images, np.arange(6) % 3)], "test": [(images[:2], np.array([0, 1]))]}
     image = ImageColumn(shape=(2, 4, 1), dtype="uint8")
-    write_images(out, image, CLASSES, splits, shard_bytes=2 * 16)
+    write_images(out, image, CLASSES, splits, shard_bytes=2 * 8)
     return dict(json.loads((out / FILE_NAME).read_text()))
 
 
@@ -47,6 +47,12 @@ def old(tmp_path: Path) -> Path:
     assert found["format_version"] == 2 and list(found["columns"]) == ["image", "label"]
     (tmp_path / "d" / FILE_NAME).write_text(json.dumps(as_version_1(found)))
     return tmp_path / "d"
+
+
+def test_sharded_again_it_is_cut_where_it_was(old: Path) -> None:
+    """Of 8 bytes an image, 16 a shard: labels were never counted."""
+    shards = Dataset.open(old).info.splits["train"].shards
+    assert [shard.rows for shard in shards] == [2, 2, 2]
 
 
 def test_it_has_the_same_fingerprint(old: Path, tmp_path: Path) -> None:

@@ -431,7 +431,7 @@ def test_more_trials_leave_the_first_ones_in_their_groups(tiny_study: MakeStudy)
 def test_a_lost_trial_stops_the_study_until_a_new_search_goes_on(tiny_study: MakeStudy) -> None:
     study = wide(tiny_study)
     expected, random, stops = outcome(run(study)), Random(2), 0
-    for _ in range(6):
+    for _ in range(9):
         world = World(study)
         kept: dict[str, Trained] = {}
         trained: Counter[tuple[str, int]] = Counter()

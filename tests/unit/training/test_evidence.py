@@ -154,6 +154,7 @@ def test_no_prefix_is_run_on_mixes_that_nobody_asked_for(study: Callable[..., St
     readers: Any = Noting()
     feeds = evidence_feeds(Material.of(study()), readers, 0, with_source=True)
     assert calls == [False, False]
+    assert feeds.mixed is not None
     feeds.mixed()
     assert calls == [False, False, True]
 

@@ -14,8 +14,9 @@ from raytl.config import Study, TrialConfig
 from raytl.data.domain import Domain
 from raytl.rows import Rows, count
 from raytl.training.building import build_trial
+from raytl.training.feature_store import decode, encode
 from raytl.training.material import Material
-from raytl.training.prefix import Prefix, decode, encode
+from raytl.training.prefix import Prefix
 from raytl.training.prefix_cache import Draft, cache_folder, make_room, progress
 from raytl.training.readers import Stored
 from raytl.training.trial import run_trial
@@ -177,7 +178,7 @@ def stored(prefix: Prefix, domain: Domain, split: str = "train") -> torch.Tensor
 def computed_here(prefix: Prefix, domain: Domain, split: str = "train") -> torch.Tensor:
     """The same without the store."""
     images = prefix.branch.transform.prepare(domain.split(split).all("image"))
-    return decode(prefix.of_prepared(images))
+    return decode(prefix.of_prepared(images).values)
 
 
 def test_the_key_tells_arguments_apart_that_share_weights(tiny_study: MakeStudy) -> None:
@@ -191,8 +192,9 @@ def test_the_key_tells_arguments_apart_that_share_weights(tiny_study: MakeStudy)
         prefix.branch.backbone.load_state_dict(weights)
         features = computed_here(prefix, domain, "test")
         assert torch.allclose(stored(prefix, domain, "test"), features, atol=1e-5)
-        assert prefix.row_bytes == features[:1].nbytes
-        found[name] = prefix.key(["rows"]), prefix.row_bytes
+        row_bytes = prefix.row_bytes(prefix.branch.transform.example(1))
+        assert row_bytes == features[:1].nbytes
+        found[name] = prefix.key(["rows"]), row_bytes
     assert found["plain"][0] != found["dilated"][0]
     assert found["plain"][1] * 4 == found["dilated"][1]  # twice the side
 
@@ -268,7 +270,7 @@ def test_bfloat16_takes_half_and_keeps_three_digits(tiny_study: MakeStudy) -> No
     values = torch.randn(100, generator=torch.Generator().manual_seed(0))
     stored = encode(values, "bfloat16")
     assert stored.nbytes == 200
-    assert decode(stored).tolist() == pytest.approx(values.tolist(), rel=2**-8)
+    assert decode(stored.values).tolist() == pytest.approx(values.tolist(), rel=2**-8)
     flat: dict[str, Any] = {"recipe": "finetune", "frozen_depth": 2}
     plain = run(tiny_study(train=TRAIN), **flat)
     half = run(tiny_study(train=TRAIN | {"prefix_dtype": "bfloat16"}), **flat)

@@ -8,11 +8,15 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from conftest import stripes
+from tests_support import write_images
+from tiny_domains import KINDS, write_domains
 from torch import nn
 
 from raytl.config import AugmentConfig, Study, TrialConfig
 from raytl.data.augmentation import AugmentedFeed
 from raytl.data.feed import Feed
+from raytl.modalities.image.column import ImageColumn
 from raytl.models.sync_batch_norm import synchronise_batch_norm
 from raytl.predictions import FILE_NAME, Predictions
 from raytl.ranks import Share, all_rows, own_share, sum_over_ranks
@@ -27,9 +31,23 @@ RANKS = 2
 UNLABELLED = ("source_only", "mcc")
 BETWEEN_ROWS = ("dan", "deep_coral", "cdan", "relational_distillation", "importance_weighting")
 Case = tuple[dict[str, Any], dict[str, Any], Any]  # keys of the trial, of `train`, labels
+Plain = dict[str, Any]  # a study before it is checked
+
+
+def padded_cases() -> dict[tuple[str, str], Case]:
+    """Of rows of unequal lengths, by modality and name; the workers pad their shares unequally."""
+    every: dict[str, Any] = {"frozen_depth": 0}
+    return {
+        ("text", "padded texts"): ({**every, "recipe": "dann"}, {"batch_size": 7}, 10),
+        ("series", "padded series"): ({**every, "recipe": "finetune"}, {"batch_size": 7}, 10),
+        ("series", "statistics of own steps"): (
+            {**every, "recipe": "dann", "source_model": "other"}, {"batch_size": 7}, 10
+        ),
+    }  # fmt: skip
 
 
 def cases() -> dict[str, Case]:
+    """Of images, by name."""
     found: dict[str, Case] = {}
     for name in RECIPES:
         trial: dict[str, Any] = {"recipe": name, "frozen_depth": 1}
@@ -52,10 +70,12 @@ def cases() -> dict[str, Case]:
     return found
 
 
-def train_all(study: dict[str, Any]) -> dict[str, Any]:
-    """Return every case's metrics and trained weights."""
+def train_all(studies: dict[str, Plain]) -> dict[str, Any]:
+    """Return every case's metrics and trained weights; `studies` are by modality."""
     results = {}
-    for name, (trial, train, labels) in cases().items():
+    every = {("image", name): case for name, case in cases().items()} | padded_cases()
+    for (modality, name), (trial, train, labels) in every.items():
+        study = studies[modality]
         target = study["target_domain"] | {"labels": labels}
         plain = {"epochs": 2, "batch_size": 8, "steps_per_epoch": 3} | train
         made = Study.model_validate(study | {"target_domain": target, "train": plain})
@@ -80,12 +100,12 @@ def saved_predictions(save: Any) -> Predictions:
         return Predictions.read(Path(folder) / FILE_NAME)
 
 
-def worker(rank: int, folder: str, study: dict[str, Any]) -> None:
+def worker(rank: int, folder: str, studies: dict[str, Plain]) -> None:
     torch.set_num_threads(1)
     dist.init_process_group(
         "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=RANKS
     )
-    torch.save((parts_of_it(), train_all(study)), f"{folder}/{rank}.pt")
+    torch.save((parts_of_it(), train_all(studies)), f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -114,13 +134,22 @@ def parts_of_it() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def plain_study(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    from conftest import stripes
-    from tests_support import write_images
+def studies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Plain]:
+    folder = tmp_path_factory.mktemp("padded")
+    found = {"image": study_of_images(tmp_path_factory.mktemp("ranks"))}
+    for modality in ("text", "series"):
+        write_domains(folder / modality, modality)
+        found[modality] = {
+            "study": "ranks",
+            "source_domain": {"dataset": folder / modality / "source"},
+            "target_domain": {"dataset": folder / modality / "target"},
+            "source_models": {"net": KINDS[modality].net, "other": KINDS[modality].other},
+            "space": {"recipe": {"choice": ["finetune"]}},
+        }
+    return found
 
-    from raytl.modalities.image.column import ImageColumn
 
-    folder = tmp_path_factory.mktemp("ranks")
+def study_of_images(folder: Path) -> Plain:
     for name, seed, noise in [("source", 0, 10.0), ("target", 1, 60.0)]:
         splits = {"train": [stripes(80, seed, noise)], "test": [stripes(41, seed + 9, noise)]}
         image = ImageColumn(shape=(8, 8, 1), dtype="uint8")
@@ -141,15 +170,15 @@ def plain_study(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def of_two(tmp_path_factory: pytest.TempPathFactory, plain_study: dict[str, Any]) -> list[Any]:
+def of_two(tmp_path_factory: pytest.TempPathFactory, studies: dict[str, Plain]) -> list[Any]:
     folder = tmp_path_factory.mktemp("group")
-    torch.multiprocessing.spawn(worker, (str(folder), plain_study), nprocs=RANKS)
+    torch.multiprocessing.spawn(worker, (str(folder), studies), nprocs=RANKS)
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(RANKS)]
 
 
 @pytest.fixture(scope="module")
-def of_one(plain_study: dict[str, Any]) -> dict[str, Any]:
-    return train_all(plain_study)
+def of_one(studies: dict[str, Plain]) -> dict[str, Any]:
+    return train_all(studies)
 
 
 def comparable(metrics: dict[str, Any]) -> dict[str, float]:
@@ -161,7 +190,7 @@ def comparable(metrics: dict[str, Any]) -> dict[str, float]:
     return {k: v for k, v in metrics.items() if k not in left_out}
 
 
-@pytest.mark.parametrize("case", cases())
+@pytest.mark.parametrize("case", [*cases(), *(name for _, name in padded_cases())])
 def test_two_workers_train_what_one_would(
     case: str, of_one: dict[str, Any], of_two: list[Any]
 ) -> None:

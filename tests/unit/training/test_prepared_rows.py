@@ -1,0 +1,154 @@
+"""Prepared rows are kept: a transform prepares each row once, over all trials that read it."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from several_columns import BILSTM, CNN, GRU, run_of, study_of, trained, write_rows
+
+from raytl.config import Study
+from raytl.modalities.series.transform import SeriesTransform
+from raytl.modalities.text.transform import VocabularyTransform
+from raytl.rows import Padded, Rows
+from raytl.training.prefix_cache import cache_folder
+from raytl.training.readers import Prepared, Stored
+
+SPLITS = {"train": 48, "test": 24}
+TRANSFORMS = {"text": VocabularyTransform, "series": SeriesTransform}
+NETS: dict[str, dict[str, Any]] = {"text": BILSTM, "series": GRU}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    names = {"image": "image", "text": "text", "series": "series"}
+    return write_rows(tmp_path_factory.mktemp("prepared") / "target", names, rows=SPLITS)
+
+
+def study_for(target: Path, column: str, **train: Any) -> Study:
+    plain = {"epochs": 2, "batch_size": 8, "steps_per_epoch": 6} | train
+    domain = {"dataset": target, "inputs": [column], "labels": "all"}
+    return study_of(target, {"net": NETS[column]}, target_domain=domain, train=plain)
+
+
+@pytest.fixture
+def prepared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
+    """How often each row was prepared, by its content."""
+    seen: Counter[str] = Counter()
+    for kind in TRANSFORMS.values():
+        plain = kind.prepare
+
+        def counting(self: Any, values: np.ndarray, plain: Any = plain) -> Rows:
+            seen.update(str(value) for value in values)
+            return plain(self, values)
+
+        monkeypatch.setattr(kind, "prepare", counting)
+    return seen
+
+
+@pytest.mark.parametrize("column", ["text", "series"])
+def test_each_row_is_prepared_once_over_several_trials(
+    target: Path, column: str, prepared: Counter[str]
+) -> None:
+    study = study_for(target, column)
+    trained(study, seed=1)
+    once = prepared.total()
+    # All rows of both splits, and few more: those by which sizes are known.
+    assert sum(SPLITS.values()) <= once <= sum(SPLITS.values()) + 2 * 32 + 2
+    trained(study, seed=1)
+    prepared.clear()
+    for lr in (0.01, 0.1):
+        trained(study, seed=1, optimizer__lr=lr, head="mlp")
+    # Only those by which it is decided what is stored.
+    assert prepared.total() <= 2 * 32
+
+
+def test_a_row_that_is_not_kept_is_prepared_in_every_epoch(
+    target: Path, prepared: Counter[str]
+) -> None:
+    trained(study_for(target, "text", feed="streaming"))
+    assert prepared.total() > 2 * 6 * 8
+    assert not cache_folder().exists()
+
+
+@pytest.mark.parametrize("column", ["text", "series"])
+def test_what_is_trained_is_the_same_with_and_without_kept_rows(
+    target: Path, column: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Only of kept rows the lengths are known, by which batches may be drawn.
+    monkeypatch.setattr("raytl.data.order.PADDED_TOO_MUCH", 1e9, raising=False)
+    kept = trained(study_for(target, column, feed="resident"))
+    assert list(cache_folder().glob("*/features.npy"))
+    assert trained(study_for(target, column, feed="streaming")) == kept
+
+
+@pytest.mark.parametrize("column", ["text", "series"])
+def test_kept_rows_are_what_the_transform_prepares_bit_by_bit(target: Path, column: str) -> None:
+    run = run_of(study_for(target, column))
+    batch = next(run.feeds["labelled"].train_batches())
+    given = batch.inputs[column]
+    assert given.done == 0 and isinstance(given.rows, Padded)
+    domain = run.material.domains.target
+    rows = Prepared(column, run.parts.model.branch(column)).rows(domain, "train", column, None)
+    places = np.searchsorted(domain.split("train").ids(), batch.id.numpy())
+    fresh = rows.given(places).rows
+    assert isinstance(fresh, Padded) and fresh.values.dtype == given.rows.values.dtype
+    assert torch.equal(fresh.values, given.rows.values)
+    assert torch.equal(fresh.sizes, given.rows.sizes)
+
+
+def test_what_is_prepared_for_nothing_is_not_kept(target: Path) -> None:
+    domain = {"dataset": target, "inputs": ["image"], "labels": "all"}
+    run = run_of(study_of(target, {"net": CNN}, target_domain=domain))
+    reader = run._readers.by_branch["image"]
+    assert isinstance(reader, Prepared) and not cache_folder().exists()
+
+
+def test_rows_that_take_too_much_room_are_not_kept(target: Path) -> None:
+    study = study_for(target, "series")
+    assert isinstance(run_of(study)._readers.by_branch["series"], Stored)
+    # Series have 4 steps of 2 numbers on average: 32 bytes, of 72 rows.
+    for room, kind in ((2 * 72 * 64, Stored), (2 * 72 * 16, Prepared)):
+        tight = study_for(target, "series", prefix_cache_bytes=room)
+        assert isinstance(run_of(tight)._readers.by_branch["series"], kind)
+
+
+def test_how_much_room_rows_take_is_asked_of_each_dataset(target: Path, tmp_path: Path) -> None:
+    from several_columns import COLUMNS
+
+    from raytl.data.writer import Chunk, write_dataset
+    from raytl.modalities.ragged import as_rows
+
+    long = as_rows(np.ones((200, 2), dtype=np.float32) * (i % 5) for i in range(48))
+    chunk = Chunk({"series": long, "label": np.arange(48) % 2}, np.arange(48))
+    columns = {name: COLUMNS[name] for name in ("series", "label")}
+    write_dataset(tmp_path / "long", columns, {"train": [chunk], "test": [chunk]}, {})
+    room = {"prefix_cache_bytes": 2 * 72 * 64}
+    per_row = {"backbone": "gru", "args": {"width": 4}, "transform": {"per_row": True}}
+    for dataset, kind in ((target, Stored), (tmp_path / "long", Prepared)):
+        domain = {"dataset": dataset, "inputs": ["series"], "labels": "all"}
+        train = {"epochs": 1, "batch_size": 8, "steps_per_epoch": 3} | room
+        study = study_of(dataset, {"net": per_row}, target_domain=domain, train=train)
+        # The very same transform and network, in one process.
+        assert isinstance(run_of(study)._readers.by_branch["series"], kind)
+
+
+def test_columns_are_kept_each_for_itself(target: Path, prepared: Counter[str]) -> None:
+    models = {"net": {"parts": {"image": CNN, "text": BILSTM, "series": GRU}}}
+    study = study_of(target, models)
+    run = run_of(study)
+    kinds = {name: type(reader) for name, reader in run._readers.by_branch.items()}
+    assert kinds == {"image": Prepared, "text": Stored, "series": Stored}
+    prepared.clear()
+    trained(study, inputs="text")
+    trained(study, inputs="series")
+    splits = SPLITS["test"] * 2  # the test split was not read before
+    assert prepared.total() <= splits + 4 * 33
