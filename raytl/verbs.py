@@ -200,7 +200,7 @@ def _describe_run(run: Path) -> dict[str, Any]:
             "state": found["state"],
             "objective": found["objective"]["label"],
             "trials": {status: statuses.count(status) for status in sorted(set(statuses))},
-            "verdict": None,
+            "verdict": found.get("unconfirmed"),
         }
         if confirmation.exists():
             board = confirmation

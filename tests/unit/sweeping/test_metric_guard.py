@@ -1,0 +1,94 @@
+"""The two rows that keep the rows' variance above zero, by what a metric reads."""
+
+import numpy as np
+import pytest
+
+from raytl.predictions import Predictions
+from raytl.scoring.metrics import METRICS
+from raytl.sweeping.verdict.guard import with_discordant_rows
+from raytl.sweeping.verdict.intervals import paired_difference
+
+ROWS = np.arange(6)
+P_N = np.array([0.1, 0.2, 0.3, 0.6, 0.7, 0.9])
+TARGET_N = np.array([0, 0, 0, 1, 1, 1])
+
+
+def of_classes(p_N: np.ndarray, target_N: np.ndarray = TARGET_N) -> Predictions:
+    p_NK = np.stack([1 - p_N, p_N], axis=1)
+    return Predictions(np.arange(len(p_N)), target_N, p_NK.argmax(axis=1), p_NK)
+
+
+def of_values(value_N: np.ndarray, target_N: np.ndarray) -> Predictions:
+    return Predictions(np.arange(len(target_N)), target_N, value_N)
+
+
+def test_right_and_wrong_are_what_a_run_says_to_its_median_rows() -> None:
+    ours, theirs = with_discordant_rows(
+        METRICS["auc"], [of_classes(P_N)], [of_classes(P_N**2)], ROWS
+    )
+    assert ours[0].target_N[-2:].tolist() == [0, 0]  # as many of both: the first
+    assert ours[0].given("probabilities")[-2:, 1].tolist() == [0.2, 0.7]
+    assert theirs[0].given("probabilities")[-2:, 1] == pytest.approx([0.49, 0.04])
+    assert ours[0].group_N is not None and ours[0].group_N.tolist() == list(range(8))
+
+
+def test_a_constant_run_goes_half_of_the_way_to_certainty() -> None:
+    constant = of_classes(np.full(6, 0.4))
+    ours, _ = with_discordant_rows(METRICS["log_loss"], [constant], [constant], ROWS)
+    assert ours[0].given("probabilities")[-2:, 1] == pytest.approx([0.2, 0.7])
+
+
+def test_wrong_values_are_off_by_the_runs_own_error() -> None:
+    target_N = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
+    runs = [of_values(target_N + off, target_N) for off in (1.0, 7.0)]
+    ours, theirs = with_discordant_rows(METRICS["rmse"], runs[:1], runs[1:], np.arange(5))
+    assert ours[0].target_N[-2:].tolist() == [3.0, 3.0]
+    assert ours[0].predicted_N[-2:].tolist() == [3.0, 8.0]  # √((1 + 49) / 2)
+    assert theirs[0].predicted_N[-2:].tolist() == [8.0, 3.0]
+    exact = of_values(target_N, target_N)
+    ours, _ = with_discordant_rows(METRICS["mae"], [exact], [exact], np.arange(5))
+    assert ours[0].predicted_N[-1] == pytest.approx(3 + np.sqrt(2))  # the targets' spread
+
+
+@pytest.mark.parametrize("name", sorted(METRICS))
+@pytest.mark.parametrize("good", [True, False])
+def test_runs_that_agree_on_every_row_leave_a_width(name: str, good: bool) -> None:
+    generator = np.random.default_rng(0)
+    if METRICS[name].reads == "values":
+        target_N = generator.normal(size=50)
+        run = of_values(target_N * good, target_N)
+    else:
+        target_N = generator.integers(0, 2, 50)
+        run = of_classes(
+            np.where(target_N == 1, 0.99, 0.01) if good else np.full(50, 0.3), target_N
+        )
+    found = paired_difference(METRICS[name], [run] * 3, [run] * 3, 0.95)
+    assert found.difference == 0.0
+    assert 1e-3 < found.half_width < 0.5
+
+
+@pytest.mark.parametrize("name", ["auc", "log_loss", "rmse", "mae"])
+def test_the_guard_adds_little_where_rows_differ(name: str) -> None:
+    """With 1,000 rows that differ anyway, two more tell next to nothing."""
+    generator = np.random.default_rng(1)
+    if METRICS[name].reads == "values":
+        target_N = generator.normal(size=1000)
+        runs = [of_values(target_N + generator.normal(0, 0.5, 1000), target_N) for _ in range(6)]
+    else:
+        target_N = generator.integers(0, 2, 1000)
+        logits = [1.5 * (2 * target_N - 1) + generator.normal(0, 1.5, 1000) for _ in range(6)]
+        runs = [of_classes(1 / (1 + np.exp(-logit)), target_N) for logit in logits]
+    guarded = paired_difference(METRICS[name], runs[:3], runs[3:], 0.95)
+    plain = paired_difference(METRICS[name], [runs[0]] * 3, [runs[0]] * 3, 0.95)
+    assert plain.row_variance < 0.06 * (guarded.row_variance + guarded.shared_variance)
+
+
+def test_one_row_of_ten_positive_widens_the_interval_as_few_positive_rows_do() -> None:
+    generator = np.random.default_rng(2)
+    widths = []
+    for positive in (50, 10):
+        target_N = (np.arange(100) < positive).astype(np.int64)
+        logits = [1.5 * (2 * target_N - 1) + generator.normal(0, 1.5, 100) for _ in range(6)]
+        runs = [of_classes(1 / (1 + np.exp(-logit)), target_N) for logit in logits]
+        widths.append(paired_difference(METRICS["auc"], runs[:3], runs[3:], 0.95).row_variance)
+    assert widths[1] > 2 * widths[0]

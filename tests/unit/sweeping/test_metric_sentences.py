@@ -1,0 +1,58 @@
+"""The verdict in words, by other metrics than accuracy."""
+
+import pytest
+
+from raytl.scoring.metrics import METRICS
+from raytl.sweeping.verdict.decision import Decision
+from raytl.sweeping.verdict.intervals import Difference
+from raytl.sweeping.verdict.sentences import amount, plain_sentence, verdict_sentence
+
+WHAT = "transfer from net by dann"
+
+
+def difference(value: float, half: float) -> Difference:
+    return Difference(
+        difference=value, interval=(value - half, value + half), level=0.95, n=3, rows=100,
+        units=100, looks=1, seed_variance=1.0, row_variance=1.0, shared_variance=0.0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "half", "text"),
+    [
+        ("accuracy", 0.032, 0.011, "+3.2 ± 1.1 points"),
+        ("average_precision", -0.032, 0.011, "-3.2 ± 1.1 points of average precision"),
+        ("log_loss", 0.0324, 0.0111, "lower by 0.032 ± 0.011 nats (log loss)"),
+        ("rmse", 3.24, 1.13, "lower by 3.2 ± 1.1 (root mean squared error)"),
+        ("rmse", -3.24, 1.13, "higher by 3.2 ± 1.1 (root mean squared error)"),
+        ("mae", 0.0, 0.0, "lower by 0 ± 0 (mean absolute error)"),
+    ],
+)
+def test_amounts(name: str, value: float, half: float, text: str) -> None:
+    assert amount(difference(value, half), METRICS[name]) == text
+
+
+def test_of_errors_less_is_better_in_every_verdict() -> None:
+    rmse = METRICS["rmse"]
+
+    def said(kind: str, value: float, half: float) -> str:
+        decision = Decision(kind=kind, control="scratch", difference=difference(value, half))
+        return verdict_sentence(WHAT, decision, 1, 0.25, rmse)
+
+    less = "by 3.2 ± 1.1 (root mean squared error) than with training from scratch"
+    assert said("helps", 3.24, 1.13) == f"{WHAT} helps: lower {less}"
+    hurts = said("hurts", -3.24, 1.13)
+    assert hurts == f"{WHAT} hurts (negative transfer): higher {less}; do not transfer"
+    alike = said("equivalent", 0.05, 0.11)
+    assert alike.endswith("than with training from scratch, within ± 0.25")
+    plain = plain_sentence(WHAT, "target_only", difference(-3.24, 1.13), rmse)
+    assert "worse than the simpler transfer: higher by 3.2 ± 1.1" in plain
+
+
+def test_a_constant_guess_advises_not_to_transfer() -> None:
+    decision = Decision(kind="hurts", control="constant", difference=difference(-0.1, 0.01))
+    said = verdict_sentence(WHAT, decision, 1, 1.0, METRICS["auc"])
+    assert said == (
+        f"{WHAT} hurts (negative transfer): -10.0 ± 1.0 points of area under the ROC curve against "
+        "a constant guess; do not transfer"
+    )
