@@ -217,7 +217,7 @@ def test_a_saved_model_predicts_every_row_of_either_domain(
         right = np.mean(
             [said == name for (_, said, _), name in zip(found.rows, names, strict=True)]
         )
-        assert found.accuracy == pytest.approx(right)
+        assert found.metrics["accuracy"] == pytest.approx(right)
 
 
 def poisoned(domain: Domain, out: Path) -> Path:
