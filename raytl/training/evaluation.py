@@ -12,7 +12,7 @@ import torch
 from raytl.data.feed import Feed
 from raytl.models.transfer_model import TransferModel
 from raytl.predictions import Predictions
-from raytl.ranks import all_rows, own_share
+from raytl.ranks import WHOLE, all_rows, own_share
 from raytl.tasks.base import Predicted, Task
 
 
@@ -37,10 +37,12 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate in eval mode; the model's mode is put back afterwards. Several workers evaluate
     their shares and all get all. `of_source`: the rows are the source domain's."""
+    # Not every network takes a batch without a row: where rows are few, each worker takes all.
+    share = own_share() if feed.rows >= own_share().ranks else WHOLE
     was_training = model.training
     model.eval()
     seen: list[tuple[torch.Tensor, ...]] = []
-    for batch in feed.eval_batches(share=own_share()):
+    for batch in feed.eval_batches(share=share):
         assert batch.target is not None
         on_device = batch.to(device)
         out = model(on_device.inputs, num_source=len(batch.id) if of_source else 0).out
@@ -49,10 +51,10 @@ def evaluate(
         row = (batch.id.to(device), on_device.target, task.loss(out, on_device.target))
         seen.append((*row, *_tensors(said)))
     model.train(was_training)
-    columns = [
-        all_rows(torch.cat(parts), feed.rows).cpu().numpy() for parts in zip(*seen, strict=True)
-    ]
-    id_N, target_N, loss_N, predicted_N, *p_NK = columns
+    every = [torch.cat(parts) for parts in zip(*seen, strict=True)]
+    if share != WHOLE:
+        every = [all_rows(part, feed.rows) for part in every]
+    id_N, target_N, loss_N, predicted_N, *p_NK = (part.cpu().numpy() for part in every)
     predictions = Predictions(id_N, target_N, predicted_N, *p_NK)
     loss = float(loss_N.mean(dtype=np.float64))
     return Evaluation(loss, predictions, task.measure(predictions))

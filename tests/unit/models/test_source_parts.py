@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from several_columns import BILSTM, CNN, COLUMNS, GRU, run_of, study_of, trained, values_of, write_rows
+from several_columns import (
+    BILSTM,
+    CNN,
+    COLUMNS,
+    GRU,
+    run_of,
+    study_of,
+    trained,
+    values_of,
+    write_rows,
+)
 
 from raytl.config import SourceModelConfig, TrialConfig
 from raytl.errors import ConfigError, ModelError
@@ -33,9 +43,7 @@ def sample(column: str) -> np.ndarray:
 
 def load(config: dict[str, Any], seed: int = 0, *names: str) -> SourceModel:
     columns = {name: COLUMNS[name] for name in names or INPUTS}
-    return load_source_model(
-        "net", SourceModelConfig.model_validate(config), columns, sample, seed
-    )
+    return load_source_model("net", SourceModelConfig.model_validate(config), columns, sample, seed)
 
 
 def weights(model: SourceModel, column: str) -> torch.Tensor:
@@ -198,7 +206,9 @@ def test_a_model_of_two_columns_is_saved_with_its_fusion(
     complete = load_complete_model(out).model.eval()
     model, batch = run.parts.model.eval(), next(run.feeds["labelled"].train_batches())
     inputs = {
-        name: branch.transform.prepare(run.material.domains.target.split("train").read(name, [1, 2]))
+        name: branch.transform.prepare(
+            run.material.domains.target.split("train").read(name, [1, 2])
+        )
         for name, branch in model.named_branches.items()
     }
     from raytl.rows import Given
@@ -232,7 +242,11 @@ def test_depth_by_branch_is_a_key_of_its_own() -> None:
 
 def test_depth_by_branch_freezes_that_branch_and_the_plain_one_the_others(target: Path) -> None:
     study = study_of(target, {"net": THREE})
-    flat = {"frozen_depth": "100%", "frozen_depth__text": 1, "frozen_depth__image": "50%"}
+    flat: dict[str, Any] = {
+        "frozen_depth": "100%",
+        "frozen_depth__text": 1,
+        "frozen_depth__image": "50%",
+    }
     branches = run_of(study, **flat).parts.model.named_branches
     frozen = {name: sorted(branch.frozen) for name, branch in branches.items()}
     assert frozen == {"image": [0, 1], "text": [0], "series": [0, 1]}

@@ -1,7 +1,6 @@
 """Prepared rows are kept: a transform prepares each row once, over all trials that read it."""
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from raytl.training.prefix_cache import cache_folder
 from raytl.training.readers import Prepared, Stored
 
 SPLITS = {"train": 48, "test": 24}
-TRANSFORMS = {"text": VocabularyTransform, "series": SeriesTransform}
+TRANSFORMS: dict[str, Any] = {"text": VocabularyTransform, "series": SeriesTransform}
 NETS: dict[str, dict[str, Any]] = {"text": BILSTM, "series": GRU}
 
 
@@ -40,7 +39,7 @@ def study_for(target: Path, column: str, **train: Any) -> Study:
 
 
 @pytest.fixture
-def prepared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
+def prepared(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each row was prepared, by its content."""
     seen: Counter[str] = Counter()
     for kind in TRANSFORMS.values():
@@ -122,9 +121,10 @@ def test_rows_that_take_too_much_room_are_not_kept(target: Path) -> None:
 
 
 def test_how_much_room_rows_take_is_asked_of_each_dataset(target: Path, tmp_path: Path) -> None:
+    from several_columns import COLUMNS
+
     from raytl.data.writer import Chunk, write_dataset
     from raytl.modalities.ragged import as_rows
-    from several_columns import COLUMNS
 
     long = as_rows(np.ones((200, 2), dtype=np.float32) * (i % 5) for i in range(48))
     chunk = Chunk({"series": long, "label": np.arange(48) % 2}, np.arange(48))
