@@ -267,12 +267,13 @@ class SourceModels:
         self, key: tuple[str, ...], seed: int, load: Callable[[], SourceModel]
     ) -> SourceModel:
         """Return what was opened before: for any seed where none was needed, else for this one."""
-        keys: tuple[tuple[str | int, ...], ...] = (key, (*key, seed))
-        for known in keys:
+        for_any: tuple[str | int, ...] = key
+        for_seed: tuple[str | int, ...] = (*key, seed)
+        for known in (for_any, for_seed):
             if known in self._opened:
                 return self._opened[known]
         model = load()
-        return self._opened.setdefault((*key, seed) if model.draws else key, model)
+        return self._opened.setdefault(for_seed if model.draws else for_any, model)
 
 
 def _fresh(model: SourceModel, seed: int) -> SourceModel:

@@ -1,7 +1,7 @@
 """One trial in training, in a plain Python process."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,7 @@ class TrialRun:
             steps=self.steps * study.train.epochs, step=self.steps * self.epoch,
             micro_batches=parts_of_batch,
             autocast=study.train.precision == "bfloat16",
+            reads_all=_reads_all(material, self.feeds, parts.model.named_branches),
         )  # fmt: skip
         self._batches = joint_batches(self.feeds, start_step=self.trainer.step)
 
@@ -198,6 +199,16 @@ def run_trial(
     while not run.done:
         report(run.judge(run.train()), run.save)
     return run.parts
+
+
+def _reads_all(material: Material, streams: Collection[str], branches: Collection[str]) -> bool:
+    """Whether some stream's domain has the column of each branch."""
+    source, target = material.domains.source, material.domains.target
+    read = [source if stream == "source" else target for stream in streams]
+    return all(
+        any(d is not None and material.domains.column_in(d, branch) is not None for d in read)
+        for branch in branches
+    )
 
 
 def _validate(

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from raytl.config import FusionConfig
 from raytl.models.branch import BranchOutput
@@ -25,7 +25,7 @@ def normalised(f_BD: Tensor) -> Tensor:
 
 def fusion_of(name: str, **options: object) -> Fusion:
     torch.manual_seed(3)
-    return build_fusion(FusionConfig(name=name, **options), DIMS)  # type: ignore[arg-type]
+    return build_fusion(FusionConfig(name=name, **options), DIMS)
 
 
 def joined(fusion: Fusion, given: tuple[str, ...] = ("image", "text"), **present: Tensor) -> Tensor:
@@ -65,12 +65,18 @@ def test_the_order_in_which_branches_are_given_changes_nothing() -> None:
         torch.testing.assert_close(joined(fusion, ("text", "image")), joined(fusion))
 
 
+def projection(fusion: Mean, name: str) -> nn.Linear:
+    linear = fusion.projections[name]
+    assert isinstance(linear, nn.Linear)
+    return linear
+
+
 def test_mean_is_the_mean_of_what_each_branch_is_mapped_to() -> None:
     fusion = fusion_of("mean", width=4)
     assert isinstance(fusion, Mean) and fusion.out_dim == 4
     total = torch.zeros(3, 4)
     for name, f_BD in (("image", F_IMAGE), ("text", F_TEXT)):
-        linear = fusion.projections[name]
+        linear = projection(fusion, name)
         total += normalised(f_BD) @ linear.weight.T + linear.bias
     torch.testing.assert_close(joined(fusion), total / 2)
 
@@ -83,7 +89,7 @@ def by_hand(fusion: Gated, f: dict[str, Tensor], there: dict[str, bool]) -> Tens
     for w in range(fusion.out_dim):
         powers = [float(scores_MW[m, w].detach().exp()) * there[n] for m, n in enumerate(DIMS)]
         for n, power in zip(DIMS, powers, strict=True):
-            linear = fusion.projections[n]
+            linear = projection(fusion, n)
             value = normalised(f[n][None])[0] @ linear.weight[w] + linear.bias[w]
             out[w] += power / sum(powers) * torch.tanh(value)
     return out

@@ -1,7 +1,6 @@
 """Prepared rows are kept: a transform prepares each row once, over all trials that read it."""
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from raytl.training.prefix_cache import cache_folder
 from raytl.training.readers import Prepared, Stored
 
 SPLITS = {"train": 48, "test": 24}
-TRANSFORMS = {"text": VocabularyTransform, "series": SeriesTransform}
+TRANSFORMS: dict[str, Any] = {"text": VocabularyTransform, "series": SeriesTransform}
 NETS: dict[str, dict[str, Any]] = {"text": BILSTM, "series": GRU}
 
 
@@ -40,7 +39,7 @@ def study_for(target: Path, column: str, **train: Any) -> Study:
 
 
 @pytest.fixture
-def prepared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
+def prepared(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each row was prepared, by its content."""
     seen: Counter[str] = Counter()
     for kind in TRANSFORMS.values():
@@ -74,7 +73,7 @@ def test_each_row_is_prepared_once_over_several_trials(
 def test_a_row_that_is_not_kept_is_prepared_in_every_epoch(
     target: Path, prepared: Counter[str]
 ) -> None:
-    trained(study_for(target, "text", feed="streaming"))
+    trained(study_for(target, "text", prefix_cache_bytes=1))
     assert prepared.total() > 2 * 6 * 8
     assert not cache_folder().exists()
 
@@ -87,6 +86,7 @@ def test_what_is_trained_is_the_same_with_and_without_kept_rows(
     monkeypatch.setattr("raytl.data.order.PADDED_TOO_MUCH", 1e9, raising=False)
     kept = trained(study_for(target, column, feed="resident"))
     assert list(cache_folder().glob("*/features.npy"))
+    assert trained(study_for(target, column, prefix_cache_bytes=1)) == kept
     assert trained(study_for(target, column, feed="streaming")) == kept
 
 
