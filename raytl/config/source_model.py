@@ -111,6 +111,11 @@ class SourceModelConfig(Frozen):
         return all(origin is None for origin in given)
 
     @property
+    def trains_fresh(self) -> bool:
+        """Whether what is trained starts from random weights, but for word vectors, if any."""
+        return all(p.weights is None and p.path is p.huggingface is None for p in self.plain)
+
+    @property
     def plain(self) -> tuple["SourceModelConfig", ...]:
         """The source models that it is made of: itself, or its parts, or what is grafted."""
         nested = [*(self.parts or {}).values(), *([self.graft] if self.graft else [])]

@@ -97,6 +97,10 @@ class Modality(ABC):
         where a download fails.
         """
 
+    def fresh_blocks(self, config: SourceModelConfig, backbone: Backbone) -> frozenset[int]:
+        """Return the blocks of a configuration's network in which nothing was learnt before."""
+        return frozenset(range(len(backbone.blocks))) if config.is_fresh else frozenset()
+
     def adapted(
         self,
         backbone: Backbone,

@@ -45,7 +45,9 @@ def graft(config: SourceModelConfig, modality: Modality, column: Column, sample:
         "transform": of_body.facts(),
     }
     backbone = _grafted(body, modality, transform, own)
-    return Part(modality, transform, backbone, {BODY: brought, STEM: own}, transferred=True)
+    return Part(
+        modality, transform, backbone, {BODY: brought, STEM: own}, frozenset({0}), draws=True
+    )
 
 
 def build_network(

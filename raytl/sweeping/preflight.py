@@ -25,7 +25,6 @@ from raytl.sweeping.opening import open_study, placed
 from raytl.sweeping.search.controls import control_trials, skipped_controls
 from raytl.sweeping.suiting import check_judges, check_needs
 from raytl.tasks.base import Task
-from raytl.tasks.columns import LabelColumn
 from raytl.training.fitted_task import fitted_task
 from raytl.training.material import Material
 from raytl.training.splits import redrawable
@@ -124,24 +123,12 @@ def _check_recipes(study: Study, space: SearchSpace, target: Domain) -> dict[str
 
 def _check_targets(task: Task, source: Domain, target: Domain) -> None:
     """Check that both domains ask for the same, as they must where one head learns from both."""
-    ours, theirs = target.target_column, source.target_column
-    wrong = task.mismatch(theirs)
+    wrong = task.mismatch(source.target_column)
     if wrong is not None:
         raise ConfigError(
             "source_domain and target_domain must ask for the same to be trained together, but of "
             f"the target's column {target.target}: {wrong}; leave out source_domain to transfer "
             "the source models alone"
-        )
-    if isinstance(ours, LabelColumn) and isinstance(theirs, LabelColumn):
-        _check_order(theirs.classes, ours.classes)
-
-
-def _check_order(source: tuple[str, ...], target: tuple[str, ...]) -> None:
-    if source != target and set(source) == set(target):
-        raise ConfigError(
-            "source_domain and target_domain list the same classes in another order, so that "
-            f"label 0 is '{source[0]}' in one and '{target[0]}' in the other; "
-            "shard one of them again with --classes"
         )
 
 

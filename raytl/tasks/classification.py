@@ -93,6 +93,12 @@ class Classification(Task):
             return f"it asks for classes, and the other for a {other.kind}"
         if len(other.classes) != self.out_dim:
             return f"it has {self.out_dim} classes, and the other {len(other.classes)}"
+        if other.classes != self.classes and set(other.classes) == set(self.classes):
+            return (
+                "it lists the same classes in another order, so that label 0 is "
+                f"'{self.classes[0]}' in one and '{other.classes[0]}' in the other; shard one of "
+                "them again with --classes"
+            )
         return None
 
 

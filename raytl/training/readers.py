@@ -1,6 +1,6 @@
 """How a trial's branches read rows: as they are prepared, or as features of a frozen prefix."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -8,7 +8,13 @@ import numpy as np
 
 from raytl.config import AugmentConfig, FeedKind
 from raytl.data.augmentation import AugmentedFeed
-from raytl.data.branch_rows import BranchRows, ColumnRows, FeedRows, StackedRows
+from raytl.data.branch_rows import (
+    BranchRows,
+    ColumnRows,
+    FeedRows,
+    RepeatedRows,
+    StackedRows,
+)
 from raytl.data.domain import Domain, Domains
 from raytl.data.feed import Feed, chosen_kind
 from raytl.data.resident import ResidentFeed
@@ -126,9 +132,16 @@ class Readers:
         """
         part = domain.split(split)
         views = views_of(*augmented) if augmented else []
-        seen: Sequence[View | None] = views or [view]
+
+        def rows_of(reader: Reader, column: str) -> BranchRows:
+            if not views:
+                return reader.rows(domain, split, column, view)
+            if not reader.branch.modality.augments:  # it looks alike in all of them
+                return RepeatedRows(reader.rows(domain, split, column, None), part.rows)
+            return StackedRows([reader.rows(domain, split, column, v) for v in views], part.rows)
+
         inputs = {
-            branch: _viewed([reader.rows(domain, split, column, v) for v in seen], part.rows)
+            branch: rows_of(reader, column)
             for branch, reader in self.by_branch.items()
             if (column := self.domains.column_in(domain, reader.column)) is not None
         }
@@ -143,10 +156,6 @@ class Readers:
             return feed
         branches = [name for name in inputs if self.by_branch[name].augments]
         return AugmentedFeed(feed, augmented[0], seed, branches)
-
-
-def _viewed(views: list[BranchRows], rows: int) -> BranchRows:
-    return views[0] if len(views) == 1 else StackedRows(views, rows)
 
 
 def _as_batches_hold(targets_N: np.ndarray) -> np.ndarray:

@@ -80,7 +80,7 @@ def readers_of(study: Study, domains: Domains, parts: TrialParts, device: torch.
     readers: dict[str, Reader] = {}
     for name, branch in parts.branches.items():
         column = name.rpartition("/")[2]
-        pools = not (name in parts.model.branches and parts.model.mapper.spatial)
+        pools = not (name in parts.model.columns and parts.model.mapper.spatial)
         prefix = Prefix(branch, device, study.train.prefix_dtype, pools)
         rows, some = replace(prefix, blocks=0), _some_rows(domains, column, branch)
         budget = study.train.prefix_cache_bytes

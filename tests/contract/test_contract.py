@@ -67,7 +67,7 @@ def trial(recipe: str, mapper: str = "identity", head: str = "linear", **flat: A
 
 def frozen_state(model: TransferModel) -> dict[str, torch.Tensor]:
     frozen = model.branch("image").frozen
-    prefixes = tuple(f"branches.image.backbone.blocks.{i}." for i in frozen)
+    prefixes = tuple(f"branches.of_image.backbone.blocks.{i}." for i in frozen)
     return {k: v.clone() for k, v in model.state_dict().items() if k.startswith(prefixes)}
 
 
@@ -160,7 +160,7 @@ def test_tuned_blocks_and_adapters(material: Material, tuned: str) -> None:
     assert set(parts.model.trainable_blocks()) == {("image", i) for i in wanted}
     old, changed = before.state_dict(), set()
     for key, value in parts.model.state_dict().items():
-        block = key.removeprefix("branches.image.backbone.blocks.")
+        block = key.removeprefix("branches.of_image.backbone.blocks.")
         if block != key and not torch.equal(value, old[key]):
             changed.add((int(block.split(".")[0]), "parametrizations" in key))
     assert {index for index, adapter in changed if not adapter} == wanted

@@ -110,6 +110,12 @@ class Text(Modality):
             raise ModelError(f"{backbone} reads a vocabulary's numbers, not a tokenizer's")
         return build_network(backbone, transform, args)
 
+    def fresh_blocks(self, config: SourceModelConfig, backbone: Backbone) -> frozenset[int]:
+        """Of word vectors alone, all blocks behind the stem."""
+        if config.transform.get("vectors") is None or config.weights is not None:
+            return super().fresh_blocks(config, backbone)
+        return frozenset(range(1, len(backbone.blocks)))
+
     def load(self, config: SourceModelConfig, transform: Transform) -> Backbone:
         if config.huggingface is not None:
             assert isinstance(transform, TokenizerTransform)

@@ -110,5 +110,5 @@ def _trained(study: Study, control: TrialConfig) -> Trained:
     recipe = RECIPES[control.recipe]
     if recipe.freezes == "all":
         return "head"
-    fresh = recipe.fresh_backbone or study.source_models[control.source_model].is_fresh
+    fresh = recipe.fresh_backbone or study.source_models[control.source_model].trains_fresh
     return "fresh" if fresh else "transferred"

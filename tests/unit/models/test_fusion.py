@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from raytl.config import FusionConfig
-from raytl.models.branch import BranchOutput
+from raytl.models.branch import BranchOutput, key_of
 from raytl.models.fusion import FUSIONS, Concat, Fusion, Gated, Mean, Single, build_fusion
 
 DIMS = {"image": 2, "text": 3}
@@ -66,7 +66,7 @@ def test_the_order_in_which_branches_are_given_changes_nothing() -> None:
 
 
 def projection(fusion: Mean, name: str) -> nn.Linear:
-    linear = fusion.projections[name]
+    linear = fusion.projections[key_of(name)]
     assert isinstance(linear, nn.Linear)
     return linear
 
@@ -111,8 +111,8 @@ def test_gates_of_two_branches_are_the_sigmoid_of_the_paper() -> None:
     given = torch.cat([normalised(F_IMAGE), normalised(F_TEXT)], 1)
     scores = fusion.gates(given)
     z_BW = torch.sigmoid(scores[:, :3] - scores[:, 3:])
-    h_image = torch.tanh(fusion.projections["image"](normalised(F_IMAGE)))
-    h_text = torch.tanh(fusion.projections["text"](normalised(F_TEXT)))
+    h_image = torch.tanh(fusion.projections["of_image"](normalised(F_IMAGE)))
+    h_text = torch.tanh(fusion.projections["of_text"](normalised(F_TEXT)))
     torch.testing.assert_close(joined(fusion), z_BW * h_image + (1 - z_BW) * h_text)
 
 
@@ -135,7 +135,7 @@ def test_a_row_with_one_branch_is_that_branch_alone(name: str) -> None:
     fusion = fusion_of(name)
     assert isinstance(fusion, Mean)
     out, plain = joined(fusion, text=HIDDEN), joined(fusion)
-    alone = fusion.projections["image"](normalised(F_IMAGE[1:2]))[0]
+    alone = fusion.projections["of_image"](normalised(F_IMAGE[1:2]))[0]
     torch.testing.assert_close(out[1], alone.tanh() if name == "gated" else alone)
     torch.testing.assert_close(out[[0, 2]], plain[[0, 2]])
 
