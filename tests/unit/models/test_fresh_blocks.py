@@ -35,7 +35,7 @@ def models(vectors: Path) -> SourceModels:
         return np.array([" ".join(WORDS)] * 3, dtype=object)
 
     config = SourceModelConfig(
-        backbone="bilstm", args={"width": 4}, transform={"vectors": str(vectors), "min_count": 1}
+        backbone="bilstm", args={"hidden": 4}, transform={"vectors": str(vectors), "min_count": 1}
     )
     return SourceModels({"lstm": config}, {"text": TextColumn()}, samples)
 
