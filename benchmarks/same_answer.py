@@ -28,6 +28,7 @@ import raytl
 from raytl.config import load_study
 from raytl.demo import DEMOS, make_inputs, settings_in, study_file
 
+DEMO = DEMOS["images"]
 KILL_EVERY_S = (4.0, 8.0)
 DRIVER_DIES_AFTER = 12  # trials
 
@@ -152,7 +153,8 @@ def main() -> None:
     rows: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="same_answer-") as name:
         folder = Path(name)
-        sets = [*make_inputs(folder), f"search.trials={args.trials}"]
+        make_inputs(DEMO, folder)
+        sets = [*settings_in(DEMO, folder), f"search.trials={args.trials}"]
         answers = []
         for index, way in enumerate(args.only):
             run = folder / f"run-{index}"

@@ -32,7 +32,9 @@ TEST_SHARE = 0.4  # of the functions of each class
 FEWEST_WORDS = 6
 UNREAD = ("See Also", "References", "Examples", "Methods", "Attributes")
 # What tells the module rather than what a sentence is about
-GIVEAWAYS = frozenset("numpy np scipy sp linalg fft ffts fftpack stats random lapack rng".split())
+GIVEAWAYS = frozenset(
+    {"numpy", "np", "scipy", "sp", "linalg", "lapack", "fft", "ffts", "fftpack", "stats", "random"}
+)
 
 Sentence = tuple[str, int, str]  # text, class, function
 
