@@ -28,7 +28,6 @@ import raytl
 from raytl.config import load_study
 from raytl.demo import DEMOS, make_inputs, settings_in, study_file
 
-DEMO = DEMOS["images"]
 KILL_EVERY_S = (4.0, 8.0)
 DRIVER_DIES_AFTER = 12  # trials
 
@@ -63,7 +62,7 @@ def one_run(args: argparse.Namespace) -> None:
         address="local", num_cpus=args.slots, include_dashboard=False, log_to_driver=False,
         logging_level="ERROR",
     )  # fmt: skip
-    study = load_study(study_file(DEMO), args.set)
+    study = load_study(study_file(DEMOS["images"]), args.set)
     raytl.sweep(study, args.run, resume=(args.run / "study.yaml").exists(), store=args.store)
 
 
@@ -153,8 +152,8 @@ def main() -> None:
     rows: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="same_answer-") as name:
         folder = Path(name)
-        make_inputs(DEMO, folder)
-        sets = [*settings_in(DEMO, folder), f"search.trials={args.trials}"]
+        make_inputs(DEMOS["images"], folder)
+        sets = [*settings_in(DEMOS["images"], folder), f"search.trials={args.trials}"]
         answers = []
         for index, way in enumerate(args.only):
             run = folder / f"run-{index}"

@@ -272,7 +272,8 @@ def study_in(demo: Demo, out: Path) -> Study:
 
 
 def settings_in(demo: Demo, out: Path) -> list[str]:
-    """Return what sets a demo's study to what lies under `out`: assignments as of --set."""
+    """Return what sets a demo's study to the data and source models under `out`, as --set has
+    it."""
     study = yaml.safe_load(study_file(demo).read_text(encoding="utf-8"))
     return [f"{key}={out / path}" for key, path in _paths(study)]
 

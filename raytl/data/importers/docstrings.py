@@ -33,8 +33,9 @@ FEWEST_WORDS = 6
 UNREAD = ("See Also", "References", "Examples", "Methods", "Attributes")
 # What tells the module rather than what a sentence is about
 GIVEAWAYS = frozenset(
-    {"numpy", "np", "scipy", "sp", "linalg", "lapack", "fft", "ffts", "fftpack", "stats", "random"}
-)
+    ["numpy", "np", "scipy", "sp", "linalg", "fft", "ffts", "fftpack", "stats", "random"]
+) | {"lapack", "rng"}
+
 
 Sentence = tuple[str, int, str]  # text, class, function
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from raytl.config import nearest
-from raytl.data.importers.base import CHUNK, Imported, need_source, shuffled
+from raytl.data.importers.base import CHUNK, Imported, shuffled
 from raytl.data.writer import Chunk
 from raytl.errors import DataError
 from raytl.modalities.column import Column, Values
@@ -18,10 +18,10 @@ OfSplit = Mapping[str, Values]  # by column
 
 def domain_of(kind: str, source: str | None, known: Sequence[str]) -> str:
     """Return the domain that SOURCE names; raises DataError that names the nearest known one."""
-    domain = need_source(source)
-    if domain not in known:
-        raise DataError(f"shard {kind}: no domain '{domain}'; {nearest(domain, list(known))}")
-    return domain
+    if source is None or source not in known:
+        given = source or ""
+        raise DataError(f"shard {kind}: no domain '{given}'; {nearest(given, list(known))}")
+    return source
 
 
 def in_memory(columns: Mapping[str, Column], splits: Mapping[str, OfSplit]) -> Imported:
