@@ -73,7 +73,7 @@ def test_each_row_is_prepared_once_over_several_trials(
 def test_a_row_that_is_not_kept_is_prepared_in_every_epoch(
     target: Path, prepared: Counter[str]
 ) -> None:
-    trained(study_for(target, "text", feed="streaming"))
+    trained(study_for(target, "text", prefix_cache_bytes=1))
     assert prepared.total() > 2 * 6 * 8
     assert not cache_folder().exists()
 
@@ -84,9 +84,9 @@ def test_what_is_trained_is_the_same_with_and_without_kept_rows(
 ) -> None:
     # Only of kept rows the lengths are known, by which batches may be drawn.
     monkeypatch.setattr("raytl.data.order.PADDED_TOO_MUCH", 1e9, raising=False)
-    kept = trained(study_for(target, column, feed="resident"))
+    kept = trained(study_for(target, column))
     assert list(cache_folder().glob("*/features.npy"))
-    assert trained(study_for(target, column, feed="streaming")) == kept
+    assert trained(study_for(target, column, prefix_cache_bytes=1)) == kept
 
 
 @pytest.mark.parametrize("column", ["text", "series"])
