@@ -84,7 +84,7 @@ def test_what_is_trained_is_the_same_with_and_without_kept_rows(
 ) -> None:
     # Only of kept rows the lengths are known, by which batches may be drawn.
     monkeypatch.setattr("raytl.data.order.PADDED_TOO_MUCH", 1e9, raising=False)
-    kept = trained(study_for(target, column, feed="resident"))
+    kept = trained(study_for(target, column))
     assert list(cache_folder().glob("*/features.npy"))
     assert trained(study_for(target, column, prefix_cache_bytes=1)) == kept
     assert trained(study_for(target, column, feed="streaming")) == kept
