@@ -40,7 +40,7 @@ from raytl.sweeping.verdict.intervals import (
     split_row_variance,
 )
 from raytl.sweeping.verdict.looks import looks
-from raytl.sweeping.verdict.metrics import METRICS
+from raytl.scoring.metrics import METRICS
 
 RUNS, POOL, GROUP = 256, 20_000, 10
 SEEDS, ROWS, ACCURACIES, LABELS = (3, 4, 8, 20), (100, 300, 1000), (0.6, 0.9, 0.99), ("all", "8")

@@ -224,9 +224,10 @@ def pretrain(
         optimizer = OptimizerConfig(lr=lr)
 
     def show(metrics: dict[str, Any]) -> None:
+        found = {name: metrics.get(f"target/validation_{name}") for name in ("accuracy", "r2")}
+        score = ", ".join(f"validation {n} {v:.4f}" for n, v in found.items() if v is not None)
         log_console.print(
-            f"epoch {metrics['epoch']}/{epochs}: loss {metrics['train/loss/total']:.4f}, "
-            f"validation accuracy {metrics['target/validation_accuracy']:.4f}",
+            f"epoch {metrics['epoch']}/{epochs}: loss {metrics['train/loss/total']:.4f}, {score}",
             highlight=False,
         )
 
@@ -284,17 +285,21 @@ def _finish(result: Any, again: str) -> None:
     from raytl.reporting.terminal import leaderboard_table
 
     out_console.print(leaderboard_table(result.leaderboard.model_dump(mode="json")))
-    if result.confirmation is None:
+    if result.stopped:
         log_console.print(f"stopped; go on with: {again}", soft_wrap=True, highlight=False)
         raise typer.Exit(130)
     oracle = result.leaderboard.oracle
     if oracle is not None:
         out_console.print(oracle.sentence, highlight=False, soft_wrap=True)
-    verdict, recommended = result.confirmation.verdict, result.confirmation.recommended
-    sentence = f"\n{verdict.sentence}"
-    out_console.print(sentence, style="bold", markup=False, highlight=False, soft_wrap=True)
-    for sentence in [*verdict.against_plain, *verdict.remarks]:
-        out_console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+    recommended = None
+    if result.confirmation is None:
+        sentences = [result.leaderboard.unconfirmed]
+    else:
+        verdict, recommended = result.confirmation.verdict, result.confirmation.recommended
+        sentences = [verdict.sentence, *verdict.against_plain, *verdict.remarks]
+    for place, sentence in enumerate(sentences):
+        text, style = (sentence, None) if place else (f"\n{sentence}", "bold")
+        out_console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
     if recommended is not None:
         exported = f"exported:    {result.run / 'best'} ({recommended})"
         out_console.print(f"\n{exported}", soft_wrap=True, highlight=False)
@@ -362,7 +367,7 @@ def predict(
     split: str = "test",
     out: Annotated[Path | None, typer.Option(help="CSV file of the predictions.")] = None,
 ) -> None:
-    """Predict a split of a dataset and print the accuracy."""
+    """Predict a split of a dataset and print the accuracy; of values RMSE and R²."""
     _print_json(verbs.predict(model, dataset, split=split, out=out))
 
 

@@ -3,8 +3,9 @@
 Legend: N rows, K classes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +29,23 @@ class Predictions:
     predicted_N: np.ndarray
     p_NK: np.ndarray | None = None
     group_N: np.ndarray | None = None
+
+    def given(self, reads: Literal["classes", "probabilities", "values"]) -> np.ndarray:
+        """Return what a metric reads of each row: classes or values, (N,), or probabilities,
+        (N, K)."""
+        if reads != "probabilities":
+            return self.predicted_N
+        assert self.p_NK is not None, "values have no probabilities"
+        return self.p_NK
+
+    def cut(self, which: np.ndarray) -> "Predictions":
+        """Return some of the rows, by numbers or a mask."""
+        p_NK = None if self.p_NK is None else self.p_NK[which]
+        group_N = None if self.group_N is None else self.group_N[which]
+        return replace(
+            self, id_N=self.id_N[which], target_N=self.target_N[which],
+            predicted_N=self.predicted_N[which], p_NK=p_NK, group_N=group_N,
+        )  # fmt: skip
 
     def write(self, file: Path) -> None:
         """Write one record batch with a column for each array that is there."""

@@ -59,19 +59,19 @@ def sweep(
 
     if checked.resources.storage_path is None:
         check_run_folder(checked, run, resume)
-    open_study(checked)
+    judged = open_study(checked).study
 
     from raytl.reporting.html import write_report
-    from raytl.reporting.tensorboard import TensorBoard, write_confusions, write_images
+    from raytl.reporting.tensorboard import TensorBoard, write_confirmation, write_images
     from raytl.sweeping.kept.storage import RunStorage
     from raytl.sweeping.search.objective import objective_metric
     from raytl.sweeping.study_run import run_study
 
-    board = TensorBoard(run, objective_metric(checked))
+    board = TensorBoard(run, objective_metric(judged))
     result = run_study(checked, run, resume=resume, store=store, listeners=[board])
     write_images(run, _sample_images(checked))
     if result.confirmation is not None:
-        write_confusions(run, result.confirmation.model_dump(mode="json"))
+        write_confirmation(run, result.confirmation)
     write_report(run)
     RunStorage(run, checked.resources.storage_path).push()
     return result
@@ -219,9 +219,9 @@ def predict(
 ) -> dict[str, Any]:
     """Predict a split with a source model that has a head, such as a run's `best/`.
 
-    Writes a CSV with id, predicted class and its probability where `out` is given, in order of the
-    ids, which is that of the files or arrays that were sharded; returns the accuracy on the split's
-    labels and the number of rows.
+    Writes a CSV with id, predicted class and its probability, or predicted value, where `out` is
+    given, in order of the ids, which is that of the files or arrays that were sharded; returns the
+    number of rows and, of those with a label, the accuracy, or RMSE and R² of values.
     """
     from raytl.data.dataset import Dataset
     from raytl.models.source_spec import check_head, read_spec
@@ -237,7 +237,7 @@ def predict(
     if out is not None:
         buffer = io.StringIO()
         writer = csv.writer(buffer)
-        writer.writerow(["id", "predicted", "probability"])
+        writer.writerow(prediction.columns)
         writer.writerows(sorted(prediction.rows))
         write_atomically(Path(out), buffer.getvalue())
-    return {"rows": len(prediction.rows), "accuracy": prediction.accuracy, "out": out and str(out)}
+    return {"rows": len(prediction.rows), **prediction.metrics, "out": out and str(out)}

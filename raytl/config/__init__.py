@@ -10,9 +10,11 @@ from raytl.config.distribution import Distribution
 from raytl.config.reading import checked_options, dump_study, load_study
 from raytl.config.source_model import Normalization, SourceModelConfig
 from raytl.config.study import (
+    VALUE_METRICS,
     AugmentConfig,
     DomainConfig,
     FeedKind,
+    MetricName,
     SearchConfig,
     Study,
     TargetDomainConfig,
@@ -36,6 +38,7 @@ from raytl.config.trial import (
 __all__ = [
     "CONTROLS",
     "TRIAL_KEYS",
+    "VALUE_METRICS",
     "AugmentConfig",
     "ControlName",
     "Distribution",
@@ -47,6 +50,7 @@ __all__ = [
     "HeadName",
     "MapperConfig",
     "MapperName",
+    "MetricName",
     "Normalization",
     "OptimizerConfig",
     "RecipeName",

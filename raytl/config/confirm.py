@@ -17,7 +17,9 @@ class ConfirmConfig(Frozen):
     # Retrainings of each: a number, or [fewest, most] for more only while nothing is decided
     seeds: Seeds = (3, 8)
     level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95  # confidence of the intervals
-    margin: Positive = 1.0  # smaller differences count as none; in points of the test metric
+    # Smaller differences count as none: in points of the metric; of log loss in hundredths of a
+    # nat; of errors in the target's unit, in per cent of the test targets' standard deviation
+    margin: Positive = 1.0
     # With `labels: N`, whether each seed draws labelled rows of its own; auto: where there are more
     redraw: Literal["auto"] | bool = "auto"
 

@@ -55,9 +55,23 @@ class TargetDomainConfig(DomainConfig):
         return [*super().read_splits(), self.splits.test]
 
 
+# What a study is judged by; see scoring.metrics.
+MetricName = Literal[
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "auc",
+    "average_precision",
+    "log_loss",
+    "rmse",
+    "mae",
+    "r2",
+]
+VALUE_METRICS: tuple[MetricName, ...] = ("rmse", "mae", "r2")  # of values; the others of classes
+
 # target_entropy and all after it use no target label; see scoring.validators.
 Objective = Literal[
-    "target_accuracy", "target_entropy", "bnm", "snd", "mixval", "iwv", "dev", "circv"
+    "target_metric", "target_entropy", "bnm", "snd", "mixval", "iwv", "dev", "circv"
 ]
 
 
@@ -69,7 +83,10 @@ class SearchConfig(Frozen):
     seed: Count = 0
     # Stops searched trials early, and the tries of a control among themselves; none: all run whole
     scheduler: Literal["asha", "median", "none"] = "asha"
-    objective: Literal["auto"] | Objective = "auto"
+    # target_accuracy: the older name of target_metric, whatever the metric is
+    objective: Literal["auto", "target_accuracy"] | Objective = "auto"
+    # auto: by what the target asks for and how rare its classes are (scoring/choosing.py)
+    metric: Literal["auto"] | MetricName = "auto"
     # Source models are tried in the order of this score first, each with trial 0's other values.
     ranking: Literal["none", "log_me", "h_score", "n_leep", "size"] = "none"
     control_tries: PositiveInt = 3  # learning rates tried for each control
@@ -141,17 +158,44 @@ class Study(Frozen):
 
     @property
     def objective(self) -> Objective:
-        """What trials are selected by; `auto` is accuracy with target labels, and without any bnm:
-        the safest choice within and between recipes in benchmarks/digits_table.py."""
-        if self.search.objective == "auto":
-            return "target_accuracy" if self.labelled else "bnm"
-        return self.search.objective
+        """What trials are selected by; `auto` is the metric with target labels. Without any it is
+        bnm for classes, the safest choice within and between recipes in benchmarks/digits_table.py,
+        and iwv for values, which have no probabilities."""
+        wanted = self.search.objective
+        if wanted == "target_accuracy" or (wanted == "auto" and self.labelled):
+            return "target_metric"
+        if wanted == "auto":
+            return "iwv" if self.gives == {"values"} else "bnm"
+        return wanted
 
-    def decided(self, *, parallel: int | None, feed: FeedKind) -> "Study":
-        """Return the study with its lag and its feed, which a study may leave open."""
-        search = self.search.model_copy(update={"parallel": parallel})
-        train = self.train.model_copy(update={"feed": feed})
-        return self.model_copy(update={"search": search, "train": train})
+    @property
+    def metric(self) -> MetricName:
+        """What the study is judged by, once that is decided; accuracy until then."""
+        return "accuracy" if self.search.metric == "auto" else self.search.metric
+
+    @property
+    def gives(self) -> frozenset[str]:
+        """What a task that the metric suits gives: "classes" or "values"; see `tasks.base`."""
+        return frozenset({"values" if self.metric in VALUE_METRICS else "classes"})
+
+    def decided(
+        self,
+        *,
+        parallel: int | None = None,
+        feed: FeedKind | None = None,
+        metric: Literal["auto"] | MetricName | None = None,
+    ) -> "Study":
+        """Return the study with its lag, its feed or its metric, which a study may leave open; what
+        is None stays as it is."""
+        search = {"parallel": parallel, "metric": metric}
+        found = {name: value for name, value in search.items() if value is not None}
+        train = {} if feed is None else {"feed": feed}
+        return self.model_copy(
+            update={
+                "search": self.search.model_copy(update=found),
+                "train": self.train.model_copy(update=train),
+            }
+        )
 
     @model_validator(mode="after")
     def _check_domains_apart(self) -> "Study":
@@ -190,10 +234,10 @@ class Study(Frozen):
 
     @model_validator(mode="after")
     def _check_objective(self) -> "Study":
-        if self.objective == "target_accuracy" and not self.labelled:
+        if self.objective == "target_metric" and not self.labelled:
             raise ValueError(
-                "search.objective: target_accuracy needs target labels, but target_domain.labels "
-                "is none; use auto"
+                f"search.objective: {self.search.objective} needs target labels, but "
+                "target_domain.labels is none; use auto"
             )
         if not self.labelled and self.source_domain is None:
             raise ValueError(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from raytl.config.base import Count, Frozen, NonNegative, Positive, PositiveFraction, Probability
 from raytl.config.depths import BlockRange, FrozenDepth
@@ -28,11 +28,12 @@ RecipeName = Literal[
     "scratch",
     "source_only",
     "target_only",
+    "constant",
 ]
-ControlName = Literal["scratch", "source_only", "linear_probe", "target_only"]
+ControlName = Literal["scratch", "source_only", "linear_probe", "target_only", "constant"]
 MapperName = Literal["identity", "linear", "matrix", "mlp", "residual", "conv1x1", "attention"]
 FusionName = Literal["concat", "gated", "mean"]
-HeadName = Literal["linear", "mlp", "cosine", "cnn_fc"]
+HeadName = Literal["linear", "mlp", "cosine", "cnn_fc", "constant"]
 CONTROLS: tuple[ControlName, ...] = get_args(ControlName)
 
 
@@ -109,7 +110,18 @@ class TrialConfig(Frozen):
     distillation_weight: NonNegative = 1.0  # of the teacher's loss beside the labels' loss
     student: str | None = None  # source model whose architecture learns from the teacher
     label_smoothing: Probability = 0.0
+    # balanced: each row's loss counts with its class's weight, so that all classes weigh alike
+    class_weights: Literal["none", "balanced"] = "none"
     optimizer: OptimizerConfig = OptimizerConfig()
+
+    @model_validator(mode="after")
+    def _check_constant(self) -> "TrialConfig":
+        if (self.recipe == "constant") != (self.head.name == "constant"):
+            raise ValueError(
+                "recipe constant and head constant go together, and every study has them as a "
+                f"control, got recipe {self.recipe} with head {self.head.name}; take another one"
+            )
+        return self
 
     @classmethod
     def from_flat(cls, flat: Mapping[str, Any]) -> "TrialConfig":

@@ -6,6 +6,7 @@ To add one, write its file, name it in `config.RecipeName` and list it here.
 from raytl.recipes.adda import Adda
 from raytl.recipes.base import Context, Recipe, Teacher
 from raytl.recipes.cdan import Cdan
+from raytl.recipes.constant import Constant
 from raytl.recipes.dan import Dan
 from raytl.recipes.dann import Dann
 from raytl.recipes.deep_coral import DeepCoral
@@ -44,6 +45,7 @@ RECIPES: dict[str, type[Recipe]] = {
     "scratch": Scratch,
     "source_only": SourceOnly,
     "target_only": TargetOnly,
+    "constant": Constant,
 }
 
 __all__ = ["RECIPES", "Context", "Recipe", "Teacher"]

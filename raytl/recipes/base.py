@@ -72,6 +72,7 @@ class Recipe(nn.Module, ABC):
     """
 
     name: ClassVar[str]
+    needs: ClassVar[frozenset[str]] = frozenset()  # what the task must give: see `Task.gives`
     freezes: ClassVar[Literal["as configured", "all", "nothing"]] = "as configured"
     fresh_backbone: ClassVar[bool] = False  # the source model's architecture with random weights
     shares_classes: ClassVar[bool] = True  # source and target rows pass through one head
@@ -121,8 +122,9 @@ class Recipe(nn.Module, ABC):
         return {}
 
     def row_losses(self, out_BK: Tensor, target_B: Tensor) -> Tensor:
-        """Return the task's loss of each row, (B,), with the trial's label smoothing."""
-        return self.task.loss(out_BK, target_B, self.trial.label_smoothing)
+        """Return the task's loss of each row, (B,), with the trial's label smoothing and class
+        weights."""
+        return task_losses(self.task, self.trial, out_BK, target_B)
 
     def task_loss(self, outputs: Outputs, batch: TrainBatch) -> Tensor:
         """Mean loss over the source rows and, where there are any, the labelled target rows,
@@ -130,6 +132,12 @@ class Recipe(nn.Module, ABC):
         streams = {n: s for n, s in batch.streams.items() if n != "target" and n in outputs}
         out_BK = torch.cat([outputs[name].out for name in streams])
         return self.row_losses(out_BK, targets_of(*streams.values())).mean()
+
+
+def task_losses(task: Task, trial: TrialConfig, out_BK: Tensor, target_B: Tensor) -> Tensor:
+    """Return a task's loss of each row, (B,), as the trial wants it."""
+    balanced = trial.class_weights == "balanced"
+    return task.loss(out_BK, target_B, trial.label_smoothing, balanced=balanced)
 
 
 def targets_of(*streams: Batch) -> Tensor:

@@ -56,6 +56,7 @@ class Cdan(AdversarialRecipe):
     """
 
     name = "cdan"
+    needs = frozenset({"classes"})
     vectorises = True
 
     def __init__(self, context: Context) -> None:

@@ -25,7 +25,11 @@ class Distillation(TaughtRecipe):
     """Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", section 2: the student
     learns the teacher's tempered predictions on the target's images, and the labels where there
     are any. L = L_task + w·L_distillation, w the `distillation_weight`; as in the paper, the soft
-    part is multiplied by T². The teacher needs a head for the target's classes."""
+    part is multiplied by T². The teacher needs a head for the target's classes.
+
+    Of values, which have no temperature, L_distillation is the task's own squared error to the
+    teacher's values (as Chen et al. 2017, "Learning Efficient Object Detection Models with
+    Knowledge Distillation", section 3.3, without their bound)."""
 
     name = "distillation"
 
@@ -43,12 +47,15 @@ class Distillation(TaughtRecipe):
         outputs = run_streams(model, batch)
         assert batch.target is not None
         taught = self.teacher(batch.target).out
-        losses = {
-            "distillation": distillation_loss(
-                outputs["target"].out, taught, self.trial.distillation_temperature
-            )
-        }
+        losses = {"distillation": self._distillation(outputs["target"].out, taught)}
         return losses | ({"task": self.task_loss(outputs, batch)} if batch.labelled else {})
+
+    def _distillation(self, student_BK: Tensor, teacher_BK: Tensor) -> Tensor:
+        if "values" in self.task.gives:
+            assert self.teacher.task is not None
+            value_B = self.teacher.task.predict(teacher_BK).predicted_B
+            return self.row_losses(student_BK, value_B).mean()
+        return distillation_loss(student_BK, teacher_BK, self.trial.distillation_temperature)
 
     def total(self, losses: Losses, progress: float) -> Tensor:
         soft = self.trial.distillation_weight * losses["distillation"]

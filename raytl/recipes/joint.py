@@ -12,6 +12,7 @@ from raytl.recipes.base import (
     both_labelled_streams,
     run_streams,
     targets_of,
+    task_losses,
 )
 
 
@@ -38,9 +39,9 @@ class Joint(Recipe):
         outputs = run_streams(model, batch)
         source, target = batch.source, batch.labelled
         assert source is not None and target is not None
-        of_source = self.source_task.loss(
-            self.source_head(outputs["source"].features), targets_of(source),
-            self.trial.label_smoothing,
+        of_source = task_losses(
+            self.source_task, self.trial, self.source_head(outputs["source"].features),
+            targets_of(source),
         )  # fmt: skip
         of_target = self.row_losses(outputs["labelled"].out, targets_of(target))
         return {"source_task": of_source.mean(), "task": of_target.mean()}

@@ -30,6 +30,7 @@ class Mcc(AlignmentRecipe):
     """Jin et al. 2020, "Minimum Class Confusion for Versatile Domain Adaptation", ECCV."""
 
     name = "mcc"
+    needs = frozenset({"classes"})
     vectorises = True
 
     def domain_losses(self, outputs: Outputs, batch: TrainBatch, progress: float) -> Losses:

@@ -38,6 +38,7 @@ class Mdd(AdversarialRecipe):
     """
 
     name = "mdd"
+    needs = frozenset({"classes"})
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

@@ -36,6 +36,7 @@ class TrAdaBoost(Recipe):
     """
 
     name = "tradaboost"
+    needs = frozenset({"classes"})
     source_log_weights_N: Tensor
     target_log_weights_N: Tensor
 

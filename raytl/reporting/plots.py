@@ -5,14 +5,21 @@ Colours are Okabe and Ito's, which colour-blind readers can tell apart.
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 
+from raytl.predictions import Predictions
+from raytl.scoring.metrics import METRICS
+from raytl.scoring.wording import named
+
+MOST_POINTS = 1000  # of a scatter plot: each is written into the report
+
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#9A9A9A"
 CONTROL_COLOURS = {
     "scratch": ORANGE, "source_only": GREEN, "linear_probe": "#CC79A7", "target_only": "#D55E00",
+    "constant": "#56B4E9",
 }  # fmt: skip
 
 
@@ -37,21 +44,24 @@ def _axes(width: float, height: float) -> tuple[Figure, Any]:
 
 
 def confirmed_figure(confirmation: dict[str, Any]) -> Figure:
-    """Test accuracy of each candidate: mean, standard error, and every seed as a dot."""
+    """Test score of each candidate: mean, standard error, and every seed as a dot."""
+    metric = METRICS[confirmation["metric"]]
+    scale = metric.scale
     candidates = [c for c in confirmation["candidates"] if c["mean"] is not None][::-1]
     figure, axes = _axes(7, 0.5 * len(candidates) + 0.9)
     for y, candidate in enumerate(candidates):
         colour = CONTROL_COLOURS.get(candidate["control"], BLUE)
-        seeds = [100 * r["accuracy"] for r in candidate["runs"] if r["accuracy"] is not None]
+        seeds = [scale * r["score"] for r in candidate["runs"] if r["score"] is not None]
         axes.plot(seeds, [y] * len(seeds), "o", color=colour, alpha=0.35, markersize=5)
         axes.errorbar(
-            100 * candidate["mean"], y, xerr=100 * (candidate["standard_error"] or 0), fmt="D",
+            scale * candidate["mean"], y, xerr=scale * (candidate["standard_error"] or 0), fmt="D",
             color=colour, capsize=4, markersize=6,
         )  # fmt: skip
     names = [c["name"] + (" (selected)" if c["selected"] else "") for c in candidates]
     axes.set_yticks(range(len(candidates)), names)
     axes.set_ylim(-0.6, len(candidates) - 0.4)
-    axes.set_xlabel("test accuracy, %: mean ± standard error; dots are seeds")
+    unit = "%" if metric.unit == "points" else metric.unit or "in the target's unit"
+    axes.set_xlabel(f"test {named(metric)}, {unit}: mean ± standard error; dots are seeds")
     return figure
 
 
@@ -70,6 +80,23 @@ def confusion_figure(confusion: list[list[int]], classes: list[str]) -> Figure:
                     axes.text(j, i, str(cell), ha="center", va="center", color=colour, fontsize=7)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
+    return figure
+
+
+def predicted_figure(runs: Sequence[Predictions]) -> Figure:
+    """Predicted against true values of test rows, MOST_POINTS of them at most, of every seed; on
+    the line both are the same."""
+    figure, axes = _axes(4.2, 4.2)
+    shown = max(1, MOST_POINTS // len(runs))
+    for run in runs:
+        axes.plot(
+            run.target_N[:shown], run.predicted_N[:shown], "o", color=BLUE, alpha=0.3, markersize=3
+        )
+    bounds = [*axes.get_xlim(), *axes.get_ylim()]
+    ends = [min(bounds), max(bounds)]
+    axes.plot(ends, ends, color=GREY, lw=1, zorder=0)
+    axes.set_xlabel("true value")
+    axes.set_ylabel("predicted value")
     return figure
 
 

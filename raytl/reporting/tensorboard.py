@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from raytl.scoring.metrics import METRICS
 from raytl.sweeping.kept.records import Config, Metrics, Record
 from raytl.sweeping.search.objective import ObjectiveMetric
 from raytl.sweeping.search.searcher import Listener
+from raytl.sweeping.verdict.confirmed import Confirmation
 
 SCALAR_PREFIXES = ("train/", "target/", "source/", "oracle/")
 FOLDER = "tensorboard"
@@ -70,14 +72,19 @@ def write_images(run: Path, domains: dict[str, np.ndarray]) -> None:
             writer.add_images(name, images_NHWC, dataformats="NHWC")
 
 
-def write_confusions(run: Path, confirmation: dict[str, Any]) -> None:
-    """Write the confusion matrix of each confirmed candidate as a picture."""
+def write_confirmation(run: Path, confirmation: Confirmation) -> None:
+    """Write each confirmed candidate's confusion matrix as a picture, or its predicted against its
+    true values."""
     from torch.utils.tensorboard import SummaryWriter
 
-    from raytl.reporting.plots import confusion_figure
+    from raytl.reporting.plots import confusion_figure, predicted_figure
 
     with SummaryWriter(str(run / FOLDER / "confirmation")) as writer:
-        for candidate in confirmation["candidates"]:
-            if candidate["confusion"]:
-                figure = confusion_figure(candidate["confusion"], confirmation["classes"])
-                writer.add_figure(f"confusion/{candidate['name']}", figure)
+        for candidate in confirmation.candidates:
+            name = candidate.name
+            if candidate.confusion:
+                figure = confusion_figure(candidate.confusion, confirmation.classes)
+                writer.add_figure(f"confusion/{name}", figure)
+            elif candidate.n and METRICS[confirmation.metric].reads == "values":
+                runs = confirmation.predictions_of(candidate, run)
+                writer.add_figure(f"predicted/{name}", predicted_figure(runs))

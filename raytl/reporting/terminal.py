@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raytl.sweeping.kept.trial_store import Entry, store_folder
+from raytl.sweeping.search.objective import figure
 
 if TYPE_CHECKING:
     from raytl.sweeping.ranking import Ranked
@@ -67,7 +68,8 @@ def store_table(entries: Sequence[Entry]) -> Table:
 
 def ranking_table(ranking: list[Ranked]) -> Table:
     """Return each source model's scores, the best by LogME first, and what they cost."""
-    scores = ("log_me", "h_score", "n_leep", "size")
+    known = ranking[0].scores
+    scores = [name for name in ("log_me", "h_score", "n_leep", "size") if name in known]
     table = Table(
         title=f"by {ranking[0].rows} labelled target rows; more is better",
         box=None, padding=(0, 2, 0, 0), header_style="bold",
@@ -75,7 +77,7 @@ def ranking_table(ranking: list[Ranked]) -> Table:
     for column in ("source model", *scores, "seconds"):
         table.add_column(column, justify="left" if column == "source model" else "right")
     for ranked in sorted(ranking, key=lambda row: -row.scores["log_me"]):
-        values = [f"{ranked.scores[name]:,.4g}" for name in scores[:3]]
+        values = [f"{ranked.scores[name]:,.4g}" for name in scores[:-1]]
         size = f"{ranked.scores['size']:,.0f}"
         table.add_row(ranked.source_model, *values, size, f"{sum(ranked.seconds.values()):.2f}")
     return table
@@ -90,7 +92,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         str(config.get("frozen_blocks", config["frozen_depth"])),
         config["mapper"],
         f"{config['optimizer.lr']:.2g}",
-        "–" if row["objective"] is None else f"{row['objective']:.4f}",
+        "–" if row["objective"] is None else figure(row["objective"]),
         _status(row),
     ]
 

@@ -63,6 +63,7 @@ class Identity:
             "source": checked.domains.source and _domain(checked.domains.source),
             "seed": study.search.seed,
             "objective": study.objective,
+            "metric": study.search.metric,
             "train": study.train.model_dump(mode="json", exclude={"fuse"}),
             "workers": study.resources.workers,
             "threads": study.resources.cpus_per_worker,

@@ -10,9 +10,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from raytl.config import Study
+from raytl.config import MetricName, Study
 from raytl.files import write_atomically
 from raytl.scoring.ensemble import mean_ranks
+from raytl.scoring.metrics import METRICS
+from raytl.scoring.wording import number, score_text, unit_of
 from raytl.sweeping.kept.records import Record, Status
 from raytl.sweeping.kept.trial_folder import ERROR_LOG
 from raytl.sweeping.search.objective import ObjectiveMetric, objective_metric
@@ -48,32 +50,42 @@ class Row(BaseModel):
 class Oracle(BaseModel):
     """What target labels, which no trial may see, would have chosen among the searched trials.
 
-    Accuracies on the target's validation rows; `gap` is what the honest choice misses, ≥ 0.
+    Scores by the study's metric on the target's validation rows; `gap` is what the honest choice
+    misses, ≥ 0.
     """
 
     model_config = ConfigDict(frozen=True)
 
+    metric: MetricName
     trial: str
-    accuracy: float
+    score: float
     chosen: str
-    chosen_accuracy: float
+    chosen_score: float
 
     @property
     def gap(self) -> float:
-        return self.accuracy - self.chosen_accuracy
+        return METRICS[self.metric].sign * (self.score - self.chosen_score)
+
+    @property
+    def shown(self) -> tuple[str, str]:
+        """Both scores as a person reads them, the oracle's first."""
+        metric = METRICS[self.metric]
+        return score_text(self.score, metric), score_text(self.chosen_score, metric)
 
     @property
     def sentence(self) -> str:
         """The oracle beside the honest choice, in words."""
+        metric, (ours, theirs) = METRICS[self.metric], self.shown
+        gap = f"{number(metric.scale * self.gap, metric)}{unit_of(metric)}"
         return (
-            f"oracle (target labels that no trial saw): trial {self.trial} with "
-            f"{100 * self.accuracy:.1f} %; chosen without labels: trial {self.chosen} with "
-            f"{100 * self.chosen_accuracy:.1f} %, a gap of {100 * self.gap:.1f} points"
+            f"oracle (target labels that no trial saw): trial {self.trial} with {ours}; chosen "
+            f"without labels: trial {self.chosen} with {theirs}, a gap of {gap}"
         )
 
 
 class Leaderboard(BaseModel):
-    """The content of leaderboard.json."""
+    """The content of leaderboard.json. `metric`: what the study is judged by; `unconfirmed`: why a
+    study that is complete has no confirmation."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -82,8 +94,10 @@ class Leaderboard(BaseModel):
     labels: str | int
     state: Literal["complete", "stopped"]
     seconds: float
+    metric: MetricName = "accuracy"
     oracle: Oracle | None
     trials: list[Row]
+    unconfirmed: str | None = None
 
     @property
     def has_result(self) -> bool:
@@ -102,7 +116,8 @@ def build_leaderboard(study: Study, records: Sequence[Record], *, complete: bool
         labels=study.target_domain.labels,
         state="complete" if complete else "stopped",
         seconds=sum(row.seconds for row in rows),
-        oracle=_oracle(rows),
+        metric=study.metric,
+        oracle=_oracle(rows, study.metric),
         trials=rows,
     )
 
@@ -135,18 +150,19 @@ def _validators(row: Row) -> dict[str, float]:
     return {k: v for k, v in row.metrics.items() if k.startswith("target/validator/")}
 
 
-def _oracle(rows: list[Row]) -> Oracle | None:
+def _oracle(rows: list[Row], metric: MetricName) -> Oracle | None:
     """`rows` are ranked. None where target labels are the objective, or nothing was searched."""
-    name = "oracle/target_validation_accuracy"
+    name = f"oracle/target_validation_{metric}"
     known = [r for r in rows if r.status == "completed" and not r.control and name in r.metrics]
     if not known:
         return None
-    best = max(known, key=lambda row: row.metrics[name])
+    best = max(known, key=lambda row: METRICS[metric].sign * row.metrics[name])
     return Oracle(
+        metric=metric,
         trial=best.trial,
-        accuracy=best.metrics[name],
+        score=best.metrics[name],
         chosen=known[0].trial,
-        chosen_accuracy=known[0].metrics[name],
+        chosen_score=known[0].metrics[name],
     )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from raytl.config import DomainConfig, SourceModelConfig, Study
 from raytl.data.dataset import Dataset
 from raytl.data.domain import Domain, Domains
@@ -13,21 +15,27 @@ from raytl.errors import ConfigError, DataError, RaytlError
 from raytl.models.source_spec import read_spec
 from raytl.scoring.validators import VALIDATORS
 from raytl.search_space import SearchSpace
+from raytl.sweeping.study_metric import metric_reason, with_metric
+from raytl.tasks.columns import ValueColumn, has_target
 from raytl.training.splits import SourceRows, TargetRows, redrawable, source_rows, target_rows
 from raytl.weight_files import check_file
 
-LEAST_TEST_ROWS = 2  # a variance over rows needs so many
+LEAST_TEST_ROWS = LEAST_TEST_GROUPS = 2  # a variance over rows needs so many
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A study with its data open."""
+    """A study with its data open and its metric decided. `reason`: why `metric: auto` is not the
+    usual one, where it is not. `test_labels`: how many test rows of the target have a label;
+    without any there is nothing to confirm by."""
 
     study: Study
     space: SearchSpace
     domains: Domains
     target_rows: TargetRows
     source_rows: SourceRows | None
+    test_labels: int
+    reason: str | None = None
 
 
 def open_study(study: Study) -> Opened:
@@ -36,7 +44,6 @@ def open_study(study: Study) -> Opened:
     Raises ConfigError, DataError, ModelError or CorruptError, with the place in the study.
     """
     space = SearchSpace(study)
-    _check_objective(study)
     if study.search.sampler == "grid":
         next(space.grid())
     for name, config in study.source_models.items():
@@ -45,15 +52,20 @@ def open_study(study: Study) -> Opened:
     target = _open("target_domain", study.target_domain)
     source = _open("source_domain", study.source_domain) if study.source_domain else None
     domains = Domains(target, source)
-    return Opened(study, space, domains, *_rows(study, domains))
+    test_labels = _check_test(domains.target)
+    rows = _rows(study, domains)
+    judged = with_metric(study, domains, *rows)
+    _check_source_rows(judged)
+    reason = metric_reason(domains, *rows)
+    return Opened(judged, space, domains, *rows, test_labels, reason)
 
 
-def _check_objective(study: Study) -> None:
+def _check_source_rows(study: Study) -> None:
     validator = VALIDATORS.get(study.objective)
     if study.labelled and validator is not None and validator.reads_source:
         raise ConfigError(
             f"search.objective: {study.objective} reads labelled source rows, which not every "
-            "recipe has where there are target labels; use target_accuracy or auto"
+            "recipe has where there are target labels; use target_metric or auto"
         )
 
 
@@ -85,16 +97,38 @@ def _open(place: str, config: DomainConfig) -> Domain:
         return Domain.of(config, dataset)
 
 
-def _rows(study: Study, domains: Domains) -> tuple[TargetRows, SourceRows | None]:
-    target, source, seed = domains.target, domains.source, study.search.seed
-    test = study.target_domain.splits.test
+def _check_test(target: Domain) -> int:
+    """Return how many test rows have a label. Raises DataError where an interval over them cannot
+    be had. No more of them is read than that: whether a label is there, and differs from others."""
+    test = target.config.splits.test
     with placed("target_domain.dataset"):
-        rows = target.split(test).rows
-    if rows < LEAST_TEST_ROWS:
+        split = target.split(test)
+    column, place = target.target_column, "target_domain.splits.test"
+    rows = split.rows
+    if getattr(column, "nulls", False) or isinstance(column, ValueColumn):
+        known = has_target(target.targets(test))
+        rows = int(known.sum())
+        if isinstance(column, ValueColumn) and rows and np.ptp(target.targets(test)[known]) == 0:
+            raise DataError(
+                f"{place}: the target values of '{test}' are all alike, so that no model can be "
+                "told from a constant; name another split or column"
+            )
+    if 0 < rows < LEAST_TEST_ROWS:
         raise DataError(
-            f"target_domain.splits.test: at least {LEAST_TEST_ROWS} test rows are needed for an "
+            f"{place}: at least {LEAST_TEST_ROWS} test rows with a label are needed for an "
             f"interval, but '{test}' has {rows}"
         )
+    groups = split.groups()
+    if rows and groups is not None and len(np.unique(groups)) < LEAST_TEST_GROUPS:
+        raise DataError(
+            f"{place}: at least {LEAST_TEST_GROUPS} groups of test rows are needed for an "
+            f"interval, as rows of one group are not drawn one by one, but '{test}' has 1"
+        )
+    return rows
+
+
+def _rows(study: Study, domains: Domains) -> tuple[TargetRows, SourceRows | None]:
+    target, source, seed = domains.target, domains.source, study.search.seed
     with placed("target_domain"):
         of_target = target_rows(target, seed)
     if study.confirm.redraw is True and not redrawable(target):

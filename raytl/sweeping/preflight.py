@@ -22,9 +22,11 @@ from raytl.search_space import SearchSpace, check_callable_space
 from raytl.state_dicts import digest_of_state
 from raytl.sweeping.effort import effort_warnings
 from raytl.sweeping.opening import open_study, placed
-from raytl.sweeping.search.controls import control_trials
+from raytl.sweeping.search.controls import control_trials, skipped_controls
+from raytl.sweeping.suiting import check_judges, check_needs
+from raytl.tasks.base import Task
 from raytl.tasks.columns import LabelColumn
-from raytl.tasks.registry import task_of
+from raytl.training.fitted_task import fitted_task
 from raytl.training.material import Material
 from raytl.training.splits import redrawable
 
@@ -33,7 +35,10 @@ ROWS_TRIED = 4
 
 @dataclass(frozen=True)
 class Checked:
-    """A study that can start. `warnings`: what is allowed but hardly meant, a line each."""
+    """A study that can start. `warnings`: what is allowed but hardly meant, a line each. `notes`:
+    what a person is to know of it before it starts. `test_labels`: test rows of the target that
+    have one; without any nothing is confirmed. `reason`: why `metric: auto` is not the usual
+    one."""
 
     study: Study
     space: SearchSpace
@@ -42,6 +47,9 @@ class Checked:
     weights: dict[str, str]  # SHA-256 of each source model's weights as they were loaded
     num_bytes: int  # of the splits that trials and confirmation read
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    test_labels: int = 0
+    reason: str | None = None
 
     @property
     def redraws(self) -> bool:
@@ -56,14 +64,16 @@ def preflight(study: Study) -> Checked:
     Raises ConfigError, DataError, ModelError or CorruptError, with the place in the study.
     """
     opened = open_study(study)
-    space, domains = opened.space, opened.domains
+    study, space, domains = opened.study, opened.space, opened.domains
     if space.function is not None:
         check_callable_space(space)
-    recipes = _check_recipes(study, space)
+    recipes = _check_recipes(study, space, domains.target)
+    task = _check_task(domains, study.search.seed)
+    check_judges(study, domains, task.name)
     if domains.source is not None and any(
         "source" in streams and RECIPES[name].shares_classes for name, streams in recipes.items()
     ):
-        _check_targets(domains.source, domains.target)
+        _check_targets(task, domains.source, domains.target)
     material = Material.of(study, domains)
     tried = {name: _tried(material, name) for name in study.source_models}
     specs = {name: one.spec for name, one in tried.items()}
@@ -73,7 +83,12 @@ def preflight(study: Study) -> Checked:
     trials = study.search.trials + len(control_trials(study, space))
     warnings = effort_warnings(opened, trials, slowest.row_seconds, slowest.spec.backbone)
     weights = {name: one.weights for name, one in tried.items()}
-    return Checked(study, space, domains, specs, weights, _num_bytes(domains), tuple(warnings))
+    skipped = skipped_controls(study, space).items()
+    notes = [f"the {control} control is left out: {why}" for control, why in skipped]
+    return Checked(
+        study, space, domains, specs, weights, _num_bytes(domains), tuple(warnings),
+        tuple(notes), opened.test_labels, opened.reason,
+    )  # fmt: skip
 
 
 def _num_bytes(domains: Domains) -> int:
@@ -85,7 +100,13 @@ def _num_bytes(domains: Domains) -> int:
     )
 
 
-def _check_recipes(study: Study, space: SearchSpace) -> dict[str, tuple[str, ...]]:
+def _check_task(domains: Domains, seed: int) -> Task:
+    with placed("target_domain"):
+        return fitted_task(domains, domains.target, seed)
+
+
+def _check_recipes(study: Study, space: SearchSpace, target: Domain) -> dict[str, tuple[str, ...]]:
+    check_needs(study, space, target.target)
     streams: dict[str, tuple[str, ...]] = {}
     for recipe in space.choices("recipe"):
         try:
@@ -101,10 +122,10 @@ def _check_recipes(study: Study, space: SearchSpace) -> dict[str, tuple[str, ...
     return streams
 
 
-def _check_targets(source: Domain, target: Domain) -> None:
+def _check_targets(task: Task, source: Domain, target: Domain) -> None:
     """Check that both domains ask for the same, as they must where one head learns from both."""
     ours, theirs = target.target_column, source.target_column
-    wrong = task_of(ours, np.arange(0)).mismatch(theirs)
+    wrong = task.mismatch(theirs)
     if wrong is not None:
         raise ConfigError(
             "source_domain and target_domain must ask for the same to be trained together, but of "

@@ -12,7 +12,7 @@ from rich.console import Console
 from raytl.sweeping.kept.records import Record
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.kept.trial_folder import ERROR_LOG
-from raytl.sweeping.search.objective import ObjectiveMetric
+from raytl.sweeping.search.objective import ObjectiveMetric, figure
 from raytl.sweeping.search.searcher import Listener, StudySearch
 from raytl.training.prefix_cache import progress as prefix_progress
 
@@ -74,7 +74,7 @@ class Progress(Listener):
         if value is not None and not isnan(value) and record.config["control"] is None:
             better = self._best is None or self._objective.better(value, self._best)
             self._best = value if better else self._best
-        outcome = "failed" if record.error else "no result" if value is None else f"{value:.4f}"
+        outcome = "failed" if record.error else "no result" if value is None else figure(value)
         self._show(record, outcome)
         if record.error:
             log = f"{self._storage.run / record.name / ERROR_LOG}"
@@ -100,5 +100,5 @@ class Progress(Listener):
         if parts:
             line += f" (memory ran out: batches in {parts} parts)"
         self._say(line)
-        best = "" if self._best is None else f"best {self._best:.4f}"
+        best = "" if self._best is None else f"best {figure(self._best)}"
         self._bar.update(self._task, description=phase, total=count, completed=done, note=best)

@@ -25,7 +25,8 @@ BATCH = 64
 
 
 class Ranked(BaseModel):
-    """One source model's scores, each the better the higher. `size`: parameters of the backbone,
+    """One source model's scores, each the better the higher: those that the target's kind allows.
+    `size`: parameters of the backbone,
     the plain baseline. `seconds`: for the features and, by name, each score."""
 
     model_config = ConfigDict(frozen=True)
@@ -77,6 +78,8 @@ def _ranked(material: Material, name: str, rows: np.ndarray, labels: np.ndarray)
     size = sum(p.numel() for branch in branches.values() for p in branch.parameters())
     scores: dict[str, float] = {"size": float(size)}
     for score, function in SCORES.items():
+        if not function.needs <= material.study.gives:
+            continue
         start = time.perf_counter()
         scores[score] = function(features, labels)
         seconds[score] = time.perf_counter() - start

@@ -86,14 +86,15 @@ def _differences(then: Any, now: Any, place: str) -> list[tuple[str, Any, Any]]:
 
 
 def continued(started: Study, study: Study) -> Study:
-    """Return `study` as it goes on in a run that was started as `started`, with the lag and feed
-    that were decided then.
+    """Return `study` as it goes on in a run that was started as `started`, with the lag, feed and
+    metric that were decided then.
 
     Raises UserError that names the first key in which they differ and must not.
     """
     lag = study.search.parallel or started.search.parallel
     feed = started.train.feed if study.train.feed == "auto" else study.train.feed
-    going = study.decided(parallel=lag, feed=feed)
+    metric = started.search.metric if study.search.metric == "auto" else study.search.metric
+    going = study.decided(parallel=lag, feed=feed, metric=metric)
     then, now = (_flat(of.model_dump(mode="json")) for of in (started, going))
     for key in {**then, **now}:
         if then.get(key) != now.get(key) and key not in FREE:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from raytl.config import Study, TrialConfig, dump_study
 from raytl.errors import RaytlError, UserError
@@ -32,9 +33,9 @@ from raytl.sweeping.run_folder import check_run_folder, check_same
 from raytl.sweeping.search.objective import objective_metric
 from raytl.sweeping.search.sampling import open_sampler
 from raytl.sweeping.search.searcher import Listener, StudySearch
-from raytl.sweeping.verdict.confirmation import build_confirmation
+from raytl.sweeping.verdict.confirmation import build_confirmation, retrained
 from raytl.sweeping.verdict.confirmed import Confirmation, save_confirmation
-from raytl.sweeping.verdict.confirming import Confirming
+from raytl.sweeping.verdict.confirming import Confirming, Unconfirmed
 from raytl.training.fused_group import forget_group
 
 BOARD_EVERY_S = 1.0  # at most: with many trials it takes its time
@@ -42,7 +43,8 @@ BOARD_EVERY_S = 1.0  # at most: with many trials it takes its time
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What a study came to. `confirmation` is None where it stopped before."""
+    """What a study came to. `confirmation` is None where it stopped before, or where no test row
+    has a label: `leaderboard.unconfirmed` says so."""
 
     run: Path
     leaderboard: Leaderboard
@@ -78,10 +80,14 @@ def run_study(
             f"resources.storage_path: {storage.path} holds a run; go on with --resume, or give "
             "another --out or storage_path"
         )
+    left_open = study.search.metric == "auto"
     study = check_run_folder(study, run, resume)
     checked = preflight(study)
-    checked = replace(checked, study=resolved(study, checked.num_bytes))
+    checked = replace(checked, study=resolved(checked.study, checked.num_bytes))
     study = checked.study
+    reason = checked.reason if left_open else None
+    for note in (*([reason] if reason else []), *checked.notes):
+        _say(note)
     for warning in checked.warnings:
         _say(f"warning: {warning}")
     with ray_session() as cluster:
@@ -89,7 +95,7 @@ def run_study(
             wait_for_room(study, cluster.nodes, cluster.request, _say)
         budget = plan(study, cluster.nodes(), grows=cluster.grows)
         device = device_kind(study)
-        facts = environment(checked, device)
+        facts = environment(checked, device) | {"metric_reason": reason}
         if resume:
             check_same(run, facts)
         make_folder(run)
@@ -114,11 +120,15 @@ def run_study(
         failed = next((row for row in leaderboard.trials if row.error), None)
         cause = f"; the first said: {failed.error} (log: {run}/{failed.log})" if failed else ""
         raise RaytlError(f"{run}: no searched trial ran to its end{cause}")
+    finished = facts | {"finished": datetime.now(UTC).isoformat(timespec="seconds")}
+    if not checked.test_labels:
+        save_environment(finished, run)
+        return _unconfirmed(study, storage, search.records(), leaderboard)
     confirmation = build_confirmation(
         study, search.records(), checked.domains.target, run, storage.predictions
     )
     save_confirmation(confirmation, run)
-    save_environment(facts | {"finished": datetime.now(UTC).isoformat(timespec="seconds")}, run)
+    save_environment(finished, run)
     if confirmation.recommended is not None:
         export(study, storage, confirmation, confirmation.recommended, run / "best", force=True)
     return StudyResult(run, leaderboard, confirmation)
@@ -164,13 +174,16 @@ def _search(
     """Run search and confirmation as far as they come; return what became of them."""
     study, run, objective = checked.study, storage.run, objective_metric(checked.study)
     progress, board = Progress(objective, storage), _Board(study, run)
+    confirming: Confirming | Unconfirmed = Unconfirmed(study)
+    if checked.test_labels:
+        confirming = Confirming(study, storage.predictions, redraw=checked.redraws)
     search = board.search = StudySearch(
         study,
         checked.space,
         open_sampler(study, checked.space, objective, _promising(checked, run)),
         objective,
         scope=recall.scope,
-        confirming=Confirming(study, storage.predictions, redraw=checked.redraws),
+        confirming=confirming,
         memory=recall,
         listeners=[progress, board, *listeners],
     )
@@ -220,20 +233,57 @@ def export(
     Raises UserError that lists the candidates where `name` is none of them, or where `out` exists
     without `force`.
     """
+    candidate = confirmation.candidate(name)
+    good = next((r for r in candidate.runs if r.score is not None), None) if candidate else None
+    if candidate is None or good is None:
+        known = ", ".join(f"'{c.name}'" for c in confirmation.candidates if c.n)
+        raise UserError(f"no confirmed candidate '{name}' with a good seed; there are {known}")
+    score = {f"test_{confirmation.metric}": candidate.mean}
+    score |= {"standard_error": candidate.standard_error}
+    seed = seed_for(study.search.seed, "confirm", good.seed)
+    _write_model(study, storage, candidate.config, seed, good.folder, score, out, force=force)
+
+
+def _unconfirmed(
+    study: Study, storage: RunStorage, records: Sequence[Record], leaderboard: Leaderboard
+) -> StudyResult:
+    """End a study whose test rows have no label: with the best trial by its objective, retrained
+    once, in best/."""
+    found = next((r for r in retrained(records) if r.whole), None)
+    split = study.target_domain.splits.test
+    sentence = f"no verdict: no row of split '{split}' has a label"
+    if found is not None:
+        objective = objective_metric(study)
+        score = {objective.name.replace("/", "_"): found.last[objective.name]}
+        config = found.config
+        _write_model(
+            study, storage, config["trial"], config["seed"], found.name, score,
+            storage.run / "best", force=True,
+        )  # fmt: skip
+        sentence += f"; best/ holds {config['candidate']}, the best by {objective.label}"
+    leaderboard = leaderboard.model_copy(update={"unconfirmed": sentence})
+    save_leaderboard(leaderboard, storage.run)
+    return StudyResult(storage.run, leaderboard, None)
+
+
+def _write_model(
+    study: Study,
+    storage: RunStorage,
+    config: dict[str, Any],
+    seed: int,
+    folder: str,
+    score: dict[str, float | None],
+    out: Path,
+    *,
+    force: bool,
+) -> None:
     from raytl.training.building import build_trial
     from raytl.training.checkpoint import load_checkpoint
     from raytl.training.material import Material
 
-    candidate = confirmation.candidate(name)
-    good = next((r for r in candidate.runs if r.accuracy is not None), None) if candidate else None
-    if candidate is None or good is None:
-        known = ", ".join(f"'{c.name}'" for c in confirmation.candidates if c.n)
-        raise UserError(f"no confirmed candidate '{name}' with a good seed; there are {known}")
-    trial = TrialConfig.from_flat(candidate.config)
-    parts = build_trial(
-        Material.of(study), trial, seed_for(study.search.seed, "confirm", good.seed)
-    )
-    load_checkpoint(storage.newest_checkpoint(good.folder), parts.model)
+    trial = TrialConfig.from_flat(config)
+    parts = build_trial(Material.of(study), trial, seed)
+    load_checkpoint(storage.newest_checkpoint(folder), parts.model)
     merge_adapters(parts.model)
     spec = parts.spec.model_copy(
         update={
@@ -247,7 +297,7 @@ def export(
                 "recipe": trial.recipe,
                 "dataset": study.target_domain.dataset.name,
             },
-            "score": {"test_accuracy": candidate.mean, "standard_error": candidate.standard_error},
+            "score": score,
         }
     )
     save_source_model(out, parts.model, spec, force=force)

@@ -1,30 +1,46 @@
 """Classification: one class a row.
 
-Legend: B batch, N rows, K classes, M confidence bins.
+Legend: B batch, N rows, K classes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from raytl.config import MetricName
 from raytl.modalities.column import Column
 from raytl.predictions import Predictions
-from raytl.scoring.classification import calibration_error, confusion_matrix, macro_f1
-from raytl.tasks.base import Predicted, Task
-from raytl.tasks.columns import LabelColumn
+from raytl.scoring.classification import calibration_error, class_weights, confusion_matrix
+from raytl.tasks.base import Predicted, Targets, Task
+from raytl.tasks.columns import NO_LABEL, LabelColumn, has_target
+
+LEAST_COUNT = 0.5  # rows of a class that none has, where its share's logarithm is taken
 
 
 class Classification(Task):
-    """Cross-entropy of the head's logits."""
+    """Cross-entropy of the head's logits. `counts`: fitted rows of each class, none where it is not
+    fitted."""
 
     name: ClassVar[str] = "classification"
     gives: ClassVar[frozenset[str]] = frozenset({"classes"})
+    primary: ClassVar[MetricName] = "accuracy"
+    shown: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1")
+    figures: ClassVar[tuple[str, ...]] = ("calibration_error", "entropy", "confusion")
+    label_free: ClassVar[tuple[str, ...]] = ("entropy",)
 
-    def __init__(self, column: LabelColumn) -> None:
+    def __init__(self, column: LabelColumn, counts: Sequence[int] | None = None) -> None:
         self.column: LabelColumn = column
+        self.counts = counts
+
+    @classmethod
+    def fitted(cls, column: LabelColumn, targets: Targets) -> "Classification":
+        """Return the task with the class counts of `targets`, those that are there."""
+        counts = _counts(targets, len(column.classes))
+        return cls(column, counts.tolist() if counts.any() else None)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -35,26 +51,39 @@ class Classification(Task):
     def out_dim(self) -> int:
         return len(self.column.classes)
 
-    def loss(self, out_BK: Tensor, target_B: Tensor, smoothing: float = 0.0) -> Tensor:
+    def loss(
+        self, out_BK: Tensor, target_B: Tensor, smoothing: float = 0.0, *, balanced: bool = False
+    ) -> Tensor:
         """Cross-entropy, nats, with label smoothing (Szegedy et al. 2016, section 7)."""
-        return F.cross_entropy(out_BK, target_B, reduction="none", label_smoothing=smoothing)
+        loss_B = F.cross_entropy(out_BK, target_B, reduction="none", label_smoothing=smoothing)
+        if not balanced or self.counts is None:
+            return loss_B
+        weights_K = torch.as_tensor(class_weights(self.counts), dtype=loss_B.dtype)
+        return weights_K.to(loss_B.device)[target_B] * loss_B
 
     def predict(self, out_BK: Tensor) -> Predicted:
         p_BK = out_BK.float().softmax(1)
         return Predicted(p_BK.argmax(1), p_BK)
 
-    def measure(self, predictions: Predictions) -> dict[str, Any]:
-        p_NK = predictions.p_NK
-        assert p_NK is not None
-        confusion = confusion_matrix(predictions.target_N, predictions.predicted_N, self.out_dim)
-        correct_N = predictions.target_N == predictions.predicted_N
-        return {
-            "accuracy": float(correct_N.mean()),
-            "macro_f1": macro_f1(confusion),
-            "calibration_error": calibration_error(correct_N, p_NK.max(1)),
-            "entropy": mean_entropy(p_NK),
-            "confusion": confusion,
-        }
+    def constant_out(self, targets: Targets) -> Tensor:
+        """The logarithms of the classes' shares; LEAST_COUNT rows for a class without one."""
+        count_K = _counts(targets, self.out_dim)
+        shares_K = count_K.clip(min=LEAST_COUNT) / count_K.sum()
+        return torch.from_numpy(np.log(shares_K)).float()
+
+    @staticmethod
+    def known(targets: Any) -> Any:
+        return targets != NO_LABEL
+
+    def _figure(self, name: str, predictions: Predictions) -> Any:
+        target_N, predicted_N = predictions.target_N, predictions.predicted_N
+        if name == "confusion":
+            return confusion_matrix(target_N, predicted_N, self.out_dim)
+        p_NK = predictions.given("probabilities")
+        if name == "entropy":
+            return mean_entropy(p_NK)
+        assert name == "calibration_error", f"{name} is none of {self.figures}"
+        return calibration_error(target_N == predicted_N, p_NK.max(1))
 
     def facts(self) -> Mapping[str, Any]:
         return {"kind": self.name, "classes": list(self.classes)}
@@ -65,6 +94,10 @@ class Classification(Task):
         if len(other.classes) != self.out_dim:
             return f"it has {self.out_dim} classes, and the other {len(other.classes)}"
         return None
+
+
+def _counts(targets: Targets, classes: int) -> np.ndarray:
+    return np.bincount(targets[has_target(targets)], minlength=classes)
 
 
 def mean_entropy(p_NK: np.ndarray) -> float:

@@ -16,6 +16,11 @@ from raytl.modalities.column import BadRowError, Column, Read, Values
 NO_LABEL = -1  # how a row without a label stands among class numbers in memory
 
 
+def has_target(targets: np.ndarray) -> np.ndarray:
+    """Return which rows have a target, bool (N,), of class numbers or values."""
+    return ~np.isnan(targets) if targets.dtype.kind == "f" else targets != NO_LABEL
+
+
 class LabelColumn(Column):
     """Class numbers; `classes[k]` is the name of class k. In memory int64 (N,). With `nulls` some
     rows may have no label: NO_LABEL."""

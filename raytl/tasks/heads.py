@@ -66,11 +66,23 @@ class CnnFc(nn.Module):
         return self.connected(self.convolutions(padded.view(-1, 1, self.side, self.side)))
 
 
+class Constant(nn.Module):
+    """The same numbers for every row, whatever is in it: see `Task.constant_out`."""
+
+    def __init__(self, config: HeadConfig, in_dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(out_dim))
+
+    def forward(self, z_BD: Tensor) -> Tensor:
+        return self.bias.expand(len(z_BD), -1)
+
+
 HEADS: dict[str, Callable[[HeadConfig, int, int], nn.Module]] = {
     "linear": linear,
     "mlp": mlp,
     "cosine": Cosine,
     "cnn_fc": CnnFc,
+    "constant": Constant,
 }
 
 

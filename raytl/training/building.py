@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from raytl.config import FusionConfig, MapperConfig, TrialConfig, frozen_blocks, tuned_blocks
-from raytl.data.domain import Domain
 from raytl.models.branch import Branch, Part
 from raytl.models.fusion import build_fusion
 from raytl.models.mappers import build_mapper
@@ -17,9 +16,9 @@ from raytl.models.transfer_model import TransferModel
 from raytl.recipes import RECIPES, Context, Recipe, Teacher
 from raytl.seeds import seed_for
 from raytl.tasks.base import Task
-from raytl.tasks.registry import task_of
+from raytl.training.fitted_task import fitted_task
 from raytl.training.material import Material
-from raytl.training.splits import source_rows, target_rows
+from raytl.training.splits import source_rows
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,10 @@ def build_trial(material: Material, trial: TrialConfig, seed: int) -> TrialParts
     source_model = _source_model(
         material, str(trial.student) if taught else trial.source_model, trial, seed
     )
-    source = material.domains.source
-    task = _task(material, material.domains.target)
-    source_task = None if source is None else _task(material, source)
+    domains, study_seed = material.domains, material.study.search.seed
+    source = domains.source
+    task = fitted_task(domains, domains.target, study_seed)
+    source_task = None if source is None else fitted_task(domains, source, study_seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(seed, "init"))
         fusion = build_fusion(trial.fusion, _dims(source_model.parts))
@@ -72,14 +72,6 @@ def build_trial(material: Material, trial: TrialConfig, seed: int) -> TrialParts
         )
         recipe = recipe_type(context)
     return TrialParts(model, recipe, task, source_model.spec, context.teacher)
-
-
-def _task(material: Material, domain: Domain) -> Task:
-    """Return a domain's task, fitted to its training rows where their labels may be seen."""
-    seed, split = material.study.search.seed, domain.config.splits.train
-    target = domain is material.domains.target
-    rows = target_rows(domain, seed).labelled if target else source_rows(domain, seed).train
-    return task_of(domain.target_column, domain.targets(split)[rows] if len(rows) else rows)
 
 
 def _rows_to_learn_from(material: Material) -> int | None:

@@ -3,6 +3,7 @@
 Legend: B batch, N rows.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,44 +19,54 @@ from raytl.tasks.base import Predicted, Task
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one pass gives. `loss`: the mean of the task's over the rows. `metrics`: all that the
-    task measures, by name."""
+    """What one pass gives. `loss`: the mean of the task's over the rows that have a target, NaN
+    where none has one. `metrics`: what was asked for, by name. `rows`: how many rows have a
+    target."""
 
     loss: float
     predictions: Predictions  # of all rows, in the feed's order
     metrics: dict[str, Any]
-
-    @property
-    def rows(self) -> int:
-        """How many rows were evaluated."""
-        return len(self.predictions.id_N)
+    rows: int
 
 
 @torch.inference_mode()
 def evaluate(
-    model: TransferModel, task: Task, feed: Feed, device: torch.device, *, of_source: bool = False
+    model: TransferModel,
+    task: Task,
+    feed: Feed,
+    device: torch.device,
+    *,
+    of_source: bool = False,
+    names: Collection[str] | None = None,
 ) -> Evaluation:
     """Evaluate in eval mode; the model's mode is put back afterwards. Several workers evaluate
-    their shares and all get all. `of_source`: the rows are the source domain's."""
+    their shares and all get all. `of_source`: the rows are the source domain's. `names`: what to
+    measure; see `Task.measure`."""
     was_training = model.training
     model.eval()
     seen: list[tuple[torch.Tensor, ...]] = []
     for batch in feed.eval_batches(share=own_share()):
-        assert batch.target is not None
         on_device = batch.to(device)
+        target_B = on_device.target
+        assert target_B is not None
         out = model(on_device.inputs, num_source=len(batch.id) if of_source else 0).out
-        assert on_device.target is not None
+        known_B = task.known(target_B)
+        loss_B = out.new_full((len(out),), torch.nan, dtype=torch.float32)
+        loss_B[known_B] = task.loss(out[known_B], target_B[known_B]).float()
         said = task.predict(out)
-        row = (batch.id.to(device), on_device.target, task.loss(out, on_device.target))
-        seen.append((*row, *_tensors(said)))
+        seen.append((batch.id.to(device), target_B, loss_B, *_tensors(said)))
     model.train(was_training)
     columns = [
         all_rows(torch.cat(parts), feed.rows).cpu().numpy() for parts in zip(*seen, strict=True)
     ]
     id_N, target_N, loss_N, predicted_N, *p_NK = columns
+    if "values" in task.gives:
+        target_N = target_N.astype(np.float64)
     predictions = Predictions(id_N, target_N, predicted_N, *p_NK)
-    loss = float(loss_N.mean(dtype=np.float64))
-    return Evaluation(loss, predictions, task.measure(predictions))
+    known_N = task.known(target_N)
+    rows = int(known_N.sum())
+    loss = float(loss_N[known_N].mean(dtype=np.float64)) if rows else np.nan
+    return Evaluation(loss, predictions, task.measure(predictions, names), rows)
 
 
 def _tensors(said: Predicted) -> list[torch.Tensor]:

@@ -99,25 +99,30 @@ def gather(
     model.eval()
     target = _outputs(model, task, feeds.target, device)
     evidence = Evidence(target.p_NK, target.features_ND)
-    if mixed and feeds.mixed is not None:
+    if mixed and feeds.mixed is not None and target.p_NK is not None:
         p_NK = _outputs(model, task, feeds.mixed(), device).p_NK
+        assert p_NK is not None
         said_N = target.p_NK.argmax(1)
         agreement = mixed_consistency(p_NK, said_N, said_N[feeds.partners])
         evidence = replace(evidence, mixed_agreement=agreement)
     if of_source and feeds.source is not None:
         of = _outputs(model, task, feeds.source, device, of_source=True)
         evidence = replace(
-            evidence, source_p_SK=of.p_NK, source_features_SD=of.features_ND, source_y_S=of.y_N
-        )
+            evidence, source_p_SK=of.p_NK, source_features_SD=of.features_ND, source_y_S=of.y_N,
+            source_loss_S=of.loss_N,
+        )  # fmt: skip
     model.train(was_training)
     return evidence
 
 
 @dataclass(frozen=True)
 class _Outputs:
-    p_NK: np.ndarray
+    """`loss_N`: of values, where the rows are labelled; wrong or right is enough for classes."""
+
+    p_NK: np.ndarray | None
     features_ND: np.ndarray
     y_N: np.ndarray | None
+    loss_N: np.ndarray | None
 
 
 def _outputs(
@@ -128,18 +133,26 @@ def _outputs(
     *,
     of_source: bool = False,
 ) -> _Outputs:
-    p, features, y = [], [], []
+    p, features, y, losses = [], [], [], []
     for batch in feed.eval_batches():
         num_source = len(batch.id) if of_source else 0
-        output = model(batch.to(device).inputs, num_source=num_source)
-        p_BK = task.predict(output.out).p_BK
-        assert p_BK is not None
-        p.append(p_BK)
+        on_device = batch.to(device)
+        output = model(on_device.inputs, num_source=num_source)
         features.append(output.mapped)
-        if batch.target is not None:
-            y.append(batch.target)
-    return _Outputs(
-        torch.cat(p).double().cpu().numpy(),
-        torch.cat(features).double().cpu().numpy(),
-        torch.cat(y).numpy() if y else None,
-    )
+        p_BK = task.predict(output.out).p_BK
+        if p_BK is not None:
+            p.append(p_BK)
+        if on_device.target is not None:
+            y.append(on_device.target)
+            if p_BK is None:
+                losses.append(task.loss(output.out, on_device.target))
+    of_features = _joined(features)
+    assert of_features is not None
+    return _Outputs(_joined(p), of_features, _joined(y), _joined(losses))
+
+
+def _joined(parts: list[torch.Tensor]) -> np.ndarray | None:
+    if not parts:
+        return None
+    whole = torch.cat(parts).cpu()
+    return (whole.double() if whole.is_floating_point() else whole).numpy()

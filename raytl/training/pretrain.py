@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from raytl.config import (
+    MetricName,
     OptimizerConfig,
     SourceModelConfig,
     Study,
@@ -22,6 +23,7 @@ from raytl.seeds import seed_for
 from raytl.training.splits import target_rows
 
 Progress = Callable[[dict[str, Any]], None]
+SCORES: dict[str, MetricName] = {"label": "accuracy", "value": "r2"}  # by the target's kind
 
 
 def pretrain(
@@ -43,7 +45,8 @@ def pretrain(
 ) -> SourceSpec:
     """Train a fresh `backbone` with a linear head on `dataset` and save it as a source model.
 
-    The score in `source.json` is the accuracy on rows held out of the training split. `progress`
+    The score in `source.json` is the accuracy on rows held out of the training split; of values
+    their R². `progress`
     gets the metrics after each epoch. `threads`: of torch on the CPU, as many as there are by
     default; weights hang on their number, a little. Raises UserError for options that cannot be,
     and where `out` exists without `force`.
@@ -67,6 +70,8 @@ def pretrain(
             source_model=backbone, recipe="scratch", optimizer=optimizer or OptimizerConfig(lr=0.05)
         )
     domain = Domain.open(target)
+    score = SCORES[domain.target_column.kind]
+    study = study.decided(metric=score)
     target_rows(domain, study.search.seed)
 
     # Imported when all is well so far: torch takes seconds.
@@ -95,7 +100,7 @@ def pretrain(
                 "epochs": epochs,
                 "seed": seed,
             },
-            "score": {"validation_accuracy": last["target/validation_accuracy"]},
+            "score": {f"validation_{score}": last[f"target/validation_{score}"]},
         }
     )
     return save_source_model(out, parts.model.cpu(), spec, force=force)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from raytl.ranks import own_share
 from raytl.recipes import RECIPES
 from raytl.scoring.validators import VALIDATORS, validate
 from raytl.seeds import seed_for
+from raytl.tasks.base import Task
 from raytl.training.building import TrialParts, build_trial
 from raytl.training.checkpoint import load_checkpoint, save_checkpoint
 from raytl.training.closed_form import fit_matrix
 from raytl.training.evaluation import Evaluation, evaluate
 from raytl.training.evidence import EvidenceFeeds, evidence_feeds, gather
+from raytl.training.fitted_task import fit_constant
 from raytl.training.loop import Trainer, train_epoch
 from raytl.training.material import Material
 from raytl.training.optimization import build_optimizer
@@ -81,13 +84,15 @@ class TrialRun:
             material, readers, self._readers, streams, seed, self.rows_seed
         )
         self._evidence = None
-        if study.objective != "target_accuracy":  # nothing else asks validators
+        if study.objective != "target_metric":  # nothing else asks validators
             self._evidence = evidence_feeds(
                 material, self._readers, self.rows_seed,
                 with_source=self._source_validation is not None and parts.recipe.shares_classes,
             )  # fmt: skip
         if isinstance(parts.model.mapper, Matrix) and resume_from is None:
             fit_matrix(parts.model, trial.mapper.fit, self.feeds, self.device)
+        if resume_from is None:
+            fit_constant(parts.model.head, parts.task, material.domains, self.rows_seed)
         self.steps = study.train.steps_per_epoch or steps_per_epoch(self.feeds)
         self.trainer = Trainer(
             parts.model, parts.recipe, optimizer, trial.optimizer, self.device,
@@ -131,7 +136,6 @@ class TrialRun:
         metrics |= {"epoch": self.epoch, "step": self.trainer.step}
         metrics |= {"frozen_blocks": self.parts.model.num_frozen_blocks()}
         metrics["trainable_parameters"] = self.parts.model.num_trainable()
-        metrics["validation_rows"] = self._validation.rows
         if self._test and self.done:
             split = self.study.target_domain.splits.test
             result = self._evaluate_split(split)
@@ -140,13 +144,24 @@ class TrialRun:
         return metrics
 
     def _evaluate_split(self, split: str) -> Evaluation:
-        """Evaluate on a whole split of the target domain."""
-        train = self.study.train
+        """Evaluate on a whole split of the target domain, with its groups."""
+        train, target, task = self.study.train, self.material.domains.target, self.parts.task
         feed = self._readers.feed(
-            self.material.domains.target, split, indices=None, labelled=True,
-            batch_size=train.batch_size, seed=0, kind=train.feed,
+            target, split, indices=None, labelled=True, batch_size=train.batch_size, seed=0,
+            kind=train.feed,
         )  # fmt: skip
-        return evaluate(self.parts.model, self.parts.task, feed, self.device)
+        result = evaluate(self.parts.model, task, feed, self.device, names=())
+        # As the dataset holds them: batches have values in float32.
+        predictions = replace(
+            result.predictions, target_N=target.targets(split),
+            group_N=target.split(split).groups(),
+        )  # fmt: skip
+        measured = task.measure(predictions) | task.measure(predictions, [self._metric])
+        return replace(result, predictions=predictions, metrics=measured)
+
+    @property
+    def _metric(self) -> str:
+        return metric_of(self.study, self.parts.task)
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint into `folder`, and the test split's predictions once it was read."""
@@ -195,14 +210,17 @@ def _validate(
     *,
     last: bool,
 ) -> Metrics:
-    target = evaluate(parts.model, parts.task, validation, device)
+    task = parts.task
+    judged_by = dict.fromkeys((*task.shown, metric_of(study, task)))
+    names = [*judged_by, *task.label_free]
+    target = evaluate(parts.model, task, validation, device, names=names)
     found = target.metrics
-    metrics: Metrics = {"target/validation_entropy": found["entropy"]}
+    prefix = "target/validation" if study.labelled else "oracle/target_validation"
+    metrics: Metrics = {f"target/validation_{name}": found[name] for name in task.label_free}
+    metrics |= {f"{prefix}_{name}": found[name] for name in judged_by if name in found}
     if study.labelled:
-        metrics |= {"target/validation_accuracy": found["accuracy"]}
         metrics |= {"target/validation_loss": target.loss}
-    else:
-        metrics |= {"oracle/target_validation_accuracy": found["accuracy"]}
+    metrics["validation_rows"] = target.rows if study.labelled else validation.rows
     validators = _validators(study, last)
     if evidence_rows is not None and validators:
         evidence = gather(
@@ -218,9 +236,17 @@ def _validate(
         }
     if last and source_validation is not None and parts.recipe.shares_classes:
         # For a person to see; often many more rows than the target's, so not in every epoch.
-        source = evaluate(parts.model, parts.task, source_validation, device, of_source=True)
-        metrics |= {"source/validation_accuracy": source.metrics["accuracy"]}
+        name = task.shown[0]
+        source = evaluate(
+            parts.model, task, source_validation, device, of_source=True, names=[name]
+        )
+        metrics |= {f"source/validation_{name}": source.metrics[name]}
     return metrics
+
+
+def metric_of(study: Study, task: Task) -> str:
+    """Return the metric that a study is judged by; the task's own where that is not decided."""
+    return task.primary if study.search.metric == "auto" else study.search.metric
 
 
 def _validators(study: Study, last: bool) -> set[str]:
@@ -229,5 +255,5 @@ def _validators(study: Study, last: bool) -> set[str]:
 
 
 def _test_metrics(result: Evaluation) -> Metrics:
-    kept = ("accuracy", "macro_f1", "calibration_error", "confusion")
-    return {f"test/{name}": result.metrics[name] for name in kept} | {"test/rows": result.rows}
+    measured = {f"test/{name}": value for name, value in result.metrics.items()}
+    return measured | {"test/rows": result.rows}

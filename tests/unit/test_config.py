@@ -46,7 +46,7 @@ def test_dump_reads_back_equal(study_file: Path, tmp_path: Path) -> None:
 def test_objective_follows_the_labels(study_file: Path) -> None:
     assert load_study(study_file).objective == "bnm"
     labelled = load_study(study_file, ["target_domain.labels=5"])
-    assert labelled.objective == "target_accuracy"
+    assert labelled.objective == "target_metric"
 
 
 @pytest.mark.parametrize(

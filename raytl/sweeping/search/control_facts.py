@@ -8,12 +8,13 @@ class ControlFacts:
     """`words`: what it is called in a sentence. `transfers`: whether it carries anything over
     between domains or models; if so it is transfer, only simpler. `needs_pretrained`: whether it
     makes no sense without a pretrained source model. `advice`: what a loss against it advises,
-    where it transfers nothing."""
+    where it transfers nothing. `learns`: whether it is trained at all."""
 
     words: str
     transfers: bool
     needs_pretrained: bool
     advice: str = ""
+    learns: bool = True
 
 
 CONTROL_FACTS: dict[str, ControlFacts] = {
@@ -38,6 +39,13 @@ CONTROL_FACTS: dict[str, ControlFacts] = {
         words="target_only (plain fine-tuning on the target)",
         transfers=True,
         needs_pretrained=True,
+    ),
+    "constant": ControlFacts(
+        words="a constant guess",
+        transfers=False,
+        needs_pretrained=False,
+        advice="do not transfer",
+        learns=False,
     ),
 }
 WITHOUT_TRANSFER = tuple(name for name, facts in CONTROL_FACTS.items() if not facts.transfers)

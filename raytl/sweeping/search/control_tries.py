@@ -6,6 +6,7 @@ from raytl.config import Study, TrialConfig
 from raytl.sweeping.kept.records import Config
 from raytl.sweeping.search.controls import lower_tries
 from raytl.sweeping.search.halving import Everyone, Ladder, Tries
+from raytl.sweeping.search.objective import objective_metric
 from raytl.sweeping.search.runs import Run, suggestion
 
 
@@ -75,7 +76,9 @@ class ControlTries:
         tries = self._tries.setdefault(control, [])
         self._runs.setdefault(control, [])
         if not tries:
-            self._ladders[control] = Ladder(Tries.of(self._study.train.epochs, self._most))
+            relative = objective_metric(self._study).relative
+            rule = Tries.of(self._study.train.epochs, self._most, relative=relative)
+            self._ladders[control] = Ladder(rule)
         elif len(tries) >= self._most:  # compared with nobody: there is none left that did better
             self._ladders[control] = Ladder(Everyone())
         id_ = f"{control}-{len(tries)}"

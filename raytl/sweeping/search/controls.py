@@ -1,9 +1,9 @@
 """Controls: the baselines that every study runs before it searches.
 
-A control is plain: it takes over from trial 0 which source model, head and optimiser it uses, and
-all else is at the defaults, whatever the study sets for what it searches. So that it is no straw
-man, each is tried at several learning rates of the range that suits what it trains, with the seed
-and epochs of every trial; the best by the study's own objective is confirmed.
+A control is plain: it takes over from trial 0 which source model, head, optimiser and class weights
+it uses, and all else is at the defaults, whatever the study sets for what it searches. So that it
+is no straw man, each that learns is tried at several learning rates of the range that suits what it
+trains, with the seed and epochs of every trial; the best by the study's own objective is confirmed.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,11 @@ from raytl.recipes import RECIPES
 from raytl.search_space import SearchSpace, quantiles
 from raytl.sweeping.search.control_facts import CONTROL_FACTS
 
-TAKEN_OVER = ("source_model", "head", "head.hidden", "optimizer")  # from trial 0
+# From trial 0: what every training of this target would have, with transfer or without.
+TAKEN_OVER = ("source_model", "head", "head.hidden", "optimizer", "class_weights")
+
+# Of a control that has its answer before any step: nothing moves it.
+UNTRAINED = {"head": "constant", "class_weights": "none", "optimizer.weight_decay": 0.0}
 
 
 def skipped_controls(study: Study, space: SearchSpace) -> dict[ControlName, str]:
@@ -26,6 +30,9 @@ def skipped_controls(study: Study, space: SearchSpace) -> dict[ControlName, str]
             RECIPES[control].streams(study.labelled, study.source_domain is not None)
         except ConfigError as error:
             skipped[control] = str(error)
+        missing = RECIPES[control].needs - study.gives
+        if missing:
+            skipped[control] = f"{control} needs {' and '.join(sorted(missing))}"
         if CONTROL_FACTS[control].needs_pretrained and _pretrained(study, space) is None:
             skipped[control] = f"{control} needs a pretrained source model"
     return skipped
@@ -48,6 +55,9 @@ def control_trials(study: Study, space: SearchSpace) -> list[tuple[ControlName, 
         flat = taken | {"recipe": control}
         if CONTROL_FACTS[control].needs_pretrained:
             flat["source_model"] = _pretrained(study, space)
+        if not CONTROL_FACTS[control].learns:
+            trials.append((control, TrialConfig.from_flat(flat | UNTRAINED)))
+            continue
         plain = TrialConfig.from_flat(flat)
         rates = spread(*_range(study, plain), study.search.control_tries)
         trials += [(control, plain.replace(optimizer__lr=rate)) for rate in rates]

@@ -17,7 +17,9 @@ import numpy as np
 
 from raytl.config import Study
 
-CLOSE = 0.05  # of the objective: a control's try so little behind is no straw man
+# A control's try so little behind is no straw man: in the objective's own unit, which is a share of
+# rows, nats or the like, or as a share of the better one's where that is the target's unit
+CLOSE = 0.05
 REDUCTION = 3  # of successive halving: a rung has so many times the epochs of the one before
 LEAST_RIVALS = 4  # of the median rule
 Curve = Mapping[int, float]  # epoch → value, more is better
@@ -99,16 +101,17 @@ def _until(curve: Curve, rung: int) -> list[float]:
 class Tries:
     """The learning rates of one control (Jamieson & Talwalkar 2016, in order): after a quarter of
     the epochs a third of them may go, after half of them all but half of those left. A try goes
-    where so many before it were better by more than CLOSE."""
+    where so many before it were better by more than CLOSE, which is `relative` or not."""
 
     most: Mapping[int, int]
+    relative: bool = False
 
     @classmethod
-    def of(cls, epochs: int, tries: int) -> "Tries":
+    def of(cls, epochs: int, tries: int, *, relative: bool = False) -> "Tries":
         """Return the rungs of `tries` with a budget of `epochs` each."""
         first = tries - tries // 3
         most = {math.ceil(epochs / 4): first, math.ceil(epochs / 2): math.ceil(first / 2)}
-        return cls({epoch: left for epoch, left in most.items() if epoch < epochs})
+        return cls({epoch: left for epoch, left in most.items() if epoch < epochs}, relative)
 
     @property
     def rungs(self) -> tuple[int, ...]:
@@ -117,7 +120,10 @@ class Tries:
 
     def stays(self, rung: int, own: Curve, rivals: Sequence[Curve]) -> bool:
         value = -math.inf if math.isnan(own[rung]) else own[rung]
-        return sum(rival[rung] > value + CLOSE for rival in rivals) < self.most[rung]
+        return sum(self._ahead(rival[rung], value) for rival in rivals) < self.most[rung]
+
+    def _ahead(self, rival: float, value: float) -> bool:
+        return rival > value + CLOSE * (abs(rival) if self.relative else 1.0)
 
 
 def rule_of(study: Study) -> Rule:

@@ -18,7 +18,8 @@ CLEAR = 3.0  # standard errors by which a control is clearly behind another
 class Outcome:
     """A trial that ran its whole budget; `loss` is its objective, negated where more is better.
     `accuracy` is that on the `rows` target rows held out; None where their labels may not be
-    used. `id`: how a person calls it; those with the same loss are ranked by it."""
+    used, or the study is judged by another metric. `id`: how a person calls it; those with the same
+    loss are ranked by it."""
 
     id: str
     control: str | None
@@ -36,13 +37,13 @@ class Outcome:
 
 def outcome_of(record: Record, objective: ObjectiveMetric) -> Outcome:
     """Return what a searched trial or control that ran to its end came to."""
-    value = record.last[objective.name]
+    value, by_accuracy = record.last[objective.name], objective.metric == "accuracy"
     return Outcome(
         id=record.config["id"],
         control=record.config["control"],
         trial=record.config["trial"],
         loss=value if objective.mode == "min" else -value,
-        accuracy=record.last.get("target/validation_accuracy"),
+        accuracy=record.last.get("target/validation_accuracy") if by_accuracy else None,
         rows=record.last.get("validation_rows", 0),
         micro_batches=record.last.get("train/micro_batches") or record.config["micro_batches"],
     )
@@ -85,7 +86,8 @@ def best_controls(outcomes: Sequence[Outcome]) -> list[Outcome]:
 
 def dropped_controls(outcomes: Sequence[Outcome]) -> list[Dropped]:
     """Return the controls that lie clearly behind another of their kind (those that transfer
-    nothing, those that transfer plainly) by their accuracy on the validation rows."""
+    nothing, those that transfer plainly) by their accuracy on the validation rows. By another
+    metric none is: one trial's errors tell too little of what it would do with other seeds."""
     found = []
     for control in _firsts(outcomes):
         kin = [o for o in _firsts(outcomes) if _transfers(o) == _transfers(control)]

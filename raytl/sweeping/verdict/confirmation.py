@@ -4,6 +4,7 @@ Only here is the test split read: once by each retrained model, after its last e
 candidate is selected depends on the validation objective alone.
 """
 
+import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,23 +14,24 @@ from raytl.config import Study
 from raytl.data.domain import Domain
 from raytl.predictions import Predictions
 from raytl.scoring.classification import class_recall
-from raytl.sweeping.kept.records import Record
+from raytl.scoring.metrics import METRICS
+from raytl.sweeping.kept.records import Metrics, Record
 from raytl.sweeping.search.control_facts import WITHOUT_TRANSFER
 from raytl.sweeping.verdict.confirmed import Candidate, Comparison, Confirmation, Run, Verdict
 from raytl.sweeping.verdict.remarks import remarks_on
 from raytl.sweeping.verdict.rounds import (
-    TEST_METRIC,
     Ended,
     Retrained,
     Standing,
     best_of,
     first_difference,
     gather,
+    shown_margin,
     standing,
 )
 from raytl.sweeping.verdict.sentences import plain_sentence, verdict_sentence
 from raytl.sweeping.verdict.statistics import mean_and_standard_error
-from raytl.tasks.columns import LabelColumn
+from raytl.tasks.columns import LabelColumn, has_target
 from raytl.training.splits import count_labelled
 
 
@@ -54,13 +56,15 @@ def build_confirmation(
     candidates = [_candidate(c, records, now.selected, study, run) for c in configurations]
     recommended = _recommended(study, configurations, now)
     seeds = sorted({run.seed for candidate in candidates for run in candidate.runs})
+    test = study.target_domain.splits.test
     return Confirmation(
-        split=study.target_domain.splits.test,
-        test_rows=target.split(study.target_domain.splits.test).rows,
+        metric=study.metric,
+        split=test,
+        test_rows=int(has_target(target.targets(test)).sum()),
         classes=_classes(target),
         seeds=seeds,
         level=study.confirm.level,
-        margin=study.confirm.margin,
+        margin=shown_margin(study, configurations),
         labels_read=_labels_read(study, records, target),
         candidates=candidates,
         comparisons=_compare(study, configurations, now),
@@ -98,12 +102,13 @@ def _candidate(
 ) -> Candidate:
     of_it = [r for r in retrained(records) if r.config["candidate"] == configuration.name]
     of_it.sort(key=lambda record: record.config["seed_index"])
-    runs = [_run(record, configuration, run) for record in of_it]
-    accuracies = [r.accuracy for r in runs if r.accuracy is not None]
+    runs = [_run(record, configuration, study.metric, run) for record in of_it]
+    scores = [r.score for r in runs if r.score is not None]
     results = [record.last for record in of_it]
     confusions = [result["test/confusion"] for result in results if "test/confusion" in result]
     confusion = np.sum(confusions, axis=0).tolist() if confusions else None
-    mean, error = mean_and_standard_error(accuracies) if accuracies else (None, None)
+    mean, error = mean_and_standard_error(scores) if scores else (None, None)
+    known = dict.fromkeys(name for r in runs for name in r.metrics)
     first = study.confirm.seed_counts[0]
     config = of_it[0].config
     return Candidate(
@@ -113,11 +118,13 @@ def _candidate(
         selected=configuration.name == selected,
         config=config["trial"],
         runs=runs,
-        n=len(accuracies),
+        n=len(scores),
         mean=mean,
-        standard_error=error if len(accuracies) > 1 else None,
-        macro_f1=_mean([r.macro_f1 for r in runs]),
-        calibration_error=_mean([r.calibration_error for r in runs]),
+        standard_error=error if len(scores) > 1 else None,
+        metrics={
+            name: statistics.fmean(r.metrics[name] for r in runs if name in r.metrics)
+            for name in known
+        },
         objective=_mean([r.objective for r in runs if r.seed < first]),
         trainable_parameters=results[0].get("trainable_parameters"),
         confusion=confusion,
@@ -125,24 +132,30 @@ def _candidate(
     )
 
 
-def _run(record: Record, configuration: Retrained, run: Path) -> Run:
+def _run(record: Record, configuration: Retrained, metric: str, run: Path) -> Run:
     result, seed, folder = record.last, record.config["seed_index"], record.name
     well = seed in configuration.predictions
     file = Path("predictions") / f"{folder}.arrow"
     if well:
         (run / file).parent.mkdir(exist_ok=True)
         configuration.predictions[seed].write(run / file)
+    measured = _measured(result) if well else {}
     return Run(
         seed=seed,
-        accuracy=result["test/accuracy"] if well else None,
-        macro_f1=result["test/macro_f1"] if well else None,
-        calibration_error=result["test/calibration_error"] if well else None,
+        score=measured[metric] if well else None,
+        metrics={name: value for name, value in measured.items() if name != metric},
         objective=configuration.objectives.get(seed),
         seconds=float(result.get("seconds", 0.0)),
         folder=folder,
         predictions=str(file) if well else None,
         error=None if well else record.error,
     )
+
+
+def _measured(result: Metrics) -> dict[str, float]:
+    """Return the metrics of the test rows that are single numbers, by name."""
+    found = {k.removeprefix("test/"): v for k, v in result.items() if k.startswith("test/")}
+    return {name: value for name, value in found.items() if isinstance(value, float)}
 
 
 def _mean(values: list[float | None]) -> float | None:
@@ -183,6 +196,9 @@ def _verdict(
             f"whether {what} helps is undecided: no control that transfers nothing ended well"
         )
         return Verdict(kind="undecided", sentence=sentence, remarks=remarks)
+    metric = METRICS[study.metric]
+    margin = shown_margin(study, configurations)
+    assert margin is not None
     plain = [
         (c.control, first_difference(study, ours, c))
         for c in configurations
@@ -190,12 +206,10 @@ def _verdict(
     ]
     return Verdict(
         kind=now.decision.kind,
-        sentence=verdict_sentence(
-            what, now.decision, len(now.against), study.confirm.margin, TEST_METRIC
-        ),
+        sentence=verdict_sentence(what, now.decision, len(now.against), margin, metric),
         difference=now.decision.difference,
         against_plain=[
-            plain_sentence(what, control, difference, TEST_METRIC)
+            plain_sentence(what, control, difference, metric)
             for control, difference in plain
             if difference is not None
         ],

@@ -6,9 +6,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from raytl.config import MetricName
 from raytl.errors import CorruptError, UserError
 from raytl.files import write_atomically
+from raytl.predictions import Predictions
 from raytl.sweeping.verdict.intervals import Difference
+from raytl.tasks.columns import has_target
 
 
 class _Part(BaseModel):
@@ -16,12 +19,13 @@ class _Part(BaseModel):
 
 
 class Run(_Part):
-    """One retraining. `predictions`: the file of its test predictions, in the run's folder."""
+    """One retraining. `score`: the study's metric on the test rows; `metrics`: what else was
+    measured of them, by name; `predictions`: the file of its test predictions, in the run's
+    folder."""
 
     seed: int
-    accuracy: float | None
-    macro_f1: float | None
-    calibration_error: float | None
+    score: float | None
+    metrics: dict[str, float]
     objective: float | None
     seconds: float
     folder: str
@@ -30,9 +34,10 @@ class Run(_Part):
 
 
 class Candidate(_Part):
-    """One configuration over its seeds. `mean` is of the accuracy; `confusion` counts test rows,
-    true by predicted class, summed over seeds; `recall` is each class's, of those counts.
-    `objective` is the mean over the first round's seeds."""
+    """One configuration over its seeds. `mean` is of the score, `metrics` are means too;
+    `confusion` counts test rows, true by predicted class, summed over seeds, where there are
+    classes; `recall` is each class's, of those counts. `objective` is the mean over the first
+    round's seeds."""
 
     name: str
     trial: str
@@ -43,8 +48,7 @@ class Candidate(_Part):
     n: int
     mean: float | None
     standard_error: float | None
-    macro_f1: float | None
-    calibration_error: float | None
+    metrics: dict[str, float]
     objective: float | None
     trainable_parameters: int | None
     confusion: list[list[int]] | None
@@ -76,14 +80,17 @@ class Verdict(_Part):
 
 class Confirmation(_Part):
     """The content of confirmation.json. `recommended` names what `best/` holds; `labels_read` is
-    how many target labels search and confirmation read in all, the test split's left out."""
+    how many target labels search and confirmation read in all, the test split's left out;
+    `test_rows`, how many test rows have a label. `metric`: what scores are; `margin`: as it is
+    shown, in the metric's unit."""
 
+    metric: MetricName
     split: str
     test_rows: int
     classes: list[str]
     seeds: list[int]
     level: float
-    margin: float
+    margin: float | None
     labels_read: int
     candidates: list[Candidate]
     comparisons: list[Comparison]
@@ -94,6 +101,13 @@ class Confirmation(_Part):
     def selected(self) -> Candidate | None:
         """The candidate that the validation objective prefers."""
         return next((c for c in self.candidates if c.selected), None)
+
+    def predictions_of(self, candidate: Candidate, run: Path) -> list[Predictions]:
+        """Return a candidate's predictions of the test rows that have a label, a seed each, from
+        the run's folder. Raises CorruptError where they are not there."""
+        files = [run / of.predictions for of in candidate.runs if of.predictions is not None]
+        found = [Predictions.read(file) for file in files]
+        return [one.cut(has_target(one.target_N)) for one in found]
 
     def candidate(self, name: str | None) -> Candidate | None:
         """Return a candidate by its name."""

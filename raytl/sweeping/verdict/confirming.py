@@ -54,3 +54,28 @@ class Confirming:
         seeds = range(self._asked.get(name, 0), count)
         self._asked[name] = max(count, seeds.start)
         return retrainings(self._study, self._outcomes[name], seeds, self._redraw)
+
+
+class Unconfirmed:
+    """What is done with the best where no test row has a label: one searched trial is retrained
+    once, for its weights and its predictions."""
+
+    wants_more = False
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self.count = 0
+
+    def add(self, outcomes: Sequence[Outcome]) -> list[Config]:
+        """Return the retraining of the first of `outcomes`, unless it is a control."""
+        best = [outcome for outcome in outcomes[:1] if outcome.control is None]
+        found = [one for of in best for one in retrainings(self._study, of, range(1), redraw=False)]
+        self.count += len(found)
+        return found
+
+    def further(self) -> list[Config]:
+        """Return no further round."""
+        return []
+
+    def ended(self, record: Record) -> None:
+        """There is nothing to compare."""

@@ -13,7 +13,9 @@ from scipy.special import stdtrit
 
 from raytl.errors import DataError
 from raytl.predictions import Predictions
-from raytl.sweeping.verdict.metrics import Floats, Ints, Metric
+from raytl.scoring.metrics import Metric
+from raytl.scoring.weighing import Floats, Ints
+from raytl.sweeping.verdict.guard import with_discordant_rows
 
 DRAWS = 1000  # v within 5 %, the width within 2
 _CHUNK = 2**22  # weights drawn at a time
@@ -106,8 +108,8 @@ def paired_difference(
     anew) and of test rows (`half_width`), over all `looks` looks together. Its seed variance is
     s²/S; its row variance is that of the mean difference in a paired bootstrap over units, less
     what falls with more seeds, which s² has already. For the bootstrap two discordant rows are
-    added, one each way, so that it is never zero (Bonett and Price 2012, for two proportions).
-    Needs two seeds and two units at least; `seed` is the bootstrap's.
+    added, one each way, so that it is never zero: see `guard`. Needs two seeds and two units at
+    least; `seed` is the bootstrap's.
     """
     assert len(ours) == len(theirs) >= 2, f"pairs of two seeds or more: {len(ours)}, {len(theirs)}"
     _check_rows([*ours, *theirs])
@@ -166,45 +168,17 @@ def _differences(
     """Return (R, S) differences by weighting and seed, positive where ours is better."""
 
     def scores(runs: Sequence[Predictions]) -> Floats:
-        scored = [metric.score(run.target_N, run.predicted_N, weights_RN) for run in runs]
+        scored = [metric.score(run.target_N, run.given(metric.reads), weights_RN) for run in runs]
         return np.stack(scored, axis=1)
 
     return metric.sign * (scores(ours) - scores(theirs))
-
-
-def _with_discordant_rows(
-    ours: Sequence[Predictions], theirs: Sequence[Predictions]
-) -> tuple[list[Predictions], list[Predictions]]:
-    """Add two rows, units of their own: one that ours has right and theirs wrong in every seed,
-    and one the other way. Their class is the one of median size, for a score may weigh classes
-    (in simulation macro F1 then covers at 96 % or more; with the rarest class the interval is up
-    to half wider for nothing); the wrong answer is the largest other class."""
-    classes, counts = np.unique(ours[0].target_N, return_counts=True)
-    right = classes[np.argsort(counts, kind="stable")[(len(counts) - 1) // 2]]
-    others = counts * (classes != right)
-    wrong = classes[others.argmax()] if others.any() else right + 1
-    unit_N = _units(ours[0])
-    unit_N = np.append(unit_N, unit_N.max() + np.array([1, 2]))
-
-    def extended(run: Predictions, answers: list[int]) -> Predictions:
-        return Predictions(
-            np.arange(len(unit_N)),
-            np.append(run.target_N, [right, right]),
-            np.append(run.predicted_N, answers),
-            group_N=unit_N,
-        )
-
-    return (
-        [extended(run, [right, wrong]) for run in ours],
-        [extended(run, [wrong, right]) for run in theirs],
-    )
 
 
 def _row_variances(
     metric: Metric, ours: Sequence[Predictions], theirs: Sequence[Predictions], seed: int
 ) -> tuple[float, Floats]:
     """Return the variance over test rows of the mean difference, and of each seed's alone (S,)."""
-    ours, theirs = _with_discordant_rows(ours, theirs)
+    ours, theirs = with_discordant_rows(metric, ours, theirs, _units(ours[0]))
     unit_N = _units(ours[0])
     units = int(unit_N.max()) + 1
     exact = metric.row_score is not None
@@ -223,7 +197,7 @@ def _exact_variances(
     score = metric.row_score
     difference_SN = np.stack(
         [
-            score(a.target_N, a.predicted_N) - score(b.target_N, b.predicted_N)
+            score(a.target_N, a.given(metric.reads)) - score(b.target_N, b.given(metric.reads))
             for a, b in zip(ours, theirs, strict=True)
         ]
     )

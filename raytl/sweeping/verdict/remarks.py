@@ -5,11 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from raytl.config import Study
+from raytl.predictions import Predictions
+from raytl.scoring.metrics import METRICS, Metric
+from raytl.scoring.wording import score_text
 from raytl.sweeping.kept.records import Record
 from raytl.sweeping.search.objective import objective_metric
 from raytl.sweeping.search.selection import dropped_controls, outcomes_of
 from raytl.sweeping.verdict.rounds import (
-    TEST_METRIC,
     Retrained,
     Standing,
     best_of,
@@ -18,12 +20,15 @@ from raytl.sweeping.verdict.rounds import (
 )
 from raytl.sweeping.verdict.sentences import amount
 
+FEW_GROUPS = 8  # of test rows: fewer say little about others
+
 
 def remarks_on(
     study: Study, records: Sequence[Record], configurations: Sequence[Retrained], now: Standing
 ) -> list[str]:
     """Return sentences on controls that were not retrained, failed or are no fair opponents, on
-    labels that were not drawn anew, and on what did better than the selected trial."""
+    labels that were not drawn anew, on few groups of test rows, and on what did better than the
+    selected trial."""
     searched = [record for record in records if record.config["phase"] == "search"]
     outcomes = outcomes_of(searched, objective_metric(study))
     remarks = [found.sentence for found in dropped_controls(outcomes)]
@@ -32,8 +37,9 @@ def remarks_on(
             remarks.append(f"the {control} control failed at every learning rate that was tried")
     for configuration in configurations:
         remarks += _failures(study, configuration, now)
-        remarks += _unfair(configuration)
+        remarks += _unfair(METRICS[study.metric], configuration)
     remarks += _better(study, configurations, now)
+    remarks += _few_groups(configurations)
     redrawn = any(record.config["rows_seed"] is not None for record in records)
     if isinstance(study.target_domain.labels, int) and not redrawn:
         labels = study.target_domain.labels
@@ -50,17 +56,44 @@ def _failures(study: Study, configuration: Retrained, now: Standing) -> list[str
     return [f"the {configuration.name} failed with seed {seeds}{left_out}"]
 
 
-def _unfair(control: Retrained) -> list[str]:
+def _unfair(metric: Metric, control: Retrained) -> list[str]:
     runs = list(control.predictions.values())
-    if control.control is None or not runs:
+    if control.control in (None, "constant") or not runs:
         return []
-    accuracy = float(np.mean([run.predicted_N == run.target_N for run in runs]))
-    constant = float(np.bincount(runs[0].target_N).max() / len(runs[0].target_N))
-    if accuracy > constant:
+    reached = float(np.mean([metric.plain(run.target_N, run.given(metric.reads)) for run in runs]))
+    constant = metric.plain(runs[0].target_N, _constant_guess(metric, runs[0]))
+    if metric.sign * reached > metric.sign * constant:
+        return []
+    shown = [score_text(value, metric) for value in (reached, constant)]
+    if shown[0].endswith(" %"):
+        shown[0] = shown[0].removesuffix(" %")
+    return [
+        f"the {control.name} is no better than a constant guess ({shown[0]} against {shown[1]}): "
+        "better than it says little"
+    ]
+
+
+def _constant_guess(metric: Metric, run: Predictions) -> np.ndarray:
+    """Return one answer to all test rows, from what they are themselves: their largest class, the
+    classes' shares, or the mean value."""
+    target_N, rows = run.target_N, len(run.target_N)
+    if metric.reads == "values":
+        return np.full(rows, target_N.mean())
+    if metric.reads == "classes":
+        return np.full(rows, np.bincount(target_N).argmax())
+    classes = run.given("probabilities").shape[1]
+    return np.tile(np.bincount(target_N, minlength=classes) / rows, (rows, 1))
+
+
+def _few_groups(configurations: Sequence[Retrained]) -> list[str]:
+    runs = (run for of in configurations for run in of.predictions.values())
+    groups = next((run.group_N for run in runs), None)
+    count = 0 if groups is None else len(np.unique(groups))
+    if not 0 < count < FEW_GROUPS:
         return []
     return [
-        f"the {control.name} is no better than a constant guess ({100 * accuracy:.1f} against "
-        f"{100 * constant:.1f} %): better than it says little"
+        f"the test rows are of {count} groups alone, and this holds for these: what an interval "
+        f"says of others it says from {FEW_GROUPS} groups on"
     ]
 
 
@@ -79,7 +112,7 @@ def _better(study: Study, configurations: Sequence[Retrained], now: Standing) ->
         assert control.control is not None
         difference = now.against.get(control.control) or first_difference(study, ours, control)
         if difference is not None and difference.interval[1] < 0:
-            points = amount(difference, TEST_METRIC)
+            points = amount(difference, METRICS[study.metric])
             remarks.append(
                 f"the {control.name} did better on the test rows ({ours.name}: {points}); best/ "
                 f"holds {ours.name}, `raytl export` takes the control"

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 
 from raytl.config import Study
 from raytl.predictions import Predictions
+from raytl.scoring.metrics import METRICS, margin_of
 from raytl.sweeping.kept.records import Record
 from raytl.sweeping.search.control_facts import WITHOUT_TRANSFER
 from raytl.sweeping.search.objective import objective_metric
 from raytl.sweeping.verdict.decision import Decision, decide, open_comparisons
 from raytl.sweeping.verdict.intervals import Difference, paired_difference
 from raytl.sweeping.verdict.looks import looks
-from raytl.sweeping.verdict.metrics import METRICS
-
-TEST_METRIC = METRICS["accuracy"]  # what the verdict is about
+from raytl.tasks.columns import has_target
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Retrained:
 
 def gather(ended: Sequence[Ended], read: Callable[[str], Predictions]) -> list[Retrained]:
     """Return each configuration with its seeds, searched ones first, then by name. `read` returns
-    the predictions in a folder."""
+    the predictions in a folder; those of rows without a label are left out."""
     found = []
     for _, name in sorted({(one.control is not None, one.name) for one in ended}):
         seeds = sorted((one for one in ended if one.name == name), key=lambda one: one.seed)
@@ -71,11 +70,15 @@ def gather(ended: Sequence[Ended], read: Callable[[str], Predictions]) -> list[R
                 name=name,
                 control=seeds[0].control,
                 objectives={one.seed: one.objective for one in well if one.objective is not None},
-                predictions={one.seed: read(one.folder) for one in well},
+                predictions={one.seed: _judged(read(one.folder)) for one in well},
                 failed=frozenset(one.seed for one in seeds) - {one.seed for one in well},
             )
         )
     return found
+
+
+def _judged(predictions: Predictions) -> Predictions:
+    return predictions.cut(has_target(predictions.target_N))
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ def standing(study: Study, configurations: Sequence[Retrained]) -> Standing:
             against[control.control] = difference
         if more is not None:
             wanted |= {control.name: more, selected.name: more}
-    decision = decide(against, _margin(study)) if against else None
+    decision = decide(against, margin_between(study, configurations)) if against else None
     settled = decision is not None and decision.kind != "undecided"
     return Standing(selected.name, against, decision, {} if settled else wanted)
 
@@ -159,7 +162,7 @@ def _last_look(
             failed = any(seed < count for seed in theirs.failed)
             return last, None if failed else count
         last = _difference(study, ours, theirs, count, number=len(counts))
-        if not open_comparisons({theirs.name: last}, _margin(study)):
+        if not open_comparisons({theirs.name: last}, margin_between(study, [ours])):
             break
     return last, None
 
@@ -172,8 +175,28 @@ def _difference(
         [configuration.predictions[seed] for seed in range(count)]
         for configuration in (ours, theirs)
     )
-    return paired_difference(TEST_METRIC, ours_S, theirs_S, study.confirm.level, looks=number)
+    metric = METRICS[study.metric]
+    return paired_difference(metric, ours_S, theirs_S, study.confirm.level, looks=number)
 
 
-def _margin(study: Study) -> float:
-    return study.confirm.margin / TEST_METRIC.scale
+def margin_between(study: Study, configurations: Sequence[Retrained]) -> float:
+    """Return the difference below which two configurations count as alike, not yet times the
+    metric's `scale`. Of errors in the target's unit it is a share of the standard deviation of the
+    test rows' targets: those are what the verdict is about, and they are the same for all."""
+    metric = METRICS[study.metric]
+    if not metric.in_target_unit:
+        return margin_of(metric, study.confirm.margin)
+    run = next(run for of in configurations for run in of.predictions.values())
+    return margin_of(metric, study.confirm.margin, float(run.target_N.std()))
+
+
+def shown_margin(study: Study, configurations: Sequence[Retrained]) -> float | None:
+    """Return that difference as it is shown, in the metric's unit; None where it is in the target's
+    and no retraining ended well."""
+    metric = METRICS[study.metric]
+    if metric.mode == "max":
+        return study.confirm.margin
+    known = any(of.predictions for of in configurations)
+    if metric.in_target_unit and not known:
+        return None
+    return metric.scale * margin_between(study, configurations)

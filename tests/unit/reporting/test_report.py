@@ -163,7 +163,9 @@ def test_the_predicted_order_of_source_models_stands_beside_the_realised_one(
 def test_the_oracle_is_called_oracle(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", [row(0, mean_rank=1.5)])
     board = json.loads((run / "leaderboard.json").read_text())
-    board["oracle"] = {"trial": "7", "accuracy": 0.9, "chosen": "0", "chosen_accuracy": 0.8}
+    board["oracle"] = {
+        "metric": "accuracy", "trial": "7", "score": 0.9, "chosen": "0", "chosen_score": 0.8
+    }  # fmt: skip
     (run / "leaderboard.json").write_text(json.dumps(board))
     text = write_report(run).read_text()
     assert "Oracle (target labels that no trial saw): trial 7 with 90.0 %" in text

@@ -24,7 +24,8 @@ UNUSUAL: dict[str, Any] = {
     "label_smoothing": 0.3, "optimizer": "adam", "optimizer.lr": 0.5, "optimizer.momentum": 0.1,
     "optimizer.weight_decay": 0.1, "optimizer.transferred_lr_scale": 0.0,
     "optimizer.layer_decay": 0.5, "optimizer.schedule": "constant", "optimizer.warmup": 0.7,
-    "optimizer.clip_norm": 0.01,
+    "optimizer.clip_norm": 0.01, "class_weights": "balanced", "inputs": "image",
+    "fusion": "gated", "fusion.width": 7, "fusion.dropout": 0.5,
 }  # fmt: skip
 
 
@@ -44,13 +45,16 @@ def weights(tiny_study: MakeStudy, **more: Any) -> Study:
 def test_a_control_takes_over_source_model_head_and_optimiser_alone(tiny_study: MakeStudy) -> None:
     assert {"source_model", *UNUSUAL} == set(TRIAL_KEYS)
     found = controls(weights(tiny_study, defaults=UNUSUAL))
-    assert list(found) == ["scratch", "source_only", "linear_probe", "target_only"]
+    assert list(found) == ["scratch", "source_only", "linear_probe", "target_only", "constant"]
+    constant = found.pop("constant")[0]
+    assert (constant.head.name, constant.optimizer.weight_decay) == ("constant", 0.0)
     plain = TrialConfig(source_model="net").flat()
     for control, tries in found.items():
         flat = tries[0].flat()
         given = {key: value for key, value in flat.items() if value != plain[key]}
         rate = {"optimizer.lr": flat["optimizer.lr"]}
         expected = {"recipe": control, "head": "mlp", "head.hidden": 7, "optimizer": "adam"}
+        expected |= {"class_weights": "balanced"}
         assert given == expected | rate
         assert all(flat[key] == (UNUSUAL | {"source_model": "net"})[key] for key in TAKEN_OVER)
 
@@ -67,6 +71,7 @@ def test_rates_suit_what_is_trained_and_not_the_study(tiny_study: MakeStudy) -> 
         "source_only": spread(*ranges["transferred"], 3),
         "linear_probe": spread(*ranges["head"], 3),
         "target_only": spread(*ranges["transferred"], 3),
+        "constant": [TrialConfig(source_model="net").optimizer.lr],  # it learns nothing
     }
     fresh = controls(tiny_study(search=search))
     assert [t.optimizer.lr for t in fresh["source_only"]] == spread(*ranges["fresh"], 3)

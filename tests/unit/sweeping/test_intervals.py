@@ -8,9 +8,9 @@ import pytest
 from scipy import stats
 
 from raytl.errors import DataError
+from raytl.scoring.metrics import METRICS
 from raytl.sweeping.verdict.intervals import Difference, Predictions, half_width, paired_difference
 from raytl.sweeping.verdict.looks import looks
-from raytl.sweeping.verdict.metrics import METRICS
 
 ACCURACY = METRICS["accuracy"]
 BY_BOOTSTRAP = replace(ACCURACY, row_score=None)

@@ -9,9 +9,12 @@ import pytest
 from raytl.sweeping.kept.records import Metrics, Record, Status
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.progress import LONGEST_CAUSE, Progress
-from raytl.sweeping.search.objective import OBJECTIVES, ObjectiveMetric
+from raytl.sweeping.search.objective import ObjectiveMetric
 
-ACCURACY, ENTROPY = OBJECTIVES["target_accuracy"], OBJECTIVES["target_entropy"]
+ACCURACY = ObjectiveMetric("target/validation_accuracy", "max", "target validation accuracy")
+ENTROPY = ObjectiveMetric(
+    "target/validation_entropy", "min", "prediction entropy on the target, no labels (nats)"
+)
 SEARCH: Any = SimpleNamespace(counts={"search": 3, "confirm": 2})
 
 

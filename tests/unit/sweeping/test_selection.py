@@ -7,7 +7,7 @@ import pytest
 
 from raytl.config import Study
 from raytl.sweeping.kept.records import Record
-from raytl.sweeping.search.objective import OBJECTIVES
+from raytl.sweeping.search.objective import ObjectiveMetric
 from raytl.sweeping.search.selection import (
     Outcome,
     best_controls,
@@ -83,17 +83,17 @@ CURVE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("objective", "loss"), [("target_accuracy", -0.75), ("target_entropy", 0.5)]
-)
+ACCURACY = ObjectiveMetric("target/validation_accuracy", "max", "accuracy")
+ENTROPY = ObjectiveMetric("target/validation_entropy", "min", "entropy")
+
+
+@pytest.mark.parametrize(("objective", "loss"), [(ACCURACY, -0.75), (ENTROPY, 0.5)])
 def test_an_outcome_is_of_the_last_epoch_and_the_less_the_better(
-    objective: str, loss: float
+    objective: ObjectiveMetric, loss: float
 ) -> None:
-    found = outcome_of(Record(CONFIG, CURVE, "completed"), OBJECTIVES[objective])
+    found = outcome_of(Record(CONFIG, CURVE, "completed"), objective)
     assert found == Outcome("00004", None, {"recipe": "dann"}, loss, 0.75, 40, micro_batches=8)
-    assert (
-        outcome_of(Record(CONFIG, CURVE[:1], "completed"), OBJECTIVES[objective]).micro_batches == 2
-    )
+    assert outcome_of(Record(CONFIG, CURVE[:1], "completed"), objective).micro_batches == 2
 
 
 def test_only_whole_searched_trials_have_an_outcome() -> None:
@@ -102,7 +102,7 @@ def test_only_whole_searched_trials_have_an_outcome() -> None:
         Record(CONFIG, CURVE), Record(CONFIG | {"phase": "confirm"}, CURVE, "completed"),
         Record(CONFIG | {"id": "00009"}, CURVE, "completed"),
     ]  # fmt: skip
-    assert [o.id for o in outcomes_of(records, OBJECTIVES["target_accuracy"])] == ["00009"]
+    assert [o.id for o in outcomes_of(records, ACCURACY)] == ["00009"]
 
 
 def test_the_best_searched_trials_are_retrained(tiny_study: Callable[..., Study]) -> None:

@@ -1,0 +1,25 @@
+"""Control: the same answer to every row."""
+
+from raytl.data.batch import TrainBatch
+from raytl.models.transfer_model import TransferModel
+from raytl.recipes.base import Losses, SupervisedRecipe, targets_of
+
+
+class Constant(SupervisedRecipe):
+    """What can be had without looking at a row: the classes' shares, or the mean value, of the
+    labelled training rows; without target labels, of the source domain's.
+
+    That is the optimum of the task's loss in closed form (`Task.constant_out`), which the head
+    `constant` is set to before any step, so nothing is learnt: the loss is reported and its
+    gradient is 0.
+    """
+
+    name = "constant"
+    freezes = "all"
+
+    def losses(self, model: TransferModel, batch: TrainBatch, progress: float) -> Losses:
+        streams = list(batch.streams.values())
+        target_B = targets_of(*streams)
+        out_BK = model.head(target_B.new_zeros(len(target_B), 1))
+        loss = self.row_losses(out_BK, target_B).mean()
+        return {"task": loss.detach() + 0.0 * out_BK.sum()}

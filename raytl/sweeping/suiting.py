@@ -1,0 +1,63 @@
+"""Whether recipes, mappers, validators and rankings suit what the target column asks for."""
+
+from raytl.config import Study
+from raytl.data.domain import Domains
+from raytl.errors import ConfigError
+from raytl.modalities.registry import modality_of
+from raytl.recipes import RECIPES
+from raytl.scoring.validators import VALIDATORS, check_validator
+from raytl.search_space import SearchSpace
+from raytl.sweeping.opening import placed
+
+
+def check_needs(study: Study, space: SearchSpace, column: str) -> None:
+    """Raise ConfigError for the first recipe or option of the space that needs what the target
+    column, `column`, does not give."""
+    gives = study.gives
+    for recipe in space.choices("recipe"):
+        missing = sorted(RECIPES[recipe].needs - gives)
+        if missing:
+            able = [name for name in space.choices("recipe") if RECIPES[name].needs <= gives]
+            others = able or [name for name, recipe in RECIPES.items() if recipe.needs <= gives]
+            raise ConfigError(
+                f"space.recipe: recipe {recipe} needs {' and '.join(missing)}, but the target "
+                f"column '{column}' holds {' and '.join(sorted(gives))}; leave it out, and take "
+                f"{' or '.join(others)}"
+            )
+    for key, value, why in (
+        ("class_weights", "balanced", "weighs classes"),
+        ("mapper.fit", "class_means", "maps the means of classes"),
+    ):
+        if value in space.choices(key) and "classes" not in gives and _is_used(key, space):
+            raise ConfigError(
+                f"space.{key}: {value} {why}, but the target column '{column}' holds values; "
+                "leave it out"
+            )
+
+
+def _is_used(key: str, space: SearchSpace) -> bool:
+    return key != "mapper.fit" or "matrix" in space.choices("mapper")
+
+
+def check_judges(study: Study, domains: Domains, task: str) -> None:
+    """Raise ConfigError where the validator that trials are selected by, or the score that source
+    models are ranked by, needs what is not there. `task`: its name, for the sentence."""
+    gives = {"vector", *(["probabilities"] if "classes" in study.gives else [])}
+    if domains.source is not None:
+        gives |= {"source rows", "row losses"}
+    if all(modality_of(column).mixes for column in domains.columns.values()):
+        gives |= {"mixes"}
+    if study.objective in VALIDATORS:
+        with placed("search.objective"):
+            check_validator(study.objective, gives, f"a {task}")
+    if study.objective == "target_entropy" and "classes" not in study.gives:
+        raise ConfigError(
+            "search.objective: target_entropy needs class probabilities, but the target holds "
+            "values; use auto"
+        )
+    if study.search.ranking not in ("none", "size"):
+        # Imported here: scikit-learn takes its time.
+        from raytl.scoring.transferability import check_score
+
+        with placed("search.ranking"):
+            check_score(study.search.ranking, study.gives)

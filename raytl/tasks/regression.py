@@ -1,0 +1,95 @@
+"""Regression: one value a row.
+
+Legend: B batch, N rows; K is 1.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raytl.config import MetricName
+from raytl.errors import DataError
+from raytl.modalities.column import Column
+from raytl.predictions import Predictions
+from raytl.scoring.regression import absolute_error_quantiles, residuals
+from raytl.tasks.base import Predicted, Targets, Task
+from raytl.tasks.columns import ValueColumn, has_target
+
+
+class Regression(Task):
+    """The squared error of standardised values: the head gives (value - mean) / std, so that a
+    learning rate means the same whatever the target's unit and zero are."""
+
+    name: ClassVar[str] = "regression"
+    gives: ClassVar[frozenset[str]] = frozenset({"values"})
+    primary: ClassVar[MetricName] = "rmse"
+    shown: ClassVar[tuple[str, ...]] = ("r2",)
+    figures: ClassVar[tuple[str, ...]] = ("residuals", "error_quantiles")
+
+    def __init__(self, column: ValueColumn, mean: float, std: float) -> None:
+        """`mean` and `std`: of the fitted rows, in the target's unit. Raises ValueError where they
+        are no finite numbers, std > 0."""
+        if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
+            raise ValueError(f"mean must be finite and std > 0, got mean={mean:g}, std={std:g}")
+        self.column: ValueColumn = column
+        self.mean, self.std = mean, std
+
+    @classmethod
+    def fitted(cls, column: ValueColumn, targets: Targets) -> "Regression":
+        """Return the task with the mean and standard deviation of `targets`, those that are there.
+        Raises DataError where they are all alike, or none is there."""
+        known = targets[has_target(targets)].astype(np.float64)
+        std = float(known.std()) if len(known) else 0.0
+        if not std > 0:
+            what = "all alike" if len(known) else "none at all"
+            raise DataError(
+                "a regression needs labelled training rows with two different target values at "
+                f"least, but those of {len(known)} rows are {what}; label more rows, or look at "
+                "the target column"
+            )
+        return cls(column, float(known.mean()), std)
+
+    @property
+    def out_dim(self) -> int:
+        return 1
+
+    def loss(
+        self, out_BK: Tensor, target_B: Tensor, smoothing: float = 0.0, *, balanced: bool = False
+    ) -> Tensor:
+        """(out - (target - mean) / std)², without a unit. Values have neither labels to smooth nor
+        classes to balance."""
+        wanted_B = (target_B.double() - self.mean) / self.std
+        return (out_BK[:, 0].float() - wanted_B.float()).square()
+
+    def predict(self, out_BK: Tensor) -> Predicted:
+        """mean + std·out, in float64: a target may be large and vary little."""
+        return Predicted(self.mean + self.std * out_BK[:, 0].double())
+
+    def constant_out(self, targets: Targets) -> Tensor:
+        """Their mean, standardised."""
+        mean = float(targets[has_target(targets)].mean())
+        return torch.tensor([(mean - self.mean) / self.std])
+
+    @staticmethod
+    def known(targets: Any) -> Any:
+        return targets == targets  # NaN is not itself; of arrays and tensors alike
+
+    def _figure(self, name: str, predictions: Predictions) -> Any:
+        target_N, value_N = predictions.target_N, predictions.predicted_N
+        if name == "residuals":
+            return asdict(residuals(target_N, value_N))
+        assert name == "error_quantiles", f"{name} is none of {self.figures}"
+        return {str(k): v for k, v in absolute_error_quantiles(target_N, value_N).items()}
+
+    def facts(self) -> Mapping[str, Any]:
+        return {"kind": self.name, "mean": self.mean, "std": self.std}
+
+    def mismatch(self, other: Column) -> str | None:
+        if not isinstance(other, ValueColumn):
+            return f"it asks for values, and the other for a {other.kind}"
+        return None
