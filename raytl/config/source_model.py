@@ -30,6 +30,11 @@ def _absolute_vectors(transform: dict[str, Any]) -> dict[str, Any]:
     return transform | {"vectors": str(rooted(vectors))} if isinstance(vectors, str) else transform
 
 
+def _absolute_folder(origin: str) -> str:
+    """A folder is meant from where the study is read, too; what is none is a name of the hub."""
+    return str(rooted(origin)) if rooted(origin).is_dir() else origin
+
+
 ORIGINS = ("path", "torchvision", "timm", "huggingface", "parts", "graft", "backbone")
 
 
@@ -42,7 +47,7 @@ class SourceModelConfig(Frozen):
     path: AbsolutePath | None = None
     torchvision: str | None = None
     timm: str | None = None
-    huggingface: str | None = None
+    huggingface: Annotated[str, AfterValidator(_absolute_folder)] | None = None
     parts: Annotated[dict[str, "SourceModelConfig"], Field(min_length=1)] | None = None  # by column
     graft: "SourceModelConfig | None" = None
     backbone: str | None = None
