@@ -66,7 +66,7 @@ class TrialRun:
         self.rows_seed = study.search.seed if rows_seed is None else rows_seed
         self.predictions: Predictions | None = None  # of the test split, once it was read
         self.device = torch.device(device)
-        self.parts = parts = build_trial(material, trial, seed)
+        self.parts = parts = build_trial(material, trial, seed, rows_seed)
         synchronise_batch_norm(parts.model, self.device)
         for module in (parts.model, parts.recipe):
             module.to(self.device).to(memory_format=torch.channels_last)
@@ -92,7 +92,9 @@ class TrialRun:
         if isinstance(parts.model.mapper, Matrix) and resume_from is None:
             fit_matrix(parts.model, trial.mapper.fit, self.feeds, self.device)
         if resume_from is None:
-            fit_constant(parts.model.head, parts.task, material.domains, self.rows_seed)
+            fit_constant(
+                parts.model.head, parts.task, material.domains, study.search.seed, rows_seed
+            )
         self.steps = study.train.steps_per_epoch or steps_per_epoch(self.feeds)
         self.trainer = Trainer(
             parts.model, parts.recipe, optimizer, trial.optimizer, self.device,

@@ -13,7 +13,7 @@ from raytl.search_space import SearchSpace
 from raytl.sweeping.kept.records import Config, Metrics, Record, Trained
 from raytl.sweeping.search.control_tries import ControlTries
 from raytl.sweeping.search.controls import control_trials
-from raytl.sweeping.search.fusing import group_size, grouped
+from raytl.sweeping.search.fusing import grouped
 from raytl.sweeping.search.halving import Everyone, Ladder
 from raytl.sweeping.search.objective import ObjectiveMetric
 from raytl.sweeping.search.runs import Run
@@ -250,7 +250,7 @@ class StudySearch:
         return outcomes_of(settled, self._objective)
 
     def _retrain(self, suggestions: list[Config]) -> None:
-        self._retrainings += grouped(suggestions, group_size(self._study), self._scope)
+        self._retrainings += grouped(suggestions, self._study, self._scope)
 
 
 def _is_searched(config: Config) -> bool:
