@@ -12,6 +12,8 @@ from raytl.demo import DEMOS, Demo, demo_named, make_inputs, run_demo, settings_
 from raytl.errors import ConfigError, UserError
 from raytl.models.source_model import load_source_model
 
+OF_CHOSEN_ROWS = ("rendered-digits", "docstrings", "motions", "tones", "named-digits")
+
 
 def test_the_list_has_a_line_for_each_demo() -> None:
     result = CliRunner().invoke(app, ["demo", "--list"])
@@ -50,7 +52,7 @@ def small(demo: Demo) -> Demo:
     """Return a demo of few rows, pretrained for an epoch."""
     made = [
         replace(data, options={**data.options, "rows": 150})
-        if data.kind not in ("digits", "tumours") and data.source != "handwritten"
+        if data.kind in OF_CHOSEN_ROWS and data.source != "handwritten"
         else data
         for data in demo.data
     ]
