@@ -1,5 +1,5 @@
-"""docs/extending.md is carried out: its files are written into a copy of the package, its
-registries changed as it says, and its last block run, in a process of its own."""
+"""docs/extending.md is carried out: its files are written into a copy of the package, registries
+changed as it says, and its last block run, in a process of its own."""
 
 import json
 import os
@@ -15,64 +15,7 @@ from tests_support import ROOT
 
 PAGE = ROOT / "docs" / "extending.md"
 BLOCK = re.compile(r"^```(python|diff)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-CHECKS = """
-import json
-import os
-
-import numpy as np
-import torch
-
-import try_points
-from raytl.config import SourceModelConfig
-from raytl.data.domain import Domain
-from raytl.errors import DataError, ModelError
-from raytl.models.source_model import load_source_model
-from raytl.modalities.points.column import PointsColumn
-from raytl.modalities.registry import MODALITIES
-from raytl.recipes import RECIPES
-from raytl.rows import Padded
-
-domain = Domain.open(try_points.study.target_domain)
-values = domain.split("train").read("points", [0, 1, 2])
-
-
-def loaded(seed=0, **config):
-    return load_source_model(
-        "net", SourceModelConfig(**config), {"points": PointsColumn()}, lambda column: values, seed
-    )
-
-
-def refused(call, *kinds):
-    try:
-        call()
-    except kinds or (ModelError,) as error:
-        return str(error)
-
-
-part = loaded(path="sources/rings").parts["points"]
-rows, backbone = part.transform.prepare(values), part.backbone.eval()
-wide = Padded(torch.cat([rows.values, torch.full((3, 5, 2), 7.0)], 1), rows.sizes)
-cache = os.path.join(os.environ["RAYTL_CACHE"], "prefix")
-last = {}
-try_points.run_trial(
-    try_points.Material.of(try_points.study), try_points.trial, 0,
-    lambda metrics, save: last.update(metrics), test=True,
-)
-told = {
-    "predicted": try_points.raytl.predict("sources/rings", "data/noisy"),
-    "last": {k: v for k, v in last.items() if isinstance(v, float)},
-    "kept": sum(os.path.exists(os.path.join(cache, e, "offsets.npy")) for e in os.listdir(cache)),
-    "pads alike": torch.equal(backbone(wide), backbone(rows)),
-    "kinds": [list(MODALITIES), "entropy_minimisation" in RECIPES],
-    "a backbone": refused(lambda: loaded(backbone="pointnt")),
-    "an argument": refused(lambda: loaded(backbone="pointnet", args={"widht": 3})),
-    "an option": refused(lambda: loaded(backbone="pointnet", input_size=3)),
-    "a row": refused(lambda: PointsColumn().check([np.zeros((2, 3), np.float32)]), ValueError),
-    "a line": refused(lambda: try_points.raytl.shard("points", "broken", "data/b"), DataError),
-    "a shard": try_points.raytl.inspect("data/rings")["columns"]["points"]["kind"],
-}
-print("TOLD", json.dumps(told))
-"""
+CHECKS = Path(__file__).with_name("extending_checks.py")
 
 
 def blocks() -> list[tuple[str, str, str]]:
@@ -131,7 +74,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sets_of_points(folder / "noisy", 0.08, 2)
     (folder / "broken").mkdir()
     (folder / "broken" / "train.txt").write_text("ring 1 2\nring 1 2 3\n")
-    (folder / "checks.py").write_text(CHECKS)
+    shutil.copy(CHECKS, folder / "checks.py")
     return folder
 
 
@@ -179,9 +122,15 @@ def test_a_trial_of_it_adapts_on_kept_prefix_features(told: dict[str, object]) -
     assert told["kept"] == 4 and told["pads alike"] is True
 
 
+def test_it_stands_among_the_parts_of_a_source_model(told: dict[str, object]) -> None:
+    losses = told["both"]
+    assert isinstance(losses, list) and len(losses) == 3 and np.isfinite(losses).all()
+
+
 def test_what_does_not_fit_is_told(told: dict[str, object]) -> None:
     assert told["a backbone"] == "unknown backbone 'pointnt' for points; did you mean 'pointnet'?"
     assert "unknown key 'widht'; did you mean 'width'?" in str(told["an argument"])
+    assert told["a graft"] == "graft: there is no stem that makes tokens of points rows"
     assert told["an option"] == "input_size means nothing to points; remove it"
     assert told["a row"] == "points are float32 (P, 2), but row 0 is float32 (2, 3)"
     assert "train.txt, line 2: a line is a class, then x y x y" in str(told["a line"])

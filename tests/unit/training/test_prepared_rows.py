@@ -12,6 +12,7 @@ from several_columns import BILSTM, CNN, GRU, run_of, study_of, trained, write_r
 from raytl.config import Study
 from raytl.modalities.series.transform import SeriesTransform
 from raytl.modalities.text.transform import VocabularyTransform
+from raytl.ranks import Share
 from raytl.rows import Padded, Rows
 from raytl.training.prefix_cache import cache_folder
 from raytl.training.readers import Prepared, Stored
@@ -139,6 +140,34 @@ def test_how_much_room_rows_take_is_asked_of_each_dataset(target: Path, tmp_path
         study = study_of(dataset, {"net": per_row}, target_domain=domain, train=train)
         # The very same transform and network, in one process.
         assert isinstance(run_of(study)._readers.by_branch["series"], kind)
+
+
+@pytest.mark.parametrize("feed", ["resident", "streaming"])
+@pytest.mark.parametrize("column", ["text", "series"])
+def test_shares_of_rows_of_unequal_lengths_make_up_the_batch(
+    target: Path, column: str, feed: Any
+) -> None:
+    run = run_of(study_for(target, column))
+    domain = run.material.domains.target
+
+    def batches(share: Share) -> Any:
+        return run._readers.feed(
+            domain, "train", indices=None, labelled=True, batch_size=7, seed=1, kind=feed,
+            share=share,
+        ).train_batches(11)  # fmt: skip
+
+    streams = [batches(share) for share in (Share(), Share(0, 3), Share(2, 3))]
+    for _ in range(4):
+        whole, *shares = (next(stream) for stream in streams)
+        rows = whole.inputs[column].rows
+        for rank, batch in zip((0, 2), shares, strict=True):
+            own = batch.inputs[column].rows
+            assert isinstance(rows, Padded) and isinstance(own, Padded)
+            assert torch.equal(own.sizes, rows.sizes[rank::3])
+            length = int(own.sizes.max())  # padded to its own longest row
+            assert own.values.shape[1] == length
+            assert torch.equal(own.values, rows.values[rank::3, :length])
+            assert torch.equal(batch.id, whole.id)
 
 
 def test_columns_are_kept_each_for_itself(target: Path, prepared: Counter[str]) -> None:
