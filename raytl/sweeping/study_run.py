@@ -182,6 +182,7 @@ def _search(
         checked.space,
         open_sampler(study, checked.space, objective, _promising(checked, run)),
         objective,
+        controls=checked.controls,
         scope=recall.scope,
         confirming=confirming,
         memory=recall,

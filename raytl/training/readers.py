@@ -20,6 +20,7 @@ from raytl.data.feed import Feed, chosen_kind
 from raytl.data.resident import ResidentFeed
 from raytl.data.streaming import StreamingFeed
 from raytl.data.views import View, views_of
+from raytl.errors import ConfigError
 from raytl.models.branch import Branch
 from raytl.ranks import WHOLE, Share
 from raytl.training.prefix import Prefix
@@ -128,7 +129,8 @@ class Readers:
         `view`, of what that shows.
 
         With `labelled=False` the target column is never read. `augmented`: how training batches
-        are, and the seed that fixes the views where there are such. `share`: the worker's.
+        are, and the seed that fixes the views where there are such. `share`: the worker's. Raises
+        ConfigError where the domain has no column of any branch.
         """
         part = domain.split(split)
         views = views_of(*augmented) if augmented else []
@@ -145,6 +147,13 @@ class Readers:
             for branch, reader in self.by_branch.items()
             if (column := self.domains.column_in(domain, reader.column)) is not None
         }
+        if not inputs:
+            wanted = ", ".join(reader.column for reader in self.by_branch.values())
+            raise ConfigError(
+                f"a trial needs a column of each domain that it reads, but it reads {wanted}, and "
+                f"{domain.dataset.path} has {', '.join(domain.inputs)}; take other inputs, or "
+                "another source model"
+            )
         own = np.arange(part.rows) if view is None else view.rows_of(part.rows)
         targets = _as_batches_hold(domain.targets(split)[own]) if labelled else None
         source = FeedRows(inputs, targets, part.ids()[own])

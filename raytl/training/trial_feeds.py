@@ -27,6 +27,12 @@ TRIALS_TO_PAY = 16
 SIZED_BY = 32  # rows of unequal sizes by which their mean size is estimated
 
 
+def reads_source(study: Study, streams: Collection[str]) -> bool:
+    """Whether a trial with these streams reads rows of the source domain, where there is one: to
+    learn from them, or, without target labels, to be judged by iwv, dev and circv."""
+    return "source" in streams or not study.labelled
+
+
 def training_feeds(
     material: Material,
     readers: Readers,
@@ -63,7 +69,7 @@ def training_feeds(
             feeds["source"] = feed(
                 source, source.config.splits.train, of_source.train, True, "source"
             )
-        if "source" in streams or not study.labelled:  # iwv, dev and circv read them
+        if reads_source(study, streams):
             source_validation = feed(
                 source, of_source.validation_split, of_source.validation, True, "validation"
             )

@@ -197,6 +197,11 @@ def test_a_source_model_that_reads_nothing_of_a_domain_is_refused(data: dict[str
         preflight(study)
 
 
+def test_a_trial_that_finds_no_column_of_a_domain_says_so(data: dict[str, Path]) -> None:
+    with pytest.raises(ConfigError, match="it reads text, and .*/images has image; take other"):
+        run_of(across(data, "images", "both", TWO), recipe="dann", inputs="text")
+
+
 def test_mixed_rows_are_evidence_of_images_alone(data: dict[str, Path]) -> None:
     found = {}
     for name, models in (("images", {"net": CNN}), ("texts", {"net": BILSTM}), ("both", TWO)):
