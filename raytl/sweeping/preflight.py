@@ -84,7 +84,8 @@ def preflight(study: Study) -> Checked:
     warnings = effort_warnings(opened, trials, slowest.row_seconds, slowest.spec.backbone)
     weights = {name: one.weights for name, one in tried.items()}
     skipped = skipped_controls(study, space).items()
-    notes = [f"the {control} control is left out: {why}" for control, why in skipped]
+    notes = [*opened.notes]
+    notes += [f"the {control} control is left out: {why}" for control, why in skipped]
     return Checked(
         study, space, domains, specs, weights, _num_bytes(domains), tuple(warnings),
         tuple(notes), opened.test_labels, opened.reason,
