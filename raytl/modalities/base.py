@@ -59,6 +59,8 @@ class Modality(ABC):
 
     name: ClassVar[str]
     column: ClassVar[type[Column]]
+    # Whose versions its transforms and networks hang on, besides torch's and numpy's
+    packages: ClassVar[tuple[str, ...]] = ()
     # Whether two rows can be averaged, as MixVal does with images
     mixes: ClassVar[bool] = False
     # Whether `train.augment` means something to it

@@ -28,9 +28,11 @@ class Classification(Task):
     name: ClassVar[str] = "classification"
     gives: ClassVar[frozenset[str]] = frozenset({"classes"})
     primary: ClassVar[MetricName] = "accuracy"
+    scored_by: ClassVar[MetricName] = "accuracy"
     shown: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1")
     figures: ClassVar[tuple[str, ...]] = ("calibration_error", "entropy", "confusion")
     label_free: ClassVar[tuple[str, ...]] = ("entropy",)
+    no_target: ClassVar[int | float] = NO_LABEL
 
     def __init__(self, column: LabelColumn, counts: Sequence[int] | None = None) -> None:
         self.column: LabelColumn = column

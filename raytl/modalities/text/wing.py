@@ -39,14 +39,10 @@ class Text(Modality):
 
     name = "text"
     column = TextColumn
+    packages = ("transformers", "tokenizers")
 
     def backbones(self) -> Mapping[str, TextNetwork]:
         return BACKBONES
-
-    def is_pretrained(self, config: SourceModelConfig) -> bool:
-        """Whether `load` brings anything that was learnt before: weights, or word vectors, which a
-        configuration has in its transform."""
-        return not config.is_fresh or config.transform.get("vectors") is not None
 
     def check(self, config: SourceModelConfig) -> None:
         for key in REFUSED:

@@ -12,8 +12,7 @@ from raytl.config import Study, TrialConfig
 from raytl.search_space import SearchSpace
 from raytl.sweeping.kept.records import Config, Metrics, Record, Trained
 from raytl.sweeping.search.control_tries import ControlTries
-from raytl.sweeping.search.controls import control_trials
-from raytl.sweeping.search.fusing import group_size, grouped
+from raytl.sweeping.search.fusing import grouped
 from raytl.sweeping.search.halving import Everyone, Ladder
 from raytl.sweeping.search.objective import ObjectiveMetric
 from raytl.sweeping.search.runs import Run

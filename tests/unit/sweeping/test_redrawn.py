@@ -8,12 +8,16 @@ from values_support import study_of, write_values
 
 from raytl.config import Study, TrialConfig
 from raytl.data.domain import Domain
+from raytl.errors import ConfigError
 from raytl.models.source_spec import read_spec
 from raytl.sweeping.kept.storage import RunStorage
+from raytl.sweeping.opening import open_study
 from raytl.sweeping.search.fusing import grouped, members_of
 from raytl.sweeping.search.selection import Outcome, retrainings
 from raytl.sweeping.study_run import export
 from raytl.sweeping.verdict.confirmed import Candidate, Confirmation, Run, Verdict
+from raytl.sweeping.verdict.remarks import remarks_on
+from raytl.sweeping.verdict.rounds import Standing
 from raytl.training.material import Material
 from raytl.training.splits import target_rows
 from raytl.training.trial import TrialRun
@@ -80,3 +84,20 @@ def test_an_exported_model_has_the_task_that_was_fitted_to_its_rows(
     own_N = target.targets("train")[target_rows(target, rows_seed or study.search.seed).labelled]
     task = read_spec(tmp_path / "best").task
     assert task is not None and task["mean"] == pytest.approx(own_N.mean())
+
+
+@pytest.mark.parametrize(("metric", "each"), [("rmse", ""), ("accuracy", " a class")])
+def test_labels_that_no_seed_drew_anew_are_counted_as_they_are_drawn(
+    metric: str, each: str
+) -> None:
+    few = {"dataset": Path("nowhere"), "labels": 10}
+    study = study_of(None, Path("nowhere"), target_domain=few, search={"metric": metric})
+    remarks = remarks_on(study, [], [], Standing(None, {}, None, {}))
+    assert remarks == [f"this holds for these 10 labels{each}: no seed drew others"]
+
+
+def test_a_study_of_values_needs_values_to_draw_others(tmp_path: Path) -> None:
+    data = write_values(tmp_path / "data", 1)
+    study = study_of(None, data, confirm={"redraw": True})
+    with pytest.raises(ConfigError, match="more than N training rows with a value, so that"):
+        open_study(study)
