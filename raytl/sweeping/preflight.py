@@ -87,14 +87,9 @@ def preflight(study: Study) -> Checked:
     trials = study.search.trials + len(controls)
     warnings = effort_warnings(opened, trials, slowest.row_seconds, slowest.spec.backbone)
     weights = {name: one.weights for name, one in tried.items()}
-<<<<<<< HEAD
     skipped = (*skipped_controls(study, space).items(), *alone.skipped)
-    notes = [f"the {control} control is left out: {why}" for control, why in skipped]
-=======
-    skipped = skipped_controls(study, space).items()
     notes = [*opened.notes]
     notes += [f"the {control} control is left out: {why}" for control, why in skipped]
->>>>>>> wip-f2
     return Checked(
         study, space, domains, specs, weights, _num_bytes(domains), controls, tuple(warnings),
         tuple(notes), opened.test_labels, opened.reason,
