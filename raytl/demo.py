@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from raytl import verbs
-from raytl.config import Study, load_study, nearest
+from raytl.config import OptimizerConfig, Study, load_study, nearest
 from raytl.errors import ConfigError, UserError
 from raytl.folders import make_folder
 
@@ -61,6 +61,7 @@ class Demo:
     models: tuple[Model, ...]
 
 
+ADAM = OptimizerConfig(name="adamw", lr=5e-3)  # what is no image learns little by SGD
 ON_RENDERED = ("rendered_digits", "the rendered digits")
 RENDERED = "rendering the source domain from fonts"
 ON_SCIPY = ("scipy_docstrings", "scipy's docstrings")
@@ -94,15 +95,24 @@ DEMOS: dict[str, Demo] = {
         (
             Model(
                 "scipy_bilstm", ON_SCIPY, "bilstm", epochs=6,
-                options={"args": {"dim": 48, "hidden": 32, "dropout": 0.2}, "batch_size": 64},
+                options={
+                    "args": {"dim": 48, "hidden": 32, "dropout": 0.2}, "batch_size": 64,
+                    "optimizer": ADAM,
+                },
             ),
             Model(
                 "scipy_cnn", ON_SCIPY, "text_cnn", epochs=6,
-                options={"args": {"dim": 48, "filters": 32, "dropout": 0.2}, "batch_size": 64},
+                options={
+                    "args": {"dim": 48, "filters": 32, "dropout": 0.2}, "batch_size": 64,
+                    "optimizer": ADAM,
+                },
             ),
             Model(
                 "scipy_bag", ON_SCIPY, "bag_of_embeddings", epochs=10,
-                options={"args": {"dim": 48, "hidden": 64, "dropout": 0.2}, "batch_size": 64},
+                options={
+                    "args": {"dim": 48, "hidden": 64, "dropout": 0.2}, "batch_size": 64,
+                    "optimizer": ADAM,
+                },
             ),
         ),
     ),
@@ -115,12 +125,15 @@ DEMOS: dict[str, Demo] = {
         ),
         (
             Model(
-                "small_mlp", ON_SMALL, "mlp", epochs=30,
-                options={"args": {"width": 64, "depth": 1}, "batch_size": 32},
+                "small_mlp", ON_SMALL, "mlp", epochs=15,
+                options={"args": {"width": 64, "depth": 1}, "batch_size": 32, "optimizer": ADAM},
             ),
             Model(
-                "small_ft", ON_SMALL, "ft_transformer", epochs=30,
-                options={"args": {"width": 32, "depth": 2, "heads": 4}, "batch_size": 32},
+                "small_ft", ON_SMALL, "ft_transformer", epochs=15,
+                options={
+                    "args": {"width": 32, "depth": 2, "heads": 4}, "batch_size": 32,
+                    "optimizer": ADAM,
+                },
             ),
         ),
     ),
@@ -133,14 +146,16 @@ DEMOS: dict[str, Demo] = {
         ),
         (
             Model(
-                "clean_lstm", ON_CLEAN, "lstm", epochs=10,
-                options={"args": {"layers": 2, "width": 32}, "batch_size": 32},
+                "clean_lstm", ON_CLEAN, "lstm", epochs=4,
+                options={
+                    "args": {"layers": 2, "width": 24}, "batch_size": 32, "optimizer": ADAM,
+                },
             ),
             Model(
-                "clean_inception", ON_CLEAN, "inception", epochs=8,
+                "clean_inception", ON_CLEAN, "inception", epochs=4,
                 options={
                     "args": {"blocks": 2, "modules": 2, "filters": 8, "kernel": 20},
-                    "batch_size": 32,
+                    "batch_size": 32, "optimizer": ADAM,
                 },
             ),
         ),
@@ -165,14 +180,17 @@ DEMOS: dict[str, Demo] = {
         "digits with misspelt names, image and text: each alone against both",
         "demo_image_text",
         (
-            Data("rendered_digits", "rendering digits from fonts", "rendered-digits"),
+            Data(
+                "rendered_digits", "rendering digits from fonts", "rendered-digits",
+                options={"size": 16, "rows": 4000},
+            ),
             Data(
                 "rendered_named", "rendering the source domain, with names", "named-digits",
-                "rendered", {"rows": 4000},
+                "rendered", {"size": 16, "rows": 4000},
             ),
             Data(
                 "handwritten_named", "misspelling names for scikit-learn's handwritten digits",
-                "named-digits", "handwritten",
+                "named-digits", "handwritten", {"size": 16},
             ),
         ),
         (Model("rendered_cnn", ON_RENDERED, "small_cnn", epochs=2),),

@@ -110,6 +110,20 @@ class SearchSpace:
             return distribution.choice
         return (TrialConfig.from_flat(self.base).flat()[key],)
 
+    def combinations(self, *keys: str) -> Iterator[tuple[Any, ...]]:
+        """Yield every combination of the keys' values that a trial may have, once each; of a key
+        that is no choice its default."""
+        needed = set(keys)
+        for key in reversed(self.distributions):  # parents come before what hangs on them
+            if key in needed:
+                needed |= set(self.distributions[key].when)
+        values = {k: list(d.choice or ()) for k, d in self.distributions.items() if k in needed}
+        defaults = TrialConfig.from_flat(self.base).flat()
+        chosen = self._grid({}, [k for k in values if values[k]], values)
+        yield from dict.fromkeys(
+            tuple(params.get(key, defaults[key]) for key in keys) for params in chosen
+        )
+
 
 def quantiles(distribution: Distribution, count: int) -> list[Any]:
     """Return `count` values spread evenly over the distribution, on its own scale."""

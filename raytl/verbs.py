@@ -221,7 +221,8 @@ def predict(
 
     Writes a CSV with id, predicted class and its probability, or predicted value, where `out` is
     given, in order of the ids, which is that of the files or arrays that were sharded; returns the
-    number of rows and, of those with a label, the accuracy, or RMSE and R² of values.
+    number of rows and, of those with a label, the accuracy, or RMSE and R² of values; a "note"
+    where there are targets but none to judge by.
     """
     from raytl.data.dataset import Dataset
     from raytl.models.source_spec import check_head, read_spec
@@ -240,4 +241,5 @@ def predict(
         writer.writerow(prediction.columns)
         writer.writerows(sorted(prediction.rows))
         write_atomically(Path(out), buffer.getvalue())
-    return {"rows": len(prediction.rows), **prediction.metrics, "out": out and str(out)}
+    note = {} if prediction.note is None else {"note": prediction.note}
+    return {"rows": len(prediction.rows), **prediction.metrics, **note, "out": out and str(out)}

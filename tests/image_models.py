@@ -44,6 +44,7 @@ def image_model(
     transferred: bool = True,
 ) -> TransferModel:
     """Return a network whose one branch reads x_BCHW of `shape`, (C, H, W), as they are."""
-    part = Part(MODALITIES[IMAGE], AsTheyAre(shape), backbone, {}, transferred)
+    fresh = frozenset(() if transferred else range(len(backbone.blocks)))
+    part = Part(MODALITIES[IMAGE], AsTheyAre(shape), backbone, {}, fresh, draws=bool(fresh))
     fusion = Single({IMAGE: backbone.feature_dim})
     return TransferModel({IMAGE: Branch(part, frozen)}, fusion, mapper, head)

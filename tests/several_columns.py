@@ -37,7 +37,7 @@ GRU = {"backbone": "gru", "args": {"width": 4}}
 def values_of(kind: str, labels: np.ndarray, seed: int) -> np.ndarray:
     """Return rows of a kind that tell their class, with noise; texts and series of 1 to 7 steps."""
     generator = np.random.default_rng([seed, *kind.encode()])
-    made = [ROWS[kind](int(label), generator) for label in labels]
+    made: list[Any] = [ROWS[kind](int(label), generator) for label in labels]
     if kind in ("image", "table"):
         return np.stack(made)
     out = np.empty(len(made), dtype=object)
@@ -59,11 +59,11 @@ def _text(label: int, generator: np.random.Generator) -> str:
 
 def _series(label: int, generator: np.random.Generator) -> np.ndarray:
     steps = generator.integers(1, 8)
-    return (generator.normal(0, 1, (steps, 2)) + [2 * label, 0]).astype(np.float32)
+    return generator.normal((2 * label, 0), 1, (steps, 2)).astype(np.float32)
 
 
 def _table(label: int, generator: np.random.Generator) -> np.ndarray:
-    return generator.normal(0, 1, 2) + [2 * label, 0]
+    return generator.normal((2 * label, 0), 1, 2)
 
 
 ROWS = {"image": _image, "text": _text, "series": _series, "table": _table}

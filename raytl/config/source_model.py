@@ -30,6 +30,11 @@ def _absolute_vectors(transform: dict[str, Any]) -> dict[str, Any]:
     return transform | {"vectors": str(rooted(vectors))} if isinstance(vectors, str) else transform
 
 
+def _absolute_folder(origin: str) -> str:
+    """A folder is meant from where the study is read, too; what is none is a name of the hub."""
+    return str(rooted(origin)) if rooted(origin).is_dir() else origin
+
+
 ORIGINS = ("path", "torchvision", "timm", "huggingface", "parts", "graft", "backbone")
 
 
@@ -42,7 +47,7 @@ class SourceModelConfig(Frozen):
     path: AbsolutePath | None = None
     torchvision: str | None = None
     timm: str | None = None
-    huggingface: str | None = None
+    huggingface: Annotated[str, AfterValidator(_absolute_folder)] | None = None
     parts: Annotated[dict[str, "SourceModelConfig"], Field(min_length=1)] | None = None  # by column
     graft: "SourceModelConfig | None" = None
     backbone: str | None = None
@@ -109,6 +114,11 @@ class SourceModelConfig(Frozen):
             return self.graft.is_fresh
         given = (self.path, self.huggingface, self.weights, self.transform.get("vectors"))
         return all(origin is None for origin in given)
+
+    @property
+    def trains_fresh(self) -> bool:
+        """Whether what is trained starts from random weights, but for word vectors, if any."""
+        return all(p.weights is None and p.path is p.huggingface is None for p in self.plain)
 
     @property
     def plain(self) -> tuple["SourceModelConfig", ...]:

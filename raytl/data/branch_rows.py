@@ -89,6 +89,21 @@ class StackedRows:
 
 
 @dataclass(frozen=True)
+class RepeatedRows:
+    """A split that looks alike in every view: row r of any view v has the number v·count + r."""
+
+    rows: BranchRows
+    count: int
+
+    @property
+    def lengths(self) -> np.ndarray | None:
+        return None
+
+    def given(self, rows: np.ndarray) -> Given:
+        return self.rows.given(rows % self.count)
+
+
+@dataclass(frozen=True)
 class FeedRows:
     """All that a feed reads: each branch's rows, targets (N,) unless they are not to be seen, and
     ids (N,). Where rows have several views, branches number them view after view."""

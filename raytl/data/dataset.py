@@ -25,6 +25,7 @@ class Dataset:
 
     def __init__(self, path: Path, info: DatasetInfo) -> None:
         self.path, self.info = path, info
+        self._splits: dict[str, Split] = {}  # kept: each is verified and mapped once
 
     @classmethod
     def open(cls, path: Path | str) -> "Dataset":
@@ -80,7 +81,10 @@ class Dataset:
             raise DataError(
                 f"{self.path}: unknown split '{name}'; {nearest(name, list(self.info.splits))}"
             )
-        return Split(self.path, name, self.info.splits[name], self.columns, self.group)
+        if name not in self._splits:
+            info = self.info.splits[name]
+            self._splits[name] = Split(self.path, name, info, self.columns, self.group)
+        return self._splits[name]
 
     def _shards(self) -> list[ShardInfo]:
         return [shard for split in self.info.splits.values() for shard in split.shards]

@@ -20,7 +20,7 @@ Made = TypeVar("Made")
 @dataclass(frozen=True)
 class Domain:
     """An opened domain. `inputs`: names of the columns that are learnt from; `target`: of the one
-    that is learnt."""
+    that is learnt, empty where rows are predicted and not judged."""
 
     config: DomainConfig
     dataset: Dataset
@@ -49,6 +49,15 @@ class Domain:
     def of(cls, config: DomainConfig, dataset: Dataset) -> "Domain":
         """Return an opened dataset as a study uses it; raises ConfigError as `open`."""
         return cls(config, dataset, _inputs(config, dataset), _target(config, dataset))
+
+    @classmethod
+    def to_predict(
+        cls, config: DomainConfig, dataset: Dataset, suits: Callable[[Column], bool]
+    ) -> "Domain":
+        """Return a dataset whose rows are predicted; nothing is learnt. They are judged by the
+        target column that `suits`, where there is one and no other."""
+        fit = [name for name in dataset.targets if suits(dataset.columns[name])]
+        return cls(config, dataset, _inputs(config, dataset), fit[0] if len(fit) == 1 else "")
 
     @property
     def columns(self) -> Mapping[str, Column]:

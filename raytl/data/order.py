@@ -41,13 +41,19 @@ def bucketed(
 ) -> np.ndarray:
     """Return `rows`, (N,), an epoch's order, so that a batch has rows of similar lengths: within
     windows of BUCKET_BATCHES batches they are sorted by length, and the batches shuffled. A
-    function of the order, the seed and the epoch alone."""
+    function of the order, the seed and the epoch alone.
+
+    Batches run across epochs: the first rows fill the batch that the epoch before has begun, and
+    what is left over begins the next one's.
+    """
     generator = np.random.default_rng(seed_for(seed, "buckets", epoch))
-    window = BUCKET_BATCHES * batch_size
-    found = []
-    for start in range(0, len(rows), window):
-        part = np.arange(start, min(start + window, len(rows)))
+    start = -(epoch * len(rows)) % batch_size
+    window, full = BUCKET_BATCHES * batch_size, (len(rows) - start) // batch_size * batch_size
+    found = [np.arange(min(start, len(rows)))]
+    for first in range(start, start + full, window):
+        part = np.arange(first, min(first + window, start + full))
         part = part[np.argsort(lengths_N[part], kind="stable")]
         batches = np.split(part, range(batch_size, len(part), batch_size))
         found += [batches[i] for i in generator.permutation(len(batches))]
+    found.append(np.arange(max(start + full, len(found[0])), len(rows)))
     return rows[np.concatenate(found)]

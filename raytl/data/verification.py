@@ -51,9 +51,10 @@ def verify(
 ) -> None:
     """Verify `shards` whatever is remembered of them, and remember those that are good."""
     good: dict[str, str] = {}
+    facts = _facts(columns)
 
     def one(shard: ShardInfo) -> tuple[ShardInfo, str]:
-        stamp = _stamp(folder, shard, columns)  # before: a file that changes meanwhile is not known
+        stamp = _stamp(folder, shard, facts)  # before: a file that changes meanwhile is not known
         _verify_shard(folder / shard.file, shard, columns)
         return shard, stamp
 
@@ -119,11 +120,17 @@ def _verify_shard(path: Path, shard: ShardInfo, columns: Columns) -> None:
 
 
 def _unknown(folder: Path, shards: Sequence[ShardInfo], columns: Columns) -> list[ShardInfo]:
-    known = _remembered(_memory(folder))
-    return [s for s in shards if known.get(s.file) != _stamp(folder, s, columns)]
+    known, facts = _remembered(_memory(folder)), _facts(columns)
+    return [s for s in shards if known.get(s.file) != _stamp(folder, s, facts)]
 
 
-def _stamp(folder: Path, shard: ShardInfo, columns: Columns) -> str:
+def _facts(columns: Columns) -> str:
+    """Return the digest of what the columns are, taken once for all shards: a column of categories
+    may list very many."""
+    return digest_of({name: column_facts(column) for name, column in columns.items()})
+
+
+def _stamp(folder: Path, shard: ShardInfo, facts: str) -> str:
     try:
         stat = (folder / shard.file).stat()
     except OSError as error:
@@ -132,9 +139,7 @@ def _stamp(folder: Path, shard: ShardInfo, columns: Columns) -> str:
         ) from None
     # The time of change too: a copy may bring its time of modification along.
     file = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
-    facts = {name: column_facts(column) for name, column in columns.items()}
-    content = [file, shard.model_dump(mode="json"), facts]
-    return digest_of(content)
+    return digest_of([file, shard.model_dump(mode="json"), facts])
 
 
 def _memory(folder: Path) -> Path:

@@ -56,8 +56,8 @@ def write_dataset(
 
     Ids number the rows of all splits from 0, those of a split in the order of their source.
     Raises DataError for a name of a split or column that is not plain, for a second column of
-    groups and for a row whose values do not fit their columns, UserError where `out` exists without
-    `force`, RaytlError where the disk is full.
+    groups, for a group that stands in two splits and for a row whose values do not fit their
+    columns, UserError where `out` exists without `force`, RaytlError where the disk is full.
     """
     _check_names(splits)
     _check_columns(columns)
@@ -68,8 +68,9 @@ def write_dataset(
     with new_folder(out, force) as folder:
         infos: dict[str, SplitInfo] = {}
         first_id = 0
+        apart = _Apart(columns)
         for name, chunks in splits.items():
-            checked = _checked_all(chunks, columns, name, progress)
+            checked = _checked_all(chunks, columns, name, apart, progress)
             infos[name] = _write_split(
                 folder, name, _regroup(checked, rows_per_shard), columns, first_id
             )
@@ -110,10 +111,11 @@ def _check_columns(columns: Mapping[str, Column]) -> None:
 
 
 def _checked_all(
-    chunks: Chunks, columns: Mapping[str, Column], split: str, progress: Progress
+    chunks: Chunks, columns: Mapping[str, Column], split: str, apart: "_Apart", progress: Progress
 ) -> Iterator[Chunk]:
     for chunk in chunks:
         _check(chunk, columns, split)
+        apart.check(chunk, split)
         yield chunk
         progress(len(chunk.places_N))
 
@@ -132,6 +134,34 @@ def _check(chunk: Chunk, columns: Mapping[str, Column], split: str) -> None:
             raise DataError(f"split {split}: column {name}: {error.at(place)}") from None
         except ValueError as error:
             raise DataError(f"split {split}: column {name}: {error}") from None
+
+
+class _Apart:
+    """In which split each group stands: rows of one must not be on two sides."""
+
+    def __init__(self, columns: Mapping[str, Column]) -> None:
+        found = ((n, c.groups) for n, c in columns.items() if isinstance(c, GroupColumn))
+        self._column: str | None
+        self._column, groups = next(found, (None, 0))
+        self._split_of = np.full(groups, -1)
+        self._splits: list[str] = []
+
+    def check(self, chunk: Chunk, split: str) -> None:
+        """Raise DataError for the first row whose group stands in an earlier split too."""
+        if self._column is None:
+            return
+        if split not in self._splits:
+            self._splits.append(split)
+        here, groups_N = len(self._splits) - 1, chunk.values[self._column]
+        bad = np.flatnonzero((self._split_of[groups_N] >= 0) & (self._split_of[groups_N] != here))
+        if len(bad):
+            group = groups_N[bad[0]]
+            other = self._splits[self._split_of[group]]
+            raise DataError(
+                f"a group must stand in one split alone, but {group} of column {self._column} has "
+                f"rows in {other} and {split}; move its rows, or leave the group out"
+            )
+        self._split_of[groups_N] = here
 
 
 def _regroup(chunks: Iterable[Chunk], rows: int) -> Iterator[Chunk]:

@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from raytl.rows import Padded, Rows, mean_of
 
+OTHERS = ("LayerNorm", "RMSNorm")  # how transformers' own norms are called, such as T5's
 State = Literal["maps", "tokens", "vector"]  # (B, C, H, W), Padded (B, S, C) or (B, S, C), (B, D)
 
 
@@ -46,8 +47,11 @@ class Backbone(nn.Module):
     @property
     def normalises(self) -> bool:
         """Whether blocks normalise their features over a batch, groups of channels or a row."""
-        kinds = (_NormBase, nn.GroupNorm, nn.LayerNorm)
-        return any(isinstance(module, kinds) for module in self.modules())
+        kinds = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
+        return any(
+            isinstance(module, kinds) or type(module).__name__.endswith(OTHERS)
+            for module in self.modules()
+        )
 
     @property
     def steps(self) -> int:

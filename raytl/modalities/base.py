@@ -59,6 +59,8 @@ class Modality(ABC):
 
     name: ClassVar[str]
     column: ClassVar[type[Column]]
+    # Whose versions its transforms and networks hang on, besides torch's and numpy's
+    packages: ClassVar[tuple[str, ...]] = ()
     # Whether two rows can be averaged, as MixVal does with images
     mixes: ClassVar[bool] = False
     # Whether `train.augment` means something to it
@@ -96,6 +98,10 @@ class Modality(ABC):
         Raises ModelError where they do not fit, CorruptError where they are broken, RaytlError
         where a download fails.
         """
+
+    def fresh_blocks(self, config: SourceModelConfig, backbone: Backbone) -> frozenset[int]:
+        """Return the blocks of a configuration's network in which nothing was learnt before."""
+        return frozenset(range(len(backbone.blocks))) if config.is_fresh else frozenset()
 
     def adapted(
         self,

@@ -17,16 +17,29 @@ from raytl.models.adapters import add_adapters
 from raytl.rows import Given, Rows
 
 
+def key_of(column: str) -> str:
+    """Return the name of a module that belongs to a column: torch refuses those of its own
+    attributes, and a column may well be called `type`."""
+    return f"of_{column}"
+
+
 @dataclass
 class Part:
     """What a source model has for one column: the transform of its rows and the backbone behind it,
-    by which name and arguments that is built. `transferred` is False for fresh weights."""
+    by which name and arguments that is built. `fresh`: the blocks that nothing was learnt in
+    before; `draws`: whether any weight was drawn by seed, if only a category's."""
 
     modality: Modality
     transform: Transform
     backbone: Backbone
     args: dict[str, Any]
-    transferred: bool
+    fresh: frozenset[int]
+    draws: bool
+
+    @property
+    def transferred(self) -> bool:
+        """Whether any block was trained before."""
+        return len(self.fresh) < len(self.backbone.blocks)
 
     def clone(self) -> "Part":
         """Return a copy whose weights are its own."""
@@ -58,7 +71,7 @@ class Branch(nn.Module):
         super().__init__()
         self.backbone = part.backbone
         self.modality, self.transform, self.args = part.modality, part.transform, part.args
-        self.transferred = part.transferred
+        self.fresh, self.transferred = part.fresh, part.transferred
         blocks = range(len(self.backbone.blocks))
         assert set(frozen) <= set(blocks)
         self.frozen = frozenset(frozen)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raytl.config import FusionConfig
-from raytl.models.branch import BranchOutput
+from raytl.models.branch import BranchOutput, key_of
 from raytl.rows import Rows
 
 
@@ -110,7 +110,9 @@ class Mean(Fusion):
     def __init__(self, dims: Mapping[str, int], config: FusionConfig) -> None:
         super().__init__(dims, config.dropout)
         self.out_dim = config.width or max(dims.values())
-        self.projections = nn.ModuleDict({n: nn.Linear(d, self.out_dim) for n, d in dims.items()})
+        self.projections = nn.ModuleDict(
+            {key_of(name): nn.Linear(dim, self.out_dim) for name, dim in dims.items()}
+        )
 
     def rename(self, names: Mapping[str, str]) -> None:
         super().rename(names)
@@ -127,7 +129,7 @@ class Mean(Fusion):
     def _projected(self, outputs: Mapping[str, BranchOutput], weights_BM: Tensor) -> Tensor:
         nothing = weights_BM.new_zeros(len(weights_BM), self.out_dim)
         every = [
-            self.projections[name](_normalised(outputs[name].features)) if name in outputs
+            self.projections[key_of(name)](_normalised(outputs[name].features)) if name in outputs
             else nothing
             for name in self.dims
         ]  # fmt: skip

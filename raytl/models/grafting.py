@@ -33,11 +33,11 @@ def graft(config: SourceModelConfig, modality: Modality, column: Column, sample:
         raise ModelError(
             f"graft: bodies come from huggingface: (a folder or a name), got {config.graft.origin}"
         )
+    transform, own = modality.stem(config, column, sample)
     text = MODALITIES["text"]
     text.check(config.graft)
     of_body = text.fit(config.graft, TextColumn(), lambda: np.empty(0, dtype=object))
     body = text.load(config.graft, of_body)
-    transform, own = modality.stem(config, column, sample)
     brought = {
         "modality": text.name,
         "backbone": body.name,
@@ -45,7 +45,9 @@ def graft(config: SourceModelConfig, modality: Modality, column: Column, sample:
         "transform": of_body.facts(),
     }
     backbone = _grafted(body, modality, transform, own)
-    return Part(modality, transform, backbone, {BODY: brought, STEM: own}, transferred=True)
+    return Part(
+        modality, transform, backbone, {BODY: brought, STEM: own}, frozenset({0}), draws=True
+    )
 
 
 def build_network(

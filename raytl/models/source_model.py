@@ -24,11 +24,12 @@ from raytl.folders import new_folder
 from raytl.modalities.base import Modality, Sample, Transform
 from raytl.modalities.column import Column, Values
 from raytl.modalities.registry import modality_of, stored_modality
-from raytl.models.branch import Branch, Part
+from raytl.models.branch import Branch, Part, key_of
 from raytl.models.fusion import build_fusion
 from raytl.models.grafting import build_network, graft
 from raytl.models.mappers import build_mapper
 from raytl.models.source_spec import (
+    IMAGE,
     SPEC_FILE,
     WEIGHTS_FILE,
     PartSpec,
@@ -64,9 +65,8 @@ class SourceModel:
 
     @property
     def draws(self) -> bool:
-        """Whether any weights were drawn by seed: fresh parts, the stem of a graft, new fields."""
-        noted = any(spec.note is not None for spec in self.spec.parts.values())
-        return noted or not all(part.transferred for part in self.parts.values())
+        """Whether any weights were drawn by seed."""
+        return any(part.draws for part in self.parts.values())
 
     def reading(self, inputs: str) -> "SourceModel":
         """Return the part that reads the column `inputs` alone; all of them for "all". Raises
@@ -91,9 +91,11 @@ def load_source_model(
     columns: Mapping[str, Column],
     samples: Samples,
     seed: int,
+    fitted: dict[str, Transform] | None = None,
 ) -> SourceModel:
     """Load a source model for rows of `columns`; fresh weights come from `seed`, and transforms are
-    fitted to `samples` where they are not fixed.
+    fitted to `samples` where they are not fixed. `fitted`: those of a plain configuration that were
+    fitted before, by column; it is added to.
 
     The global random state is left alone. Raises ModelError where weights or columns do not fit,
     CorruptError where a stored folder is broken, RaytlError where a download fails.
@@ -112,7 +114,11 @@ def load_source_model(
         if config.graft is not None:
             part = graft(config, modality, columns[column], lambda: samples(column))
         else:
-            part = _plain_part(config, modality, columns[column], lambda: samples(column))
+            known = {} if fitted is None else fitted
+            if column not in known:
+                modality.check(config)
+                known[column] = modality.fit(config, columns[column], partial(samples, column))
+            part = _plain_part(config, modality, known[column])
     weights = sha256_of(Path(str(config.weights))) if config.has_local_weights else config.weights
     note = None if config.graft is None else "the stem is fresh"
     spec = SourceSpec(
@@ -123,16 +129,13 @@ def load_source_model(
     return SourceModel(name, {column: part}, spec)
 
 
-def _plain_part(
-    config: SourceModelConfig, modality: Modality, column: Column, sample: Sample
-) -> Part:
-    modality.check(config)
-    transform = modality.fit(config, column, sample)
+def _plain_part(config: SourceModelConfig, modality: Modality, transform: Transform) -> Part:
     if config.is_fresh:
         backbone = modality.build(config.origin, transform, config.args)
     else:
         backbone = modality.load(config, transform)
-    return Part(modality, transform, backbone, config.args, transferred=not config.is_fresh)
+    fresh = modality.fresh_blocks(config, backbone)
+    return Part(modality, transform, backbone, config.args, fresh, draws=bool(fresh))
 
 
 def _only(columns: Mapping[str, Column]) -> str:
@@ -206,7 +209,8 @@ def _adapted(part: Part, column: Column, sample: Sample, seed: int) -> tuple[Par
         backbone, transform, note = part.modality.adapted(
             part.backbone, part.transform, part.args, column, sample
         )
-    return replace(part, backbone=backbone, transform=transform), note
+    draws = backbone is not part.backbone
+    return replace(part, backbone=backbone, transform=transform, draws=draws), note
 
 
 def matched_columns(path: Path, spec: SourceSpec, columns: Mapping[str, Column]) -> dict[str, str]:
@@ -237,6 +241,7 @@ class SourceModels:
     columns: Mapping[str, Column]
     samples: Samples
     _opened: dict[tuple[str | int, ...], SourceModel] = field(default_factory=dict)
+    _fitted: dict[str, dict[str, Transform]] = field(default_factory=dict)
 
     def open(self, name: str, seed: int) -> SourceModel:
         """Return a source model; fresh weights come from `seed`. Raises as `load_source_model`."""
@@ -261,18 +266,20 @@ class SourceModels:
     def _loaded(
         self, name: str, config: SourceModelConfig, columns: Mapping[str, Column], seed: int
     ) -> SourceModel:
-        return load_source_model(name, config, columns, self.samples, seed)
+        fitted = self._fitted.setdefault(name, {})
+        return load_source_model(name, config, columns, self.samples, seed, fitted)
 
     def _once(
         self, key: tuple[str, ...], seed: int, load: Callable[[], SourceModel]
     ) -> SourceModel:
         """Return what was opened before: for any seed where none was needed, else for this one."""
-        keys: tuple[tuple[str | int, ...], ...] = (key, (*key, seed))
-        for known in keys:
+        for_any: tuple[str | int, ...] = key
+        for_seed: tuple[str | int, ...] = (*key, seed)
+        for known in (for_any, for_seed):
             if known in self._opened:
                 return self._opened[known]
         model = load()
-        return self._opened.setdefault((*key, seed) if model.draws else key, model)
+        return self._opened.setdefault(for_seed if model.draws else for_any, model)
 
 
 def _fresh(model: SourceModel, seed: int) -> SourceModel:
@@ -280,7 +287,8 @@ def _fresh(model: SourceModel, seed: int) -> SourceModel:
     with _seeded(seed):
         for name, part in model.parts.items():
             backbone = build_network(part.modality, part.backbone.name, part.transform, part.args)
-            parts[name] = replace(part, backbone=backbone, transferred=False)
+            every = frozenset(range(len(backbone.blocks)))
+            parts[name] = replace(part, backbone=backbone, fresh=every, draws=True)
     spec = model.spec.model_copy(update={"trained_on": None, "weights_sha256": None})
     return SourceModel(f"{model.name} (fresh)", parts, spec)
 
@@ -374,8 +382,8 @@ def _stored_part(path: Path, name: str, spec: PartSpec, tensors: dict[str, Tenso
                 f"{path / SPEC_FILE}: {what} is {said}, but {spec.backbone} with args {spec.args} "
                 f"has {found}; copy or make the source model again"
             )
-    _load_part(f"branches.{name}.backbone.", backbone, tensors, path)
-    return Part(modality, transform, backbone, spec.args, transferred=True)
+    _load_part(f"branches.{key_of(name)}.backbone.", backbone, tensors, path)
+    return Part(modality, transform, backbone, spec.args, fresh=frozenset(), draws=False)
 
 
 def _load_part(prefix: str, module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
@@ -413,7 +421,7 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
             f"{file}: the weights cannot be read: {error}; copy or make the source model again"
         ) from None
     named = {
-        f"branches.image.{key}" if key.startswith(VERSION_1) else key: value
+        f"branches.{key_of(IMAGE)}.{key}" if key.startswith(VERSION_1) else key: value
         for key, value in tensors.items()
     }
     strange = [key for key in named if not key.startswith(PREFIXES)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor, nn
 
-from raytl.models.branch import Branch
+from raytl.models.branch import Branch, key_of
 from raytl.models.fusion import Fusion
 from raytl.models.mappers import Mapper
 from raytl.rows import Inputs
@@ -38,20 +38,21 @@ class TransferModel(nn.Module):
         self, branches: Mapping[str, Branch], fusion: Fusion, mapper: Mapper, head: nn.Module
     ) -> None:
         super().__init__()
-        self.branches = nn.ModuleDict(branches)
+        self.branches = nn.ModuleDict({key_of(name): b for name, b in branches.items()})
+        self.columns = tuple(branches)
         self.fusion, self.mapper, self.head = fusion, mapper, head
         self.train()
 
     def branch(self, name: str) -> Branch:
         """Return a branch by the name of its column."""
-        branch = self.branches[name]
+        branch = self.branches[key_of(name)]
         assert isinstance(branch, Branch)
         return branch
 
     @property
     def named_branches(self) -> dict[str, Branch]:
         """All branches by the names of their columns."""
-        return {name: self.branch(name) for name in self.branches}
+        return {name: self.branch(name) for name in self.columns}
 
     @property
     def feature_dim(self) -> int:
@@ -94,6 +95,10 @@ class TransferModel(nn.Module):
             (name, i) for name, b in self.named_branches.items() for i in b.trainable_blocks()
         ]
         return sorted(blocks, key=lambda block: -self.distance(block))
+
+    def is_fresh(self, block: Block) -> bool:
+        """Whether nothing was learnt in a block before."""
+        return block[1] in self.branch(block[0]).fresh
 
     def distance(self, block: Block) -> int:
         """Return how many blocks of its branch follow a block."""
@@ -145,7 +150,7 @@ class TransferModel(nn.Module):
         """Names of what never changes: all of the frozen blocks but their adapters."""
         trained = {name for name, p in self.named_parameters() if p.requires_grad}
         prefixes = tuple(
-            f"branches.{name}.backbone.blocks.{i}."
+            f"branches.{key_of(name)}.backbone.blocks.{i}."
             for name, branch in self.named_branches.items()
             for i in branch.frozen
         )

@@ -46,7 +46,7 @@ class Teacher:
     @torch.no_grad()
     def __call__(self, batch: Batch) -> TransferOutput:
         """Return the outputs for all rows of the batch, by the columns that they have."""
-        branches = {name: f"{TEACHER}{name}" for name in self.network.branches}
+        branches = {name: f"{TEACHER}{name}" for name in self.network.columns}
         own = {n: batch.inputs[its] for n, its in branches.items() if its in batch.inputs}
         return _of_all_rows(self.network(own), len(batch.id))
 
@@ -169,7 +169,7 @@ def _alike(batch: TrainBatch) -> list[dict[str, Batch]]:
 
 def _run_together(model: TransferModel, streams: dict[str, Batch]) -> Outputs:
     every = list(streams.values())
-    own = [branch for branch in model.branches if branch in every[0].inputs]
+    own = [branch for branch in model.columns if branch in every[0].inputs]
     inputs = {
         branch: join_given([model.branch(branch).transformed(s.inputs[branch]) for s in every])
         for branch in own

@@ -46,4 +46,5 @@ class Finetune(SupervisedRecipe):
 
 
 def _transferred(model: TransferModel) -> list[Tensor]:
-    return [p for i in model.trainable_blocks() for p in model.block_parameters(i)]
+    blocks = [block for block in model.trainable_blocks() if not model.is_fresh(block)]
+    return [p for block in blocks for p in model.block_parameters(block)]

@@ -29,7 +29,8 @@ class Metric:
     `words`: how a person calls it. `reads`: what is given of each row: predicted "classes" (int64,
     (N,)), "probabilities" (float, (N, K)) or "values" (float64, (N,)); targets are classes (int64,
     (N,)), for "values" float64. A score is shown times `scale`, in `unit`; `in_target_unit`: its
-    unit is the target's own, and `unit` empty. `binary_only`: for two classes alone.
+    unit is the target's own, and `unit` empty. `binary_only`: for two classes alone. `contrasts`:
+    it takes classes one by one, and says nothing of rows that are all of one.
 
     `score(target_N, given, weights_RN)` returns the R scores of R weightings of the rows: the
     counts of a bootstrap draw, or ones for the plain score; it raises TrainingError where a
@@ -47,6 +48,7 @@ class Metric:
     row_score: Callable[[Array, Array], Floats] | None = None
     in_target_unit: bool = False
     binary_only: bool = False
+    contrasts: bool = False
 
     @property
     def sign(self) -> int:
@@ -87,10 +89,16 @@ METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         _points("accuracy", "accuracy", "classes", partial(_mean, correct), row_score=correct),
-        _points("balanced_accuracy", "balanced accuracy", "classes", balanced_accuracy),
-        _points("macro_f1", "macro F1", "classes", macro_f1),
-        _points("auc", "area under the ROC curve", "probabilities", auc),
-        _points("average_precision", "average precision", "probabilities", average_precision),
+        _points(
+            "balanced_accuracy", "balanced accuracy", "classes", balanced_accuracy,
+            contrasts=True,
+        ),
+        _points("macro_f1", "macro F1", "classes", macro_f1, contrasts=True),
+        _points("auc", "area under the ROC curve", "probabilities", auc, contrasts=True),
+        _points(
+            "average_precision", "average precision", "probabilities", average_precision,
+            contrasts=True,
+        ),
         _error(
             "log_loss", "nats", "log loss", "probabilities",
             partial(_mean, row_log_loss), row_score=row_log_loss,

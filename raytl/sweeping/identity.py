@@ -5,7 +5,6 @@ import os
 import platform
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,19 @@ import torch
 from raytl.config import Study
 from raytl.data.domain import Domain
 from raytl.files import digest_of
+from raytl.modalities.registry import MODALITIES
+from raytl.packages import versions_of
 from raytl.sweeping.kept.records import Config
 from raytl.sweeping.preflight import Checked
 
-PACKAGES = ("raytl", "ray", "torch", "torchvision", "optuna", "numpy", "pyarrow", "scikit-learn")
+PACKAGES = ("raytl", "ray", "torch", "optuna", "numpy", "scipy", "pyarrow", "scikit-learn")
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the packages that numbers hang on."""
-    return {name: version(name) for name in PACKAGES}
+    """Return the versions of the packages that numbers hang on: raytl's own, and those of the
+    modalities that are installed."""
+    of_wings = (name for wing in MODALITIES.values() for name in wing.packages)
+    return versions_of(dict.fromkeys((*PACKAGES, *of_wings)))
 
 
 @cache

@@ -15,7 +15,7 @@ from raytl.errors import ConfigError, DataError, RaytlError
 from raytl.models.source_spec import read_spec
 from raytl.scoring.validators import VALIDATORS
 from raytl.search_space import SearchSpace
-from raytl.sweeping.study_metric import metric_reason, with_metric
+from raytl.sweeping.study_metric import check_classes, metric_reason, with_metric
 from raytl.tasks.columns import ValueColumn, has_target
 from raytl.training.splits import SourceRows, TargetRows, redrawable, source_rows, target_rows
 from raytl.weight_files import check_file
@@ -27,7 +27,8 @@ LEAST_TEST_ROWS = LEAST_TEST_GROUPS = 2  # a variance over rows needs so many
 class Opened:
     """A study with its data open and its metric decided. `reason`: why `metric: auto` is not the
     usual one, where it is not. `test_labels`: how many test rows of the target have a label;
-    without any there is nothing to confirm by."""
+    without any there is nothing to confirm by. `notes`: what a person is to know before it
+    starts."""
 
     study: Study
     space: SearchSpace
@@ -36,6 +37,7 @@ class Opened:
     source_rows: SourceRows | None
     test_labels: int
     reason: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def open_study(study: Study) -> Opened:
@@ -57,7 +59,8 @@ def open_study(study: Study) -> Opened:
     judged = with_metric(study, domains, *rows)
     _check_source_rows(judged)
     reason = metric_reason(domains, *rows)
-    return Opened(judged, space, domains, *rows, test_labels, reason)
+    notes = tuple(check_classes(judged, domains, rows[0]))
+    return Opened(judged, space, domains, *rows, test_labels, reason, notes)
 
 
 def _check_source_rows(study: Study) -> None:
@@ -132,9 +135,12 @@ def _rows(study: Study, domains: Domains) -> tuple[TargetRows, SourceRows | None
     with placed("target_domain"):
         of_target = target_rows(target, seed)
     if study.confirm.redraw is True and not redrawable(target):
+        which = (
+            "with a value" if isinstance(target.target_column, ValueColumn) else "of every class"
+        )
         raise ConfigError(
-            "confirm.redraw: true needs `labels: N` and more than N training rows of every class, "
-            f"so that seeds can draw others, but labels is {study.target_domain.labels}; use auto"
+            f"confirm.redraw: true needs `labels: N` and more than N training rows {which}, so "
+            f"that seeds can draw others, but labels is {study.target_domain.labels}; use auto"
         )
     if source is None:
         return of_target, None

@@ -6,26 +6,26 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from raytl.config import Study, frozen_blocks, nearest
+from raytl.config import Study, TrialConfig, frozen_blocks
 from raytl.config.trial import OF_BRANCH
 from raytl.data.domain import Domain, Domains
 from raytl.errors import ConfigError, ModelError
 from raytl.files import digest_of
 from raytl.modalities.base import Transform
 from raytl.models.branch import Branch
-from raytl.models.mappers import SPATIAL
 from raytl.models.source_model import SourceModel, load_complete_model, load_source_model
 from raytl.models.source_spec import PartSpec, SourceSpec, verify_source_model
 from raytl.recipes import RECIPES
 from raytl.rows import Given
 from raytl.search_space import SearchSpace, check_callable_space
 from raytl.state_dicts import digest_of_state
+from raytl.sweeping.columns_check import check_columns
 from raytl.sweeping.effort import effort_warnings
 from raytl.sweeping.opening import open_study, placed
+from raytl.sweeping.search.alone_controls import alone_controls
 from raytl.sweeping.search.controls import control_trials, skipped_controls
 from raytl.sweeping.suiting import check_judges, check_needs
 from raytl.tasks.base import Task
-from raytl.tasks.columns import LabelColumn
 from raytl.training.fitted_task import fitted_task
 from raytl.training.material import Material
 from raytl.training.splits import redrawable
@@ -46,6 +46,7 @@ class Checked:
     source_models: dict[str, SourceSpec]
     weights: dict[str, str]  # SHA-256 of each source model's weights as they were loaded
     num_bytes: int  # of the splits that trials and confirmation read
+    controls: tuple[tuple[str, TrialConfig], ...] = ()  # by name, in the order in which they run
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     test_labels: int = 0
@@ -77,16 +78,20 @@ def preflight(study: Study) -> Checked:
     material = Material.of(study, domains)
     tried = {name: _tried(material, name) for name in study.source_models}
     specs = {name: one.spec for name, one in tried.items()}
-    _check_branches(space, specs, domains)
+    check_columns(study, space, specs, domains)
     _check_depths(space, specs)
     slowest = max(tried.values(), key=lambda one: one.row_seconds)
-    trials = study.search.trials + len(control_trials(study, space))
+    columns = specs[space.resolve(space.default_params() or {}).source_model].parts
+    alone = alone_controls(study, space, domains, columns)
+    controls = (*control_trials(study, space), *alone.trials)
+    trials = study.search.trials + len(controls)
     warnings = effort_warnings(opened, trials, slowest.row_seconds, slowest.spec.backbone)
     weights = {name: one.weights for name, one in tried.items()}
-    skipped = skipped_controls(study, space).items()
-    notes = [f"the {control} control is left out: {why}" for control, why in skipped]
+    skipped = (*skipped_controls(study, space).items(), *alone.skipped)
+    notes = [*opened.notes]
+    notes += [f"the {control} control is left out: {why}" for control, why in skipped]
     return Checked(
-        study, space, domains, specs, weights, _num_bytes(domains), tuple(warnings),
+        study, space, domains, specs, weights, _num_bytes(domains), controls, tuple(warnings),
         tuple(notes), opened.test_labels, opened.reason,
     )  # fmt: skip
 
@@ -124,24 +129,12 @@ def _check_recipes(study: Study, space: SearchSpace, target: Domain) -> dict[str
 
 def _check_targets(task: Task, source: Domain, target: Domain) -> None:
     """Check that both domains ask for the same, as they must where one head learns from both."""
-    ours, theirs = target.target_column, source.target_column
-    wrong = task.mismatch(theirs)
+    wrong = task.mismatch(source.target_column)
     if wrong is not None:
         raise ConfigError(
             "source_domain and target_domain must ask for the same to be trained together, but of "
             f"the target's column {target.target}: {wrong}; leave out source_domain to transfer "
             "the source models alone"
-        )
-    if isinstance(ours, LabelColumn) and isinstance(theirs, LabelColumn):
-        _check_order(theirs.classes, ours.classes)
-
-
-def _check_order(source: tuple[str, ...], target: tuple[str, ...]) -> None:
-    if source != target and set(source) == set(target):
-        raise ConfigError(
-            "source_domain and target_domain list the same classes in another order, so that "
-            f"label 0 is '{source[0]}' in one and '{target[0]}' in the other; "
-            "shard one of them again with --classes"
         )
 
 
@@ -156,11 +149,12 @@ class Tried:
 
 
 def _tried(material: Material, name: str) -> Tried:
-    """Load a source model and run it on the first rows, as the first trial with it would."""
+    """Load a source model and run it on the first rows of each domain, as trials with it would."""
     config, models = material.study.source_models[name], material.source_models
     with placed(f"source_models.{name}"):
-        if config.path is not None and verify_source_model(config.path).complete:
-            load_complete_model(config.path)
+        for plain in config.plain:
+            if plain.path is not None and verify_source_model(plain.path).complete:
+                load_complete_model(plain.path)
         model = load_source_model(name, config, models.columns, models.samples, seed=0)
         seconds = _run_seconds(model, material.domains)
     digests = {n: digest_of_state(part.backbone) for n, part in model.parts.items()}
@@ -169,70 +163,36 @@ def _tried(material: Material, name: str) -> Tried:
 
 @torch.inference_mode()
 def _run_seconds(model: SourceModel, domains: Domains) -> float:
-    """Return the seconds of a forward pass; the first one, which is slower, is not counted."""
+    """Run each part on rows of every domain that has its column; return the seconds of a forward
+    pass over one domain's. The first one, which is slower, is not counted."""
     seconds = 0.0
     for name, part in model.parts.items():
-        branch, given = Branch(part, ()).eval(), _first_rows(name, part.transform, domains)
-        if not bool(branch(given).features.isfinite().all()):
-            raise ModelError(
-                f"{part.backbone.name} gives features that are not finite for the first rows; look "
-                "at its weights and how rows are normalised"
-            )
+        branch = Branch(part, ()).eval()
+        every = [d for d in (domains.target, domains.source) if d is not None]
+        given = [rows for d in every if (rows := _first_rows(name, part.transform, domains, d))]
+        for rows in given:
+            if not bool(branch(rows).features.isfinite().all()):
+                raise ModelError(
+                    f"{part.backbone.name} gives features that are not finite for the first rows; "
+                    "look at its weights and how rows are normalised"
+                )
         start = time.perf_counter()
-        branch(given)
+        branch(given[0])
         seconds += time.perf_counter() - start
     return seconds
 
 
-def _first_rows(branch: str, transform: Transform, domains: Domains) -> Given:
-    """Return the first training rows of a domain that has the branch's column."""
-    every = [domain for domain in (domains.target, domains.source) if domain is not None]
-    domain = next(d for d in every if domains.column_in(d, branch) is not None)
-    column, split = domains.column_in(domain, branch), domain.split(domain.config.splits.train)
-    assert column is not None
+def _first_rows(
+    branch: str, transform: Transform, domains: Domains, domain: Domain
+) -> Given | None:
+    """Return the first training rows of a domain; None where it lacks the branch's column."""
+    column = domains.column_in(domain, branch)
+    if column is None:
+        return None
+    split = domain.split(domain.config.splits.train)
     values = split.read(column, np.arange(ROWS_TRIED) % split.rows)
-    return Given(transform.for_column(domain.columns[column]).prepare(values))
-
-
-def _check_branches(space: SearchSpace, specs: dict[str, SourceSpec], domains: Domains) -> None:
-    """Check that each source model reads some column of every domain, and that what is said of
-    single columns and of several is said of source models that have such."""
-    for name in space.choices("source_model"):
-        for domain in (domains.target, domains.source):
-            if domain is None:
-                continue
-            if not any(domains.column_in(domain, branch) for branch in specs[name].parts):
-                raise ConfigError(
-                    f"source_models.{name}: it reads {', '.join(specs[name].parts)}, but "
-                    f"{domain.dataset.path} has {', '.join(domain.inputs)}; give it a part that "
-                    "reads one of these, or other inputs"
-                )
-    known = {branch for name in space.choices("source_model") for branch in specs[name].parts}
-    for key in [*space.distributions, *space.base]:
-        branch = key.removeprefix(OF_BRANCH)
-        if branch != key and branch not in known:
-            raise ConfigError(
-                f"space: {key}: no source model reads a column '{branch}'; "
-                f"{nearest(branch, sorted(known))}"
-            )
-    for inputs in space.choices("inputs"):
-        if inputs not in {"all", *known}:
-            raise ConfigError(
-                f"space.inputs: no source model reads a column '{inputs}'; "
-                f"{nearest(inputs, ['all', *sorted(known)])}"
-            )
-    _check_single(space, specs)
-
-
-def _check_single(space: SearchSpace, specs: dict[str, SourceSpec]) -> None:
-    """Check what makes sense with one column alone."""
-    several = [n for n in space.choices("source_model") if len(specs[n].parts) > 1]
-    spatial = [m for m in space.choices("mapper") if m in SPATIAL]
-    if several and spatial and space.choices("inputs") == ("all",):
-        raise ConfigError(
-            f"space.mapper: {spatial[0]} reads the maps or tokens of one column, but "
-            f"{several[0]} has {len(specs[several[0]].parts)}; take another mapper"
-        )
+    with placed(str(domain.dataset.path)):
+        return Given(transform.for_column(domain.columns[column]).prepare(values))
 
 
 def _check_depths(space: SearchSpace, specs: dict[str, SourceSpec]) -> None:

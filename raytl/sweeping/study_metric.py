@@ -5,12 +5,17 @@ from typing import cast
 import numpy as np
 
 from raytl.config import MetricName, Study
-from raytl.data.domain import Domains
-from raytl.errors import ConfigError
+from raytl.data.domain import Domain, Domains
+from raytl.errors import ConfigError, DataError
 from raytl.scoring.choosing import auto_metric
-from raytl.scoring.metrics import METRICS
+from raytl.scoring.metrics import METRICS, Metric
 from raytl.tasks.columns import LabelColumn, has_target
-from raytl.training.splits import SourceRows, TargetRows
+from raytl.training.splits import SourceRows, TargetRows, regime
+
+NOT_LOOKED = (
+    "the metric is accuracy; whether a class is rare was not looked at, as `labels: N` draws as "
+    "many rows of each and no source domain has the same classes: name search.metric where one is"
+)
 
 
 def with_metric(
@@ -18,8 +23,9 @@ def with_metric(
 ) -> Study:
     """Return the study with its metric decided.
 
-    `auto` looks at the labelled training rows that the study may read: the target's, or without
-    target labels the source domain's. Raises ConfigError where the target has no such metric.
+    `auto` looks at the labelled training rows that the study may read: the target's, or the source
+    domain's where the target has no labels, or as many of each class. Raises ConfigError where the
+    target has no such metric.
     """
     if study.search.metric == "auto":
         return study.decided(metric=_chosen(domains, target, source)[0])
@@ -41,7 +47,8 @@ def with_metric(
 
 
 def metric_reason(domains: Domains, target: TargetRows, source: SourceRows | None) -> str | None:
-    """Return why `auto` is another metric than the usual one; None where it is the usual one."""
+    """Return why `auto` is another metric than the usual one, or that it is for want of a look;
+    None where it is the usual one."""
     return _chosen(domains, target, source)[1]
 
 
@@ -51,15 +58,72 @@ def _chosen(
     column = domains.target.target_column
     if not isinstance(column, LabelColumn):
         return _named(auto_metric(None))
+    if isinstance(regime(domains.target).labels, int):  # drawn alike: no class is rare among them
+        return _chosen_by_source(domains, column, source)
     domain, rows = domains.target, target.labelled
     if not len(rows) and source is not None and domains.source is not None:
         domain, rows = domains.source, source.train
     of = domain.target_column
     if not isinstance(of, LabelColumn) or len(of.classes) != len(column.classes):
         return "accuracy", None
+    return _by_counts(domain, of, rows)
+
+
+def _chosen_by_source(
+    domains: Domains, column: LabelColumn, source: SourceRows | None
+) -> tuple[MetricName, str | None]:
+    domain = domains.source
+    of = None if domain is None else domain.target_column
+    if (
+        domain is not None
+        and source is not None
+        and isinstance(of, LabelColumn)
+        and (of.classes == column.classes)
+    ):
+        return _by_counts(domain, of, source.train)
+    return "accuracy", NOT_LOOKED if len(column.classes) == 2 else None
+
+
+def _by_counts(domain: Domain, of: LabelColumn, rows: np.ndarray) -> tuple[MetricName, str | None]:
     labels = domain.targets(domain.config.splits.train)[rows]
     counts = np.bincount(labels[has_target(labels)], minlength=len(of.classes))
     return _named(auto_metric(counts.tolist())) if counts.any() else ("accuracy", None)
+
+
+def check_classes(study: Study, domains: Domains, target: TargetRows) -> list[str]:
+    """Check that test rows, and validation rows that the study selects by, are of as many classes
+    as its metric needs; return sentences on further classes that are missing there.
+
+    Raises DataError where they are all of one class: such a metric would call all models alike.
+    """
+    metric, column = METRICS[study.metric], domains.target.target_column
+    if not metric.contrasts or not isinstance(column, LabelColumn):
+        return []
+    test = domains.target.config.splits.test
+    of = {f"target_domain.splits.test: the rows of '{test}'": domains.target.targets(test)}
+    if study.objective == "target_metric":
+        held = domains.target.targets(target.validation_split)[target.validation]
+        of[f"target_domain: the {len(held)} validation rows"] = held
+    found = (_missing(rows, labels, column, metric) for rows, labels in of.items())
+    return [sentence for sentence in found if sentence is not None]
+
+
+def _missing(rows: str, labels: np.ndarray, column: LabelColumn, metric: Metric) -> str | None:
+    known = labels[has_target(labels)]
+    bare = np.flatnonzero(np.bincount(known, minlength=len(column.classes)) == 0)
+    if not len(known) or not len(bare):
+        return None
+    there = len(column.classes) - len(bare)
+    if there < 2:
+        raise DataError(
+            f"{rows} are all of class {column.classes[known[0]]}, but {metric.words} needs rows of "
+            "two; name another split, hold out more rows, or choose another search.metric"
+        )
+    without = column.classes[bare[0]]
+    return (
+        f"{rows} are of {there} of {len(column.classes)} classes alone, '{without}' is missing: "
+        f"{metric.words} is over those that are there"
+    )
 
 
 def _named(chosen: tuple[str, str | None]) -> tuple[MetricName, str | None]:

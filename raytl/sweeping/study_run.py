@@ -182,6 +182,7 @@ def _search(
         checked.space,
         open_sampler(study, checked.space, objective, _promising(checked, run)),
         objective,
+        controls=checked.controls,
         scope=recall.scope,
         confirming=confirming,
         memory=recall,
@@ -241,7 +242,10 @@ def export(
     score = {f"test_{confirmation.metric}": candidate.mean}
     score |= {"standard_error": candidate.standard_error}
     seed = seed_for(study.search.seed, "confirm", good.seed)
-    _write_model(study, storage, candidate.config, seed, good.folder, score, out, force=force)
+    _write_model(
+        study, storage, candidate.config, (seed, good.rows_seed), good.folder, score, out,
+        force=force,
+    )  # fmt: skip
 
 
 def _unconfirmed(
@@ -257,8 +261,8 @@ def _unconfirmed(
         score = {objective.name.replace("/", "_"): found.last[objective.name]}
         config = found.config
         _write_model(
-            study, storage, config["trial"], config["seed"], found.name, score,
-            storage.run / "best", force=True,
+            study, storage, config["trial"], (config["seed"], config["rows_seed"]), found.name,
+            score, storage.run / "best", force=True,
         )  # fmt: skip
         sentence += f"; best/ holds {config['candidate']}, the best by {objective.label}"
     leaderboard = leaderboard.model_copy(update={"unconfirmed": sentence})
@@ -270,19 +274,20 @@ def _write_model(
     study: Study,
     storage: RunStorage,
     config: dict[str, Any],
-    seed: int,
+    seeds: tuple[int, int | None],
     folder: str,
     score: dict[str, float | None],
     out: Path,
     *,
     force: bool,
 ) -> None:
+    """`seeds`: the trial's own, and that of its rows, None for the study's."""
     from raytl.training.building import build_trial
     from raytl.training.checkpoint import load_checkpoint
     from raytl.training.material import Material
 
     trial = TrialConfig.from_flat(config)
-    parts = build_trial(Material.of(study), trial, seed)
+    parts = build_trial(Material.of(study), trial, *seeds)
     load_checkpoint(storage.newest_checkpoint(folder), parts.model)
     merge_adapters(parts.model)
     spec = parts.spec.model_copy(

@@ -35,15 +35,19 @@ class Task(ABC):
     """A task about one target column, with all that was fitted to training rows. `gives` names what
     recipes, validators and rankings may ask for: "classes" (a head's numbers are logits, and rows
     have class probabilities) or "values". `primary`: the metric where a study names none;
-    `shown`: what is measured beside the study's metric after every epoch; `figures`: what is
-    measured besides METRICS, `label_free` those among them that need no target."""
+    `scored_by`: the one in a pretrained model's `source.json`; `shown`: what is measured beside the
+    study's metric after every epoch; `figures`: what is measured besides METRICS, `label_free`
+    those among them that need no target. `no_target`: how a row without a target stands among
+    targets in memory."""
 
     name: ClassVar[str]
     gives: ClassVar[frozenset[str]]
     primary: ClassVar[MetricName]
+    scored_by: ClassVar[MetricName]
     shown: ClassVar[tuple[str, ...]]
     figures: ClassVar[tuple[str, ...]]
     label_free: ClassVar[tuple[str, ...]] = ()
+    no_target: ClassVar[int | float]
     column: Column
 
     @property

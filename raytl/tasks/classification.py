@@ -28,9 +28,11 @@ class Classification(Task):
     name: ClassVar[str] = "classification"
     gives: ClassVar[frozenset[str]] = frozenset({"classes"})
     primary: ClassVar[MetricName] = "accuracy"
+    scored_by: ClassVar[MetricName] = "accuracy"
     shown: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1")
     figures: ClassVar[tuple[str, ...]] = ("calibration_error", "entropy", "confusion")
     label_free: ClassVar[tuple[str, ...]] = ("entropy",)
+    no_target: ClassVar[int | float] = NO_LABEL
 
     def __init__(self, column: LabelColumn, counts: Sequence[int] | None = None) -> None:
         self.column: LabelColumn = column
@@ -93,6 +95,12 @@ class Classification(Task):
             return f"it asks for classes, and the other for a {other.kind}"
         if len(other.classes) != self.out_dim:
             return f"it has {self.out_dim} classes, and the other {len(other.classes)}"
+        if other.classes != self.classes and set(other.classes) == set(self.classes):
+            return (
+                "it lists the same classes in another order, so that label 0 is "
+                f"'{self.classes[0]}' in one and '{other.classes[0]}' in the other; shard one of "
+                "them again with --classes"
+            )
         return None
 
 

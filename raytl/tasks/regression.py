@@ -28,8 +28,10 @@ class Regression(Task):
     name: ClassVar[str] = "regression"
     gives: ClassVar[frozenset[str]] = frozenset({"values"})
     primary: ClassVar[MetricName] = "rmse"
+    scored_by: ClassVar[MetricName] = "r2"
     shown: ClassVar[tuple[str, ...]] = ("r2",)
     figures: ClassVar[tuple[str, ...]] = ("residuals", "error_quantiles")
+    no_target: ClassVar[int | float] = math.nan
 
     def __init__(self, column: ValueColumn, mean: float, std: float) -> None:
         """`mean` and `std`: of the fitted rows, in the target's unit. Raises ValueError where they

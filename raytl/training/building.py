@@ -40,8 +40,12 @@ class TrialParts:
         return self.model.named_branches | teacher
 
 
-def build_trial(material: Material, trial: TrialConfig, seed: int) -> TrialParts:
-    """Compose source model, mapper, head and recipe, with initial weights seeded by `seed`."""
+def build_trial(
+    material: Material, trial: TrialConfig, seed: int, rows_seed: int | None = None
+) -> TrialParts:
+    """Compose source model, mapper, head and recipe, with initial weights seeded by `seed`.
+    `rows_seed`: draws the target's labelled rows, to which the task is fitted; by default the
+    study's seed."""
     recipe_type = RECIPES[trial.recipe]
     taught = recipe_type.uses_student and trial.student is not None
     source_model = _source_model(
@@ -49,7 +53,7 @@ def build_trial(material: Material, trial: TrialConfig, seed: int) -> TrialParts
     )
     domains, study_seed = material.domains, material.study.search.seed
     source = domains.source
-    task = fitted_task(domains, domains.target, study_seed)
+    task = fitted_task(domains, domains.target, study_seed, rows_seed)
     source_task = None if source is None else fitted_task(domains, source, study_seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(seed, "init"))

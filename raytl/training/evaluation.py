@@ -13,7 +13,7 @@ import torch
 from raytl.data.feed import Feed
 from raytl.models.transfer_model import TransferModel
 from raytl.predictions import Predictions
-from raytl.ranks import all_rows, own_share
+from raytl.ranks import WHOLE, all_rows, own_share
 from raytl.tasks.base import Predicted, Task
 
 
@@ -42,13 +42,16 @@ def evaluate(
     """Evaluate in eval mode; the model's mode is put back afterwards. Several workers evaluate
     their shares and all get all. `of_source`: the rows are the source domain's. `names`: what to
     measure; see `Task.measure`."""
+    # Not every network takes a batch without a row: where rows are few, each worker takes all.
+    share = own_share() if feed.rows >= own_share().ranks else WHOLE
     was_training = model.training
     model.eval()
     seen: list[tuple[torch.Tensor, ...]] = []
-    for batch in feed.eval_batches(share=own_share()):
+    for batch in feed.eval_batches(share=share):
         on_device = batch.to(device)
         target_B = on_device.target
-        assert target_B is not None
+        if target_B is None:  # rows that are predicted alone
+            target_B = torch.full(batch.id.shape, task.no_target, device=device)
         out = model(on_device.inputs, num_source=len(batch.id) if of_source else 0).out
         known_B = task.known(target_B)
         loss_B = out.new_full((len(out),), torch.nan, dtype=torch.float32)
@@ -56,10 +59,10 @@ def evaluate(
         said = task.predict(out)
         seen.append((batch.id.to(device), target_B, loss_B, *_tensors(said)))
     model.train(was_training)
-    columns = [
-        all_rows(torch.cat(parts), feed.rows).cpu().numpy() for parts in zip(*seen, strict=True)
-    ]
-    id_N, target_N, loss_N, predicted_N, *p_NK = columns
+    every = [torch.cat(parts) for parts in zip(*seen, strict=True)]
+    if share != WHOLE:
+        every = [all_rows(part, feed.rows) for part in every]
+    id_N, target_N, loss_N, predicted_N, *p_NK = (part.cpu().numpy() for part in every)
     if "values" in task.gives:
         target_N = target_N.astype(np.float64)
     predictions = Predictions(id_N, target_N, predicted_N, *p_NK)

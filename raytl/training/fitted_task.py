@@ -10,24 +10,26 @@ from raytl.tasks.registry import task_of
 from raytl.training.splits import source_rows, target_rows
 
 
-def fitted_task(domains: Domains, domain: Domain, seed: int) -> Task:
-    """Return what a domain's target column asks for. `seed`: the study's, which draws the rows: all
-    trials of a study have one task, whichever rows they draw, so that they can train together.
+def fitted_task(domains: Domains, domain: Domain, seed: int, rows_seed: int | None = None) -> Task:
+    """Return what a domain's target column asks for. `seed`: the study's, which draws the rows;
+    `rows_seed`: of a trial that draws other rows of the target. Labels of no others are read.
 
     Class counts, or the mean and spread of values, are those of the domain's labelled training
     rows; of a target domain without any, the source domain's, which all is learnt from then. Raises
     DataError where they do not do.
     """
-    return task_of(domain.target_column, known_targets(domains, domain, seed))
+    return task_of(domain.target_column, known_targets(domains, domain, seed, rows_seed))
 
 
-def known_targets(domains: Domains, domain: Domain, seed: int) -> Targets:
+def known_targets(
+    domains: Domains, domain: Domain, seed: int, rows_seed: int | None = None
+) -> Targets:
     """Return the targets of those rows, (N,): none at all of a target without labels where the
     source domain, if there is one, asks for something else."""
     split = domain.config.splits.train
     if domain is domains.source:
         return domain.targets(split)[source_rows(domain, seed).train]
-    rows = target_rows(domain, seed).labelled
+    rows = target_rows(domain, seed if rows_seed is None else rows_seed).labelled
     source = domains.source
     if len(rows) or source is None or source.target_column.kind != domain.target_column.kind:
         return domain.targets(split)[rows]
@@ -35,8 +37,12 @@ def known_targets(domains: Domains, domain: Domain, seed: int) -> Targets:
 
 
 @torch.no_grad()
-def fit_constant(head: nn.Module, task: Task, domains: Domains, rows_seed: int) -> None:
-    """Set a constant head to the best answer on the target's labelled training rows, which
-    `rows_seed` draws, or without such on the source domain's. Leaves other heads as they are."""
+def fit_constant(
+    head: nn.Module, task: Task, domains: Domains, seed: int, rows_seed: int | None = None
+) -> None:
+    """Set a constant head to the best answer on the target's labelled training rows, or without
+    such on the source domain's; the seeds are those of `fitted_task`. Leaves other heads as they
+    are."""
     if isinstance(head, Constant):
-        head.bias.copy_(task.constant_out(known_targets(domains, domains.target, rows_seed)))
+        targets = known_targets(domains, domains.target, seed, rows_seed)
+        head.bias.copy_(task.constant_out(targets))

@@ -49,6 +49,7 @@ class Trainer:
     step: int = 0  # steps done
     micro_batches: int = 1  # parts of a batch whose gradients are added up
     autocast: bool = False  # compute in bfloat16 where that is safe
+    reads_all: bool = True  # each branch is given rows in every step
     objective: nn.Module = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,7 +62,8 @@ class Trainer:
 
     def _wrap(self) -> None:
         objective = Objective(self.model, self.recipe)
-        self.objective = data_parallel(objective, all_used=self.recipe.trains_all)
+        all_used = self.recipe.trains_all and self.reads_all
+        self.objective = data_parallel(objective, all_used=all_used)
 
 
 def train_epoch(trainer: Trainer, batches: Iterator[TrainBatch], steps: int) -> dict[str, float]:

@@ -44,13 +44,13 @@ def build_optimizer(
     pulled = bool(trial.l2_sp) and model.transferred and recipe.pulls_to_start
     groups: list[dict[str, Any]] = []
     for block in model.trainable_blocks():
-        branch = model.branch(block[0])
+        branch, fresh = model.branch(block[0]), model.is_fresh(block)
         scale = _transferred_scale(config, branch) * config.layer_decay ** model.distance(block)
         groups.append(
             {
                 "params": model.block_parameters(block),
-                "lr_scale": scale if branch.transferred else 1.0,
-                "weight_decay": 0.0 if pulled else decay,
+                "lr_scale": 1.0 if fresh else scale,
+                "weight_decay": 0.0 if pulled and not fresh else decay,
             }
         )
     added = [p for p in recipe.parameters() if p.requires_grad]

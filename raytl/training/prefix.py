@@ -12,7 +12,10 @@ from typing import Any
 import torch
 
 from raytl.files import digest_of
+from raytl.modalities.registry import stored_modality
 from raytl.models.branch import Branch
+from raytl.models.grafting import BODY, GRAFT
+from raytl.packages import versions_of
 from raytl.rows import Padded, Rows, count, move
 from raytl.state_dicts import digest_of_state
 from raytl.training.feature_store import Encoded, StoredType, by_length, encode
@@ -101,7 +104,7 @@ class Prefix:
         branch = self.branch
         return {
             "format": FORMAT,
-            "torch": torch.__version__,
+            "versions": versions_of(_packages(branch)),
             "device": self.device.type,
             "modality": branch.modality.name,
             "backbone": branch.backbone.name,
@@ -111,3 +114,11 @@ class Prefix:
             "transform": branch.transform.facts(),
             "dtype": self.dtype,
         }
+
+
+def _packages(branch: Branch) -> tuple[str, ...]:
+    """Return whose versions a branch's output hangs on: a grafted body is another wing's."""
+    packages = ("torch", "numpy", *branch.modality.packages)
+    if branch.backbone.name == GRAFT:
+        packages += stored_modality(branch.args[BODY]["modality"]).packages
+    return packages

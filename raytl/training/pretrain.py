@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from raytl.config import (
-    MetricName,
     OptimizerConfig,
     SourceModelConfig,
     Study,
@@ -15,7 +14,7 @@ from raytl.config import (
     TrialConfig,
     checked_options,
 )
-from raytl.data.domain import Domain
+from raytl.data.domain import Domain, Domains
 from raytl.errors import ConfigError
 from raytl.folders import refuse_existing
 from raytl.models.source_spec import SourceSpec
@@ -23,7 +22,6 @@ from raytl.seeds import seed_for
 from raytl.training.splits import target_rows
 
 Progress = Callable[[dict[str, Any]], None]
-SCORES: dict[str, MetricName] = {"label": "accuracy", "value": "r2"}  # by the target's kind
 
 
 def pretrain(
@@ -46,10 +44,9 @@ def pretrain(
     """Train a fresh `backbone` with a linear head on `dataset` and save it as a source model.
 
     The score in `source.json` is the accuracy on rows held out of the training split; of values
-    their R². `progress`
-    gets the metrics after each epoch. `threads`: of torch on the CPU, as many as there are by
-    default; weights hang on their number, a little. Raises UserError for options that cannot be,
-    and where `out` exists without `force`.
+    their R². `progress` gets the metrics after each epoch. `threads`: of torch on the CPU, as many
+    as there are by default; weights hang on their number, a little. Raises UserError for options
+    that cannot be, and where `out` exists without `force`.
     """
     refuse_existing(out, force)
     if threads is not None and threads < 1:
@@ -70,15 +67,17 @@ def pretrain(
             source_model=backbone, recipe="scratch", optimizer=optimizer or OptimizerConfig(lr=0.05)
         )
     domain = Domain.open(target)
-    score = SCORES[domain.target_column.kind]
-    study = study.decided(metric=score)
     target_rows(domain, study.search.seed)
 
     # Imported when all is well so far: torch takes seconds.
     from raytl.models.source_model import save_source_model
+    from raytl.training.fitted_task import fitted_task
     from raytl.training.material import Material
     from raytl.training.trial import run_trial
 
+    domains = Domains(domain, None)
+    score = fitted_task(domains, domain, study.search.seed).scored_by
+    study = study.decided(metric=score)
     last: dict[str, Any] = {}
 
     def report(metrics: dict[str, Any], save: object) -> None:
@@ -87,7 +86,7 @@ def pretrain(
 
     with _threads(threads):
         parts = run_trial(
-            Material.of(study), trial, seed_for(seed, "pretrain"), report, device=device
+            Material.of(study, domains), trial, seed_for(seed, "pretrain"), report, device=device
         )
     spec = parts.spec.model_copy(
         update={

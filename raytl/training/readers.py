@@ -1,6 +1,6 @@
 """How a trial's branches read rows: as they are prepared, or as features of a frozen prefix."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -8,12 +8,19 @@ import numpy as np
 
 from raytl.config import AugmentConfig, FeedKind
 from raytl.data.augmentation import AugmentedFeed
-from raytl.data.branch_rows import BranchRows, ColumnRows, FeedRows, StackedRows
+from raytl.data.branch_rows import (
+    BranchRows,
+    ColumnRows,
+    FeedRows,
+    RepeatedRows,
+    StackedRows,
+)
 from raytl.data.domain import Domain, Domains
 from raytl.data.feed import Feed, chosen_kind
 from raytl.data.resident import ResidentFeed
 from raytl.data.streaming import StreamingFeed
 from raytl.data.views import View, views_of
+from raytl.errors import ConfigError
 from raytl.models.branch import Branch
 from raytl.ranks import WHOLE, Share
 from raytl.training.prefix import Prefix
@@ -122,16 +129,31 @@ class Readers:
         `view`, of what that shows.
 
         With `labelled=False` the target column is never read. `augmented`: how training batches
-        are, and the seed that fixes the views where there are such. `share`: the worker's.
+        are, and the seed that fixes the views where there are such. `share`: the worker's. Raises
+        ConfigError where the domain has no column of any branch.
         """
         part = domain.split(split)
         views = views_of(*augmented) if augmented else []
-        seen: Sequence[View | None] = views or [view]
+
+        def rows_of(reader: Reader, column: str) -> BranchRows:
+            if not views:
+                return reader.rows(domain, split, column, view)
+            if not reader.branch.modality.augments:  # it looks alike in all of them
+                return RepeatedRows(reader.rows(domain, split, column, None), part.rows)
+            return StackedRows([reader.rows(domain, split, column, v) for v in views], part.rows)
+
         inputs = {
-            branch: _viewed([reader.rows(domain, split, column, v) for v in seen], part.rows)
+            branch: rows_of(reader, column)
             for branch, reader in self.by_branch.items()
             if (column := self.domains.column_in(domain, reader.column)) is not None
         }
+        if not inputs:
+            wanted = ", ".join(reader.column for reader in self.by_branch.values())
+            raise ConfigError(
+                f"a trial needs a column of each domain that it reads, but it reads {wanted}, and "
+                f"{domain.dataset.path} has {', '.join(domain.inputs)}; take other inputs, or "
+                "another source model"
+            )
         own = np.arange(part.rows) if view is None else view.rows_of(part.rows)
         targets = _as_batches_hold(domain.targets(split)[own]) if labelled else None
         source = FeedRows(inputs, targets, part.ids()[own])
@@ -143,10 +165,6 @@ class Readers:
             return feed
         branches = [name for name in inputs if self.by_branch[name].augments]
         return AugmentedFeed(feed, augmented[0], seed, branches)
-
-
-def _viewed(views: list[BranchRows], rows: int) -> BranchRows:
-    return views[0] if len(views) == 1 else StackedRows(views, rows)
 
 
 def _as_batches_hold(targets_N: np.ndarray) -> np.ndarray:

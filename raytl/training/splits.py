@@ -40,7 +40,8 @@ class TargetRows:
 
 
 def source_rows(domain: Domain, seed: int) -> SourceRows:
-    """Split the source domain into training and validation rows, stratified by class or value."""
+    """Split the source domain into training and validation rows, stratified by class or value.
+    Raises DataError where a side has no labelled row, or they cannot be split so."""
     return domain.once(("source rows", seed), lambda: _source_rows(domain, seed))
 
 
@@ -48,8 +49,10 @@ def _source_rows(domain: Domain, seed: int) -> SourceRows:
     splits = domain.config.splits
     targets = domain.targets(splits.train)
     if splits.validation is not None:
+        train = _some(domain, splits.train, labelled(targets))
         validation = labelled(domain.targets(splits.validation))
-        return SourceRows(labelled(targets), splits.validation, validation)
+        validation = _some(domain, splits.validation, validation)
+        return SourceRows(train, splits.validation, validation)
     train, validation = holdout(
         targets,
         domain.config.validation_fraction,
@@ -57,6 +60,16 @@ def _source_rows(domain: Domain, seed: int) -> SourceRows:
         domain.split(splits.train).groups(),
     )
     return SourceRows(train, splits.train, validation)
+
+
+def _some(domain: Domain, split: str, rows: Rows) -> Rows:
+    """Return the labelled rows of a split, one at least."""
+    if not len(rows):
+        raise DataError(
+            f"no row of split '{split}' has a value in column '{domain.target}', so that nothing "
+            "can be learnt from or selected by it; name another split, or label some rows"
+        )
+    return rows
 
 
 def regime(domain: Domain) -> TargetDomainConfig:
@@ -75,6 +88,8 @@ def target_rows(domain: Domain, seed: int) -> TargetRows:
 
     Where the study names a validation split, rows are held out there: with N labels the fraction of
     N, else the whole split. `seed` draws the labelled rows and those held out.
+
+    Raises DataError where there are too few labelled rows for that.
     """
     return domain.once(("target rows", seed), lambda: _target_rows(domain, seed))
 
@@ -115,7 +130,8 @@ def _with_named_validation(domain: Domain, every: Rows, seed: int) -> TargetRows
         return TargetRows(np.arange(0), every, name, np.arange(domain.split(name).rows))
     targets, held_targets = domain.targets(config.splits.train), domain.targets(name)
     if config.labels == "all":
-        return TargetRows(labelled(targets), every, name, labelled(held_targets))
+        train = _some(domain, config.splits.train, labelled(targets))
+        return TargetRows(train, every, name, _some(domain, name, labelled(held_targets)))
     held = _held_out_there(config, config.labels)
     if held >= config.labels:
         raise DataError(
@@ -130,7 +146,8 @@ def _with_named_validation(domain: Domain, every: Rows, seed: int) -> TargetRows
     validation = few_labels(
         held_targets, held, seed_for(seed, "target validation"), domain.split(name).groups()
     )
-    return TargetRows(train, every, name, validation)
+    train = _some(domain, config.splits.train, train)
+    return TargetRows(train, every, name, _some(domain, name, validation))
 
 
 def _per_class(domain: Domain) -> str:

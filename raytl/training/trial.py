@@ -1,7 +1,7 @@
 """One trial in training, in a plain Python process."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ class TrialRun:
         self.rows_seed = study.search.seed if rows_seed is None else rows_seed
         self.predictions: Predictions | None = None  # of the test split, once it was read
         self.device = torch.device(device)
-        self.parts = parts = build_trial(material, trial, seed)
+        self.parts = parts = build_trial(material, trial, seed, rows_seed)
         synchronise_batch_norm(parts.model, self.device)
         for module in (parts.model, parts.recipe):
             module.to(self.device).to(memory_format=torch.channels_last)
@@ -92,13 +92,16 @@ class TrialRun:
         if isinstance(parts.model.mapper, Matrix) and resume_from is None:
             fit_matrix(parts.model, trial.mapper.fit, self.feeds, self.device)
         if resume_from is None:
-            fit_constant(parts.model.head, parts.task, material.domains, self.rows_seed)
+            fit_constant(
+                parts.model.head, parts.task, material.domains, study.search.seed, rows_seed
+            )
         self.steps = study.train.steps_per_epoch or steps_per_epoch(self.feeds)
         self.trainer = Trainer(
             parts.model, parts.recipe, optimizer, trial.optimizer, self.device,
             steps=self.steps * study.train.epochs, step=self.steps * self.epoch,
             micro_batches=parts_of_batch,
             autocast=study.train.precision == "bfloat16",
+            reads_all=_reads_all(material, self.feeds, parts.model.named_branches),
         )  # fmt: skip
         self._batches = joint_batches(self.feeds, start_step=self.trainer.step)
 
@@ -198,6 +201,16 @@ def run_trial(
     while not run.done:
         report(run.judge(run.train()), run.save)
     return run.parts
+
+
+def _reads_all(material: Material, streams: Collection[str], branches: Collection[str]) -> bool:
+    """Whether some stream's domain has the column of each branch."""
+    source, target = material.domains.source, material.domains.target
+    read = [source if stream == "source" else target for stream in streams]
+    return all(
+        any(d is not None and material.domains.column_in(d, branch) is not None for d in read)
+        for branch in branches
+    )
 
 
 def _validate(

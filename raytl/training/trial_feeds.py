@@ -27,6 +27,12 @@ TRIALS_TO_PAY = 16
 SIZED_BY = 32  # rows of unequal sizes by which their mean size is estimated
 
 
+def reads_source(study: Study, streams: Collection[str]) -> bool:
+    """Whether a trial with these streams reads rows of the source domain, where there is one: to
+    learn from them, or, without target labels, to be judged by iwv, dev and circv."""
+    return "source" in streams or not study.labelled
+
+
 def training_feeds(
     material: Material,
     readers: Readers,
@@ -63,7 +69,7 @@ def training_feeds(
             feeds["source"] = feed(
                 source, source.config.splits.train, of_source.train, True, "source"
             )
-        if "source" in streams or not study.labelled:  # iwv, dev and circv read them
+        if reads_source(study, streams):
             source_validation = feed(
                 source, of_source.validation_split, of_source.validation, True, "validation"
             )
@@ -80,7 +86,7 @@ def readers_of(study: Study, domains: Domains, parts: TrialParts, device: torch.
     readers: dict[str, Reader] = {}
     for name, branch in parts.branches.items():
         column = name.rpartition("/")[2]
-        pools = not (name in parts.model.branches and parts.model.mapper.spatial)
+        pools = not (name in parts.model.columns and parts.model.mapper.spatial)
         prefix = Prefix(branch, device, study.train.prefix_dtype, pools)
         rows, some = replace(prefix, blocks=0), _some_rows(domains, column, branch)
         budget = study.train.prefix_cache_bytes

@@ -207,4 +207,6 @@ def test_a_value_of_several_kinds_is_told_once(tmp_path: Path) -> None:
     labels = refused(path, STUDY, "target_domain.labels=-1")
     assert labels.endswith("should be 'none' or 'all', or greater than 0, got -1")
     objective = refused(path, STUDY, "search.objective=acuracy")
-    assert "should be 'auto', or 'target_accuracy', 'target_entropy'" in objective
+    assert (
+        "should be 'auto' or 'target_accuracy', or 'target_metric', 'target_entropy'" in objective
+    )

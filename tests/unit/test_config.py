@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from raytl.config import TrialConfig, dump_study, frozen_blocks, load_study
+from raytl.config import SourceModelConfig, TrialConfig, dump_study, frozen_blocks, load_study
 from raytl.errors import ConfigError
 
 STUDY = """
@@ -132,3 +132,14 @@ def test_workers_that_cannot_be_are_refused(
 ) -> None:
     with pytest.raises(ValidationError, match=message):
         tiny_study(resources=resources, train=train)
+
+
+def test_a_folder_of_huggingface_is_meant_from_where_the_study_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data/minilm").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    own = SourceModelConfig(huggingface="data/minilm")
+    of_hub = SourceModelConfig(huggingface="microsoft/minilm")
+    assert own.huggingface == str(tmp_path / "data/minilm")
+    assert of_hub.huggingface == "microsoft/minilm"

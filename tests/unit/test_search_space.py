@@ -161,3 +161,23 @@ def test_callable_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     (tmp_path / "broken_space.py").write_text("def (:\n")
     with pytest.raises(ConfigError, match="cannot load 'broken_space:space'.*SyntaxError"):
         SearchSpace(study("broken_space:space"))
+
+
+def test_combinations_are_what_trials_may_have_at_once() -> None:
+    space = SearchSpace(
+        study(
+            SPACE
+            | {
+                "inputs": {"choice": ["image", "text"], "when": {"mapper": "mlp"}},
+                "frozen_depth": {"int": [0, 3]},
+            }
+        )
+    )
+    assert sorted(space.combinations("inputs", "recipe")) == [
+        (inputs, recipe) for inputs in ("all", "image", "text") for recipe in ("dann", "finetune")
+    ]
+    assert list(space.combinations("inputs", "mapper")) == [
+        ("all", "identity"), ("image", "mlp"), ("text", "mlp"),
+    ]  # fmt: skip
+    # A range is no choice: its default stands for it.
+    assert list(space.combinations("frozen_depth", "head")) == [("0%", "linear")]

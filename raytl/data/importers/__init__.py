@@ -63,5 +63,5 @@ IMPORTERS = {
     "diabetes-ages": Importer(read_diabetes_ages, uses=frozenset({"seed"})),
     "motions": Importer(read_motions, uses=MADE),
     "tones": Importer(read_tones, uses=MADE),
-    "named-digits": Importer(read_named_digits, uses=MADE),
+    "named-digits": Importer(read_named_digits, uses=MADE | {"size", "fit", "box"}),
 }

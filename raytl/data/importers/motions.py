@@ -16,9 +16,9 @@ from raytl.modalities.series.column import SeriesColumn
 from raytl.seeds import seed_for
 from raytl.tasks.columns import LabelColumn
 
-DEFAULT_ROWS = 1200
+DEFAULT_ROWS = 1000
 TEST_SHARE = 0.4
-SECONDS = (1.5, 3.0)  # of a motion
+SECONDS = (1.2, 2.4)  # of a motion
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Sensor:
 
 
 SENSORS = {
-    "clean": Sensor(rate=32.0, noise=0.1, tilt=0.1, drift=0.0),
-    "noisy": Sensor(rate=20.0, noise=0.5, tilt=0.6, drift=0.3),
+    "clean": Sensor(rate=25.0, noise=0.1, tilt=0.1, drift=0.0),
+    "noisy": Sensor(rate=16.0, noise=0.35, tilt=0.5, drift=0.3),
 }
 
 Phase = np.ndarray  # 2π times the cycles so far, (T,)

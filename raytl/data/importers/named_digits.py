@@ -33,8 +33,8 @@ class Slips:
 
 
 SLIPS = {
-    "rendered": Slips(lost=0.05, other=0.25, swapped=0.05, added=0.05),
-    "handwritten": Slips(lost=0.2, other=0.15, swapped=0.15, added=0.15),
+    "rendered": Slips(lost=0.05, other=0.2, swapped=0.05, added=0.05),
+    "handwritten": Slips(lost=0.15, other=0.05, swapped=0.15, added=0.15),
 }
 
 

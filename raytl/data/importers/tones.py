@@ -36,7 +36,7 @@ class Instrument:
 INSTRUMENTS = {
     "flute": Instrument((1.0, 0.3, 0.1), (400.0, 900.0), attack=0.08, noise=0.05),
     "reed": Instrument(
-        (1.0, 0.1, 0.8, 0.1, 0.6, 0.1, 0.4, 0.1, 0.3), (150.0, 350.0), attack=0.02, noise=0.5
+        (1.0, 0.1, 0.8, 0.1, 0.6, 0.1, 0.4, 0.1, 0.3), (150.0, 350.0), attack=0.02, noise=0.25
     ),
 }
 

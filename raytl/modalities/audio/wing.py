@@ -35,6 +35,7 @@ class Audio(Modality):
 
     name = "audio"
     column = AudioColumn
+    packages = (*Image.packages, "scipy")
     mixes = True
 
     def __init__(self) -> None:

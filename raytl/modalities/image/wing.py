@@ -38,6 +38,7 @@ class Image(Modality):
 
     name = "image"
     column = ImageColumn
+    packages = ("torchvision", "timm")
     mixes = True
     augments = True
 

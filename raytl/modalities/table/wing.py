@@ -31,6 +31,7 @@ class Table(Modality):
 
     name = "table"
     column = TableColumn
+    packages = ("scipy",)
 
     def backbones(self) -> Mapping[str, TableNetwork]:
         return BACKBONES

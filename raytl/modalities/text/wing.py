@@ -39,14 +39,10 @@ class Text(Modality):
 
     name = "text"
     column = TextColumn
+    packages = ("transformers", "tokenizers")
 
     def backbones(self) -> Mapping[str, TextNetwork]:
         return BACKBONES
-
-    def is_pretrained(self, config: SourceModelConfig) -> bool:
-        """Whether `load` brings anything that was learnt before: weights, or word vectors, which a
-        configuration has in its transform."""
-        return not config.is_fresh or config.transform.get("vectors") is not None
 
     def check(self, config: SourceModelConfig) -> None:
         for key in REFUSED:
@@ -109,6 +105,12 @@ class Text(Modality):
         if not isinstance(transform, VocabularyTransform):
             raise ModelError(f"{backbone} reads a vocabulary's numbers, not a tokenizer's")
         return build_network(backbone, transform, args)
+
+    def fresh_blocks(self, config: SourceModelConfig, backbone: Backbone) -> frozenset[int]:
+        """Of word vectors alone, all blocks behind the stem."""
+        if config.transform.get("vectors") is None or config.weights is not None:
+            return super().fresh_blocks(config, backbone)
+        return frozenset(range(1, len(backbone.blocks)))
 
     def load(self, config: SourceModelConfig, transform: Transform) -> Backbone:
         if config.huggingface is not None:

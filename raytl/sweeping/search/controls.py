@@ -6,17 +6,15 @@ is no straw man, each that learns is tried at several learning rates of the rang
 trains, with the seed and epochs of every trial; the best by the study's own objective is confirmed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from raytl.config import CONTROLS, ControlName, Distribution, Study, TrialConfig
 from raytl.config.learning_rates import LEARNING_RATES, Trained
-from raytl.config.trial import OF_BRANCH
 from raytl.errors import ConfigError
-from raytl.models.source_spec import read_spec
 from raytl.recipes import RECIPES
 from raytl.search_space import SearchSpace, quantiles
-from raytl.sweeping.search.control_facts import ALONE, CONTROL_FACTS
+from raytl.sweeping.search.control_facts import CONTROL_FACTS
 
 # From trial 0: what every training of this target would have, with transfer or without.
 TAKEN_OVER = ("source_model", "head", "head.hidden", "optimizer", "class_weights")
@@ -50,8 +48,7 @@ def _pretrained(study: Study, space: SearchSpace) -> str | None:
 
 def control_trials(study: Study, space: SearchSpace) -> list[tuple[str, TrialConfig]]:
     """Return the control trials in the order in which they run."""
-    first = space.resolve(space.default_params() or {}).flat()
-    taken = {key: first[key] for key in TAKEN_OVER}
+    taken = taken_over(space.resolve(space.default_params() or {}))
     skipped = skipped_controls(study, space)
     trials: list[tuple[str, TrialConfig]] = []
     for control in (c for c in CONTROLS if c not in skipped):
@@ -61,28 +58,20 @@ def control_trials(study: Study, space: SearchSpace) -> list[tuple[str, TrialCon
         if not CONTROL_FACTS[control].learns:
             trials.append((control, TrialConfig.from_flat(flat | UNTRAINED)))
             continue
-        trials += _tries(study, control, TrialConfig.from_flat(flat))
-    for column in _fused(study, first):
-        # What trial 0 would be with this column alone: whether fusing helps is read off it.
-        own = taken | {"recipe": first["recipe"], "inputs": column}
-        own["frozen_depth"] = first.get(f"{OF_BRANCH}{column}", first["frozen_depth"])
-        trials += _tries(study, f"{column}{ALONE}", TrialConfig.from_flat(own))
+        trials += tries_of(study, control, TrialConfig.from_flat(flat))
     return trials
 
 
-def _tries(study: Study, control: str, plain: TrialConfig) -> list[tuple[str, TrialConfig]]:
+def taken_over(first: TrialConfig) -> dict[str, Any]:
+    """Return what every control takes over from trial 0, `first`."""
+    flat = first.flat()
+    return {key: flat[key] for key in TAKEN_OVER}
+
+
+def tries_of(study: Study, control: str, plain: TrialConfig) -> list[tuple[str, TrialConfig]]:
+    """Return a control that learns at each of its learning rates."""
     rates = spread(*_range(study, plain), study.search.control_tries)
     return [(control, plain.replace(optimizer__lr=rate)) for rate in rates]
-
-
-def _fused(study: Study, first: Mapping[str, Any]) -> list[str]:
-    """Return the columns that trial 0 reads, where it reads several."""
-    config = study.source_models[first["source_model"]]
-    if config.path is not None:
-        columns = list(read_spec(config.path).parts)
-    else:
-        columns = list(config.parts or ())
-    return columns if len(columns) > 1 and first["inputs"] == "all" else []
 
 
 def spread(low: float, high: float, count: int) -> list[float]:
@@ -110,5 +99,5 @@ def _trained(study: Study, control: TrialConfig) -> Trained:
     recipe = RECIPES[control.recipe]
     if recipe.freezes == "all":
         return "head"
-    fresh = recipe.fresh_backbone or study.source_models[control.source_model].is_fresh
+    fresh = recipe.fresh_backbone or study.source_models[control.source_model].trains_fresh
     return "fresh" if fresh else "transferred"

@@ -7,6 +7,7 @@ from typing import Any
 from raytl.config import Study, TrialConfig
 from raytl.files import digest_of
 from raytl.recipes import RECIPES
+from raytl.scoring.metrics import METRICS
 from raytl.sweeping.kept.records import Config
 from raytl.training.fused import FACTORS
 from raytl.training.fused_group import MemberConfig
@@ -26,16 +27,20 @@ def group_size(study: Study) -> int:
     return MOST_FUSED if fuse == "auto" else fuse
 
 
-def grouped(suggestions: Sequence[Config], size: int, scope: str) -> list[Config]:
+def grouped(suggestions: Sequence[Config], study: Study, scope: str) -> list[Config]:
     """Return the suggestions in their order, those that may train together with their group.
     `scope`: names the run.
+
+    Members have one recipe and one task, so that trials whose task is fitted to labels train with
+    those alone that draw the same rows.
 
     A group is {"group": its name, "index": the member's number, "members": what each differs in}.
     """
     groups: dict[str, list[list[int]]] = {}
+    size = group_size(study)
     for number, suggestion in enumerate(suggestions):
         if RECIPES[suggestion["trial"]["recipe"]].vectorises:
-            chunks = groups.setdefault(_architecture(suggestion), [[]])
+            chunks = groups.setdefault(_architecture(suggestion, study), [[]])
             if len(chunks[-1]) == size:
                 chunks.append([])
             chunks[-1].append(number)
@@ -44,7 +49,7 @@ def grouped(suggestions: Sequence[Config], size: int, scope: str) -> list[Config
     for count, chunk in enumerate(chunks):
         members = [_difference(suggestions[number]) for number in chunk]
         # What another group left behind is not this one's.
-        named = digest_of([_architecture(suggestions[chunk[0]]), members])[:12]
+        named = digest_of([_architecture(suggestions[chunk[0]], study), members])[:12]
         for index, number in enumerate(chunk):
             name = f"{scope}-{suggestions[0]['name']}-{count}-{named}"
             group = {"group": name, "index": index, "members": members}
@@ -52,8 +57,11 @@ def grouped(suggestions: Sequence[Config], size: int, scope: str) -> list[Config
     return found
 
 
-def _architecture(suggestion: Config) -> str:
+def _architecture(suggestion: Config, study: Study) -> str:
     trial = {k: v for k, v in suggestion["trial"].items() if k not in DIFFERENCES}
+    of_values = METRICS[study.metric].reads == "values"
+    if of_values or trial["class_weights"] == "balanced":
+        trial |= {"rows_seed": suggestion["rows_seed"]}
     return json.dumps(trial, sort_keys=True)
 
 

@@ -108,7 +108,7 @@ class SearchedTrials:
             name = trial_name(self._started + len(asked))
             trial, searched = self._space.resolve(params), sorted(params)
             asked.append(suggestion(self._study, f"trial-{name}", name, trial, searched=searched))
-        self._asked = grouped(asked, group_size(self._study), self._scope)
+        self._asked = grouped(asked, self._study, self._scope)
 
     def _block(self) -> int:
         """Return how many trials are asked for at once: what is drawn without learning may be

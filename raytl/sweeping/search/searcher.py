@@ -12,8 +12,7 @@ from raytl.config import Study, TrialConfig
 from raytl.search_space import SearchSpace
 from raytl.sweeping.kept.records import Config, Metrics, Record, Trained
 from raytl.sweeping.search.control_tries import ControlTries
-from raytl.sweeping.search.controls import control_trials
-from raytl.sweeping.search.fusing import group_size, grouped
+from raytl.sweeping.search.fusing import grouped
 from raytl.sweeping.search.halving import Everyone, Ladder
 from raytl.sweeping.search.objective import ObjectiveMetric
 from raytl.sweeping.search.runs import Run
@@ -83,20 +82,19 @@ class StudySearch:
         sampler: Sampler,
         objective: ObjectiveMetric,
         *,
+        controls: Sequence[tuple[str, TrialConfig]],
         scope: str = "",
-        controls: Sequence[tuple[str, TrialConfig]] | None = None,
         confirming: Retrained | None = None,
         memory: Memory | None = None,
         listeners: Sequence[Listener] = (),
     ) -> None:
-        """`study` has its lag, `search.parallel`. `scope`: names the run, for its fused groups.
-        `controls`: the study's by default. `confirming`: what is done with the best; None where the
-        search is all."""
+        """`study` has its lag, `search.parallel`. `controls`: in the order in which they run.
+        `scope`: names the run, for its fused groups. `confirming`: what is done with the best; None
+        where the search is all."""
         self._study, self._objective, self._scope = study, objective, scope
         self._confirming, self._memory, self._listeners = confirming, memory, listeners
         self.searched = SearchedTrials(study, space, sampler, objective, scope)
-        tries = control_trials(study, space) if controls is None else controls
-        self._controls = ControlTries(study, tries)
+        self._controls = ControlTries(study, controls)
         self._runs: dict[str, Run] = {}
         self._running: dict[str, Run] = {}
         self._aside: list[Config] = []  # what others train just now, or what waits for a decision
@@ -250,7 +248,7 @@ class StudySearch:
         return outcomes_of(settled, self._objective)
 
     def _retrain(self, suggestions: list[Config]) -> None:
-        self._retrainings += grouped(suggestions, group_size(self._study), self._scope)
+        self._retrainings += grouped(suggestions, self._study, self._scope)
 
 
 def _is_searched(config: Config) -> bool:

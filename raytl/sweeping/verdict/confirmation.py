@@ -142,6 +142,7 @@ def _run(record: Record, configuration: Retrained, metric: str, run: Path) -> Ru
     measured = _measured(result) if well else {}
     return Run(
         seed=seed,
+        rows_seed=record.config["rows_seed"],
         score=measured[metric] if well else None,
         metrics={name: value for name, value in measured.items() if name != metric},
         objective=configuration.objectives.get(seed),

@@ -21,9 +21,10 @@ class _Part(BaseModel):
 class Run(_Part):
     """One retraining. `score`: the study's metric on the test rows; `metrics`: what else was
     measured of them, by name; `predictions`: the file of its test predictions, in the run's
-    folder."""
+    folder; `rows_seed`: drew its labelled rows, None where they are the search's."""
 
     seed: int
+    rows_seed: int | None = None
     score: float | None
     metrics: dict[str, float]
     objective: float | None

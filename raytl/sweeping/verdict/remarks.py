@@ -43,7 +43,8 @@ def remarks_on(
     redrawn = any(record.config["rows_seed"] is not None for record in records)
     if isinstance(study.target_domain.labels, int) and not redrawn:
         labels = study.target_domain.labels
-        remarks.append(f"this holds for these {labels} labels a class: no seed drew others")
+        each = " a class" if "classes" in study.gives else ""
+        remarks.append(f"this holds for these {labels} labels{each}: no seed drew others")
     return remarks
 
 

@@ -21,7 +21,7 @@ def image_branch() -> Branch:
     """A branch whose transform prepares images as they are stored."""
     transform = ImageTransform(SHAPE, (0.5,), (0.5,))
     backbone = build_backbone("small_cnn", SHAPE, width=2)
-    return Branch(Part(Image(), transform, backbone, {}, transferred=False), ())
+    return Branch(Part(Image(), transform, backbone, {}, frozenset(), draws=False), ())
 
 
 def image_readers(dataset: Dataset) -> tuple[Domain, Readers]:

@@ -61,3 +61,23 @@ def test_a_dataset_has_one_column_of_groups_at_most(tmp_path: Path) -> None:
     chunk = Chunk({name: np.array([0, 1]) for name in columns}, np.arange(2))
     with pytest.raises(DataError, match="one column of groups at most, got patient, site"):
         write_dataset(tmp_path / "d", columns, {"train": [chunk]}, {})
+
+
+def test_a_group_that_stands_in_two_splits_is_refused_whatever_chunk_it_is_in(
+    tmp_path: Path,
+) -> None:
+    columns = {"who": GroupColumn(groups=5), "label": LabelColumn(classes=("a",))}
+
+    def chunks(*of: list[int]) -> list[Chunk]:
+        made = [np.array(groups) for groups in of]
+        return [
+            Chunk({"who": g, "label": 0 * g}, np.arange(len(g)) + 10 * i)
+            for i, g in enumerate(made)
+        ]
+
+    apart = {"train": chunks([0, 1], [1, 0]), "test": chunks([2], [4, 3, 2])}
+    write_dataset(tmp_path / "apart", columns, apart, {})
+    crossed = {"train": chunks([0, 1], [4, 0]), "test": chunks([2], [3, 4])}
+    with pytest.raises(DataError, match="one split alone, but 4 of column who has rows in train"):
+        write_dataset(tmp_path / "crossed", columns, crossed, {})
+    assert not (tmp_path / "crossed").exists()

@@ -19,6 +19,7 @@ from raytl.data.columns import AnyColumn
 from raytl.data.dataset import Dataset
 from raytl.data.schema import FILE_NAME, SplitInfo, fingerprint_of
 from raytl.errors import CorruptError, DataError, RaytlError
+from raytl.modalities.column import Column
 from raytl.modalities.image.column import ImageColumn
 
 SHARD = "train-00000-of-00001.arrow"
@@ -282,3 +283,21 @@ def test_preflight_finds_a_flipped_byte_with_its_place(
     flip(next(domains[1].glob("test-*.arrow")))
     with pytest.raises(RaytlError, match="target_domain.dataset: .*test-.*SHA-256"):
         preflight(tiny_study())
+
+
+def test_what_columns_are_is_digested_once_for_all_shards(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, pixels = ImageColumn(shape=(2, 2, 1), dtype="uint8"), np.zeros((9, 2, 2, 1), np.uint8)
+    out = folder.parent / "many"
+    write_images(out, image, ("a",), {"train": [(pixels, np.zeros(9, np.int64))]}, shard_bytes=12)
+    dataset, asked = Dataset.open(out), list[Column]()
+    known = verification.column_facts
+    monkeypatch.setattr(verification, "column_facts", lambda c: (asked.append(c), known(c))[1])
+    dataset.ensure_verified()
+    asked.clear()
+    assert len(dataset.split("train").info.shards) > 1
+    for _ in range(3):
+        dataset.split("train").ids()
+        dataset.split("train").all("label")
+    assert len(asked) == len(dataset.columns)

@@ -47,9 +47,10 @@ def test_patches_are_squares_row_by_row_each_mapped_alone() -> None:
     out = stem(x_BCHW)
     assert out.values.shape == (2, 6, 6) and out.sizes.tolist() == [[6], [6]]
     flat = stem.patches.weight.flatten(1)
-    place = torch.device("cpu")
+    place, bias = torch.device("cpu"), stem.patches.bias
+    assert bias is not None
     for s, (row, column) in enumerate([(0, 0), (0, 2), (0, 4), (2, 0), (2, 2), (2, 4)]):
         patch = x_BCHW[1, :, row : row + 2, column : column + 2].flatten()
-        h = flat @ patch + stem.patches.bias + positions(6, 6, place)[s]
+        h = flat @ patch + bias + positions(6, 6, place)[s]
         expected = (h - h.mean()) / (h.var(correction=0) + 1e-5).sqrt()
         torch.testing.assert_close(out.values[1, s], expected)

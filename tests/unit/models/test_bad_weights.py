@@ -285,7 +285,7 @@ def test_a_spec_that_is_none(saved: Path, content: bytes, message: str) -> None:
 def test_tensors_that_are_not_the_models(saved: Path) -> None:
     weights, spec = saved / "model.safetensors", saved / "source.json"
     good = load_file(weights)
-    key = "branches.image.backbone.blocks.0.0.weight"
+    key = "branches.of_image.backbone.blocks.0.0.weight"
     unsigned = json.loads(spec.read_text()) | {"weights_sha256": None}
 
     def rewrite(tensors: dict[str, torch.Tensor]) -> str:
@@ -296,7 +296,7 @@ def test_tensors_that_are_not_the_models(saved: Path) -> None:
 
     assert "'blocks.0.0.weight' is missing" in rewrite({k: good[k] for k in good if k != key})
     assert "'blocks.9.weight' is unknown" in rewrite(
-        good | {"branches.image.backbone.blocks.9.weight": torch.zeros(1)}
+        good | {"branches.of_image.backbone.blocks.9.weight": torch.zeros(1)}
     )
     assert "'tail.weight' belongs to no part" in rewrite(good | {"tail.weight": torch.zeros(1)})
     assert "not finite" in rewrite(good | {key: good[key] / 0})

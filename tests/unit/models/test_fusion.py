@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from raytl.config import FusionConfig
-from raytl.models.branch import BranchOutput
+from raytl.models.branch import BranchOutput, key_of
 from raytl.models.fusion import FUSIONS, Concat, Fusion, Gated, Mean, Single, build_fusion
 
 DIMS = {"image": 2, "text": 3}
@@ -25,7 +25,7 @@ def normalised(f_BD: Tensor) -> Tensor:
 
 def fusion_of(name: str, **options: object) -> Fusion:
     torch.manual_seed(3)
-    return build_fusion(FusionConfig(name=name, **options), DIMS)  # type: ignore[arg-type]
+    return build_fusion(FusionConfig(name=name, **options), DIMS)
 
 
 def joined(fusion: Fusion, given: tuple[str, ...] = ("image", "text"), **present: Tensor) -> Tensor:
@@ -65,12 +65,18 @@ def test_the_order_in_which_branches_are_given_changes_nothing() -> None:
         torch.testing.assert_close(joined(fusion, ("text", "image")), joined(fusion))
 
 
+def projection(fusion: Mean, name: str) -> nn.Linear:
+    linear = fusion.projections[key_of(name)]
+    assert isinstance(linear, nn.Linear)
+    return linear
+
+
 def test_mean_is_the_mean_of_what_each_branch_is_mapped_to() -> None:
     fusion = fusion_of("mean", width=4)
     assert isinstance(fusion, Mean) and fusion.out_dim == 4
     total = torch.zeros(3, 4)
     for name, f_BD in (("image", F_IMAGE), ("text", F_TEXT)):
-        linear = fusion.projections[name]
+        linear = projection(fusion, name)
         total += normalised(f_BD) @ linear.weight.T + linear.bias
     torch.testing.assert_close(joined(fusion), total / 2)
 
@@ -83,7 +89,7 @@ def by_hand(fusion: Gated, f: dict[str, Tensor], there: dict[str, bool]) -> Tens
     for w in range(fusion.out_dim):
         powers = [float(scores_MW[m, w].detach().exp()) * there[n] for m, n in enumerate(DIMS)]
         for n, power in zip(DIMS, powers, strict=True):
-            linear = fusion.projections[n]
+            linear = projection(fusion, n)
             value = normalised(f[n][None])[0] @ linear.weight[w] + linear.bias[w]
             out[w] += power / sum(powers) * torch.tanh(value)
     return out
@@ -105,8 +111,8 @@ def test_gates_of_two_branches_are_the_sigmoid_of_the_paper() -> None:
     given = torch.cat([normalised(F_IMAGE), normalised(F_TEXT)], 1)
     scores = fusion.gates(given)
     z_BW = torch.sigmoid(scores[:, :3] - scores[:, 3:])
-    h_image = torch.tanh(fusion.projections["image"](normalised(F_IMAGE)))
-    h_text = torch.tanh(fusion.projections["text"](normalised(F_TEXT)))
+    h_image = torch.tanh(fusion.projections["of_image"](normalised(F_IMAGE)))
+    h_text = torch.tanh(fusion.projections["of_text"](normalised(F_TEXT)))
     torch.testing.assert_close(joined(fusion), z_BW * h_image + (1 - z_BW) * h_text)
 
 
@@ -129,7 +135,7 @@ def test_a_row_with_one_branch_is_that_branch_alone(name: str) -> None:
     fusion = fusion_of(name)
     assert isinstance(fusion, Mean)
     out, plain = joined(fusion, text=HIDDEN), joined(fusion)
-    alone = fusion.projections["image"](normalised(F_IMAGE[1:2]))[0]
+    alone = fusion.projections["of_image"](normalised(F_IMAGE[1:2]))[0]
     torch.testing.assert_close(out[1], alone.tanh() if name == "gated" else alone)
     torch.testing.assert_close(out[[0, 2]], plain[[0, 2]])
 

@@ -60,7 +60,7 @@ def model_of(frozen: range, mapper: str = "linear", **branch: float) -> Transfer
     shape = (1, 16, 16)
     backbone = build_backbone("small_cnn", shape)
     transform = ImageTransform(shape, (0.0,), (1.0,))
-    part = Part(Image(), transform, backbone, {}, transferred=True)
+    part = Part(Image(), transform, backbone, {}, frozenset(), draws=False)
     built = build_mapper(MapperConfig.model_validate({"name": mapper}), backbone.feature_dim)
     return TransferModel(
         {"image": Branch(part, frozen, **branch)},  # type: ignore[arg-type]
@@ -145,7 +145,7 @@ def test_adapters_end_the_prefix_and_are_all_that_their_block_trains() -> None:
 def test_a_checkpoint_holds_all_but_frozen_weights() -> None:
     model, other = model_of(range(3)), model_of(range(3))
     state = model.trainable_state()
-    frozen = tuple(f"branches.image.backbone.blocks.{i}." for i in range(3))
+    frozen = tuple(f"branches.of_image.backbone.blocks.{i}." for i in range(3))
     assert set(model.state_dict()) - set(state) == {
         name for name in model.state_dict() if name.startswith(frozen)
     }

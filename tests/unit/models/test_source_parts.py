@@ -242,7 +242,11 @@ def test_depth_by_branch_is_a_key_of_its_own() -> None:
 
 def test_depth_by_branch_freezes_that_branch_and_the_plain_one_the_others(target: Path) -> None:
     study = study_of(target, {"net": THREE})
-    flat = {"frozen_depth": "100%", "frozen_depth__text": 1, "frozen_depth__image": "50%"}
+    flat: dict[str, Any] = {
+        "frozen_depth": "100%",
+        "frozen_depth__text": 1,
+        "frozen_depth__image": "50%",
+    }
     branches = run_of(study, **flat).parts.model.named_branches
     frozen = {name: sorted(branch.frozen) for name, branch in branches.items()}
     assert frozen == {"image": [0, 1], "text": [0], "series": [0, 1]}

@@ -147,7 +147,7 @@ def test_todays_folder_put_into_the_words_of_version_1_predicts_the_same(tmp_pat
         "head": spec["head"],
     }
     held = load_file(new / "model.safetensors")
-    named = {key.removeprefix("branches.image."): value for key, value in held.items()}
+    named = {key.removeprefix("branches.of_image."): value for key, value in held.items()}
     assert any(key.startswith("backbone.") for key in named)
     old = write(tmp_path / "old", words, named)
     given = {"image": Given(images())}

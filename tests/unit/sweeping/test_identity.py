@@ -16,6 +16,7 @@ import yaml
 from raytl.config import Study, TrialConfig, dump_study
 from raytl.data.domain import Domain, Domains
 from raytl.files import digest_of
+from raytl.packages import versions_of
 from raytl.sweeping import identity
 from raytl.sweeping.identity import Identity, device_kind, source_digest, versions
 from raytl.sweeping.preflight import Checked, preflight
@@ -292,3 +293,8 @@ def test_the_device_is_the_kind_that_computes(
     assert plain.endswith(f" {torch.backends.cpu.get_cpu_capability()}")
     monkeypatch.setenv("RAYTL_DEVICE", "cpu")  # GPUs that are there by name only
     assert device_kind(on_gpus) == plain
+
+
+def test_the_versions_of_every_modality_that_is_installed_count() -> None:
+    assert {"timm", "torchvision", "scipy"} <= set(versions())
+    assert versions_of(("numpy", "no-such-package")) == {"numpy": np.__version__}

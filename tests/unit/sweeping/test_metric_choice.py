@@ -5,11 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
-from values_support import study_of, write_classes, write_values
+from values_support import brightness, study_of, write_classes, write_targets, write_values
 
 from raytl.config import VALUE_METRICS, MetricName, Study
-from raytl.errors import ConfigError, UserError
+from raytl.data.domain import Domain
+from raytl.errors import ConfigError, DataError, UserError
 from raytl.scoring.metrics import METRICS
 from raytl.sweeping.identity import Identity
 from raytl.sweeping.opening import Opened, open_study
@@ -18,6 +20,8 @@ from raytl.sweeping.resolving import resolved
 from raytl.sweeping.run_folder import continued
 from raytl.sweeping.search.halving import Tries
 from raytl.sweeping.search.objective import figure, objective_metric
+from raytl.tasks.columns import LabelColumn
+from raytl.training.splits import target_rows
 
 
 def test_every_metric_can_be_named_in_a_study() -> None:
@@ -115,3 +119,93 @@ def test_tries_are_compared_by_shares_where_the_unit_is_the_targets() -> None:
     assert not Tries.of(8, 3).stays(2, own, rivals)
     far = {2: -106.0}
     assert not Tries.of(8, 3, relative=True).stays(2, far, rivals)
+
+
+@pytest.mark.parametrize(
+    ("of_source", "metric", "said"),
+    [
+        (None, "accuracy", "whether a class is rare was not looked at"),
+        (0.05, "average_precision", "class 1 is rare"),
+        (0.5, "accuracy", None),
+    ],
+)
+def test_as_many_labels_of_each_class_say_nothing_of_a_rare_one(
+    tmp_path: Path, of_source: float | None, metric: str, said: str | None
+) -> None:
+    source = None
+    if of_source is not None:
+        source = write_classes(tmp_path / "source", 0, share=of_source)
+    target = write_classes(tmp_path / "target", 1, share=0.1)
+    study = study_of(source, target, target_domain={"dataset": target, "labels": 4})
+    found = open_study(study)
+    assert found.study.search.metric == metric
+    assert found.reason is None if said is None else said in str(found.reason)
+
+
+def test_a_source_domain_of_other_classes_is_not_asked_which_is_rare(tmp_path: Path) -> None:
+    images, label_N = brightness(80, 0)[0], (np.arange(80) < 4).astype(np.int64)
+    other = LabelColumn(classes=("calm", "storm"))
+    splits = dict.fromkeys(("train", "test"), (images, label_N))
+    source = write_targets(tmp_path / "source", other, splits)
+    target = write_classes(tmp_path / "target", 1)
+    study = study_of(source, target, target_domain={"dataset": target, "labels": 4})
+    found = open_study(study)
+    assert found.study.search.metric == "accuracy" and "not looked at" in str(found.reason)
+
+
+def write_three(out: Path, train: list[int], test: list[int], groups: bool = False) -> Path:
+    """Write rows of three classes (two where no third is there), a group for every ten rows."""
+    splits, whose, first = {}, {}, 0
+    for name, of in (("train", train), ("test", test)):
+        label_N = np.repeat(np.arange(len(of)), of)
+        splits[name] = (brightness(len(label_N), 1)[0], label_N)
+        whose[name] = first + np.arange(len(label_N)) // 10
+        first = int(whose[name].max()) + 1
+    column = LabelColumn(classes=("dark", "bright", "blinding")[: len(train)])
+    return write_targets(out, column, splits, whose if groups else None)
+
+
+@pytest.mark.parametrize(
+    "metric", ["auc", "average_precision", "balanced_accuracy", "macro_f1", "log_loss", "accuracy"]
+)
+def test_test_rows_of_one_class_are_refused_by_metrics_that_take_classes_one_by_one(
+    tmp_path: Path, metric: str
+) -> None:
+    study = study_of(
+        None, write_three(tmp_path / "t", [30, 30], [0, 30]), search={"metric": metric}
+    )
+    if not METRICS[metric].contrasts:
+        assert open_study(study).test_labels == 30
+        return
+    with pytest.raises(
+        DataError, match=r"splits\.test: the rows of 'test' are all of class bright"
+    ):
+        open_study(study)
+
+
+def test_a_further_class_without_a_test_row_is_said(tmp_path: Path) -> None:
+    data = write_three(tmp_path / "t", [30, 30, 30], [20, 20, 0])
+    notes = open_study(study_of(None, data, search={"metric": "macro_f1"})).notes
+    assert len(notes) == 1 and "are of 2 of 3 classes alone, 'blinding' is missing" in notes[0]
+    assert not open_study(study_of(None, data)).notes
+    plain = {"recipe": {"choice": ["finetune"]}}
+    study = study_of(None, data, search={"metric": "macro_f1"}, space=plain)
+    assert notes[0] in preflight(study).notes
+
+
+def test_validation_rows_of_one_class_are_refused_where_trials_are_selected_by_them(
+    tmp_path: Path,
+) -> None:
+    # Two groups of the rare class: one must stay, and the other is half of it: too large to hold.
+    data = write_three(tmp_path / "t", [80, 20], [20, 20], groups=True)
+    domain = {"dataset": data, "validation_fraction": 0.1}
+    study = study_of(None, data, target_domain=domain | {"labels": "all"}, search={"metric": "auc"})
+    target = Domain.open(study.target_domain)
+    labels_N = target.targets("train")
+    assert set(labels_N[target_rows(target, study.search.seed).validation]) == {0}
+    with pytest.raises(DataError, match="validation rows are all of class dark"):
+        open_study(study)
+    entropy = {"metric": "auc", "objective": "target_entropy"}
+    source = write_three(tmp_path / "s", [30, 30], [20, 20])
+    none = domain | {"labels": "none"}
+    assert not open_study(study_of(source, data, target_domain=none, search=entropy)).notes

@@ -521,9 +521,10 @@ def value(of: Config, epoch: int) -> float:
 
 def search_through(study: Study, recall: Recall) -> tuple[list[str], list[Record]]:
     """Search a study one trial at a time; return what had to be trained and what became of all."""
-    space, objective = preflight(study).space, objective_metric(study)
+    checked, objective = preflight(study), objective_metric(study)
+    space, trained = checked.space, []
     sampler = open_sampler(study, space, objective)
-    search, trained = StudySearch(study, space, sampler, objective, memory=recall), []
+    search = StudySearch(study, space, sampler, objective, controls=checked.controls, memory=recall)
     while (of := search.suggest()) is not None:
         trained.append(of["name"])
         for epoch in range(1, EPOCHS + 1):

@@ -16,6 +16,7 @@ from raytl.config import Study, TrialConfig
 from raytl.predictions import Predictions
 from raytl.search_space import SearchSpace
 from raytl.sweeping.kept.records import IDENTITY, Config, Metrics, Record, Trained
+from raytl.sweeping.search.controls import control_trials
 from raytl.sweeping.search.fusing import members_of
 from raytl.sweeping.search.objective import objective_metric
 from raytl.sweeping.search.sampling import STARTUP, open_sampler
@@ -149,6 +150,7 @@ def build(
     objective = objective_metric(study)
     return StudySearch(
         study, space, open_sampler(study, space, objective), objective, memory=memory,
+        controls=control_trials(study, space),
         confirming=Confirming(study, world.predicted.__getitem__, redraw=True),
         listeners=listeners,
     )  # fmt: skip
@@ -750,7 +752,10 @@ def tries_of(
 def searching(study: Study) -> StudySearch:
     """Return a search without a confirmation."""
     space, objective = SearchSpace(study), objective_metric(study)
-    return StudySearch(study, space, open_sampler(study, space, objective), objective)
+    return StudySearch(
+        study, space, open_sampler(study, space, objective), objective,
+        controls=control_trials(study, space),
+    )  # fmt: skip
 
 
 def test_a_control_whose_tries_all_fail_is_tried_again_lower_once(tiny_study: MakeStudy) -> None:

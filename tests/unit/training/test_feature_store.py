@@ -96,7 +96,7 @@ def test_what_is_read_may_be_changed(tmp_path: Path) -> None:
 def test_whole_numbers_come_back_as_int32_whatever_the_stored_type(dtype: torch.dtype) -> None:
     values = torch.tensor([[0, 1], [1, 1]]).to(dtype)
     for stored in ("float32", "bfloat16"):
-        found = decode(encode(values, stored).values)  # type: ignore[arg-type]
+        found = decode(encode(values, stored).values)
         assert found.dtype == torch.int32 and found.tolist() == [[0, 1], [1, 1]]
 
 

@@ -146,7 +146,11 @@ def weights(model: TransferModel, branch: str) -> Tensor:
 
 @pytest.mark.parametrize("recipe", ["dann", "cdan", "dan", "deep_coral", "adda", "mdd"])
 def test_adaptation_trains_the_branches_of_both_domains(data: dict[str, Path], recipe: str) -> None:
-    fusion = {"fusion": "gated", "mapper": "linear", "mapper__batch_norm": recipe == "adda"}
+    fusion: dict[str, Any] = {
+        "fusion": "gated",
+        "mapper": "linear",
+        "mapper__batch_norm": recipe == "adda",
+    }
     run = run_of(across(data, "images", "texts", TWO), recipe=recipe, **fusion)
     before = {name: weights(run.parts.model, name) for name in ("image", "text")}
     metrics = run.judge(run.train())
@@ -193,6 +197,11 @@ def test_a_source_model_that_reads_nothing_of_a_domain_is_refused(data: dict[str
         preflight(study)
 
 
+def test_a_trial_that_finds_no_column_of_a_domain_says_so(data: dict[str, Path]) -> None:
+    with pytest.raises(ConfigError, match="it reads text, and .*/images has image; take other"):
+        run_of(across(data, "images", "both", TWO), recipe="dann", inputs="text")
+
+
 def test_mixed_rows_are_evidence_of_images_alone(data: dict[str, Path]) -> None:
     found = {}
     for name, models in (("images", {"net": CNN}), ("texts", {"net": BILSTM}), ("both", TWO)):
@@ -237,7 +246,7 @@ def test_a_teacher_of_images_teaches_a_student_of_texts(
 ) -> None:
     models = TEACHER | {"teacher": {"path": taught}}
     study = study_of(data["both"], models, train=TRAIN)
-    flat = {"source_model": "teacher", "student": "net", "recipe": "distillation"}
+    flat: dict[str, Any] = {"source_model": "teacher", "student": "net", "recipe": "distillation"}
     run = run_of(study, **flat)
     assert list(run.parts.branches) == ["text", "teacher/image"]
     teacher, model = run.parts.teacher, run.parts.model
@@ -271,7 +280,7 @@ def test_without_labels_a_student_of_texts_learns_its_classes_from_images(
         data["both"], models, target_domain=domain, train=train,
         source_domain=source | {"inputs": ["text"]},
     )  # fmt: skip
-    flat = {"source_model": "teacher", "student": "net", "recipe": "distillation"}
+    flat: dict[str, Any] = {"source_model": "teacher", "student": "net", "recipe": "distillation"}
     metrics = trained(study, **flat, optimizer="adam", optimizer__lr=0.02)
     assert metrics[-1]["test/accuracy"] > 0.85
 
@@ -280,7 +289,11 @@ def test_relations_among_images_are_taught_to_texts_by_a_teacher_without_a_head(
     data: dict[str, Path],
 ) -> None:
     study = study_of(data["both"], TEACHER, train=TRAIN)
-    flat = {"source_model": "teacher", "student": "net", "recipe": "relational_distillation"}
+    flat: dict[str, Any] = {
+        "source_model": "teacher",
+        "student": "net",
+        "recipe": "relational_distillation",
+    }
     metrics = trained(study, **flat)
     assert metrics[0]["train/loss/distance"] > 0 and metrics[0]["train/loss/angle"] > 0
     with pytest.raises(ConfigError, match="distillation needs a teacher.*it has no head"):
@@ -290,14 +303,22 @@ def test_relations_among_images_are_taught_to_texts_by_a_teacher_without_a_head(
 def test_a_teacher_of_two_columns_teaches_by_what_rows_have(data: dict[str, Path]) -> None:
     models = {"teacher": TWO["net"], "net": {"parts": {"text": BILSTM}}}
     study = across(data, "both", "texts", models)
-    flat = {"source_model": "teacher", "student": "net", "recipe": "relational_distillation"}
+    flat: dict[str, Any] = {
+        "source_model": "teacher",
+        "student": "net",
+        "recipe": "relational_distillation",
+    }
     metrics = trained(study, **flat)
     assert np.isfinite(metrics[0]["train/loss/total"])
 
 
 def test_a_teacher_that_reads_nothing_of_the_target_is_refused(data: dict[str, Path]) -> None:
     study = across(data, "both", "texts", TEACHER)
-    flat = {"source_model": "teacher", "student": "net", "recipe": "relational_distillation"}
+    flat: dict[str, Any] = {
+        "source_model": "teacher",
+        "student": "net",
+        "recipe": "relational_distillation",
+    }
     with pytest.raises(ConfigError, match="teacher reads image, and the target has text"):
         run_of(study, **flat)
 
@@ -315,7 +336,11 @@ def test_a_teacher_of_two_columns_is_told_apart_whatever_they_are_called(
     said = []
     for place, text in ((data["both"], "text"), (renamed, "words")):
         models = {"teacher": {"path": out}, "net": {"parts": {text: BILSTM}}}
-        flat = {"source_model": "teacher", "student": "net", "recipe": "distillation"}
+        flat: dict[str, Any] = {
+            "source_model": "teacher",
+            "student": "net",
+            "recipe": "distillation",
+        }
         taught_run = run_of(study_of(place, models, train=TRAIN), **flat)
         teacher = taught_run.parts.teacher
         assert teacher is not None

@@ -3,11 +3,14 @@
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
-from values_support import write_classes, write_values
+from values_support import IMAGE, brightness, write_classes, write_values
 
 from raytl import verbs
-from raytl.errors import ModelError
+from raytl.data.writer import Chunk, write_dataset
+from raytl.modalities.column import Column
+from raytl.tasks.columns import LabelColumn, ValueColumn
 from raytl.training.pretrain import pretrain
 
 
@@ -52,7 +55,49 @@ def test_classes_without_any_label_are_predicted_without_a_score(tmp_path: Path)
     assert set(verbs.predict(tmp_path / "model", data)) == {"rows", "accuracy", "out"}
 
 
-def test_a_model_of_values_does_not_predict_classes(model: Path, tmp_path: Path) -> None:
+def test_a_target_of_another_kind_is_not_judged_by_and_that_is_said(
+    model: Path, tmp_path: Path
+) -> None:
     classes = write_classes(tmp_path / "classes", 0)
-    with pytest.raises(ModelError, match="it asks for values, and the other for a label"):
-        verbs.predict(model, classes)
+    found = verbs.predict(model, classes)
+    assert set(found) == {"rows", "note", "out"} and found["rows"] == 40
+    assert "it asks for values, and the other for a label (column target)" in found["note"]
+
+
+def write_test(out: Path, targets: dict[str, Column]) -> Path:
+    """Write a split test of images and values; with any of a value's, a label's or no target."""
+    images, level_N = brightness(40, 3)
+    values = {"image": images} | {
+        name: 1000 + 50 * level_N if column.kind == "value" else np.arange(40) % 2
+        for name, column in targets.items()
+    }
+    chunks = {"test": [Chunk(values, np.arange(40))]}
+    write_dataset(out, {"image": IMAGE} | targets, chunks, {})
+    return out
+
+
+def test_rows_without_a_target_column_are_predicted_without_a_word(
+    model: Path, tmp_path: Path
+) -> None:
+    bare = write_test(tmp_path / "bare", {})
+    found = verbs.predict(model, bare, out=tmp_path / "out.csv")
+    assert found == {"rows": 40, "out": str(tmp_path / "out.csv")}
+    data = write_test(tmp_path / "with", {"target": ValueColumn()})
+    verbs.predict(model, data, out=tmp_path / "with.csv")
+    assert rows_of(tmp_path / "out.csv") == rows_of(tmp_path / "with.csv")
+
+
+def test_classes_of_rows_without_a_target_column_are_predicted(tmp_path: Path) -> None:
+    data = write_classes(tmp_path / "data", 0)
+    pretrain(data, "small_cnn", tmp_path / "model", epochs=1, args={"width": 4})
+    found = verbs.predict(tmp_path / "model", write_test(tmp_path / "bare", {}))
+    assert found == {"rows": 40, "out": None}
+
+
+def test_of_several_targets_the_one_that_suits_is_judged_by(model: Path, tmp_path: Path) -> None:
+    label = LabelColumn(classes=("dark", "bright"))
+    two = write_test(tmp_path / "two", {"kind": label, "size": ValueColumn()})
+    assert set(verbs.predict(model, two)) == {"rows", "rmse", "r2", "out"}
+    alike = write_test(tmp_path / "alike", {"size": ValueColumn(), "width": ValueColumn()})
+    found = verbs.predict(model, alike)
+    assert set(found) == {"rows", "note", "out"} and "size, width could each be" in found["note"]

@@ -12,7 +12,9 @@ import torch
 
 from raytl.config import Study, TrialConfig
 from raytl.data.domain import Domain
+from raytl.models.grafting import BODY, GRAFT
 from raytl.rows import Rows, count
+from raytl.training import prefix
 from raytl.training.building import build_trial
 from raytl.training.feature_store import decode, encode
 from raytl.training.material import Material
@@ -288,3 +290,27 @@ def test_least_valuable_entries_go_first(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["big", "slow"]
     make_room(tmp_path, 500)
     assert [p.name for p in tmp_path.iterdir()] == ["slow"]
+
+
+def test_features_hang_on_the_versions_of_their_own_wing(
+    tiny_study: MakeStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    material = Material.of(tiny_study())
+    trial = TrialConfig.from_flat({"source_model": "net", "frozen_depth": 1})
+    branch = build_trial(material, trial, 0).model.branch("image")
+    known = dict.fromkeys(("torch", "numpy", "torchvision", "timm", "transformers"), "1")
+    changed = []
+    for package in (None, *known):
+        now = known | ({} if package is None else {package: "2"})
+        monkeypatch.setattr(prefix, "versions_of", lambda of, now=now: {n: now[n] for n in of})
+        changed.append(Prefix(branch, torch.device("cpu")).key([]))
+    same = [package for package, key in zip(known, changed[1:], strict=True) if key == changed[0]]
+    assert same == ["transformers"]
+
+
+def test_features_of_a_grafted_body_hang_on_its_wing_too(tiny_study: MakeStudy) -> None:
+    trial = TrialConfig.from_flat({"source_model": "net", "frozen_depth": 1})
+    branch = build_trial(Material.of(tiny_study()), trial, 0).model.branch("image")
+    assert "transformers" not in prefix._packages(branch)
+    branch.backbone.name, branch.args = GRAFT, {BODY: {"modality": "text"}}
+    assert {"timm", "transformers"} <= set(prefix._packages(branch))

@@ -1,7 +1,6 @@
 """Prepared rows are kept: a transform prepares each row once, over all trials that read it."""
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,13 @@ from several_columns import BILSTM, CNN, GRU, run_of, study_of, trained, write_r
 from raytl.config import Study
 from raytl.modalities.series.transform import SeriesTransform
 from raytl.modalities.text.transform import VocabularyTransform
+from raytl.ranks import Share
 from raytl.rows import Padded, Rows
 from raytl.training.prefix_cache import cache_folder
 from raytl.training.readers import Prepared, Stored
 
 SPLITS = {"train": 48, "test": 24}
-TRANSFORMS = {"text": VocabularyTransform, "series": SeriesTransform}
+TRANSFORMS: dict[str, Any] = {"text": VocabularyTransform, "series": SeriesTransform}
 NETS: dict[str, dict[str, Any]] = {"text": BILSTM, "series": GRU}
 
 
@@ -40,7 +40,7 @@ def study_for(target: Path, column: str, **train: Any) -> Study:
 
 
 @pytest.fixture
-def prepared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
+def prepared(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each row was prepared, by its content."""
     seen: Counter[str] = Counter()
     for kind in TRANSFORMS.values():
@@ -74,7 +74,7 @@ def test_each_row_is_prepared_once_over_several_trials(
 def test_a_row_that_is_not_kept_is_prepared_in_every_epoch(
     target: Path, prepared: Counter[str]
 ) -> None:
-    trained(study_for(target, "text", feed="streaming"))
+    trained(study_for(target, "text", prefix_cache_bytes=1))
     assert prepared.total() > 2 * 6 * 8
     assert not cache_folder().exists()
 
@@ -85,8 +85,9 @@ def test_what_is_trained_is_the_same_with_and_without_kept_rows(
 ) -> None:
     # Only of kept rows the lengths are known, by which batches may be drawn.
     monkeypatch.setattr("raytl.data.order.PADDED_TOO_MUCH", 1e9, raising=False)
-    kept = trained(study_for(target, column, feed="resident"))
+    kept = trained(study_for(target, column))
     assert list(cache_folder().glob("*/features.npy"))
+    assert trained(study_for(target, column, prefix_cache_bytes=1)) == kept
     assert trained(study_for(target, column, feed="streaming")) == kept
 
 
@@ -139,6 +140,34 @@ def test_how_much_room_rows_take_is_asked_of_each_dataset(target: Path, tmp_path
         study = study_of(dataset, {"net": per_row}, target_domain=domain, train=train)
         # The very same transform and network, in one process.
         assert isinstance(run_of(study)._readers.by_branch["series"], kind)
+
+
+@pytest.mark.parametrize("feed", ["resident", "streaming"])
+@pytest.mark.parametrize("column", ["text", "series"])
+def test_shares_of_rows_of_unequal_lengths_make_up_the_batch(
+    target: Path, column: str, feed: Any
+) -> None:
+    run = run_of(study_for(target, column))
+    domain = run.material.domains.target
+
+    def batches(share: Share) -> Any:
+        return run._readers.feed(
+            domain, "train", indices=None, labelled=True, batch_size=7, seed=1, kind=feed,
+            share=share,
+        ).train_batches(11)  # fmt: skip
+
+    streams = [batches(share) for share in (Share(), Share(0, 3), Share(2, 3))]
+    for _ in range(4):
+        whole, *shares = (next(stream) for stream in streams)
+        rows = whole.inputs[column].rows
+        for rank, batch in zip((0, 2), shares, strict=True):
+            own = batch.inputs[column].rows
+            assert isinstance(rows, Padded) and isinstance(own, Padded)
+            assert torch.equal(own.sizes, rows.sizes[rank::3])
+            length = int(own.sizes.max())  # padded to its own longest row
+            assert own.values.shape[1] == length
+            assert torch.equal(own.values, rows.values[rank::3, :length])
+            assert torch.equal(batch.id, whole.id)
 
 
 def test_columns_are_kept_each_for_itself(target: Path, prepared: Counter[str]) -> None:

@@ -152,7 +152,7 @@ def test_losses_of_a_tiny_bert_are_the_same(target: Path, bert: str, depth: int)
 
 def test_losses_of_two_columns_are_the_same(target: Path) -> None:
     models = {"net": {"parts": {"image": CNN, "text": BILSTM}}}
-    flat = {"frozen_depth": "100%", "frozen_depth__text": 1, "fusion": "gated"}
+    flat: dict[str, Any] = {"frozen_depth": "100%", "frozen_depth__text": 1, "fusion": "gated"}
     train = {"epochs": 1, "batch_size": 8, "steps_per_epoch": 6}
     plain = study_of(target, models, train=train | {"reuse_prefix": False})
     expected = trained(plain, **flat)
@@ -248,48 +248,53 @@ def test_waiting_processes_compute_chunks_of_their_own(
     assert not list(cache_folder().glob("*-*.lock"))
 
 
-@pytest.mark.parametrize("when", ["between chunks", "while chunks are joined"])
+def kill_at_fifth_chunk(patch: pytest.MonkeyPatch) -> None:
+    plain, calls = Prefix.of_prepared, []
+
+    def dies(self: Prefix, rows: Rows) -> Any:
+        calls.append(count(rows))  # the first call tells the shape
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return plain(self, rows)
+
+    patch.setattr(Prefix, "of_prepared", dies)
+
+
+def kill_while_joining(patch: pytest.MonkeyPatch) -> None:
+    plain = np.lib.format.open_memmap
+
+    def dies(file: Path, *more: Any, **options: Any) -> Any:
+        opened = plain(file, *more, **options)
+        if Path(file).name == f".{VALUES}":
+            opened[:1] = 7.0
+            raise KeyboardInterrupt
+        return opened
+
+    patch.setattr("raytl.training.feature_store.np.lib.format.open_memmap", dies)
+
+
+KILLS = {
+    "between chunks": (kill_at_fifth_chunk, 3),
+    "in the end": (kill_while_joining, 8),
+}
+
+
+@pytest.mark.parametrize("when", list(KILLS))
 def test_what_a_killed_process_left_is_gone_on_with(
     target: Path, when: str, computed: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("raytl.training.prefix_cache.LEAST_ROWS", 8)
     study = study_for(target, "text", BILSTM)
     prefix = prefix_of(study, "text", 1)
-    computed.clear()
-    calls: list[int] = []
-    place = "raytl.training.feature_store"
-    if when == "between chunks":
-        plain = Prefix.of_prepared
-
-        def dies(self: Prefix, rows: Rows) -> Any:
-            calls.append(count(rows))
-            if len(calls) == 5:
-                raise KeyboardInterrupt
-            return plain(self, rows)
-
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(Prefix, "of_prepared", dies)
+    kill, done = KILLS[when]
+    with monkeypatch.context() as patch:
+        kill(patch)
+        with pytest.raises(KeyboardInterrupt):
             stored(study, "text", prefix)
-        assert progress() == (3, 8)  # the first call told the shape
-        left = ROWS - 3 * 8
-    else:
-        plain_open = np.lib.format.open_memmap
-
-        def opens(file: Path, *more: Any, **options: Any) -> Any:
-            opened = plain_open(file, *more, **options)
-            if Path(file).name == f".{VALUES}":
-                opened[:1] = 7.0
-                raise KeyboardInterrupt
-            return opened
-
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(f"{place}.np.lib.format.open_memmap", opens)
-            stored(study, "text", prefix)
-        assert progress() == (8, 8)
-        left = 0
+    assert progress() == (done, 8)
     computed.clear()
     found = stored(study, "text", prefix).given(np.arange(ROWS)).rows
-    assert sum(rows for _, rows in computed) == left
+    assert sum(rows for _, rows in computed) == max(0, ROWS - done * 8)
     same(found, on_the_fly(study, "text", prefix, np.arange(ROWS)))
     assert progress() == (0, 0)
     (entry,) = (path for path in cache_folder().iterdir() if path.is_dir())

@@ -51,6 +51,8 @@ def cases() -> dict[str, Case]:
     found: dict[str, Case] = {}
     for name in RECIPES:
         trial: dict[str, Any] = {"recipe": name, "frozen_depth": 1}
+        if name == "constant":
+            trial["head"] = "constant"
         if name in ("distillation", "relational_distillation"):
             trial |= {"source_model": "taught", "student": "other"}
         found[name] = (trial, {}, "none" if name in UNLABELLED else 10)

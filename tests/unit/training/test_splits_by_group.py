@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from values_support import brightness, write_targets
 
 from raytl.config import DomainConfig, TargetDomainConfig
 from raytl.data.domain import Domain
 from raytl.data.group_column import GroupColumn
 from raytl.data.writer import Chunk, write_dataset
+from raytl.errors import DataError
 from raytl.modalities.table.column import Field, TableColumn
 from raytl.tasks.columns import NO_LABEL, LabelColumn, ValueColumn
 from raytl.training.splits import redrawable, source_rows, target_rows
@@ -63,3 +65,25 @@ def test_values_can_be_drawn_anew_while_there_are_more(data: Path) -> None:
     assert redrawable(target(data, labels=90, target="value"))
     assert not redrawable(target(data, labels=95, target="value"))
     assert not redrawable(target(data, labels=48, target="label"))
+
+
+@pytest.mark.parametrize("labels", ["all", 4])
+@pytest.mark.parametrize("bare", ["train", "validation"])
+def test_a_split_without_a_label_is_refused_where_labels_are_wanted(
+    tmp_path: Path, labels: str | int, bare: str
+) -> None:
+    splits = {}
+    for name in ("train", "validation", "test"):
+        splits[name] = (
+            brightness(20, 1)[0],
+            np.full(20, -1) if name == bare else np.arange(20) % 2,
+        )
+    out = write_targets(tmp_path / "bare", LabelColumn(classes=("a", "b"), nulls=True), splits)
+    named = {"dataset": out, "splits": {"validation": "validation"}}
+    domain = Domain.open(TargetDomainConfig.model_validate(named | {"labels": labels}))
+    with pytest.raises(DataError, match=f"no row of split '{bare}' has a value in column 'target'"):
+        target_rows(domain, 0)
+    with pytest.raises(DataError, match=f"no row of split '{bare}' has a value"):
+        source_rows(Domain.open(DomainConfig.model_validate(named)), 0)
+    none = Domain.open(TargetDomainConfig.model_validate(named | {"labels": "none"}))
+    assert len(target_rows(none, 0).unlabelled) == 20

@@ -12,10 +12,12 @@ from raytl.config import Study, TrialConfig
 from raytl.data.domain import Domain
 from raytl.scoring.metrics import METRICS
 from raytl.scoring.validators import VALIDATORS
-from raytl.tasks.columns import ValueColumn
+from raytl.tasks.classification import Classification
+from raytl.tasks.columns import LabelColumn, ValueColumn
 from raytl.tasks.regression import Regression
 from raytl.training.building import TrialParts
 from raytl.training.evidence import evidence_feeds, gather
+from raytl.training.fitted_task import fitted_task
 from raytl.training.material import Material
 from raytl.training.splits import target_rows
 from raytl.training.trial import TrialRun, run_trial
@@ -222,3 +224,45 @@ def test_the_loop_reports_values_through_every_epoch(domains: tuple[Path, Path])
     run_trial(Material.of(study), trial(), 3, lambda metrics, save: seen.append(metrics))
     assert [metrics["epoch"] for metrics in seen] == [1, 2]
     assert all("target/validation_rmse" in metrics for metrics in seen)
+
+
+@pytest.mark.parametrize("rows_seed", [None, 5])
+def test_a_task_is_fitted_to_the_rows_that_its_trial_draws(
+    domains: tuple[Path, Path], rows_seed: int | None
+) -> None:
+    few = {"dataset": domains[1], "labels": 10}
+    study = study_of(*domains, target_domain=few)
+    task = TrialRun(Material.of(study), trial(), 3, rows_seed=rows_seed).parts.task
+    target = Domain.open(study.target_domain)
+    rows = target_rows(target, study.search.seed if rows_seed is None else rows_seed).labelled
+    own_N = target.targets("train")[rows]
+    assert isinstance(task, Regression)
+    assert (task.mean, task.std) == pytest.approx((own_N.mean(), own_N.std()))
+
+
+def test_a_redrawn_trial_weighs_classes_by_its_own_rows(tmp_path: Path) -> None:
+    data = write_classes(tmp_path / "data", 0)
+    study = study_of(None, data, target_domain={"dataset": data, "labels": 10})
+    material = Material.of(study)
+    drawn = {seed: target_rows(material.domains.target, seed).labelled for seed in (0, 5)}
+    assert set(drawn[0]) != set(drawn[5])
+    read: list[np.ndarray] = []
+    fitted = Classification.fitted
+
+    def noted(column: LabelColumn, targets: np.ndarray) -> Classification:
+        read.append(targets)
+        return fitted(column, targets)
+
+    labels_N = material.domains.target.targets("train")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Classification, "fitted", noted)
+        TrialRun(material, trial(class_weights="balanced"), 3, rows_seed=5)
+    assert [targets.tolist() for targets in read] == [labels_N[drawn[5]].tolist()]
+
+
+def test_the_rows_of_a_source_domain_are_the_studys(domains: tuple[Path, Path]) -> None:
+    found = Material.of(study_of(*domains)).domains
+    assert found.source is not None
+    ours, other = (fitted_task(found, found.source, 0, rows_seed) for rows_seed in (None, 5))
+    assert isinstance(ours, Regression) and isinstance(other, Regression)
+    assert ours.mean == other.mean

@@ -62,12 +62,6 @@ def test_fresh_weights_have_no_vectors_in_them_but_their_width(tmp_path: Path) -
     assert fresh.blocks[0].vectors.weight.abs().max() < 1
 
 
-def test_word_vectors_count_as_something_learnt_before(tmp_path: Path) -> None:
-    assert not WING.is_pretrained(config(backbone="bilstm"))
-    assert WING.is_pretrained(config(backbone="bilstm", transform={"vectors": "v.npz"}))
-    assert WING.is_pretrained(config(huggingface="x"))
-
-
 def test_vectors_without_any_word_of_the_rows_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "v.txt"
     path.write_text("Film 1 2\nGood 3 4\n")

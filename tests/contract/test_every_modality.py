@@ -72,8 +72,9 @@ def materials(folder: Path) -> Materials:
 
 def trial(recipe: str, **flat: Any) -> TrialConfig:
     plain = {
-        "source_model": "net", "recipe": recipe, "frozen_depth": 1, "head": "mlp", "head.hidden": 4,
+        "source_model": "net", "recipe": recipe, "frozen_depth": 1, "head.hidden": 4,
         "head.dropout": 0.5, "mapper.hidden": 4, "optimizer.lr": 0.05,
+        "head": "constant" if recipe == "constant" else "mlp",
     }  # fmt: skip
     if recipe in TAUGHT:
         plain |= {"source_model": "taught", "student": "net"}
@@ -142,7 +143,8 @@ def test_a_recipe_trains_resumes_and_reads_the_same_streamed(
     assert [metrics["epoch"] for metrics in whole] == [1, 2]
     assert all(np.isfinite(v) for m in whole for k, v in m.items() if k.startswith("train/"))
     state, start = state_of(parts), state_of(before)
-    assert not torch.equal(state["model.head.0.weight"], start["model.head.0.weight"])
+    if recipe != "constant":  # which is set before any step
+        assert not torch.equal(state["model.head.0.weight"], start["model.head.0.weight"])
     assert same(frozen_of(parts), frozen_of(before))
     if parts.teacher is not None and before.teacher is not None:
         taught, was = (of.network.state_dict() for of in (parts.teacher, before.teacher))
@@ -195,9 +197,9 @@ def test_stored_prefix_features_change_nothing(
     material, config = changed(materials(modality), steps_per_epoch=None), trial(recipe)
     monkeypatch.setenv("RAYTL_CACHE", str(tmp_path))
     plain, _ = run(material, config)
-    assert not cache_folder().exists()
+    before = set(cache_folder().glob("*"))  # prepared rows, at most
     stored, _ = run(changed(material, reuse_prefix=True), config)
-    assert list(cache_folder().iterdir())
+    assert set(cache_folder().glob("*")) > before
     for one, other in zip(plain, stored, strict=True):
         confusions = {one.pop("test/confusion", None) == other.pop("test/confusion", None)}
         assert confusions == {True}
@@ -255,9 +257,11 @@ def test_without_labels_validators_judge_and_a_poisoned_target_changes_nothing(
 
         parts = run_trial(made, trial("dann"), 5, report)
         assert {name for name in reported[-1] if "/validator/" in name} == expected
-        for metrics in reported:
-            del metrics["oracle/target_validation_accuracy"], metrics["train/seconds"]
-        found.append((reported, state_of(parts)))
+        learnt = [
+            {k: v for k, v in m.items() if not k.startswith("oracle/") and k != "train/seconds"}
+            for m in reported
+        ]
+        found.append((learnt, state_of(parts)))
     (clean, weights), (bad, theirs) = found
     assert clean == bad
     assert same(weights, theirs)

@@ -1,0 +1,19 @@
+"""The versions of the packages that numbers hang on."""
+
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+
+
+def versions_of(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those of the packages that are installed."""
+    found = {name: _version(name) for name in packages}
+    return {name: known for name, known in found.items() if known is not None}
+
+
+@cache  # reading it takes about a millisecond, and keys of prefix features ask often
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # an extra that was not asked for
+        return None
