@@ -41,11 +41,7 @@ class TrialParts:
 
 
 def build_trial(material: Material, trial: TrialConfig, seed: int) -> TrialParts:
-    """Compose source model, mapper, head and recipe, with initial weights seeded by `seed`.
-
-    Raises ModelError where they do not fit together, ConfigError where the recipe or its teacher
-    cannot learn or teach what is asked for.
-    """
+    """Compose source model, mapper, head and recipe, with initial weights seeded by `seed`."""
     recipe_type = RECIPES[trial.recipe]
     taught = recipe_type.uses_student and trial.student is not None
     source_model = _source_model(
@@ -80,6 +76,7 @@ def build_trial(material: Material, trial: TrialConfig, seed: int) -> TrialParts
 
 
 def _mapper(trial: TrialConfig, source_model: SourceModel, in_dim: int) -> Mapper:
+    """Raises ModelError for a mapper of maps where several columns are fused."""
     mapper, columns = build_mapper(trial.mapper, in_dim), len(source_model.parts)
     if mapper.spatial and columns > 1:
         raise ModelError(
