@@ -26,6 +26,7 @@ def test_from_shards_to_a_verdict(
 
     statuses = [(row.control, row.status) for row in result.leaderboard.trials]
     assert sorted(statuses, key=str) == [
+        ("constant", "completed"),
         ("scratch", "completed"),
         ("source_only", "completed"),
         (None, "completed"),
@@ -36,10 +37,12 @@ def test_from_shards_to_a_verdict(
     assert confirmation.test_rows == 40
     assert [(c.control, c.n) for c in confirmation.candidates] == [
         (None, 3),
+        ("constant", 3),
         ("scratch", 3),
         ("source_only", 3),
     ]
-    assert {c.control for c in confirmation.comparisons} == {"scratch", "source_only"}
+    controls = {c.control for c in confirmation.comparisons}
+    assert controls == {"scratch", "source_only", "constant"}
     for candidate in confirmation.candidates:
         assert candidate.confusion is not None
         assert sum(map(sum, candidate.confusion)) == 3 * 40
@@ -53,7 +56,7 @@ def test_from_shards_to_a_verdict(
     assert "http" not in html.replace("http-equiv", "")
     board = json.loads((run / "leaderboard.json").read_text())
     assert board["state"] == "complete"
-    assert len((run / "leaderboard.csv").read_text().splitlines()) == 5
+    assert len((run / "leaderboard.csv").read_text().splitlines()) == 6
 
     _check_tensorboard(run, board)
     raytl.export(run, "scratch control", tmp_path / "control")
@@ -76,7 +79,7 @@ def _check_predictions(run: Path, confirmation: Confirmation) -> None:
             assert one.predictions is not None
             kept = Predictions.read(run / one.predictions)
             assert len(kept.id_N) == 40
-            assert (kept.predicted_N == kept.target_N).mean() == pytest.approx(one.accuracy)
+            assert (kept.predicted_N == kept.target_N).mean() == pytest.approx(one.score)
 
 
 def _check_tensorboard(run: Path, board: dict[str, Any]) -> None:

@@ -31,43 +31,57 @@ def with_discordant_rows(
     - Classes: of the class of median size, as a score may weigh classes (in simulation macro F1
       then covers at 96 % or more; with the rarest class the interval is up to half wider for
       nothing); the wrong answer is the largest other class.
-    - Probabilities: of that class too. Right is what the run says to its own median row of the
-      class, by the class's probability; wrong, what it says to its median row of the largest other
-      class. A run that says the same to both (a constant) goes half of the way to certainty each.
+    - Probabilities: one row of that class and one of the largest other class, as few rows of a
+      class weigh the more. To both ours gives what it gives to its median row of the first class
+      (by that class's probability), theirs what it gives to its median row of the second: so each
+      has one of them right. A run that gives the same to both rows (a constant) goes half of the
+      way to certainty each.
     - Values: of the median target. Right is the target; wrong is off by the root mean squared error
       of all runs of both, or where none errs by the targets' standard deviation.
     """
     unit_N = np.append(unit_N, unit_N.max() + np.array([1, 2]))
     if metric.reads == "values":
         return _values(ours, theirs, unit_N)
-    return _classes(ours, theirs, unit_N, probabilities=metric.reads == "probabilities")
+    if metric.reads == "probabilities":
+        return _probabilities(ours, theirs, unit_N)
+    return _classes(ours, theirs, unit_N)
 
 
 def _extended(
-    run: Predictions, unit_N: np.ndarray, target: float, said: Sequence[float],
+    run: Predictions,
+    unit_N: np.ndarray,
+    targets: Sequence[float],
+    said: Sequence[float],
     said_p: Sequence[np.ndarray] | None = None,
-) -> Predictions:  # fmt: skip
+) -> Predictions:
     p_NK = None if said_p is None else np.concatenate([run.given("probabilities"), said_p])
     return Predictions(
-        np.arange(len(unit_N)), np.append(run.target_N, [target, target]),
+        np.arange(len(unit_N)), np.append(run.target_N, targets),
         np.append(run.predicted_N, said), p_NK, unit_N,
     )  # fmt: skip
 
 
 def _classes(
-    ours: Sequence[Predictions], theirs: Sequence[Predictions], unit_N: np.ndarray, *,
-    probabilities: bool,
-) -> Pair:  # fmt: skip
+    ours: Sequence[Predictions], theirs: Sequence[Predictions], unit_N: np.ndarray
+) -> Pair:
     right, wrong = _two_classes(ours[0].target_N)
+    targets = [right, right]
+    return (
+        [_extended(run, unit_N, targets, [right, wrong]) for run in ours],
+        [_extended(run, unit_N, targets, [wrong, right]) for run in theirs],
+    )
 
-    def extended(run: Predictions, ours_first: bool) -> Predictions:
-        answers = [right, wrong] if ours_first else [wrong, right]
-        if not probabilities:
-            return _extended(run, unit_N, right, answers)
-        said = dict(zip((right, wrong), _typical(run, right, wrong), strict=True))
-        return _extended(run, unit_N, right, answers, [said[answer] for answer in answers])
 
-    return [extended(run, True) for run in ours], [extended(run, False) for run in theirs]
+def _probabilities(
+    ours: Sequence[Predictions], theirs: Sequence[Predictions], unit_N: np.ndarray
+) -> Pair:
+    targets = _two_classes(ours[0].target_N)
+
+    def extended(run: Predictions, side: int) -> Predictions:
+        p_K = _typical(run, *targets)[side]
+        return _extended(run, unit_N, targets, [int(p_K.argmax())] * 2, [p_K] * 2)
+
+    return [extended(run, 0) for run in ours], [extended(run, 1) for run in theirs]
 
 
 def _two_classes(target_N: np.ndarray) -> tuple[int, int]:
@@ -86,7 +100,7 @@ def _typical(run: Predictions, right: int, wrong: int) -> tuple[np.ndarray, np.n
     of_right, of_wrong = (_median_row(p_NK, run.target_N, k) for k in (right, wrong))
     if np.array_equal(of_right, of_wrong):
         certain_KK = np.eye(p_NK.shape[1])
-        return (of_right + certain_KK[right]) / 2, (of_wrong + certain_KK[wrong]) / 2
+        of_right, of_wrong = ((of_right + certain_KK[k]) / 2 for k in (right, wrong))
     return of_right, of_wrong
 
 
@@ -103,6 +117,6 @@ def _values(ours: Sequence[Predictions], theirs: Sequence[Predictions], unit_N: 
     errors = [run.predicted_N.astype(np.float64) - target_N for run in (*ours, *theirs)]
     off = float(np.sqrt(np.mean(np.square(errors)))) or float(target_N.std())
     return (
-        [_extended(run, unit_N, middle, [middle, middle + off]) for run in ours],
-        [_extended(run, unit_N, middle, [middle + off, middle]) for run in theirs],
+        [_extended(run, unit_N, [middle] * 2, [middle, middle + off]) for run in ours],
+        [_extended(run, unit_N, [middle] * 2, [middle + off, middle]) for run in theirs],
     )

@@ -26,16 +26,17 @@ def test_right_and_wrong_are_what_a_run_says_to_its_median_rows() -> None:
     ours, theirs = with_discordant_rows(
         METRICS["auc"], [of_classes(P_N)], [of_classes(P_N**2)], ROWS
     )
-    assert ours[0].target_N[-2:].tolist() == [0, 0]  # as many of both: the first
-    assert ours[0].given("probabilities")[-2:, 1].tolist() == [0.2, 0.7]
-    assert theirs[0].given("probabilities")[-2:, 1] == pytest.approx([0.49, 0.04])
+    assert ours[0].target_N[-2:].tolist() == [0, 1]
+    assert ours[0].given("probabilities")[-2:, 1].tolist() == [0.2, 0.2]  # right, then wrong
+    assert theirs[0].given("probabilities")[-2:, 1] == pytest.approx([0.49, 0.49])
     assert ours[0].group_N is not None and ours[0].group_N.tolist() == list(range(8))
 
 
 def test_a_constant_run_goes_half_of_the_way_to_certainty() -> None:
     constant = of_classes(np.full(6, 0.4))
-    ours, _ = with_discordant_rows(METRICS["log_loss"], [constant], [constant], ROWS)
-    assert ours[0].given("probabilities")[-2:, 1] == pytest.approx([0.2, 0.7])
+    ours, theirs = with_discordant_rows(METRICS["log_loss"], [constant], [constant], ROWS)
+    assert ours[0].given("probabilities")[-2:, 1] == pytest.approx([0.2, 0.2])
+    assert theirs[0].given("probabilities")[-2:, 1] == pytest.approx([0.7, 0.7])
 
 
 def test_wrong_values_are_off_by_the_runs_own_error() -> None:

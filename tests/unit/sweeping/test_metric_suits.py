@@ -1,17 +1,21 @@
 """What makes no sense for a target is refused by name and remedy before anything starts."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 from values_support import brightness, study_of, write_classes, write_targets, write_values
 
 from raytl.config import Study, TrialConfig
 from raytl.errors import ConfigError, DataError
 from raytl.recipes import RECIPES
+from raytl.reporting.terminal import ranking_table
 from raytl.sweeping.opening import open_study
 from raytl.sweeping.preflight import preflight
+from raytl.sweeping.ranking import order, rank_source_models
 from raytl.tasks.columns import LabelColumn, ValueColumn
 
 
@@ -108,7 +112,7 @@ def test_targets_that_are_all_alike_are_refused_before_anything_starts(tmp_path:
 
 def test_test_rows_of_one_group_are_refused(tmp_path: Path) -> None:
     ramp = np.linspace(0, 1, 40)
-    groups = {"train": np.arange(40) % 4, "test": np.full(40, 2)}
+    groups = {"train": np.arange(40) % 4, "test": np.full(40, 4)}
     target = write_targets(tmp_path / "x", ValueColumn(), splits(train=ramp, test=ramp), groups)
     with pytest.raises(DataError, match="at least 2 groups of test rows .* 'test' has 1"):
         open_study(study_of(None, target))
@@ -137,3 +141,17 @@ def test_domains_that_ask_for_other_things_are_not_trained_together(tmp_path: Pa
     source, target = write_classes(tmp_path / "s", 0), write_values(tmp_path / "t", 1)
     with pytest.raises(ConfigError, match="it asks for values, and the other for a label"):
         preflight(study_of(source, target))
+
+
+def test_source_models_are_ranked_for_values_by_what_needs_no_classes(
+    values: tuple[Path, Path],
+) -> None:
+    models = {n: {"backbone": "small_cnn", "args": {"width": w}} for n, w in (("a", 2), ("b", 8))}
+    study = study_of(*values, source_models=models, search={"ranking": "log_me"})
+    found = rank_source_models(preflight(study))
+    assert [set(one.scores) for one in found] == [{"size", "log_me"}] * 2
+    assert sorted(order(found, "log_me")) == ["a", "b"]
+    console = Console(file=io.StringIO(), width=120)
+    console.print(ranking_table(found))
+    text = console.file.getvalue()
+    assert "log_me" in text and "h_score" not in text and "a" in text

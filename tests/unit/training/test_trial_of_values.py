@@ -141,7 +141,7 @@ def test_test_rows_keep_their_groups_and_their_values_as_stored(tmp_path: Path) 
         name: (brightness(rows, rows)[0], 1e9 + np.arange(rows))
         for name, rows in (("train", 40), ("test", 20))
     }
-    groups = {"train": np.arange(40) % 8, "test": np.arange(20) % 5}
+    groups = {"train": np.arange(40) % 8, "test": 8 + np.arange(20) % 5}
     target = write_targets(tmp_path / "x", ValueColumn(), splits, groups)
     run, _ = train(study_of(None, target), trial(), test=True)
     assert run.predictions is not None and run.predictions.group_N is not None
