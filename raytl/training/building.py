@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from raytl.config import FusionConfig, MapperConfig, TrialConfig, frozen_blocks, tuned_blocks
-from raytl.errors import ConfigError
+from raytl.errors import ConfigError, ModelError
 from raytl.models.branch import Branch, Part
 from raytl.models.fusion import build_fusion
-from raytl.models.mappers import build_mapper
+from raytl.models.mappers import Mapper, build_mapper
 from raytl.models.source_model import SourceModel, load_complete_model
 from raytl.models.source_spec import SourceSpec
 from raytl.models.transfer_model import TransferModel
@@ -58,7 +58,7 @@ def build_trial(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(seed, "init"))
         fusion = build_fusion(trial.fusion, _dims(source_model.parts))
-        mapper = build_mapper(trial.mapper, fusion.out_dim)
+        mapper = _mapper(trial, source_model, fusion.out_dim)
         head = task.head(trial.head, mapper.out_dim)
         branches = {n: _branch(n, part, trial) for n, part in source_model.parts.items()}
         model = TransferModel(branches, fusion, mapper, head)
@@ -77,6 +77,17 @@ def build_trial(
         )
         recipe = recipe_type(context)
     return TrialParts(model, recipe, task, source_model.spec, context.teacher)
+
+
+def _mapper(trial: TrialConfig, source_model: SourceModel, in_dim: int) -> Mapper:
+    """Raises ModelError for a mapper of maps where several columns are fused."""
+    mapper, columns = build_mapper(trial.mapper, in_dim), len(source_model.parts)
+    if mapper.spatial and columns > 1:
+        raise ModelError(
+            f"mapper {trial.mapper.name} reads the maps or tokens of one column, but "
+            f"{source_model.name} has {columns}; take another mapper, or one column as inputs"
+        )
+    return mapper
 
 
 def _rows_to_learn_from(material: Material) -> int | None:

@@ -32,11 +32,12 @@ Means = dict[str, float]
 
 def fusable(trainer: Trainer) -> bool:
     """Whether the trial may be trained with others like it, where features are read: its recipe's
-    losses vectorise, and nothing but parameters is changed by training."""
+    losses vectorise, nothing but parameters is changed by training, and each of its streams has
+    every branch: alone, what a missing branch leaves without a gradient is not even decayed."""
     model = trainer.model
     changed = [*model.fusion.buffers(), *model.mapper.buffers(), *model.head.buffers()]
     steady = not model.fusion.draws and not [*changed, *trainer.recipe.buffers()]
-    return trainer.recipe.vectorises and steady
+    return trainer.recipe.vectorises and steady and trainer.reads_alike
 
 
 @dataclass(frozen=True)
@@ -311,7 +312,7 @@ def _tensors(part: Batch) -> dict[str, Tensor]:
     if part.target is not None:
         tensors["target"] = part.target
     for name, given in part.inputs.items():
-        assert isinstance(given.rows, Tensor)
+        assert isinstance(given.rows, Tensor) and given.present is None
         tensors[INPUT + name] = given.rows
     return tensors
 

@@ -50,6 +50,7 @@ class Trainer:
     micro_batches: int = 1  # parts of a batch whose gradients are added up
     autocast: bool = False  # compute in bfloat16 where that is safe
     reads_all: bool = True  # each branch is given rows in every step
+    reads_alike: bool = True  # and of every stream
     objective: nn.Module = field(init=False)
 
     def __post_init__(self) -> None:

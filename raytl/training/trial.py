@@ -101,7 +101,7 @@ class TrialRun:
             steps=self.steps * study.train.epochs, step=self.steps * self.epoch,
             micro_batches=parts_of_batch,
             autocast=study.train.precision == "bfloat16",
-            reads_all=_reads_all(material, self.feeds, parts.model.named_branches),
+            **_reads(material, self.feeds, parts.model.named_branches),
         )  # fmt: skip
         self._batches = joint_batches(self.feeds, start_step=self.trainer.step)
 
@@ -203,14 +203,21 @@ def run_trial(
     return run.parts
 
 
-def _reads_all(material: Material, streams: Collection[str], branches: Collection[str]) -> bool:
-    """Whether some stream's domain has the column of each branch."""
+def _reads(
+    material: Material, streams: Collection[str], branches: Collection[str]
+) -> dict[str, bool]:
+    """Return `reads_all` and `reads_alike` of the trainer: which branches' columns the domains of
+    the streams have."""
     source, target = material.domains.source, material.domains.target
-    read = [source if stream == "source" else target for stream in streams]
-    return all(
-        any(d is not None and material.domains.column_in(d, branch) is not None for d in read)
-        for branch in branches
-    )
+    domains = [source if stream == "source" else target for stream in streams]
+    found = [
+        {b for b in branches if d is not None and material.domains.column_in(d, b) is not None}
+        for d in domains
+    ]
+    return {
+        "reads_all": set().union(*found) == set(branches),
+        "reads_alike": all(of == set(branches) for of in found),
+    }
 
 
 def _validate(

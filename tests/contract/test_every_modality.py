@@ -120,12 +120,12 @@ def same(one: State, other: State) -> bool:
 
 def frozen_of(parts: TrialParts) -> State:
     """Weights and buffers of the blocks that are never trained."""
-    prefixes = tuple(
-        f"model.branches.{name}.backbone.blocks.{i}."
-        for name, branch in parts.model.named_branches.items()
-        for i in branch.frozen
-    )
-    return {k: v for k, v in state_of(parts).items() if k.startswith(prefixes)}
+    return {
+        f"{branch}.{i}.{name}": value.clone()
+        for branch, module in parts.model.named_branches.items()
+        for i in sorted(module.frozen)
+        for name, value in module.backbone.blocks[i].state_dict().items()
+    }
 
 
 def test_every_modality_is_tried() -> None:

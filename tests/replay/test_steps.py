@@ -138,6 +138,11 @@ def supervised(names: list[str]) -> Callable[[TransferModel, Any], Objectives]:
     return objectives
 
 
+def constant(model: TransferModel, recipe: Any) -> Objectives:
+    task = Forward(model, ["labelled"]).task()
+    return {"task": task}, 0.0 * task, 0.0 * task  # the head is set before any step, and stays
+
+
 def dann(model: TransferModel, recipe: Any) -> Objectives:
     out = Forward(model, ["source", "target", "labelled"])
     d = domain(recipe.discriminator, out.z["source"], out.z["target"])
@@ -282,6 +287,7 @@ CASES: list[tuple[str, dict[str, Any], Callable[[TransferModel, Any], Objectives
     ("scratch", {}, supervised(["labelled"])),
     ("target_only", {}, supervised(["labelled"])),
     ("source_only", {}, supervised(["source"])),
+    ("constant", {"head": "constant"}, constant),
     ("adda", {}, supervised(["source", "labelled"])),  # its first stage
     ("dann", {}, dann),
     ("cdan", {"entropy_conditioning": True}, cdan),
@@ -319,7 +325,7 @@ def test_every_recipe_is_replayed() -> None:
 
 @pytest.mark.parametrize(("name", "flat", "objectives"), CASES, ids=[case[0] for case in CASES])
 def test_replay(name: str, flat: dict[str, Any], objectives: Any) -> None:
-    model = build()
+    model = build(head=HeadConfig(name=flat.get("head", "linear")))
     recipe = make(name, model, **flat)
     with torch.no_grad():  # make opinions strong, so that weights by certainty differ
         for p in (*recipe.parameters(), *model.head.parameters()):

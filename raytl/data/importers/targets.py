@@ -49,14 +49,15 @@ def target_of(
     numbers values. Classes stand in the order of their names, numbers by value.
 
     `known`: names of classes that the source declares. Raises DataError for rows without a target
-    unless `--unlabelled`, for less than two classes, for a class or a value that is none, and
-    ConfigError for options that do not fit what is there.
+    unless `--unlabelled`, for a target that no row has unless its classes are named, for less than
+    two classes, for a class or a value that is none, and ConfigError for options that do not fit
+    what is there.
     """
     named = _named(options) or known
     words = [_word(word, named) for word in words]
     there = [word for word in words if word is not None]
     if not there:
-        raise DataError(f"the target '{name}' has no value in any row; give another --target")
+        return _of_no_row(name, words, named, options, place)
     if len(there) < len(words) and not options.unlabelled:
         row = words.index(None)
         raise DataError(
@@ -77,6 +78,24 @@ def target_of(
     if named is not None:
         return _classes(name, words, named, options, place)
     return _found(name, words, odd is None, options, place)
+
+
+def _of_no_row(
+    name: str,
+    words: Sequence[str | None],
+    named: tuple[str, ...] | None,
+    options: ShardOptions,
+    place: Place,
+) -> Target:
+    """Return a target that no row has, as of a domain that is only adapted to: its classes have to
+    be said."""
+    classes = named if options.positive is None else NO_YES
+    if classes is None or not options.unlabelled:
+        raise DataError(
+            f"the target '{name}' has no value in any row; give another --target, or for a domain "
+            "without labels --unlabelled and --classes with the names of the other domain's"
+        )
+    return _classes(name, words, classes, options, place)
 
 
 def _found(

@@ -25,6 +25,8 @@ class AudioOptions(Frozen):
     f_min: NonNegative = 0.0  # Hz
     f_max: Positive | None = None  # Hz; None: half the rate
     seconds: Positive | None = None  # of all sounds; None: so that 95 % are not cut
+    # Each sound scaled by its own mean and deviation, not the data's: as loud as the others
+    per_row: bool = False
 
 
 def fitted_spectrogram(options: AudioOptions, rate: int, sounds: np.ndarray) -> Spectrogram:

@@ -62,6 +62,7 @@ class AudioFacts(Frozen):
     mean: Finite  # of the training rows' log-mel energies
     std: Positive
     input_shape: Shape  # (C, H, W) of the image network
+    per_row: bool = False  # mean and std are each sound's own, those above 0 and 1
 
 
 class AudioTransform(Transform):
@@ -70,7 +71,8 @@ class AudioTransform(Transform):
     Sounds are cut at both ends alike to one length. A shorter one has frames of the mean, which
     are zeros, around its own, as many on either side. Scaled by one mean and deviation over all
     bands and frames (Gong et al. 2021, "AST", section 2.1, halves the result, we do not), an image
-    has about the range that a network pretrained on normalised photographs knows.
+    has about the range that a network pretrained on normalised photographs knows. With `per_row`
+    they are each sound's own, so that how loud it is recorded, which adds to all energies, is gone.
     """
 
     def __init__(self, facts: AudioFacts, reads_rate: int | None = None) -> None:
@@ -90,7 +92,10 @@ class AudioTransform(Transform):
         found = []
         for sound in values:
             sound = resampled(sound, self._reads_rate, self._facts.spectrogram.rate)
-            x_MT = (self._to_log_mel(sound) - mean) / std
+            x_MT = self._to_log_mel(sound)
+            if self._facts.per_row:
+                mean, std = mean_and_std([x_MT])
+            x_MT = (x_MT - mean) / std
             missing = frames - x_MT.shape[1]
             found.append(F.pad(x_MT, (missing // 2, missing - missing // 2)))
         return torch.stack(found)

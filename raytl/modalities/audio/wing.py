@@ -63,11 +63,14 @@ class Audio(Modality):
         options = options_of(AudioOptions, config.transform, "transform")
         sounds = sample()
         spectrogram = fitted_spectrogram(options, column.rate, sounds)
-        mean, std = fitted_scale(spectrogram, sounds)
+        mean, std = (0.0, 1.0) if options.per_row else fitted_scale(spectrogram, sounds)
         shape = self._input_shape(config, spectrogram)
         return AudioTransform(
-            AudioFacts(spectrogram=spectrogram, mean=mean, std=std, input_shape=shape)
-        )
+            AudioFacts(
+                spectrogram=spectrogram, mean=mean, std=std, input_shape=shape,
+                per_row=options.per_row,
+            )
+        )  # fmt: skip
 
     def _input_shape(
         self, config: SourceModelConfig, spectrogram: Spectrogram

@@ -91,6 +91,18 @@ def test_classes_have_an_order_of_their_own(
     assert only(data, "out") == labels
 
 
+@pytest.mark.parametrize("named", [{"classes": "ill,well"}, {"positive": ">0"}])
+def test_a_target_that_no_row_has_is_kept_where_its_classes_are_named(
+    tmp_path: Path, named: dict[str, str]
+) -> None:
+    data = table(tmp_path, "a,out\n1,\n2,?\n3,\n", unlabelled=True, **named)
+    classes = ("ill", "well") if "classes" in named else ("no", "yes")
+    assert data.columns["out"] == LabelColumn(classes=classes, nulls=True)
+    assert only(data, "out") == [NO_LABEL] * 3
+    with pytest.raises(DataError, match="no value in any row.*--unlabelled and --classes"):
+        table(tmp_path, "a,out\n1,\n2,?\n", **named)
+
+
 def test_many_or_broken_numbers_are_values_unless_said_otherwise(tmp_path: Path) -> None:
     broken = table(tmp_path, "a,out\n1,0.5\n2,2\n")
     assert broken.columns["out"] == ValueColumn()

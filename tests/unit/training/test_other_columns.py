@@ -23,6 +23,7 @@ from torch import Tensor
 from raytl.config import Study, TrialConfig
 from raytl.data.batch import Batch, TrainBatch
 from raytl.data.domain import Domain, Domains
+from raytl.data.mixing import joint_batches
 from raytl.errors import ConfigError, ModelError
 from raytl.models.source_model import save_source_model
 from raytl.models.transfer_model import TransferModel, TransferOutput
@@ -31,6 +32,7 @@ from raytl.rows import Inputs
 from raytl.sweeping.preflight import preflight
 from raytl.training.building import build_trial
 from raytl.training.evidence import evidence_feeds, gather
+from raytl.training.fused import Member, fusable, train_fused_epoch
 from raytl.training.material import Material
 from raytl.training.predict import predict_split
 
@@ -200,6 +202,44 @@ def test_a_source_model_that_reads_nothing_of_a_domain_is_refused(data: dict[str
 def test_a_trial_that_finds_no_column_of_a_domain_says_so(data: dict[str, Path]) -> None:
     with pytest.raises(ConfigError, match="it reads text, and .*/images has image; take other"):
         run_of(across(data, "images", "both", TWO), recipe="dann", inputs="text")
+
+
+@pytest.mark.parametrize("mapper", ["conv1x1", "attention"])
+def test_a_mapper_of_maps_is_refused_for_fused_columns(data: dict[str, Path], mapper: str) -> None:
+    study = study_of(data["both"], TWO)
+    with pytest.raises(ModelError, match=f"{mapper} reads the maps .* of one column, but net has"):
+        parts_of(study, mapper=mapper)
+    parts_of(study, mapper=mapper, inputs="image")
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "recipe", "expected"),
+    [
+        ("both", "others", "dann", True),
+        ("images", "both", "dann", False),  # the source rows have no text
+        ("both", "texts", "dann", False),
+        ("both", "texts", "finetune", False),  # no stream at all has an image
+        ("images", "both", "finetune", True),  # source rows are not read
+    ],
+)
+def test_only_trials_whose_streams_have_every_branch_are_fused(
+    data: dict[str, Path], source: str, target: str, recipe: str, expected: bool
+) -> None:
+    study = across(data, source, target, TWO)
+    runs = [
+        run_of(study, recipe=recipe, fusion="mean", frozen_depth="100%", optimizer__lr=lr)
+        for lr in (0.05, 0.02)
+    ]
+    assert all(run.reads_features for run in runs)
+    assert fusable(runs[0].trainer) is expected
+    if expected:
+        means = train_fused_epoch(
+            [Member(run.trainer, run.epoch_seed) for run in runs],
+            lambda i: joint_batches(runs[i].feeds),
+            runs[0].steps,
+            same_rows=True,
+        )
+        assert all(isinstance(of, dict) for of in means)
 
 
 def test_mixed_rows_are_evidence_of_images_alone(data: dict[str, Path]) -> None:

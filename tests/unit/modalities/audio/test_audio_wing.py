@@ -32,6 +32,20 @@ def test_an_image_network_reads_what_the_transform_gives() -> None:
     assert WING.transform(transform.facts()).facts() == transform.facts()
 
 
+def test_a_sound_scaled_by_its_own_energies_is_the_same_however_loud_it_was_recorded() -> None:
+    config = SourceModelConfig(backbone="small_cnn", transform={"n_mels": 24, "per_row": True})
+    loud = as_rows(sound / np.float32(4096.0) for sound in SOUNDS)
+    quiet = as_rows(sound / np.float32(10.0) for sound in loud)
+    transform = WING.fit(config, COLUMN, lambda: SOUNDS)
+    rows, of_quiet = transform.prepare(loud), transform.prepare(quiet)
+    assert torch.allclose(rows, of_quiet, atol=1e-2)
+    assert rows[1].mean().abs() < 1e-4 and (rows[1].std() - 1).abs() < 1e-2
+    again = WING.transform(transform.facts())
+    assert torch.equal(again.prepare(loud), rows)
+    by_all = WING.fit(SourceModelConfig(**SMALL), COLUMN, lambda: SOUNDS)
+    assert not torch.allclose(by_all.prepare(loud), by_all.prepare(quiet), atol=1.0)
+
+
 def test_a_network_of_coloured_images_gets_three_channels_and_the_size_that_is_asked_for() -> None:
     config = SourceModelConfig(backbone="squeezenet1_1", input_size=64)
     assert WING.fit(config, COLUMN, lambda: SOUNDS).input_shape == (3, 64, 64)
