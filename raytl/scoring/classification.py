@@ -18,15 +18,6 @@ def class_recall(confusion: list[list[int]]) -> list[float | None]:
     return [row[k] / sum(row) if sum(row) else None for k, row in enumerate(confusion)]
 
 
-def macro_f1(confusion: list[list[int]]) -> float:
-    """Return the mean over classes of 2·TP / (2·TP + FP + FN); 0 for a class that is neither
-    there nor predicted, as scikit-learn has it."""
-    predicted = [sum(column) for column in zip(*confusion, strict=True)]
-    sizes = [sum(row) + predicted[k] for k, row in enumerate(confusion)]
-    scores = [2 * row[k] / sizes[k] if sizes[k] else 0.0 for k, row in enumerate(confusion)]
-    return sum(scores) / len(scores)
-
-
 def confusion_matrix(
     target_N: np.ndarray, predicted_N: np.ndarray, classes: int
 ) -> list[list[int]]:
