@@ -15,7 +15,7 @@ from raytl.sweeping.verdict.confirmed import Candidate, Confirmation
 pytestmark = [
     pytest.mark.real,
     pytest.mark.ray,
-    pytest.mark.slow,
+    pytest.mark.study,
     pytest.mark.usefixtures("ray_cluster"),
 ]
 
