@@ -69,12 +69,13 @@ def test_failures_are_a_line_each_on_the_terminal(tiny_study: MakeStudy, tmp_pat
     assert "Traceback" not in output
     assert "ERROR" not in output
     lines = output.strip().splitlines()
-    assert lines[0].startswith("warning: train.batch_size: a batch of 1,000 is larger than the")
+    warned = "warning: train.batch_size: a batch of 1,000 is larger than the"
+    assert len([line for line in lines if line.startswith(warned)]) == 1
     assert lines[-1].startswith(f"raytl: {run}: no searched trial ran to its end; the first said")
     (cause,) = [line for line in lines if "failed: loss and gradient must be finite" in line]
     log = Path(cause.rpartition("(log: ")[2].rstrip(")"))
     assert "in train_epoch" in log.read_text()  # the traceback
-    assert len(lines) <= 12, output
+    assert len(lines) <= 20, output
 
 
 class Chaos(threading.Thread):
