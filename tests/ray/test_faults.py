@@ -164,9 +164,9 @@ def test_ctrl_c_and_a_kill_lose_no_trial(tiny_study: MakeStudy, tmp_path: Path) 
         output = third.communicate()[0]
     assert third.returncode == 0, output
     board: dict[str, Any] = json.loads((run / "leaderboard.json").read_text())
-    assert [row["status"] for row in board["trials"]] == ["completed"] * 4
+    assert [row["status"] for row in board["trials"]] == ["completed"] * 5
     searched = [r["config"]["optimizer.lr"] for r in board["trials"] if not r["control"]]
     assert sorted(searched) == [0.01, 0.04]
     names = sorted(row["trial"] for row in board["trials"])
-    assert names == ["00000", "00001", "scratch-0", "source_only-0"]
+    assert names == ["00000", "00001", "constant-0", "scratch-0", "source_only-0"]
     assert (run / "report.html").exists()

@@ -66,6 +66,8 @@ def test_a_lost_node_loses_no_trial(
                 stop(node)
     assert sweep.returncode == 0, output
     board: dict[str, Any] = json.loads((run / "leaderboard.json").read_text())
-    assert [(row["status"], row["epochs"]) for row in board["trials"]] == [("completed", 3)] * 3
-    assert sorted(row["trial"] for row in board["trials"]) == ["00000", "00001", "scratch-0"]
+    assert [(row["status"], row["epochs"]) for row in board["trials"]] == [("completed", 3)] * 4
+    assert sorted(row["trial"] for row in board["trials"]) == [
+        "00000", "00001", "constant-0", "scratch-0"
+    ]  # fmt: skip
     assert "lost its process; goes on" in output, "no trial ran on the node that was lost"

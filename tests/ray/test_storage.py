@@ -75,11 +75,11 @@ def test_a_lost_driver_machine_loses_nothing(
     with sweeping(file, run, "--resume") as second:
         output = second.communicate()[0]
     assert second.returncode == 0, output
-    for name in ("trial-00000", "trial-00001", "control-scratch-0"):
+    for name in ("trial-00000", "trial-00001", "control-constant-0", "control-scratch-0"):
         went_on = f"{name} goes on" in output
         assert not (went_on and name in finished), output
     board: dict[str, Any] = json.loads((run / "leaderboard.json").read_text())
-    assert [row["status"] for row in board["trials"]] == ["completed"] * 3
+    assert [row["status"] for row in board["trials"]] == ["completed"] * 4
     assert (run / "best" / "model.safetensors").exists()
     assert (run / "trial-00000" / "record.json").exists()
 
