@@ -66,6 +66,7 @@ ON_RENDERED = ("rendered_digits", "the rendered digits")
 RENDERED = "rendering the source domain from fonts"
 ON_SCIPY = ("scipy_docstrings", "scipy's docstrings")
 ON_SMALL = ("small_tumours", "the small tumours")
+ON_YOUNGER = ("younger_patients", "the younger patients")
 ON_CLEAN = ("clean_motions", "the clean motions")
 ON_FLUTE = ("flute_tones", "the flute")
 
@@ -137,8 +138,31 @@ DEMOS: dict[str, Demo] = {
             ),
         ),
     ),
+    "regression": Demo(
+        "younger diabetes patients → older ones: how far does the disease go in a year?",
+        "demo_regression",
+        (
+            Data("younger_patients", "sharding the younger patients", "diabetes-ages", "younger"),
+            Data("older_patients", "sharding the older patients", "diabetes-ages", "older"),
+        ),
+        (
+            Model(
+                "younger_mlp", ON_YOUNGER, "mlp", epochs=15,
+                options={
+                    "args": {"width": 64, "depth": 1}, "batch_size": 32, "optimizer": ADAM,
+                },
+            ),
+            Model(
+                "younger_ft", ON_YOUNGER, "ft_transformer", epochs=15,
+                options={
+                    "args": {"width": 32, "depth": 2, "heads": 4}, "batch_size": 32,
+                    "optimizer": ADAM,
+                },
+            ),
+        ),
+    ),
     "series": Demo(
-        "motions felt by a good sensor → by a noisy, slower one that sits askew",
+        "motions felt by a good sensor → by a noisy one that samples half as often",
         "demo_series",
         (
             Data("clean_motions", "making the clean motions", "motions", "clean"),

@@ -150,7 +150,7 @@ def curves_figure(
         epochs = range(1, len(values) + 1)
         control = row["control"]
         if control is not None:
-            axes.plot(epochs, values, "--", color=CONTROL_COLOURS[control], lw=1.4)
+            axes.plot(epochs, values, "--", color=CONTROL_COLOURS.get(control, GREY), lw=1.4)
         elif shown < 5:
             axes.plot(
                 epochs, values, color=BLUE, alpha=1 - 0.15 * shown, label=f"trial {row['trial']}"
@@ -159,7 +159,9 @@ def curves_figure(
         else:
             axes.plot(epochs, values, color=GREY, alpha=0.4, lw=0.8, zorder=0)
     for control in sorted({row["control"] for row, _ in histories if row["control"]}):
-        axes.plot([], [], "--", color=CONTROL_COLOURS[control], label=f"{control} control")
+        axes.plot(
+            [], [], "--", color=CONTROL_COLOURS.get(control, GREY), label=f"{control} control"
+        )
     axes.set_xlabel("epoch")
     axes.set_ylabel(objective["label"])
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -1,5 +1,5 @@
 """Motions made on the spot, as a phone's three accelerometers might feel them. SOURCE is `clean` or
-`noisy`: a good sensor, or a cheap one that samples less often and sits askew.
+`noisy`: a good sensor, or a cheap one that is noisy, drifts and samples half as often.
 
 Legend: N rows, T steps of one row, three channels.
 """
@@ -33,8 +33,8 @@ class Sensor:
 
 
 SENSORS = {
-    "clean": Sensor(rate=25.0, noise=0.1, tilt=0.1, drift=0.0),
-    "noisy": Sensor(rate=16.0, noise=0.35, tilt=0.5, drift=0.3),
+    "clean": Sensor(rate=25.0, noise=0.1, tilt=0.6, drift=0.0),
+    "noisy": Sensor(rate=12.0, noise=0.4, tilt=0.6, drift=0.3),
 }
 
 Phase = np.ndarray  # 2π times the cycles so far, (T,)

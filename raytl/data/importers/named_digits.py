@@ -34,7 +34,7 @@ class Slips:
 
 SLIPS = {
     "rendered": Slips(lost=0.05, other=0.2, swapped=0.05, added=0.05),
-    "handwritten": Slips(lost=0.15, other=0.05, swapped=0.15, added=0.15),
+    "handwritten": Slips(lost=0.1, other=0.05, swapped=0.1, added=0.1),
 }
 
 

@@ -153,7 +153,7 @@ def test_motions_are_of_unequal_lengths_and_the_noisy_sensor_samples_less_often(
     tmp_path: Path,
 ) -> None:
     steps = {}
-    for domain, rate in [("clean", 25), ("noisy", 16)]:
+    for domain, rate in [("clean", 25), ("noisy", 12)]:
         rows = made("motions", domain, tmp_path / domain, rows=60).split("train")
         motions = rows.all("motion")
         assert {m.shape[1] for m in motions} == {3} and motions[0].dtype == np.float32
