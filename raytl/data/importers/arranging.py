@@ -19,7 +19,7 @@ from raytl.data.importers.base import (
     rows_chunk,
     shuffled,
 )
-from raytl.data.subsets import holdout
+from raytl.data.subsets import holdout, labelled
 from raytl.data.writer import Chunk
 from raytl.errors import ConfigError, DataError
 from raytl.modalities.column import Column
@@ -118,7 +118,7 @@ def _parted(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the numbers of the rows that stay and of those that go."""
     targets = next((of_rows[numbers] for of_rows in rows.targets.values()), None)
-    if targets is None:  # nothing to stratify by
+    if targets is None or not len(labelled(targets)):  # nothing to stratify by
         targets = np.zeros(len(numbers), np.int64)
     else:
         _need_two(targets, columns[next(iter(rows.targets))], name)

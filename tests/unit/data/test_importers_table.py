@@ -99,6 +99,8 @@ def test_a_target_that_no_row_has_is_kept_where_its_classes_are_named(
     classes = ("ill", "well") if "classes" in named else ("no", "yes")
     assert data.columns["out"] == LabelColumn(classes=classes, nulls=True)
     assert only(data, "out") == [NO_LABEL] * 3
+    cut = table(tmp_path, "a,out\n1,\n2,?\n3,\n4,\n", unlabelled=True, test=0.5, **named)
+    assert (cut.split("train").rows, cut.split("test").rows) == (2, 2)
     with pytest.raises(DataError, match="no value in any row.*--unlabelled and --classes"):
         table(tmp_path, "a,out\n1,\n2,?\n", **named)
 
