@@ -116,7 +116,9 @@ class AugmentConfig(Frozen):
         return self.flip or self.crop > 0
 
 
-FeedKind = Literal["auto", "resident", "streaming"]
+# auto: resident where the data take less than half of a node's memory, ray_data where they lie
+# behind a URL and no node can keep them, else streaming; the rows of a step are the same
+FeedKind = Literal["auto", "resident", "streaming", "ray_data"]
 
 
 class TrainConfig(Frozen):

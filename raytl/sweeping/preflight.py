@@ -53,6 +53,12 @@ class Checked:
     reason: str | None = None
 
     @property
+    def kept(self) -> bool:
+        """Whether a node keeps all that trials read."""
+        every = (self.domains.target, self.domains.source)
+        return all(domain.dataset.kept for domain in every if domain is not None)
+
+    @property
     def redraws(self) -> bool:
         """Whether each seed of the confirmation draws labelled rows of its own."""
         wanted = self.study.confirm.redraw

@@ -84,7 +84,7 @@ def run_study(
     left_open = study.search.metric == "auto"
     study = check_run_folder(study, run, resume)
     checked = preflight(study)
-    checked = replace(checked, study=resolved(checked.study, checked.num_bytes))
+    checked = replace(checked, study=resolved(checked.study, checked.num_bytes, checked.kept))
     study = checked.study
     reason = checked.reason if left_open else None
     for note in (*([reason] if reason else []), *checked.notes):

@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 
-from raytl.config import AugmentConfig, FeedKind
+from raytl.config import ON_ANY_NODE, AugmentConfig, DataTasks, FeedKind
 from raytl.data.augmentation import AugmentedFeed
 from raytl.data.branch_rows import (
     BranchRows,
@@ -17,6 +18,8 @@ from raytl.data.branch_rows import (
 )
 from raytl.data.domain import Domain, Domains
 from raytl.data.feed import Feed, chosen_kind
+from raytl.data.order import Layout
+from raytl.data.ray_feed import RayDataFeed
 from raytl.data.resident import ResidentFeed
 from raytl.data.streaming import StreamingFeed
 from raytl.data.views import View, views_of
@@ -124,13 +127,15 @@ class Readers:
         augmented: tuple[AugmentConfig, int] | None = None,
         share: Share = WHOLE,
         view: View | None = None,
+        tasks: DataTasks = ON_ANY_NODE,
     ) -> Feed:
         """Return a feed over the rows `indices` of a split, or over all of them; where there is a
         `view`, of what that shows.
 
         With `labelled=False` the target column is never read. `augmented`: how training batches
-        are, and the seed that fixes the views where there are such. `share`: the worker's. Raises
-        ConfigError where the domain has no column of any branch.
+        are, and the seed that fixes the views where there are such. `share`: the worker's. `tasks`:
+        of Ray Data, where that reads. Raises ConfigError where the domain has no column of any
+        branch.
         """
         part = domain.split(split)
         views = views_of(*augmented) if augmented else []
@@ -156,8 +161,11 @@ class Readers:
             )
         own = np.arange(part.rows) if view is None else view.rows_of(part.rows)
         targets = _as_batches_hold(domain.targets(split)[own]) if labelled else None
-        source = FeedRows(inputs, targets, part.ids()[own])
-        feed = FEEDS[chosen_kind(kind, part.bytes)](
+        layout = Layout(part.ends, part.bytes)
+        source = FeedRows(inputs, targets, part.ids()[own], layout)
+        chosen = chosen_kind(kind, part.bytes, domain.dataset.kept)
+        made = partial(RayDataFeed, tasks=tasks) if chosen == "ray_data" else FEEDS[chosen]
+        feed = made(
             source, np.arange(len(own)) if indices is None else indices, batch_size=batch_size,
             seed=seed, views=max(1, len(views)), share=share,
         )  # fmt: skip

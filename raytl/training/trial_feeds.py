@@ -56,7 +56,7 @@ def training_feeds(
         return (own if judging else readers).feed(
             domain, split, indices=indices, labelled=labelled, batch_size=train.batch_size,
             seed=seed_for(seed, "shuffle", name), kind=train.feed, share=own_share(),
-            augmented=None if judging else augmented,
+            augmented=None if judging else augmented, tasks=study.resources.data_tasks,
         )  # fmt: skip
 
     train_split = target.config.splits.train
@@ -130,7 +130,7 @@ def _fits(train: TrainConfig, prefix: Prefix, splits: Collection[Split], some: R
 def _pays(train: TrainConfig, prefix: Prefix, splits: Collection[Split], some: Rows) -> bool:
     """Whether the prefix's inputs are fixed, its features fit half of the cache, and a pass over
     the splits is no longer than what TRIALS_TO_PAY trials would compute in the prefix otherwise."""
-    if not train.reuse_prefix or train.feed == "streaming":
+    if not train.reuse_prefix or train.feed in ("streaming", "ray_data"):
         return False
     augmented = train.augment.active and prefix.branch.modality.augments
     if augmented and train.augment.views is None:
