@@ -365,10 +365,18 @@ def predict(
     model: Annotated[str, typer.Argument(help="A source model with a head, as a run's best/.")],
     dataset: Annotated[str, typer.Argument(help="Folder or URL of a dataset.")],
     split: str = "test",
-    out: Annotated[Path | None, typer.Option(help="CSV file of the predictions.")] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(help="CSV file of the predictions; with --workers a folder or URL."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes of a Ray cluster that write Parquet files.")
+    ] = None,
+    gpus: Annotated[float, typer.Option(help="GPUs of each of the workers.")] = 0,
 ) -> None:
     """Predict a split of a dataset and print the accuracy; of values RMSE and R²."""
-    _print_json(verbs.predict(model, dataset, split=split, out=out))
+    found = verbs.predict(model, dataset, split=split, out=out, workers=workers, gpus=gpus)
+    _print_json(found)
 
 
 @app.command()
