@@ -25,6 +25,7 @@ from raytl.sweeping.opening import open_study, placed
 from raytl.sweeping.search.alone_controls import alone_controls
 from raytl.sweeping.search.controls import control_trials, skipped_controls
 from raytl.sweeping.suiting import check_judges, check_needs
+from raytl.sweeping.teaching_check import check_teachers
 from raytl.tasks.base import Task
 from raytl.training.fitted_task import fitted_task
 from raytl.training.material import Material
@@ -85,6 +86,7 @@ def preflight(study: Study) -> Checked:
     tried = {name: _tried(material, name) for name in study.source_models}
     specs = {name: one.spec for name, one in tried.items()}
     check_columns(study, space, specs, domains)
+    check_teachers(study, space, specs, domains.target.target_column)
     _check_depths(space, specs)
     slowest = max(tried.values(), key=lambda one: one.row_seconds)
     columns = specs[space.resolve(space.default_params() or {}).source_model].parts

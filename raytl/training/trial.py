@@ -154,11 +154,7 @@ class TrialRun:
             kind=train.feed,
         )  # fmt: skip
         result = evaluate(self.parts.model, task, feed, self.device, names=())
-        # As the dataset holds them: batches have values in float32.
-        predictions = replace(
-            result.predictions, target_N=target.targets(split),
-            group_N=target.split(split).groups(),
-        )  # fmt: skip
+        predictions = replace(result.predictions, group_N=target.split(split).groups())
         measured = task.measure(predictions) | task.measure(predictions, [self._metric])
         return replace(result, predictions=predictions, metrics=measured)
 
