@@ -13,7 +13,8 @@ from raytl.errors import ConfigError, ModelError
 from raytl.files import digest_of
 from raytl.modalities.base import Transform
 from raytl.models.branch import Branch
-from raytl.models.source_model import SourceModel, load_complete_model, load_source_model
+from raytl.models.source_folder import load_complete_model
+from raytl.models.source_model import SourceModel, load_source_model
 from raytl.models.source_spec import PartSpec, SourceSpec, verify_source_model
 from raytl.recipes import RECIPES
 from raytl.rows import Given
