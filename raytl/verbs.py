@@ -180,7 +180,7 @@ def inspect(path: Path | str) -> dict[str, Any]:
 
         verify_source_model(path)
 
-        from raytl.models.source_model import inspect_source_model
+        from raytl.models.source_folder import inspect_source_model
 
         return {"kind": "source model"} | inspect_source_model(path)
     if (path / "leaderboard.json").exists():

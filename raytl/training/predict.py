@@ -11,7 +11,7 @@ import torch
 from raytl.config import DomainConfig
 from raytl.data.dataset import Dataset
 from raytl.data.domain import Domain, Domains
-from raytl.models.source_model import CompleteModel, load_complete_model, matched_columns
+from raytl.models.source_folder import CompleteModel, load_complete_model, matched_columns
 from raytl.predictions import Predictions
 from raytl.tasks.base import Task
 from raytl.training.evaluation import Evaluation, evaluate

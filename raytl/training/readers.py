@@ -27,7 +27,7 @@ from raytl.errors import ConfigError
 from raytl.models.branch import Branch
 from raytl.ranks import WHOLE, Share
 from raytl.training.prefix import Prefix
-from raytl.training.prefix_cache import stored_features
+from raytl.training.prefix_cache import Room, stored_features
 
 FEEDS: dict[str, type[ResidentFeed]] = {"resident": ResidentFeed, "streaming": StreamingFeed}
 
@@ -74,12 +74,12 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Stored:
-    """Features of the branch's prefix, computed where they are not stored yet. `budget`: bytes of
-    the cache folder, at most."""
+    """Features of the branch's prefix, computed where they are not stored yet. `room`: the trial's,
+    in the cache folder."""
 
     column: str
     prefix: Prefix
-    budget: int
+    room: Room
     augments: bool = False
 
     @property
@@ -90,7 +90,7 @@ class Stored:
         """Return stored features."""
         prepared = Prepared(column, self.prefix.branch).rows(domain, split, column, view)
         assert isinstance(prepared, ColumnRows)
-        return stored_features(self.prefix, domain.dataset.fingerprint, prepared, self.budget)
+        return stored_features(self.prefix, domain.dataset.fingerprint, prepared, self.room)
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class Readers:
                 "another source model"
             )
         own = np.arange(part.rows) if view is None else view.rows_of(part.rows)
-        targets = _as_batches_hold(domain.targets(split)[own]) if labelled else None
+        targets = domain.targets(split)[own] if labelled else None
         layout = Layout(part.ends, part.bytes)
         source = FeedRows(inputs, targets, part.ids()[own], layout)
         chosen = chosen_kind(kind, part.bytes, domain.dataset.kept)
@@ -173,7 +173,3 @@ class Readers:
             return feed
         branches = [name for name in inputs if self.by_branch[name].augments]
         return AugmentedFeed(feed, augmented[0], seed, branches)
-
-
-def _as_batches_hold(targets_N: np.ndarray) -> np.ndarray:
-    return targets_N.astype(np.float32) if targets_N.dtype.kind == "f" else targets_N

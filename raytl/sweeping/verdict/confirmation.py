@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from raytl.config import Study
+from raytl.config import Study, TrialConfig
 from raytl.data.domain import Domain
 from raytl.predictions import Predictions
 from raytl.scoring.classification import class_recall
@@ -29,7 +29,12 @@ from raytl.sweeping.verdict.rounds import (
     shown_margin,
     standing,
 )
-from raytl.sweeping.verdict.sentences import plain_sentence, verdict_sentence
+from raytl.sweeping.verdict.sentences import (
+    Trained,
+    plain_sentence,
+    trained_by,
+    verdict_sentence,
+)
 from raytl.sweeping.verdict.statistics import mean_and_standard_error
 from raytl.tasks.columns import LabelColumn, has_target
 from raytl.training.splits import count_labelled
@@ -187,7 +192,8 @@ def _verdict(
     if ours is None:
         sentence = "no verdict: none of the confirmed trials ended well"
         return Verdict(kind="undecided", sentence=sentence, remarks=remarks)
-    what = _what(ours, records)
+    trained = _trained(study, ours, records)
+    what = trained.words
     if ours.failed:
         seeds = ", ".join(map(str, sorted(ours.failed)))
         sentence = f"whether {what} helps is undecided: {ours.name} failed with seed {seeds}"
@@ -207,7 +213,7 @@ def _verdict(
     ]
     return Verdict(
         kind=now.decision.kind,
-        sentence=verdict_sentence(what, now.decision, len(now.against), margin, metric),
+        sentence=verdict_sentence(trained, now.decision, len(now.against), margin, metric),
         difference=now.decision.difference,
         against_plain=[
             plain_sentence(what, control, difference, metric)
@@ -218,7 +224,6 @@ def _verdict(
     )
 
 
-def _what(ours: Retrained, records: Sequence[Record]) -> str:
+def _trained(study: Study, ours: Retrained, records: Sequence[Record]) -> Trained:
     config = next(r.config for r in retrained(records) if r.config["candidate"] == ours.name)
-    trial = config["trial"]
-    return f"transfer from {trial['source_model']} by {trial['recipe']}"
+    return trained_by(study, TrialConfig.from_flat(config["trial"]))

@@ -1,5 +1,9 @@
 """Controls and the verdict in words."""
 
+from dataclasses import dataclass
+
+from raytl.config import Study, TrialConfig
+from raytl.recipes import RECIPES
 from raytl.scoring.metrics import Metric
 from raytl.scoring.wording import named, number, unit_of
 from raytl.sweeping.search.control_facts import facts_of
@@ -24,10 +28,36 @@ def _compared(difference: Difference, metric: Metric, word: str, against: str) -
     return f"{amount(difference, metric)} {between} {against}"
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What a candidate is: `words` to call it by, and whether it `transfers` anything."""
+
+    words: str
+    transfers: bool = True
+
+
+def trained_by(study: Study, trial: TrialConfig) -> Trained:
+    """Return what a trial is. A fresh network carries nothing over by itself, but its recipe may,
+    which learns from the source domain or a teacher."""
+    recipe, name = RECIPES[trial.recipe], trial.source_model
+    if not (recipe.fresh_backbone or _is_fresh(study, trial)) or recipe.uses_student:
+        return Trained(f"transfer from {name} by {trial.recipe}")
+    if "source" in recipe.streams(study.labelled, study.source_domain is not None):
+        return Trained(f"transfer from the source domain to {name} by {trial.recipe}")
+    return Trained(f"training {name} from scratch by {trial.recipe}", transfers=False)
+
+
+def _is_fresh(study: Study, trial: TrialConfig) -> bool:
+    """Whether nothing was learnt before in any of the columns' networks that a trial reads."""
+    config = study.source_models[trial.source_model]
+    return (config.parts or {}).get(trial.inputs, config).is_fresh
+
+
 def verdict_sentence(
-    what: str, decision: Decision, controls: int, margin: float, metric: Metric
+    trained: Trained, decision: Decision, controls: int, margin: float, metric: Metric
 ) -> str:
     """Return the verdict in one sentence. `controls`: how many it is over; `margin`: as shown."""
+    what = trained.words
     against = facts_of(decision.control).words
     over, compared = (
         _compared(decision.difference, metric, word, against) for word in ("over", "against")
@@ -37,6 +67,8 @@ def verdict_sentence(
         return f"{what} helps: {over}{closest if controls > 1 else ''}"
     adjusted = f" (adjusted for {controls} controls)" if decision.adjusted else ""
     if decision.kind == "hurts":
+        if not trained.transfers:
+            return f"{what} hurts: {compared}{adjusted}"
         advice = facts_of(decision.control).advice
         return f"{what} hurts (negative transfer): {compared}{adjusted}; {advice}"
     if decision.kind == "equivalent":

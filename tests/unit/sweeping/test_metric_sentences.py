@@ -2,10 +2,17 @@
 
 import pytest
 
+from raytl.config import Study, TrialConfig
 from raytl.scoring.metrics import METRICS
 from raytl.sweeping.verdict.decision import Decision
 from raytl.sweeping.verdict.intervals import Difference
-from raytl.sweeping.verdict.sentences import amount, plain_sentence, verdict_sentence
+from raytl.sweeping.verdict.sentences import (
+    Trained,
+    amount,
+    plain_sentence,
+    trained_by,
+    verdict_sentence,
+)
 
 WHAT = "transfer from net by dann"
 
@@ -37,7 +44,7 @@ def test_of_errors_less_is_better_in_every_verdict() -> None:
 
     def said(kind: str, value: float, half: float) -> str:
         decision = Decision(kind=kind, control="scratch", difference=difference(value, half))
-        return verdict_sentence(WHAT, decision, 1, 0.25, rmse)
+        return verdict_sentence(Trained(WHAT), decision, 1, 0.25, rmse)
 
     less = "by 3.2 ± 1.1 (root mean squared error) than with training from scratch"
     assert said("helps", 3.24, 1.13) == f"{WHAT} helps: lower {less}"
@@ -51,8 +58,59 @@ def test_of_errors_less_is_better_in_every_verdict() -> None:
 
 def test_a_constant_guess_advises_not_to_transfer() -> None:
     decision = Decision(kind="hurts", control="constant", difference=difference(-0.1, 0.01))
-    said = verdict_sentence(WHAT, decision, 1, 1.0, METRICS["auc"])
+    said = verdict_sentence(Trained(WHAT), decision, 1, 1.0, METRICS["auc"])
     assert said == (
         f"{WHAT} hurts (negative transfer): -10.0 ± 1.0 points of area under the ROC curve against "
         "a constant guess; do not transfer"
     )
+
+
+FRESH, LEARNT = {"backbone": "small_cnn"}, {"torchvision": "resnet18", "weights": "DEFAULT"}
+
+
+def study(labels: str = "all", source: bool = False) -> Study:
+    return Study.model_validate(
+        {
+            "study": "s",
+            "source_domain": {"dataset": "source"} if source else None,
+            "target_domain": {"dataset": "target", "labels": labels},
+            "source_models": {
+                "plain": FRESH, "learnt": LEARNT, "half": {"parts": {"a": FRESH, "b": LEARNT}},
+            },
+            "space": {},
+        }
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("flat", "words"),
+    [
+        ({"source_model": "learnt"}, "transfer from learnt by finetune"),
+        ({"source_model": "plain"}, "training plain from scratch by finetune"),
+        ({"source_model": "learnt", "recipe": "scratch"}, "training learnt from scratch by "
+         "scratch"),
+        ({"source_model": "plain", "recipe": "dann"}, "transfer from the source domain to plain by "
+         "dann"),
+        ({"source_model": "half"}, "transfer from half by finetune"),
+        ({"source_model": "half", "inputs": "b"}, "transfer from half by finetune"),
+        ({"source_model": "half", "inputs": "a"}, "training half from scratch by finetune"),
+        ({"source_model": "plain", "recipe": "relational_distillation", "student": "learnt"},
+         "transfer from plain by relational_distillation"),
+    ],
+)  # fmt: skip
+def test_what_is_no_transfer_is_not_called_one(flat: dict[str, str], words: str) -> None:
+    found = trained_by(study(source=True), TrialConfig.from_flat(flat))
+    assert (found.words, found.transfers) == (words, "from scratch" not in words)
+
+
+def test_a_fresh_network_without_target_labels_learns_from_the_source_domain() -> None:
+    trial = TrialConfig(source_model="plain", recipe="finetune")
+    found = trained_by(study("none", source=True), trial)
+    assert found == Trained("transfer from the source domain to plain by finetune")
+
+
+def test_training_from_scratch_is_no_negative_transfer() -> None:
+    decision = Decision(kind="hurts", control="scratch", difference=difference(-0.1, 0.01))
+    trained = Trained("training plain from scratch by finetune", transfers=False)
+    said = verdict_sentence(trained, decision, 1, 1.0, METRICS["accuracy"])
+    assert said == f"{trained.words} hurts: -10.0 ± 1.0 points against training from scratch"
