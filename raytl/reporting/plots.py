@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from raytl.predictions import Predictions
 from raytl.scoring.metrics import METRICS
 from raytl.scoring.wording import named
-from raytl.sweeping.search.control_facts import ALONE
+from raytl.sweeping.search.control_facts import ALONE, PROBE
 
 MOST_POINTS = 1000  # of a scatter plot: each is written into the report
 
@@ -22,7 +22,7 @@ CONTROL_COLOURS = {
     "scratch": ORANGE, "source_only": GREEN, "linear_probe": "#CC79A7", "target_only": "#D55E00",
     "constant": "#56B4E9",
 }  # fmt: skip
-BLACK = "#000000"  # of every column alone: written as the page's own text colour
+BLACK = "#000000"  # of columns alone and further probes: written as the page's own text colour
 DASHES = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))  # which tell columns alone apart, in turn
 
 
@@ -30,12 +30,13 @@ def _colour_of(control: str | None) -> str:
     """Return a candidate's colour: its control's, or that of searched trials."""
     if control is None:
         return BLUE
-    return BLACK if control.endswith(ALONE) else CONTROL_COLOURS[control]
+    return BLACK if control.endswith((ALONE, PROBE)) else CONTROL_COLOURS[control]
 
 
 def _dashes_of(controls: Sequence[str]) -> dict[str, Any]:
-    """Return each control's line style: columns alone share a colour, and differ in this."""
-    alone = [control for control in controls if control.endswith(ALONE)]
+    """Return each control's line style: columns alone and probes share a colour, and differ in
+    this."""
+    alone = [control for control in controls if control.endswith((ALONE, PROBE))]
     own = {control: DASHES[i % len(DASHES)] for i, control in enumerate(alone)}
     return dict.fromkeys(controls, DASHES[0]) | own
 

@@ -25,6 +25,7 @@ from raytl.sweeping.effort import effort_warnings
 from raytl.sweeping.opening import open_study, placed
 from raytl.sweeping.search.alone_controls import alone_controls
 from raytl.sweeping.search.controls import control_trials, skipped_controls
+from raytl.sweeping.search.probe_controls import probe_controls
 from raytl.sweeping.suiting import check_judges, check_needs
 from raytl.sweeping.teaching_check import check_teachers
 from raytl.tasks.base import Task
@@ -92,7 +93,9 @@ def preflight(study: Study) -> Checked:
     slowest = max(tried.values(), key=lambda one: one.row_seconds)
     columns = specs[space.resolve(space.default_params() or {}).source_model].parts
     alone = alone_controls(study, space, domains, columns)
-    controls = (*control_trials(study, space), *alone.trials)
+    controls = (
+        *control_trials(study, space), *probe_controls(study, space), *alone.trials,
+    )  # fmt: skip
     trials = study.search.trials + len(controls)
     warnings = effort_warnings(opened, trials, slowest.row_seconds, slowest.spec.backbone)
     weights = {name: one.weights for name, one in tried.items()}

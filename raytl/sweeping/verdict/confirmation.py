@@ -16,7 +16,7 @@ from raytl.predictions import Predictions
 from raytl.scoring.classification import class_recall
 from raytl.scoring.metrics import METRICS
 from raytl.sweeping.kept.records import Metrics, Record
-from raytl.sweeping.search.control_facts import WITHOUT_TRANSFER
+from raytl.sweeping.search.control_facts import PROBE, WITHOUT_TRANSFER
 from raytl.sweeping.verdict.confirmed import Candidate, Comparison, Confirmation, Run, Verdict
 from raytl.sweeping.verdict.remarks import remarks_on
 from raytl.sweeping.verdict.rounds import (
@@ -31,6 +31,7 @@ from raytl.sweeping.verdict.rounds import (
 )
 from raytl.sweeping.verdict.sentences import (
     Trained,
+    control_words,
     plain_sentence,
     trained_by,
     verdict_sentence,
@@ -206,24 +207,45 @@ def _verdict(
     metric = METRICS[study.metric]
     margin = shown_margin(study, configurations)
     assert margin is not None
+    mine = _trial_of(ours, records)
     plain = [
-        (c.control, first_difference(study, ours, c))
+        (c, first_difference(study, ours, c))
         for c in configurations
         if c.control is not None and c.control not in WITHOUT_TRANSFER
     ]
+
+    def words(of: Retrained) -> str:
+        assert of.control is not None
+        return control_words(of.control, _trial_of(of, records), mine)
+
+    decided = next(c for c in configurations if c.control == now.decision.control)
     return Verdict(
         kind=now.decision.kind,
-        sentence=verdict_sentence(trained, now.decision, len(now.against), margin, metric),
+        sentence=verdict_sentence(
+            trained, now.decision, words(decided), len(now.against), margin, metric
+        ),
         difference=now.decision.difference,
         against_plain=[
-            plain_sentence(what, control, difference, metric)
+            plain_sentence(what, words(control), difference, metric)
             for control, difference in plain
-            if difference is not None
+            if difference is not None and not _of_others(control, records, mine)
         ],
         remarks=remarks,
     )
 
 
 def _trained(study: Study, ours: Retrained, records: Sequence[Record]) -> Trained:
-    config = next(r.config for r in retrained(records) if r.config["candidate"] == ours.name)
-    return trained_by(study, TrialConfig.from_flat(config["trial"]))
+    return trained_by(study, _trial_of(ours, records))
+
+
+def _trial_of(configuration: Retrained, records: Sequence[Record]) -> TrialConfig:
+    name = configuration.name
+    config = next(r.config for r in retrained(records) if r.config["candidate"] == name)
+    return TrialConfig.from_flat(config["trial"])
+
+
+def _of_others(control: Retrained, records: Sequence[Record], ours: TrialConfig) -> bool:
+    """Whether a probe is of another source model than the candidate's."""
+    assert control.control is not None
+    probe = control.control.endswith(PROBE)
+    return probe and _trial_of(control, records).source_model != ours.source_model

@@ -6,7 +6,7 @@ from raytl.config import Study, TrialConfig
 from raytl.recipes import RECIPES
 from raytl.scoring.metrics import Metric
 from raytl.scoring.wording import named, number, unit_of
-from raytl.sweeping.search.control_facts import facts_of
+from raytl.sweeping.search.control_facts import PROBE, facts_of
 from raytl.sweeping.verdict.decision import Decision
 from raytl.sweeping.verdict.intervals import Difference
 
@@ -53,12 +53,26 @@ def _is_fresh(study: Study, trial: TrialConfig) -> bool:
     return (config.parts or {}).get(trial.inputs, config).is_fresh
 
 
+def control_words(control: str, its: TrialConfig, ours: TrialConfig) -> str:
+    """Return what a control is called beside a candidate, with its source model where that is
+    another one. Trials of the two are given."""
+    words = facts_of(control).words
+    if its.source_model == ours.source_model or control.endswith(PROBE):
+        return words
+    return f"{words} of {its.source_model}" if facts_of(control).learns else words
+
+
 def verdict_sentence(
-    trained: Trained, decision: Decision, controls: int, margin: float, metric: Metric
+    trained: Trained,
+    decision: Decision,
+    against: str,
+    controls: int,
+    margin: float,
+    metric: Metric,
 ) -> str:
-    """Return the verdict in one sentence. `controls`: how many it is over; `margin`: as shown."""
+    """Return the verdict in one sentence. `against`: what the control that decided is called;
+    `controls`: how many it is over; `margin`: as shown."""
     what = trained.words
-    against = facts_of(decision.control).words
     over, compared = (
         _compared(decision.difference, metric, word, against) for word in ("over", "against")
     )
@@ -89,9 +103,9 @@ def _what_would(decision: Decision) -> str:
     return only + " or ".join(ways) + " would decide"
 
 
-def plain_sentence(what: str, control: str, difference: Difference, metric: Metric) -> str:
-    """Return how the candidate stands against a control that transfers plainly."""
-    words = facts_of(control).words
+def plain_sentence(what: str, words: str, difference: Difference, metric: Metric) -> str:
+    """Return how the candidate stands against a control that transfers plainly, which is called
+    `words`."""
     over, against = (_compared(difference, metric, word, words) for word in ("over", "against"))
     low, high = difference.interval
     if low > 0:

@@ -252,7 +252,7 @@ def test_a_truncated_shard_is_a_failure(domains: tuple[Path, Path]) -> None:
     file = next(domains[1].glob("train*.arrow"))
     file.write_bytes(file.read_bytes()[:-8])
     with pytest.raises(
-        RaytlError, match=r"target_domain\.dataset: .*shard of split train"
+        RaytlError, match=r"target_domain\.dataset: .*train-00000.*shard has 7714 bytes, expected"
     ) as caught:
         preflight(Study.model_validate(base(domains)))
     assert caught.value.exit_code == 1
