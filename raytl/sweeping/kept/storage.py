@@ -34,6 +34,8 @@ OWN_FILES = (
     "confirmation.json", "report.html",
 )  # fmt: skip
 OWN_FOLDERS = ("best", "predictions", "tensorboard")
+LEASE = "lease.json"  # of the process that drives the run
+DECIDING = ("study.yaml", "environment.json")  # what a run goes on by: as the last driver kept it
 
 
 @dataclass(frozen=True)
@@ -90,13 +92,13 @@ class RunStorage:
             ) from error
 
     def pull(self) -> None:
-        """Copy what is kept into the folder: what raytl wrote, where it is missing, and each
-        trial's record and error, but no checkpoints."""
+        """Copy what is kept into the folder: what raytl wrote, where it is missing or where the run
+        goes on by it, and each trial's record and error, but no checkpoints."""
         if not self.remote:
             return
         for name in self._names(""):
             own = name.split("/")[0] in (*OWN_FILES, *OWN_FOLDERS)
-            if own and (self.run / name).exists():
+            if own and name not in DECIDING and (self.run / name).exists():
                 continue
             if own or ("/" in name and "/checkpoint-" not in name):
                 self._copy(name, up=False)

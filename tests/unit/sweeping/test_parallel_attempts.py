@@ -13,8 +13,9 @@ from raytl.config import Study
 from raytl.errors import CheckpointError, TrainingError
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.on_ray import parallel_trial
+from raytl.sweeping.on_ray.private_ray import Started
 from raytl.sweeping.on_ray.trainable import Reporter
-from raytl.sweeping.on_ray.workers import OutOfMemory, Reported, Started
+from raytl.sweeping.on_ray.workers import OutOfMemory, Reported
 
 CONFIG: dict[str, Any] = {"name": "trial-00000", "micro_batches": 3}
 

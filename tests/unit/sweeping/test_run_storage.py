@@ -42,8 +42,10 @@ def test_the_folder_mirrors_what_is_kept(scheme: str, tmp_path: Path) -> None:
     assert other.newest_checkpoint("trial-0") == other.run / "trial-0" / "checkpoint-00002"
     assert (other.run / "trial-0" / "checkpoint-00002" / "a.pt").exists()
     assert not (other.run / "trial-0" / "checkpoint-00001").exists()
+    (here / "best" / "source.json").write_text("newer")
     storage.pull()
-    assert (here / "study.yaml").read_text() == "newer"
+    assert (here / "best" / "source.json").read_text() == "newer"
+    assert (here / "study.yaml").read_text() == "study: x"  # by which the run goes on
 
 
 def test_without_a_url_the_folder_is_all_there_is(tmp_path: Path) -> None:
