@@ -175,8 +175,8 @@ def test_what_is_told_again_after_a_loss_is_no_progress(study: Study) -> None:
         study.attempts.ended(name, lost=True)
     # The first epoch was new once: so many faults later the trial is given up.
     assert study.search.ends == {}
-    name = study.begin()
-    study.attempts.ended(name, lost=True)
+    study.clock.at += 1000.0
+    study.attempts.ended(study.begin(), lost=True)
     assert study.search.ends == {"t0": "its process was lost"}
 
 
