@@ -5,6 +5,7 @@ records. The folder on the driver's machine has what a person reads; what it lac
 that another machine can go on with `--resume`.
 """
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,11 +23,11 @@ from pyarrow.fs import (
     copy_files,
 )
 
-from raytl.errors import CorruptError, RaytlError
+from raytl.errors import CheckpointError, CorruptError, RaytlError
 from raytl.files import write_atomically
 from raytl.predictions import FILE_NAME as PREDICTIONS
 from raytl.predictions import Predictions
-from raytl.sweeping.kept.trial_folder import Saved, TrialFolder
+from raytl.sweeping.kept.trial_folder import Saved, TrialFolder, verify
 
 # What stands in a run's folder besides its trials' folders.
 OWN_FILES = (
@@ -127,17 +128,34 @@ class RunStorage:
 
     def newest_checkpoint(self, trial: str) -> Path:
         """Return the last checkpoint of a trial, fetched into the run's folder if it is kept
-        elsewhere."""
-        at = PurePosixPath(self._newest(trial).path)
+        elsewhere. Raises CorruptError where it is not there, or not what was written: then it
+        goes, and is trained again when the run is resumed."""
+        saved = self._newest(trial)
+        at = PurePosixPath(saved.path)
         if self.remote:
             for file in self._names(f"{trial}/{at.name}"):
                 self._copy(file, up=False)
+        with self._dropping(trial, saved):
+            verify(self.run / trial / at.name)
         return self.run / trial / at.name
 
     def predictions(self, trial: str) -> Predictions:
         """Return the test predictions of a confirmed trial's folder. Raises CorruptError where they
-        are not there or not whole."""
-        return Predictions.read(f"{self._newest(trial).path}/{PREDICTIONS}", self.filesystem)
+        are not there or not whole; where they are not what was written, see `newest_checkpoint`."""
+        saved = self._newest(trial)
+        if PREDICTIONS in saved.sha256:
+            with self._dropping(trial, saved):
+                self.trial(trial).verify(saved, PREDICTIONS)
+        return Predictions.read(f"{saved.path}/{PREDICTIONS}", self.filesystem)
+
+    @contextlib.contextmanager
+    def _dropping(self, trial: str, saved: Saved) -> Iterator[None]:
+        """Delete a trial's checkpoint where it is not what was written."""
+        try:
+            yield
+        except CheckpointError as error:
+            self.trial(trial).drop(saved)
+            raise CorruptError(f"{error}; go on with --resume: {trial} is trained again") from None
 
     def _newest(self, trial: str) -> Saved:
         saved = self.trial(trial).newest()

@@ -188,12 +188,12 @@ def _alone(held: Held, storage: RunStorage, config: dict[str, Any], report: Repo
         _train(held, config, report, None)
         return
     folder = storage.trial(config["name"])
-    with folder.fetched(report.saved) as checkpoint:
-        try:
+    try:
+        with folder.fetched(report.saved) as checkpoint:
             _train(held, config, report, checkpoint)
-            return
-        except CheckpointError:
-            folder.drop(report.saved)
+        return
+    except CheckpointError:
+        folder.drop(report.saved)
     _alone(held, storage, config, Reporter(folder, config, study.train.epochs))
 
 

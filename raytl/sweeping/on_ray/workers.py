@@ -13,6 +13,7 @@ from ray import train
 from ray.util.queue import Queue
 
 from raytl.errors import CheckpointError
+from raytl.sweeping.kept.trial_folder import COMMIT, verify
 from raytl.sweeping.on_ray.faults import Failure, MetByWorkerError, is_of_peers
 from raytl.sweeping.on_ray.trainable import check_raytl, trial_device
 
@@ -104,4 +105,6 @@ def _folder_of(checkpoint: Any) -> Iterator[Path | None]:
         yield None
         return
     with checkpoint.as_directory() as folder:
+        if (Path(folder) / COMMIT).exists():  # the trial's own, not one of Ray Train's
+            verify(Path(folder))
         yield Path(folder)

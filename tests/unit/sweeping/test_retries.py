@@ -165,7 +165,9 @@ def test_from_a_checkpoint_that_cannot_be_read_a_trial_goes_one_further_back(
     _lose_after(2, whole, storage, monkeypatch)
     newest = storage.newest_checkpoint("trial-00000") / FILE_NAME
     assert newest.parent.name == "checkpoint-00002"
-    newest.write_bytes(bytes(newest.stat().st_size))  # its size says nothing
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1  # its size says nothing, and torch would read it
+    newest.write_bytes(content)
     told.clear()
     build_trainable(whole, storage)(CONFIG)
     assert epochs(told) == [1, 2, 1, 2, 3]  # the driver takes each once

@@ -4,12 +4,15 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from raytl.config import Study
 from raytl.config.reading import check_study
 from raytl.errors import ConfigError, CorruptError, RaytlError, UserError
+from raytl.predictions import FILE_NAME as PREDICTIONS
+from raytl.predictions import Predictions
 from raytl.sweeping.kept.storage import RunStorage, filesystem_of
 from raytl.sweeping.study_run import run_study
 
@@ -63,6 +66,31 @@ def test_a_trial_without_a_whole_checkpoint_is_told(tmp_path: Path) -> None:
     (tmp_path / "trial-0" / "checkpoint-00001").mkdir(parents=True)
     with pytest.raises(CorruptError, match="trial-0: the trial's checkpoint is missing"):
         RunStorage(tmp_path).newest_checkpoint("trial-0")
+
+
+@pytest.mark.parametrize("url", [None, "file://{}/kept", "local://{}/kept"])
+@pytest.mark.parametrize("altered", ["weights", "predictions"])
+def test_a_retraining_that_was_altered_goes_and_is_trained_again(
+    url: str | None, altered: str, tmp_path: Path
+) -> None:
+    def write(folder: Path) -> None:
+        (folder / "checkpoint.pt").write_bytes(bytes(100))
+        rows = np.arange(4)
+        Predictions(rows, rows % 2, rows % 2).write(folder / PREDICTIONS)
+
+    storage = RunStorage(tmp_path / "run", url and url.format(tmp_path))
+    storage.trial("confirm-a").save({}, [{}], write, last=True)
+    assert storage.predictions("confirm-a").id_N.tolist() == [0, 1, 2, 3]
+    storage.newest_checkpoint("confirm-a")
+    name = "checkpoint.pt" if altered == "weights" else PREDICTIONS
+    file = Path(storage.path) / "confirm-a" / "checkpoint-00001" / name
+    content = bytearray(file.read_bytes())
+    content[50] ^= 1
+    file.write_bytes(content)
+    read = storage.newest_checkpoint if altered == "weights" else storage.predictions
+    with pytest.raises(CorruptError, match="not what was written; go on with --resume: confirm-a"):
+        read("confirm-a")
+    assert storage.trial("confirm-a").newest() is None
 
 
 @pytest.mark.parametrize("url", [None, "file://{}/kept", "local://{}/kept"])
