@@ -27,6 +27,7 @@ from raytl.errors import CheckpointError, CorruptError, RaytlError
 from raytl.files import write_atomically
 from raytl.predictions import FILE_NAME as PREDICTIONS
 from raytl.predictions import Predictions
+from raytl.sweeping.kept.patience import patiently
 from raytl.sweeping.kept.trial_folder import Saved, TrialFolder, verify
 
 # What stands in a run's folder besides its trials' folders.
@@ -97,12 +98,15 @@ class RunStorage:
         goes on by it, and each trial's record and error, but no checkpoints."""
         if not self.remote:
             return
-        for name in self._names(""):
-            own = name.split("/")[0] in (*OWN_FILES, *OWN_FOLDERS)
-            if own and name not in DECIDING and (self.run / name).exists():
-                continue
-            if own or ("/" in name and "/checkpoint-" not in name):
-                self._copy(name, up=False)
+        try:
+            for name in patiently(lambda: list(self._names(""))):
+                own = name.split("/")[0] in (*OWN_FILES, *OWN_FOLDERS)
+                if own and name not in DECIDING and (self.run / name).exists():
+                    continue
+                if own or ("/" in name and "/checkpoint-" not in name):
+                    self._copy(name, up=False)
+        except OSError as error:
+            raise RaytlError(f"resources.storage_path: cannot read {self.path}: {error}") from error
 
     def trial(self, name: str) -> TrialFolder:
         """Return the folder of a trial."""
@@ -110,9 +114,13 @@ class RunStorage:
 
     def read(self, name: str) -> str | None:
         """Return a kept text file; None where it is not there."""
-        try:
+
+        def read() -> str:
             with self.filesystem.open_input_file(f"{self.path}/{name}") as file:
                 return bytes(file.read()).decode()
+
+        try:
+            return patiently(read) if self.remote else read()
         except (FileNotFoundError, UnicodeDecodeError):
             return None
 
@@ -122,9 +130,13 @@ class RunStorage:
             (self.run / name).parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.run / name, text)
             return
-        _make_parent(self.filesystem, f"{self.path}/{name}")
-        with self.filesystem.open_output_stream(f"{self.path}/{name}") as file:
-            file.write(text.encode())
+
+        def write() -> None:
+            _make_parent(self.filesystem, f"{self.path}/{name}")
+            with self.filesystem.open_output_stream(f"{self.path}/{name}") as file:
+                file.write(text.encode())
+
+        patiently(write)
 
     def newest_checkpoint(self, trial: str) -> Path:
         """Return the last checkpoint of a trial, fetched into the run's folder if it is kept
@@ -172,6 +184,9 @@ class RunStorage:
                 yield str(PurePosixPath(info.path).relative_to(self.path))
 
     def _copy(self, name: str, *, up: bool) -> None:
+        patiently(lambda: self._copy_once(name, up=up))
+
+    def _copy_once(self, name: str, *, up: bool) -> None:
         here, there = str(self.run / name), f"{self.path}/{name}"
         local, kept = LocalFileSystem(), self.filesystem
         if up:
