@@ -100,7 +100,7 @@ def run_trials(
     search: StudySearch,
     plan: Plan,
     watcher: Watcher,
-    check: Callable[[], None],
+    check: Callable[[], None] = lambda: None,
 ) -> None:
     """Train what `search` suggests, at most `plan.concurrent` trials at once, until it is finished,
     stopped or interrupted. `check`: raises RaytlError where it must not go on.
