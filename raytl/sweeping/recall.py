@@ -11,7 +11,14 @@ from pyarrow.fs import LocalFileSystem, copy_files
 from raytl.errors import RaytlError, UserError
 from raytl.files import digest_of
 from raytl.sweeping.identity import Identity
-from raytl.sweeping.kept.records import IDENTITY, Config, Trained, read_record, write_record
+from raytl.sweeping.kept.records import (
+    IDENTITY,
+    TRAINED_ON,
+    Config,
+    Trained,
+    read_record,
+    write_record,
+)
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.kept.trial_folder import checkpoint_name
 from raytl.sweeping.kept.trial_store import TrialStore
@@ -29,16 +36,19 @@ class Recall:
         store: TrialStore | None,
         *,
         resumed: bool,
+        workers: str | None = None,
     ) -> None:
         """`epochs`: of a whole trial. `study`: by name, for who lists the store. `store`: None
         where trials are neither taken from it nor kept there. `resumed`: whether the run's folder
-        may hold trials."""
+        may hold trials. `workers`: see `records.workers_of`."""
         self._storage, self._identity, self._study = storage, identity, study
         self._epochs, self._store, self._resumed = epochs, store, resumed
+        self._workers = workers
         self.found = 0  # trials that another run had trained
         self._own = set[str]()  # names of what this run had trained
         self._taken = dict[str, Trained]()  # name → what the store had
         self._doubted = dict[str, Trained]()  # name → how it failed, perhaps once only
+        self._mixed = set[str]()  # names of what was begun with other workers or threads
         self._redone = False  # a trial that had failed did not: others may be suggested after it
         self.store_failed: str | None = None  # why it is used no more
 
@@ -54,7 +64,10 @@ class Recall:
         """
         if self._resumed:
             kept = read_record(self._storage, config["name"])
-            if not self._is_same(config, kept.config if kept else self._begun(config)):
+            begun = self._begun(config) if kept is None or kept.doubted else None
+            if begun is not None and set(begun.get(TRAINED_ON, [])) - {self._workers}:
+                self._mixed.add(config["name"])
+            if not self._is_same(config, kept.config if kept else begun):
                 self._storage.trial(config["name"]).clear()  # it was another's
             elif kept is not None and kept.doubted:
                 self._doubted[config["name"]] = kept
@@ -158,7 +171,7 @@ class Recall:
         if self._store is None:
             return
         key = self._identity.key(trained.config)
-        if trained.doubted:
+        if trained.doubted or trained.config["name"] in self._mixed:
             self._store.release(key)
             return
         try:

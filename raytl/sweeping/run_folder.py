@@ -42,14 +42,20 @@ def check_run_folder(study: Study, run: Path, resume: bool) -> Study:
         raise UserError(f"{run}: the run folder exists; go on with --resume, or give another --out")
     if not held:
         return study
-    if not (run / "study.yaml").exists():
-        raise UserError(
-            f"{run}: holds {held[0]}, but no study.yaml, so it is no run; give another --out"
-        )
     try:
-        return continued(load_study(run / "study.yaml"), study)
+        started = started_as(run)
+        if started is None:
+            raise UserError(
+                f"holds {held[0]}, but no study.yaml, so it is no run; give another --out"
+            )
+        return continued(started, study)
     except UserError as error:
         raise type(error)(f"{run}: {error}") from None
+
+
+def started_as(run: Path) -> Study | None:
+    """Return the study that a run goes on with; None where it has not begun."""
+    return load_study(run / "study.yaml") if (run / "study.yaml").exists() else None
 
 
 def _held(run: Path) -> list[str]:
@@ -119,6 +125,18 @@ def continued(started: Study, study: Study) -> Study:
             f"added but not taken away, got {study.search.trials}; give another --out"
         )
     return going
+
+
+def rounding(started: Study, study: Study) -> list[str]:
+    """Return what to say of a study that goes on with other resources than it was started with,
+    where the last digits of numbers hang on them."""
+    then, now = (_flat(of.model_dump(mode="json")) for of in (started, study))
+    return [
+        f"{key} was {then[key]} and is {now[key]} now: what is trained from now on may differ in "
+        "rounding from what an undisturbed study would train"
+        for key in ROUNDS
+        if then[key] != now[key]
+    ]
 
 
 def _flat(content: Any, prefix: str = "") -> dict[str, Any]:

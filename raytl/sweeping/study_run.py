@@ -20,7 +20,7 @@ from raytl.seeds import seed_for
 from raytl.sweeping.environment import environment, save_environment
 from raytl.sweeping.identity import Identity, device_kind
 from raytl.sweeping.kept.lease import Lease, leased
-from raytl.sweeping.kept.records import Record
+from raytl.sweeping.kept.records import Record, workers_of
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.kept.trial_store import TrialStore, opened, store_folder
 from raytl.sweeping.leaderboard import Leaderboard, build_leaderboard, save_leaderboard
@@ -30,7 +30,7 @@ from raytl.sweeping.preflight import Checked, preflight
 from raytl.sweeping.progress import Progress
 from raytl.sweeping.recall import Recall
 from raytl.sweeping.resolving import resolved, spare_slots
-from raytl.sweeping.run_folder import check_run_folder, check_same
+from raytl.sweeping.run_folder import check_run_folder, check_same, rounding, started_as
 from raytl.sweeping.search.objective import objective_metric
 from raytl.sweeping.search.sampling import open_sampler
 from raytl.sweeping.search.searcher import Listener, StudySearch
@@ -96,13 +96,15 @@ def run_study(
             _as_started(storage, study, resume)  # who held the lease may have begun it
             if resume:
                 check_same(run, facts)
+                for change in rounding(started_as(run) or study, study):
+                    _say(f"warning: {change}")
             write_atomically(run / "study.yaml", dump_study(study))
             save_environment(facts, run)
             storage.push()
             with _opened(study, store) as trials:
                 recall = Recall(
                     storage, Identity.of(checked, device), study.study, study.train.epochs, trials,
-                    resumed=resume,
+                    resumed=resume, workers=workers_of(study),
                 )  # fmt: skip
                 search = _search(checked, storage, budget, recall, lease, listeners)
         lease.check()

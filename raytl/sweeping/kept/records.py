@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from raytl.config import Study
 from raytl.errors import CorruptError
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.kept.trial_folder import Metrics
@@ -14,6 +15,12 @@ Config = dict[str, Any]  # of a trial, as the searcher suggests it
 Status = Literal["completed", "stopped early", "failed", "unfinished"]
 # What a record must agree in with the trial that it is taken for.
 IDENTITY = ("trial", "seed", "rows_seed", "micro_batches")
+TRAINED_ON = "trained_on"  # of a checkpoint's trial: the workers and threads of each attempt at it
+
+
+def workers_of(study: Study) -> str:
+    """Return how many workers and threads train a trial: its last digits hang on them."""
+    return f"{study.resources.workers} × {study.resources.cpus_per_worker}"
 
 
 @dataclass(frozen=True)

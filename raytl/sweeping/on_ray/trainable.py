@@ -20,6 +20,7 @@ from ray import tune
 
 from raytl.config import Study, TrialConfig
 from raytl.errors import CheckpointError, RaytlError
+from raytl.sweeping.kept.records import TRAINED_ON, workers_of
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.kept.trial_folder import Metrics, TrialFolder
 from raytl.sweeping.on_ray.faults import Failure, MetByWorkerError, own_node
@@ -61,10 +62,15 @@ def trial_device(study: Study) -> str:
 class Reporter:
     """Keeps each epoch of a trial in its folder, then tells Tune of it."""
 
-    def __init__(self, folder: TrialFolder, config: dict[str, Any], epochs: int) -> None:
-        """Takes up what the folder holds and reports it, in case that the driver does not know."""
-        self._folder, self._config, self._epochs = folder, config, epochs
+    def __init__(
+        self, folder: TrialFolder, config: dict[str, Any], epochs: int, workers: str
+    ) -> None:
+        """Takes up what the folder holds and reports it, in case that the driver does not know.
+        `workers`: see `records.workers_of`."""
+        self._folder, self._epochs = folder, epochs
         self.saved = folder.newest()
+        others = self.saved.config.get(TRAINED_ON, []) if self.saved else []
+        self._config = config | {TRAINED_ON: sorted({*others, workers})}
         self._curve = list(self.saved.curve) if self.saved else []
         before = self._curve[-1]["seconds"] if self._curve else 0.0
         self._start = time.perf_counter() - before
@@ -82,6 +88,11 @@ class Reporter:
         self._curve.append(metrics)
         self._folder.save(self._config, self._curve, save, last=self.epoch >= self._epochs)
         tune.report({METRICS: json.dumps(metrics)})
+
+
+def reporter(study: Study, folder: TrialFolder, config: dict[str, Any]) -> Reporter:
+    """Return what takes up a trial in its folder."""
+    return Reporter(folder, config, study.train.epochs, workers_of(study))
 
 
 @dataclass
@@ -114,7 +125,7 @@ def build_trainable(study: Study, storage: RunStorage) -> Any:
         try:
             tune.report({STARTED: own_node() if alone else None})
             check_raytl(driver)
-            report = Reporter(folder, config, study.train.epochs)
+            report = reporter(study, folder, config)
             if alone:
                 _alone(held, storage, config, report)
             else:
@@ -194,7 +205,7 @@ def _alone(held: Held, storage: RunStorage, config: dict[str, Any], report: Repo
         return
     except CheckpointError:
         folder.drop(report.saved)
-    _alone(held, storage, config, Reporter(folder, config, study.train.epochs))
+    _alone(held, storage, config, reporter(study, folder, config))
 
 
 def _train(held: Held, config: dict[str, Any], report: Reporter, resume_from: Path | None) -> None:

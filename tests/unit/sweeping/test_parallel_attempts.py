@@ -47,7 +47,7 @@ class Script:
 def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reporter:
     """What an attempt of two epochs reports to; Tune hears nothing."""
     monkeypatch.setattr(tune, "report", lambda metrics: None)
-    return Reporter(RunStorage(tmp_path).trial("trial-00000"), CONFIG, epochs=2)
+    return Reporter(RunStorage(tmp_path).trial("trial-00000"), CONFIG, 2, "1 × 1")
 
 
 @pytest.fixture

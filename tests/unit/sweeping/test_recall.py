@@ -17,6 +17,7 @@ from raytl.sweeping.identity import Identity
 from raytl.sweeping.kept.records import (
     FILE_NAME,
     IDENTITY,
+    TRAINED_ON,
     Record,
     Trained,
     read_record,
@@ -188,6 +189,20 @@ def test_an_error_that_may_not_come_again_is_not_kept_for_other_runs(
     assert entries() == []
     with opened(10**6) as other:
         assert remember(storage, other).recall(ours) is None  # nor claimed for ever
+
+
+@pytest.mark.parametrize("begun_on", ["1 × 1", "1 × 4"])
+def test_what_was_begun_with_other_threads_is_not_kept_for_other_runs(
+    storage: RunStorage, store: TrialStore, identity: Identity, begun_on: str
+) -> None:
+    ours = config("trial-00000")
+    save_weights(storage, ours | {TRAINED_ON: [begun_on]}, epochs=1)
+    recall = Recall(storage, identity, "mine", EPOCHS, store, resumed=True, workers="1 × 4")
+    assert recall.recall(ours) is None
+    recall.keep(Trained(ours, curve(EPOCHS)))
+    assert len(entries()) == (begun_on == "1 × 4")
+    with opened(10**6) as other:
+        assert other.claim(identity.key(ours))
 
 
 def test_an_error_that_an_earlier_raytl_kept_is_not_taken(

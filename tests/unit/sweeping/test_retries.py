@@ -12,6 +12,7 @@ from ray.exceptions import ActorDiedError
 
 from raytl.config import Study, TrialConfig
 from raytl.errors import ConfigError, RaytlError, TrainingError
+from raytl.sweeping.kept.records import TRAINED_ON
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.on_ray import trainable
 from raytl.sweeping.on_ray.faults import Failure, MetByWorkerError
@@ -130,15 +131,20 @@ def test_a_node_with_another_raytl_trains_nothing(monkeypatch: pytest.MonkeyPatc
 
 def test_what_a_folder_holds_is_told_again(tmp_path: Path, told: list[dict[str, Any]]) -> None:
     folder = RunStorage(tmp_path).trial("trial-00000")
-    report = Reporter(folder, CONFIG, epochs=3)
+    report = Reporter(folder, CONFIG, 3, "1 × 1")
     assert (report.epoch, report.saved) == (0, None)
     for epoch in (1, 2):
         report({"epoch": epoch}, lambda at: None)
-    after_a_loss = Reporter(folder, CONFIG, epochs=3)
+    after_a_loss = Reporter(folder, CONFIG, 3, "1 × 1")
     assert after_a_loss.epoch == 2
-    assert after_a_loss.saved is not None and after_a_loss.saved.config == CONFIG
+    assert after_a_loss.saved is not None
+    assert after_a_loss.saved.config == CONFIG | {TRAINED_ON: ["1 × 1"]}
     assert told[2:] == told[:2]  # also how long each took
+    after_a_loss = Reporter(folder, CONFIG, 3, "1 × 2")  # resumed with more threads
+    del told[4:]
     after_a_loss({"epoch": 3}, lambda at: None)
+    saved = folder.newest()
+    assert saved is not None and saved.config[TRAINED_ON] == ["1 × 1", "1 × 2"]
     seconds = [json.loads(report[METRICS])["seconds"] for report in told[2:]]
     assert seconds == sorted(seconds) and epochs(told) == [1, 2, 1, 2, 3]
     assert [path.name for path in (tmp_path / "trial-00000").iterdir()] == ["checkpoint-00003"]

@@ -14,7 +14,7 @@ from raytl.sweeping.environment import environment
 from raytl.sweeping.kept.storage import LEASE
 from raytl.sweeping.preflight import preflight
 from raytl.sweeping.resolving import resolved
-from raytl.sweeping.run_folder import check_run_folder, check_same, continued
+from raytl.sweeping.run_folder import check_run_folder, check_same, continued, rounding
 
 MakeStudy = Callable[..., Study]
 
@@ -98,6 +98,14 @@ def test_what_changes_no_number_may_change(started: Study, key: str, value: Any)
     other = changed(started, key, value)
     assert other != started
     assert continued(started, other) == other
+
+
+def test_where_other_resources_change_the_last_digits_that_is_said(started: Study) -> None:
+    assert rounding(started, changed(started, "resources.max_concurrent", 7)) == []
+    (said,) = rounding(started, changed(started, "resources.cpus_per_worker", 2))
+    assert said.startswith("resources.cpus_per_worker was 1 and is 2 now: what is trained from now")
+    (said,) = rounding(started, changed(started, "resources.workers_per_trial", [1, 2]))
+    assert said.startswith("resources.workers_per_trial was 1 and is [1, 2] now: ")
 
 
 def test_trials_are_not_taken_away(started: Study) -> None:
