@@ -75,6 +75,9 @@ class Attempts:
     def look(self) -> None:
         """Look what happens besides attempts."""
         self._watcher.look()
+        self._look_whether_it_may_go_on()
+
+    def _look_whether_it_may_go_on(self) -> None:
         if self.refused is None and self._now() - self._checked > CHECK_S:
             self._checked = self._now()
             try:
@@ -84,6 +87,7 @@ class Attempts:
 
     def suggest(self) -> tuple[Config, tuple[str, ...]] | None:
         """Return the next trial to attempt, and the nodes that it stays away from."""
+        self._look_whether_it_may_go_on()  # Tune may ask for minutes before it looks
         if self.must_stop or self._search.running - len(self._waiting) >= self._slots:
             return None
         config = self._due() or self._suggested()

@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 from raytl.sweeping.on_ray.faults import Failure
 
 MOST_FAULTS = 16  # that one trial survives without getting any further
+MOST_ALIKE = 4  # errors alike, at whatever steps, before they are the trial's after all
 MOST_HERE = 2  # of these on one node, before the trial stays away from it
 MOST_IN_A_ROW = 3  # on one node, of two trials at least, before all stay away from it
 AWAY_S = 1800.0  # so long
@@ -85,6 +86,9 @@ class Retries:
         if any(each.node != failure.node for each in same):
             # Before the first step, what all nodes lack may look like an error of the trial.
             return Verdict("own", sure=failure.step is not None)
+        # Where GPUs round otherwise, each may come to the same at a step of its own.
+        if sum(each.name == failure.name for each in faults) >= MOST_ALIKE - 1:
+            return Verdict("own")
         if failure.node is not None and self._machines.fits_without({failure.node}):
             return None
         # There is no other node to ask. A number comes out again, where only this one computes it.

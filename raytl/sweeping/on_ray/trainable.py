@@ -131,7 +131,9 @@ def build_trainable(study: Study, storage: RunStorage) -> Any:
             else:
                 _with_workers(held, storage, config, report, avoid)
         except Exception as error:
-            failure = _tell(folder, error, report.epoch if report else 0)
+            failure = _failure(error, report.epoch if report else 0, alone=alone)
+            trace = error.trace if isinstance(error, MetByWorkerError) else traceback.format_exc()
+            _tell(folder, failure, trace)
             if not failure.sound:  # the next trial is to have a process of its own
                 raise
 
@@ -158,17 +160,19 @@ def check_raytl(driver: str) -> None:
         )
 
 
-def _tell(folder: TrialFolder, error: Exception, epoch: int) -> Failure:
-    """Tell Tune, and where it may be the trial's fault a person, why the trial stops."""
+def _failure(error: Exception, epoch: int, *, alone: bool) -> Failure:
     if isinstance(error, MetByWorkerError):
-        failure, trace = replace(error.failure, epoch=epoch), error.trace
-    else:
-        failure, trace = Failure.of(error, epoch), traceback.format_exc()
+        return replace(error.failure, epoch=epoch)
+    failure = Failure.of(error, epoch)
+    return failure if alone else replace(failure, node=None)  # no worker's
+
+
+def _tell(folder: TrialFolder, failure: Failure, trace: str) -> None:
+    """Tell Tune, and where it may be the trial's fault a person, why the trial stops."""
     if failure.kind != "machine":
         with contextlib.suppress(OSError):
             folder.write_error(trace)
     tune.report({FAILED: failure.dump()})
-    return failure
 
 
 def _with_workers(

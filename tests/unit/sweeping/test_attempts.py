@@ -212,6 +212,11 @@ def test_where_the_study_must_not_go_on_nothing_is_attempted(study: Study) -> No
     assert study.watching.looks == 2
 
 
+def test_that_the_study_must_not_go_on_is_noticed_while_nothing_runs(study: Study) -> None:
+    study.error, study.clock.at = RaytlError("taken over"), CHECK_S + 0.1
+    assert study.attempts.suggest() is None and study.attempts.over
+
+
 def test_what_memory_refuses_ends_the_study(study: Study) -> None:
     study.search.error = ConfigError("another trial-00000")
     assert study.attempts.suggest() is None

@@ -9,6 +9,7 @@ from raytl.sweeping.on_ray.faults import Failure
 from raytl.sweeping.on_ray.retries import (
     AWAY_S,
     LONGEST_DELAY_S,
+    MOST_ALIKE,
     MOST_FAULTS,
     MOST_HERE,
     MOST_IN_A_ROW,
@@ -84,6 +85,15 @@ def test_at_another_step_or_with_another_error_it_does_not(seen: Seen) -> None:
     assert seen.retries.judge("t", replace(NAN, node="b", step=18)).then == "again"
     assert seen.retries.judge("t", replace(NAN, node="c", name="ValueError")).then == "again"
     assert seen.retries.judge("u", replace(NAN, node="d")).then == "again"  # another trial
+
+
+def test_where_no_two_gpus_round_alike_an_error_that_comes_on_and_on_ends_a_trial(
+    seen: Seen,
+) -> None:
+    for number in range(MOST_ALIKE - 1):
+        nan = replace(NAN, node="ab"[number % 2], step=17 + number)
+        assert seen.retries.judge("t", nan).then == "again"
+    assert seen.retries.judge("t", replace(NAN, step=30)) == Verdict("own", sure=False)
 
 
 def test_what_met_a_bad_gpu_goes_on_elsewhere(seen: Seen) -> None:
