@@ -259,7 +259,9 @@ def rank(
 def sweep(
     study: Annotated[Path, typer.Argument(help="The study file.")],
     out: Annotated[Path | None, typer.Option(help="Run folder; runs/<study> by default.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what is in --out, if anything.")
+    ] = False,
     trials: Annotated[int | None, typer.Option(help="Short for --set search.trials=N.")] = None,
     store: Store = True,
     set_: Annotated[

@@ -5,6 +5,7 @@ records. The folder on the driver's machine has what a person reads; what it lac
 that another machine can go on with `--resume`.
 """
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,12 +19,13 @@ from pyarrow.fs import (
     copy_files,
 )
 
-from raytl.errors import CorruptError, RaytlError
+from raytl.errors import CheckpointError, CorruptError, RaytlError
 from raytl.files import write_atomically
 from raytl.predictions import FILE_NAME as PREDICTIONS
 from raytl.predictions import Predictions
 from raytl.remote_files import filesystem_of
-from raytl.sweeping.kept.trial_folder import Saved, TrialFolder
+from raytl.sweeping.kept.patience import patiently
+from raytl.sweeping.kept.trial_folder import Saved, TrialFolder, verify
 
 # What stands in a run's folder besides its trials' folders.
 OWN_FILES = (
@@ -31,6 +33,8 @@ OWN_FILES = (
     "confirmation.json", "report.html",
 )  # fmt: skip
 OWN_FOLDERS = ("best", "predictions", "tensorboard")
+LEASE = "lease.json"  # of the process that drives the run
+DECIDING = ("study.yaml", "environment.json")  # what a run goes on by: as the last driver kept it
 
 
 @dataclass(frozen=True)
@@ -90,16 +94,19 @@ class RunStorage:
             ) from error
 
     def pull(self) -> None:
-        """Copy what is kept into the folder: what raytl wrote, where it is missing, and each
-        trial's record and error, but no checkpoints."""
+        """Copy what is kept into the folder: what raytl wrote, where it is missing or where the run
+        goes on by it, and each trial's record and error, but no checkpoints."""
         if not self.remote:
             return
-        for name in self._names(""):
-            own = name.split("/")[0] in (*OWN_FILES, *OWN_FOLDERS)
-            if own and (self.run / name).exists():
-                continue
-            if own or ("/" in name and "/checkpoint-" not in name):
-                self._copy(name, up=False)
+        try:
+            for name in patiently(lambda: list(self._names(""))):
+                own = name.split("/")[0] in (*OWN_FILES, *OWN_FOLDERS)
+                if own and name not in DECIDING and (self.run / name).exists():
+                    continue
+                if own or ("/" in name and "/checkpoint-" not in name):
+                    self._copy(name, up=False)
+        except OSError as error:
+            raise RaytlError(f"resources.storage_path: cannot read {self.path}: {error}") from error
 
     def trial(self, name: str) -> TrialFolder:
         """Return the folder of a trial."""
@@ -107,9 +114,13 @@ class RunStorage:
 
     def read(self, name: str) -> str | None:
         """Return a kept text file; None where it is not there."""
-        try:
+
+        def read() -> str:
             with self.filesystem.open_input_file(f"{self.path}/{name}") as file:
                 return bytes(file.read()).decode()
+
+        try:
+            return patiently(read) if self.remote else read()
         except (FileNotFoundError, UnicodeDecodeError):
             return None
 
@@ -119,23 +130,44 @@ class RunStorage:
             (self.run / name).parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.run / name, text)
             return
-        _make_parent(self.filesystem, f"{self.path}/{name}")
-        with self.filesystem.open_output_stream(f"{self.path}/{name}") as file:
-            file.write(text.encode())
+
+        def write() -> None:
+            _make_parent(self.filesystem, f"{self.path}/{name}")
+            with self.filesystem.open_output_stream(f"{self.path}/{name}") as file:
+                file.write(text.encode())
+
+        patiently(write)
 
     def newest_checkpoint(self, trial: str) -> Path:
         """Return the last checkpoint of a trial, fetched into the run's folder if it is kept
-        elsewhere."""
-        at = PurePosixPath(self._newest(trial).path)
+        elsewhere. Raises CorruptError where it is not there, or not what was written: then it
+        goes, and is trained again when the run is resumed."""
+        saved = self._newest(trial)
+        at = PurePosixPath(saved.path)
         if self.remote:
             for file in self._names(f"{trial}/{at.name}"):
                 self._copy(file, up=False)
+        with self._dropping(trial, saved):
+            verify(self.run / trial / at.name)
         return self.run / trial / at.name
 
     def predictions(self, trial: str) -> Predictions:
         """Return the test predictions of a confirmed trial's folder. Raises CorruptError where they
-        are not there or not whole."""
-        return Predictions.read(f"{self._newest(trial).path}/{PREDICTIONS}", self.filesystem)
+        are not there or not whole; where they are not what was written, see `newest_checkpoint`."""
+        saved = self._newest(trial)
+        if PREDICTIONS in saved.sha256:
+            with self._dropping(trial, saved):
+                self.trial(trial).verify(saved, PREDICTIONS)
+        return Predictions.read(f"{saved.path}/{PREDICTIONS}", self.filesystem)
+
+    @contextlib.contextmanager
+    def _dropping(self, trial: str, saved: Saved) -> Iterator[None]:
+        """Delete a trial's checkpoint where it is not what was written."""
+        try:
+            yield
+        except CheckpointError as error:
+            self.trial(trial).drop(saved)
+            raise CorruptError(f"{error}; go on with --resume: {trial} is trained again") from None
 
     def _newest(self, trial: str) -> Saved:
         saved = self.trial(trial).newest()
@@ -152,6 +184,9 @@ class RunStorage:
                 yield str(PurePosixPath(info.path).relative_to(self.path))
 
     def _copy(self, name: str, *, up: bool) -> None:
+        patiently(lambda: self._copy_once(name, up=up))
+
+    def _copy_once(self, name: str, *, up: bool) -> None:
         here, there = str(self.run / name), f"{self.path}/{name}"
         local, kept = LocalFileSystem(), self.filesystem
         if up:

@@ -5,13 +5,14 @@ A trial keeps its checkpoints in its own folder and goes on from there, whoever 
 Tune is told of metrics alone.
 """
 
+import contextlib
 import json
 import os
 import socket
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,20 +20,24 @@ from ray import tune
 
 from raytl.config import Study, TrialConfig
 from raytl.errors import CheckpointError, RaytlError
+from raytl.sweeping.kept.records import TRAINED_ON, workers_of
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.kept.trial_folder import Metrics, TrialFolder
-from raytl.sweeping.on_ray.faults import is_fault
-from raytl.sweeping.on_ray.resources import worker_bundle
+from raytl.sweeping.on_ray.faults import Failure, MetByWorkerError, own_node
+from raytl.sweeping.on_ray.private_ray import HEAD
+from raytl.sweeping.on_ray.resources import selector, worker_bundle
 
 if TYPE_CHECKING:
     from raytl.training.material import Material
 
 Trainable = Callable[[dict[str, Any]], None]
 SaveFiles = Callable[[Path], None]
-# What Tune is told: metrics as JSON, which it leaves as they are, or a trial's own error.
-METRICS, ERROR = "raytl_metrics", "raytl_error"
+# What Tune is told: the node where a trial has started, an epoch's metrics as JSON, which it leaves
+# as they are, or why it stopped.
+STARTED, METRICS, FAILED = "raytl_started", "raytl_metrics", "raytl_failed"
+AVOID = "avoid"  # of a trial's config: the nodes that it is to stay away from
 # Of a trial with several workers: they have the CPUs, and the head survives them.
-DRIVER_RESOURCES = {"cpu": 0, "node:__internal_head__": 0.001}
+DRIVER_RESOURCES = {HEAD: 0.001}
 
 
 def trial_device(study: Study) -> str:
@@ -57,10 +62,15 @@ def trial_device(study: Study) -> str:
 class Reporter:
     """Keeps each epoch of a trial in its folder, then tells Tune of it."""
 
-    def __init__(self, folder: TrialFolder, config: dict[str, Any], epochs: int) -> None:
-        """Takes up what the folder holds and reports it, in case that the driver does not know."""
-        self._folder, self._config, self._epochs = folder, config, epochs
+    def __init__(
+        self, folder: TrialFolder, config: dict[str, Any], epochs: int, workers: str
+    ) -> None:
+        """Takes up what the folder holds and reports it, in case that the driver does not know.
+        `workers`: see `records.workers_of`."""
+        self._folder, self._epochs = folder, epochs
         self.saved = folder.newest()
+        others = self.saved.config.get(TRAINED_ON, []) if self.saved else []
+        self._config = config | {TRAINED_ON: sorted({*others, workers})}
         self._curve = list(self.saved.curve) if self.saved else []
         before = self._curve[-1]["seconds"] if self._curve else 0.0
         self._start = time.perf_counter() - before
@@ -78,6 +88,11 @@ class Reporter:
         self._curve.append(metrics)
         self._folder.save(self._config, self._curve, save, last=self.epoch >= self._epochs)
         tune.report({METRICS: json.dumps(metrics)})
+
+
+def reporter(study: Study, folder: TrialFolder, config: dict[str, Any]) -> Reporter:
+    """Return what takes up a trial in its folder."""
+    return Reporter(folder, config, study.train.epochs, workers_of(study))
 
 
 @dataclass
@@ -99,40 +114,78 @@ class Held:
 def build_trainable(study: Study, storage: RunStorage) -> Any:
     """Return Tune's function trainable for `study`, with the resources that it needs. Only
     confirmation reads the test split. `storage`: where the run is kept."""
-    alone = study.resources.workers == (1, 1)
-    run = _alone if alone else _with_workers
+    from raytl.sweeping.identity import source_digest
 
+    alone, driver = study.resources.workers == (1, 1), source_digest()
     held = Held(study)
 
     def raytl_trial(config: dict[str, Any]) -> None:
-        folder = storage.trial(config["name"])
+        avoid, config = config.get(AVOID, ()), {k: v for k, v in config.items() if k != AVOID}
+        folder, report = storage.trial(config["name"]), None
         try:
-            run(held, storage, config, Reporter(folder, config, study.train.epochs))
+            tune.report({STARTED: own_node() if alone else None})
+            check_raytl(driver)
+            report = reporter(study, folder, config)
+            if alone:
+                _alone(held, storage, config, report)
+            else:
+                _with_workers(held, storage, config, report, avoid)
         except Exception as error:
-            if is_fault(error):
+            failure = _failure(error, report.epoch if report else 0, alone=alone)
+            trace = error.trace if isinstance(error, MetByWorkerError) else traceback.format_exc()
+            _tell(folder, failure, trace)
+            if not failure.sound:  # the next trial is to have a process of its own
                 raise
-            # Its own: it would come again, so Tune is not to try it again.
-            folder.write_error(traceback.format_exc())
-            tune.report({ERROR: describe(error)})
 
-    bundle = worker_bundle(study)
-    wanted = {name.lower(): n for name, n in bundle.items()} if alone else DRIVER_RESOURCES
+    def wanted(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        if not alone:
+            return tune.PlacementGroupFactory([DRIVER_RESOURCES])
+        avoid = config.get(AVOID, ())
+        more: dict[str, Any] = {"bundle_label_selector": [selector(avoid)]} if avoid else {}
+        return tune.PlacementGroupFactory([worker_bundle(study)], **more)
+
     return tune.with_resources(raytl_trial, wanted)
 
 
-def describe(error: Exception) -> str:
-    """Return in a line what a trial failed of."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, RaytlError) else f"{type(error).__name__}: {text}"
+def check_raytl(driver: str) -> None:
+    """Raise RaytlError where this process runs another raytl than that of the `driver`, by its
+    source's digest: its numbers would not go with the others'."""
+    from raytl.sweeping.identity import source_digest
+
+    here = source_digest()
+    if here != driver:
+        raise RaytlError(
+            f"{socket.gethostname()}: raytl here is not the driver's (source {here:.12}, there "
+            f"{driver:.12}); install the same on every node (`raytl doctor`)"
+        )
+
+
+def _failure(error: Exception, epoch: int, *, alone: bool) -> Failure:
+    if isinstance(error, MetByWorkerError):
+        return replace(error.failure, epoch=epoch)
+    failure = Failure.of(error, epoch)
+    return failure if alone else replace(failure, node=None)  # no worker's
+
+
+def _tell(folder: TrialFolder, failure: Failure, trace: str) -> None:
+    """Tell Tune, and where it may be the trial's fault a person, why the trial stops."""
+    if failure.kind != "machine":
+        with contextlib.suppress(OSError):
+            folder.write_error(trace)
+    tune.report({FAILED: failure.dump()})
 
 
 def _with_workers(
-    held: Held, storage: RunStorage, config: dict[str, Any], report: Reporter
+    held: Held,
+    storage: RunStorage,
+    config: dict[str, Any],
+    report: Reporter,
+    avoid: Collection[str],
 ) -> None:
     from raytl.sweeping.on_ray.parallel_trial import run_parallel_trial
 
     if report.epoch < held.study.train.epochs:
-        run_parallel_trial(held.study, storage, config, report)
+        run_parallel_trial(held.study, storage, config, report, avoid)
 
 
 def _alone(held: Held, storage: RunStorage, config: dict[str, Any], report: Reporter) -> None:
@@ -150,13 +203,13 @@ def _alone(held: Held, storage: RunStorage, config: dict[str, Any], report: Repo
         _train(held, config, report, None)
         return
     folder = storage.trial(config["name"])
-    with folder.fetched(report.saved) as checkpoint:
-        try:
+    try:
+        with folder.fetched(report.saved) as checkpoint:
             _train(held, config, report, checkpoint)
-            return
-        except CheckpointError:
-            folder.drop(report.saved)
-    _alone(held, storage, config, Reporter(folder, config, study.train.epochs))
+        return
+    except CheckpointError:
+        folder.drop(report.saved)
+    _alone(held, storage, config, reporter(study, folder, config))
 
 
 def _train(held: Held, config: dict[str, Any], report: Reporter, resume_from: Path | None) -> None:

@@ -3,28 +3,19 @@ them through a queue."""
 
 import contextlib
 import tempfile
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import ray
 from ray import train
-from ray.train.v2._internal.execution.callback import ControllerCallback
-from ray.train.v2._internal.execution.worker_group import worker_group
-from ray.train.v2.api.callback import UserCallback
 from ray.util.queue import Queue
 
-from raytl.errors import RaytlError
-from raytl.sweeping.on_ray.trainable import trial_device
-
-
-@dataclass(frozen=True)
-class Started:
-    """Ray Train's controller runs; its handle."""
-
-    controller: Any
+from raytl.errors import CheckpointError
+from raytl.sweeping.kept.trial_folder import COMMIT, verify
+from raytl.sweeping.on_ray.faults import Failure, MetByWorkerError, is_of_peers
+from raytl.sweeping.on_ray.trainable import check_raytl, trial_device
 
 
 @dataclass(frozen=True)
@@ -42,20 +33,7 @@ class OutOfMemory:
     micro_batches: int
 
 
-class Introduce(ControllerCallback):
-    """Tells the driver whom it has to end to stop the workers at once, and names the placement
-    group that they hold, so that whoever comes after a lost driver can free it: Ray does so only
-    when the whole job is over. Runs in Ray Train's controller."""
-
-    def __init__(self, queue: Queue, name: str) -> None:
-        self.queue, self.name = queue, name
-
-    def after_controller_start(self, train_run_context: Any) -> None:
-        worker_group.placement_group = partial(worker_group.placement_group, name=self.name)
-        self.queue.put(Started(ray.get_runtime_context().current_actor))
-
-
-class PassUp(UserCallback):
+class PassUp(train.UserCallback):
     """Passes up what the workers report. Runs in Ray Train's controller."""
 
     def __init__(self, queue: Queue) -> None:
@@ -69,7 +47,25 @@ class PassUp(UserCallback):
 
 
 def work(config: dict[str, Any]) -> None:
-    """Train as one of the workers."""
+    """Train as one of the workers; pass up what Ray Train would try again in the same place."""
+    import torch
+
+    queue = config["queue"]
+    try:
+        _train(config)
+    except CheckpointError as error:
+        queue.put(error)
+        raise
+    except torch.OutOfMemoryError:
+        queue.put(OutOfMemory(config["micro_batches"]))
+        raise
+    except Exception as error:
+        if not is_of_peers(error):  # else all start again, and the one that was lost with them
+            queue.put(MetByWorkerError(Failure.of(error), traceback.format_exc()))
+        raise
+
+
+def _train(config: dict[str, Any]) -> None:
     import torch
     from ray.train.torch import get_device
 
@@ -77,7 +73,8 @@ def work(config: dict[str, Any]) -> None:
     from raytl.training.material import Material
     from raytl.training.trial import run_trial
 
-    study, queue = config["study"], config["queue"]
+    study = config["study"]
+    check_raytl(config["raytl"])
     keep_freed_memory()
     torch.set_num_threads(study.resources.cpus_per_worker)
     device = trial_device(study)
@@ -95,18 +92,11 @@ def work(config: dict[str, Any]) -> None:
             train.report(metrics, checkpoint=train.Checkpoint.from_directory(folder))
 
     with _folder_of(train.get_checkpoint() or config["checkpoint"]) as resume_from:
-        try:
-            run_trial(
-                Material.of(study), config["trial"], config["seed"], report, device=device,
-                resume_from=resume_from, test=config["test"],
-                micro_batches=config["micro_batches"], rows_seed=config["rows_seed"],
-            )  # fmt: skip
-        except RaytlError as error:
-            queue.put(error)  # Ray Train would try again
-            raise
-        except torch.OutOfMemoryError:
-            queue.put(OutOfMemory(config["micro_batches"]))
-            raise
+        run_trial(
+            Material.of(study), config["trial"], config["seed"], report, device=device,
+            resume_from=resume_from, test=config["test"],
+            micro_batches=config["micro_batches"], rows_seed=config["rows_seed"],
+        )  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -115,4 +105,6 @@ def _folder_of(checkpoint: Any) -> Iterator[Path | None]:
         yield None
         return
     with checkpoint.as_directory() as folder:
+        if (Path(folder) / COMMIT).exists():  # the trial's own, not one of Ray Train's
+            verify(Path(folder))
         yield Path(folder)

@@ -13,8 +13,9 @@ from raytl.config import Study
 from raytl.errors import CheckpointError, TrainingError
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.on_ray import parallel_trial
+from raytl.sweeping.on_ray.private_ray import Started
 from raytl.sweeping.on_ray.trainable import Reporter
-from raytl.sweeping.on_ray.workers import OutOfMemory, Reported, Started
+from raytl.sweeping.on_ray.workers import OutOfMemory, Reported
 
 CONFIG: dict[str, Any] = {"name": "trial-00000", "micro_batches": 3}
 
@@ -46,7 +47,7 @@ class Script:
 def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reporter:
     """What an attempt of two epochs reports to; Tune hears nothing."""
     monkeypatch.setattr(tune, "report", lambda metrics: None)
-    return Reporter(RunStorage(tmp_path).trial("trial-00000"), CONFIG, epochs=2)
+    return Reporter(RunStorage(tmp_path).trial("trial-00000"), CONFIG, 2, "1 × 1")
 
 
 @pytest.fixture
