@@ -1,43 +1,45 @@
-"""An S3 server on loopback, and what lies there."""
+"""A local S3 server for tests, and what they ask of it."""
 
 import contextlib
+import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from moto.server import ThreadedMotoServer
-from pyarrow.fs import FileSelector, FileSystem, S3FileSystem
+from pyarrow.fs import S3FileSystem
 from ray_processes import free_port
 
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "raytl-test", "AWS_SECRET_ACCESS_KEY": "for-no-file-0123456789"}
+from raytl.remote_files import upload
+from raytl.urls import Url
 
-
-@dataclass(frozen=True)
-class Bucket:
-    """A bucket by its URL, options included."""
-
-    url: str
-
-    def files(self) -> set[str]:
-        """Return the paths under the URL."""
-        filesystem, path = FileSystem.from_uri(self.url)
-        found = filesystem.get_file_info(FileSelector(path, recursive=True, allow_not_found=True))
-        return {info.path.removeprefix(f"{path}/") for info in found if info.is_file}
+SECRET = "not-for-any-file-0123456789"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "raytl-test", "AWS_SECRET_ACCESS_KEY": SECRET}
 
 
 @contextlib.contextmanager
-def s3_bucket(name: str = "bucket") -> Iterator[Bucket]:
-    """Run a server with one bucket; the credentials for it stand in the environment meanwhile."""
+def s3_bucket(monkeypatch: pytest.MonkeyPatch, name: str = "bucket") -> Iterator[Url]:
+    """Yield the URL of an empty bucket on a local S3 server, whose credentials the environment
+    has."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    for variable, value in CREDENTIALS.items():
+        monkeypatch.setenv(variable, value)
     port = free_port()
     server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
     server.start()
-    options = {"region": "us-east-1", "scheme": "http", "endpoint_override": f"127.0.0.1:{port}"}
     try:
-        with pytest.MonkeyPatch.context() as patch:
-            for variable, value in CREDENTIALS.items():
-                patch.setenv(variable, value)
-            S3FileSystem(**options, allow_bucket_creation=True).create_dir(name)
-            given = "&".join(f"{key}={value}" for key, value in options.items())
-            yield Bucket(f"s3://{name}/runs?{given}")
+        options = {
+            "region": "us-east-1", "scheme": "http", "endpoint_override": f"127.0.0.1:{port}",
+        }  # fmt: skip
+        S3FileSystem(**options, allow_bucket_creation=True).create_dir(name)
+        query = "&".join(f"{key}={value}" for key, value in options.items())
+        yield Url(f"s3://{name}?{query}")
     finally:
         server.stop()
+
+
+def put(folder: Path, url: Url) -> None:
+    """Copy a folder behind a URL."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            upload(file, url / file.relative_to(folder).as_posix())

@@ -1,28 +1,33 @@
 """What trials get of a cluster, and where a run is kept."""
 
-import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, PositiveInt
+from pydantic import BeforeValidator, Field, PositiveInt
 
 from raytl.config.base import Frozen, NonNegative, bounds_of, number_or_range
+from raytl.urls import Url
 
 
-def _without_credentials(url: str) -> str:
-    parts = urlsplit(url)
-    if not parts.scheme:
-        raise ValueError(f"must be a URL such as s3://bucket/runs, got {url}; a folder is --out")
-    if parts.username or parts.password or re.search("secret|key|token|password", parts.query):
-        raise ValueError(
-            "must hold no credentials, for the study is copied into the run, but got some; leave "
-            "them to the environment (AWS_ACCESS_KEY_ID and the like)"
-        )
-    return url
+def _a_url(text: str) -> str:
+    if not urlsplit(text).scheme:
+        raise ValueError(f"must be a URL such as s3://bucket/runs, got {text}; a folder is --out")
+    return text
 
 
-StorageUrl = Annotated[str, AfterValidator(_without_credentials)]
+StorageUrl = Annotated[Url, BeforeValidator(_a_url)]
 Workers = Annotated[int | tuple[int, int], number_or_range("workers", 1)]
+
+
+class DataTasks(Frozen):
+    """Tasks of Ray Data, which read for `train.feed: ray_data`."""
+
+    at_once: PositiveInt = 2  # for each worker of a trial
+    # Labels of the nodes that they run on, with a CPU each; none: any node, beside the trials
+    nodes: dict[str, str] = Field(default_factory=dict)
+
+
+ON_ANY_NODE = DataTasks()
 
 
 class ResourcesConfig(Frozen):
@@ -38,6 +43,8 @@ class ResourcesConfig(Frozen):
     # s3://, gs:// or another URL of pyarrow or fsspec, under which the run is kept; None: in its
     # folder, which every node must then share
     storage_path: StorageUrl | None = None
+
+    data_tasks: DataTasks = ON_ANY_NODE
 
     @property
     def workers(self) -> tuple[int, int]:

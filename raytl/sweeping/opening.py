@@ -4,13 +4,13 @@ the datasets and their splits, the files of the source models."""
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from raytl.config import DomainConfig, SourceModelConfig, Study
 from raytl.data.dataset import Dataset
 from raytl.data.domain import Domain, Domains
+from raytl.data.groups_apart import check_apart
 from raytl.errors import ConfigError, DataError, RaytlError
 from raytl.models.source_spec import read_spec
 from raytl.scoring.validators import VALIDATORS
@@ -83,19 +83,20 @@ def placed(place: str) -> Iterator[None]:
 
 def _check_files(config: SourceModelConfig) -> None:
     for plain in config.plain:
-        if plain.path is not None:
-            read_spec(plain.path)
+        if plain.folder is not None:
+            read_spec(plain.folder)
         elif plain.has_local_weights:
-            check_file(Path(str(plain.weights)))
+            check_file(plain.weights_file)
 
 
 def _open(place: str, config: DomainConfig) -> Domain:
     with placed(f"{place}.dataset"):
         dataset = Dataset.open(config.dataset)
-        for split in (config.splits.train, config.splits.validation):
-            if split is not None:
-                dataset.split(split)
+        splits = config.read_splits()
+        for split in splits:
+            dataset.split(split)
         dataset.ensure_verified()
+        check_apart(dataset, splits)
     with placed(place):
         return Domain.of(config, dataset)
 

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import psutil
 import pytest
-import yaml
 from cluster_files import plain, run_on_node
 from ray_processes import RAY, TOKEN, free_port
-from s3_server import Bucket, s3_bucket
+from s3_server import s3_bucket
 from tests_support import ROOT
 
 from raytl.config import Study, dump_study
+from raytl.remote_files import files_in
+from raytl.urls import Url
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -65,7 +66,13 @@ AGENT = ("dashboard-agent-listen", "dashboard-agent-grpc", "runtime-env-agent", 
 
 
 @pytest.fixture
-def nodes(tmp_path: Path) -> Iterator[Nodes]:
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Url]:
+    with s3_bucket(monkeypatch) as found:
+        yield found
+
+
+@pytest.fixture
+def nodes(tmp_path: Path, bucket: Url) -> Iterator[Nodes]:
     home = tmp_path / "home"
     (home / ".ray").mkdir(parents=True)
     (home / ".ray" / "auth_token").write_text(TOKEN)
@@ -105,12 +112,6 @@ def submit(nodes: Nodes, clone: Path, *entrypoint: str) -> subprocess.CompletedP
 
 
 @pytest.fixture
-def bucket() -> Iterator[Bucket]:
-    with s3_bucket() as found:
-        yield found
-
-
-@pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """A checkout, as `git clone` leaves it."""
     out = tmp_path / "clone"
@@ -122,11 +123,11 @@ def clone(tmp_path: Path) -> Path:
 
 
 def test_a_study_from_a_clone_runs_on_nodes_of_the_cluster_file(
-    nodes: Nodes, clone: Path, bucket: Bucket, tiny_study: Callable[..., Study]
+    nodes: Nodes, clone: Path, bucket: Url, tiny_study: Callable[..., Study]
 ) -> None:
     study = tiny_study(
         search={"sampler": "grid", "trials": 1},
-        resources={"storage_path": bucket.url, "max_concurrent": 2},
+        resources={"storage_path": bucket / "runs", "max_concurrent": 2},
     )
     (clone / "study.yaml").write_text(dump_study(study))
 
@@ -136,6 +137,6 @@ def test_a_study_from_a_clone_runs_on_nodes_of_the_cluster_file(
     done = submit(nodes, clone, "raytl", "sweep", "study.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "search 1/" in done.stdout
-    assert "tiny/report.html" in bucket.files()
+    assert "tiny/report.html" in files_in(bucket / "runs")
     assert (nodes.home / "scratch" / "cache" / "trials").is_dir(), "RAYTL_CACHE of the node"
     assert not (nodes.home / ".cache").exists()
