@@ -8,6 +8,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -342,6 +343,24 @@ def doctor(
         out_console.print(text, markup=False, highlight=False, soft_wrap=True)
     if any(finding.level == "failure" for finding in findings):
         raise typer.Exit(1)
+
+
+@app.command("watch-spot")
+def watch_spot(
+    cloud: Annotated[str, typer.Option(help="aws, gcp, azure; what this machine says.")] = "auto",
+    node_id: Annotated[
+        str | None, typer.Option(help="Which node, where several run on this machine.")
+    ] = None,
+    metadata: Annotated[
+        str | None, typer.Option(help="URL of the metadata service; the cloud's by default.")
+    ] = None,
+) -> None:
+    """Drain this machine's Ray node when its cloud announces that it takes the machine away."""
+
+    def say(text: str) -> None:
+        log_console.print(f"{datetime.now():%F %T} {text}", markup=False, soft_wrap=True)
+
+    verbs.watch_spot(cloud, node_id=node_id, metadata=metadata, say=say)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +137,21 @@ def doctor(study: Study | Path | str | None = None, *, address: str | None = Non
 
     checked = study if study is None or isinstance(study, Study) else load_study(study)
     return examine_cluster(checked, address)
+
+
+def watch_spot(
+    cloud: str = "auto",
+    *,
+    node_id: str | None = None,
+    metadata: str | None = None,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Watch over this machine's Ray node and drain it when the cloud announces that it takes the
+    machine away; see `sweeping.on_ray.spot_watch`."""
+    from raytl.sweeping.on_ray.spot_notices import ADDRESS
+    from raytl.sweeping.on_ray.spot_watch import watch_spot as watch
+
+    watch(cloud, node_id, say, metadata or ADDRESS)
 
 
 def export(run: Path | str, candidate: str, out: Path | str, *, force: bool = False) -> None:
