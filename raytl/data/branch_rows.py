@@ -104,6 +104,23 @@ class RepeatedRows:
         return self.rows.given(rows % self.count)
 
 
+class HeldRows:
+    """Some rows, read at first use and held in memory from then on: few, of which each is read
+    again and again while its shard comes and goes."""
+
+    lengths = None
+
+    def __init__(self, rows: BranchRows, numbers: np.ndarray) -> None:
+        self._rows, self._numbers = rows, np.sort(numbers)
+        self._held: Given | None = None
+
+    def given(self, rows: np.ndarray) -> Given:
+        """Return the rows, which must be among those that are held."""
+        if self._held is None:
+            self._held = self._rows.given(self._numbers)
+        return self._held.cut(torch.from_numpy(np.searchsorted(self._numbers, rows)))
+
+
 @dataclass(frozen=True)
 class FeedRows:
     """All that a feed reads: each branch's rows, targets (N,) unless they are not to be seen, ids

@@ -73,6 +73,11 @@ class Dataset:
         return self._files.kept
 
     @property
+    def room(self) -> int:
+        """How many bytes of shards a node may keep."""
+        return self._files.room
+
+    @property
     def bytes(self) -> int:
         """Bytes of all shards."""
         return sum(shard.bytes for shard in self._shards())

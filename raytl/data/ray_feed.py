@@ -23,7 +23,8 @@ ROWS, READ = "rows", "read"
 
 class RayDataFeed(ResidentFeed):
     """Reads the same batches as the resident feed: which rows a step has is computed here, and
-    Ray Data fetches by it, in order. Each worker of a trial reads its own share."""
+    Ray Data fetches by it, in order. Each worker of a trial reads its own share. Evaluation, which
+    goes through the shards one after the other, reads them itself: tasks take seconds to start."""
 
     def __init__(
         self,
@@ -44,14 +45,11 @@ class RayDataFeed(ResidentFeed):
     def train_batches(self, start_step: int = 0) -> Iterator[Batch]:
         steps = self.train_rows(start_step)
         while True:
-            yield from self._read(list(islice(steps, PLANNED)), self.share)
+            yield from self._read(list(islice(steps, PLANNED)))
 
-    def eval_batches(self, batch_size: int = 512, share: Share = WHOLE) -> Iterator[Batch]:
-        yield from self._read(list(self.eval_rows(batch_size, share)), WHOLE)
-
-    def _read(self, plan: list[np.ndarray], share: Share) -> Iterator[Batch]:
+    def _read(self, plan: list[np.ndarray]) -> Iterator[Batch]:
         """Yield the batches of these rows, in order."""
-        own = [share.of(rows) for rows in plan]
+        own = [self.share.of(rows) for rows in plan]
         for rows, inputs in zip(plan, _fetched(own, self._source.inputs, self._tasks), strict=True):
             yield self._with_targets(inputs, rows)
 

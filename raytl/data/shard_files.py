@@ -23,7 +23,7 @@ from raytl.data.verification import (
 )
 from raytl.errors import CorruptError
 from raytl.files import digest_of
-from raytl.node_cache import NodeCache
+from raytl.node_cache import NodeCache, limit_bytes
 from raytl.remote_files import download, files_in, filesystem_of, reaching
 from raytl.urls import Place, Url
 
@@ -44,6 +44,11 @@ class ShardFiles(Protocol):
     @property
     def whole(self) -> bool:
         """Whether all shards are on this machine already."""
+        ...
+
+    @property
+    def room(self) -> int:
+        """How many bytes this machine may keep, of these shards and of others behind URLs."""
         ...
 
     def check(self, shards: Sequence[ShardInfo]) -> None:
@@ -89,6 +94,10 @@ class LocalShards:
     kept: bool = True
     whole: bool = True
 
+    @property
+    def room(self) -> int:
+        return limit_bytes()
+
     def check(self, shards: Sequence[ShardInfo]) -> None:
         for shard in shards:
             file = self.folder / shard.file
@@ -120,6 +129,10 @@ class FetchedShards:
     cache: NodeCache
     kept: bool
     whole: bool = False
+
+    @property
+    def room(self) -> int:
+        return self.cache.limit
 
     def check(self, shards: Sequence[ShardInfo]) -> None:
         found = files_in(self.url)

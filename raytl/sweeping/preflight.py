@@ -91,7 +91,7 @@ def preflight(study: Study) -> Checked:
     check_teachers(study, space, specs, domains.target.target_column)
     _check_depths(space, specs)
     slowest = max(tried.values(), key=lambda one: one.row_seconds)
-    columns = specs[space.resolve(space.default_params() or {}).source_model].parts
+    columns = {name: list(spec.parts) for name, spec in specs.items()}
     alone = alone_controls(study, space, domains, columns)
     controls = (
         *control_trials(study, space), *probe_controls(study, space), *alone.trials,

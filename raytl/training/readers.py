@@ -1,6 +1,6 @@
 """How a trial's branches read rows: as they are prepared, or as features of a frozen prefix."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -13,9 +13,11 @@ from raytl.data.branch_rows import (
     BranchRows,
     ColumnRows,
     FeedRows,
+    HeldRows,
     RepeatedRows,
     StackedRows,
 )
+from raytl.data.dataset import Dataset, Split
 from raytl.data.domain import Domain, Domains
 from raytl.data.feed import Feed, chosen_kind
 from raytl.data.order import Layout
@@ -28,6 +30,8 @@ from raytl.models.branch import Branch
 from raytl.ranks import WHOLE, Share
 from raytl.training.prefix import Prefix
 from raytl.training.prefix_cache import Room, stored_features
+
+HELD_SHARE = 1 / 64  # of what a node may keep of datasets behind URLs
 
 FEEDS: dict[str, type[ResidentFeed]] = {"resident": ResidentFeed, "streaming": StreamingFeed}
 
@@ -163,13 +167,23 @@ class Readers:
         targets = domain.targets(split)[own] if labelled else None
         layout = Layout(part.ends, part.bytes)
         source = FeedRows(inputs, targets, part.ids()[own], layout)
+        rows = np.arange(len(own)) if indices is None else indices
         chosen = chosen_kind(kind, part.bytes, domain.dataset.kept)
-        made = partial(RayDataFeed, tasks=tasks) if chosen == "ray_data" else FEEDS[chosen]
-        feed = made(
-            source, np.arange(len(own)) if indices is None else indices, batch_size=batch_size,
-            seed=seed, views=max(1, len(views)), share=share,
+        made: Callable[..., Feed] = FEEDS[chosen] if chosen != "ray_data" else partial(
+            RayDataFeed, tasks=tasks
         )  # fmt: skip
+        if chosen == "ray_data" and not views and _are_few(rows, part, domain.dataset):
+            held = {name: HeldRows(of, rows) for name, of in inputs.items()}
+            source, made = replace(source, inputs=held), ResidentFeed
+        feed = made(
+            source, rows, batch_size=batch_size, seed=seed, views=max(1, len(views)), share=share
+        )
         if augmented is None or views:
             return feed
         branches = [name for name in inputs if self.by_branch[name].augments]
         return AugmentedFeed(feed, augmented[0], seed, branches)
+
+
+def _are_few(rows: np.ndarray, split: Split, dataset: Dataset) -> bool:
+    """Whether rows take so little that each process may hold them in memory."""
+    return len(rows) * split.bytes <= HELD_SHARE * dataset.room * split.rows

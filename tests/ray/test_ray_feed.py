@@ -15,6 +15,7 @@ from raytl.data.batch import Batch
 from raytl.data.dataset import Dataset
 from raytl.data.domain import Domain, Domains
 from raytl.data.feed import Feed
+from raytl.data.ray_feed import RayDataFeed
 from raytl.errors import UserError
 from raytl.modalities.image.catalogue import build_backbone
 from raytl.modalities.image.column import ImageColumn
@@ -22,11 +23,13 @@ from raytl.modalities.image.transform import ImageTransform
 from raytl.modalities.image.wing import Image
 from raytl.models.branch import Branch, Part
 from raytl.ranks import WHOLE, Share
+from raytl.remote_files import delete
 from raytl.training.readers import Prepared, Readers
 from raytl.urls import Url
 
 pytestmark = pytest.mark.ray
 ROWS, SHARD_ROWS, SHAPE = 300, 30, (1, 8, 8)
+EVERY_SECOND = np.arange(0, ROWS, 2)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,9 @@ def url(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Url]:
         yield bucket / "d"
 
 
-def feed(place: Path | Url, kind: str, share: Share = WHOLE) -> Feed:
+def feed(
+    place: Path | Url, kind: str, share: Share = WHOLE, rows: np.ndarray = EVERY_SECOND
+) -> Feed:
     dataset = Dataset.open(place)
     domain = Domain.of(DomainConfig(dataset=place), dataset)
     transform = ImageTransform(SHAPE, (0.5,), (0.5,))
@@ -55,7 +60,7 @@ def feed(place: Path | Url, kind: str, share: Share = WHOLE) -> Feed:
                 draws=False)  # fmt: skip
     readers = Readers(Domains(domain, None), {"image": Prepared("image", Branch(part, ()))})
     return readers.feed(
-        domain, "train", indices=np.arange(0, ROWS, 2), labelled=True, batch_size=16, seed=3,
+        domain, "train", indices=rows, labelled=True, batch_size=16, seed=3,
         kind=kind, share=share, tasks=DataTasks(at_once=2),
     )  # fmt: skip
 
@@ -76,8 +81,10 @@ def alike(ours: Iterator[Batch], theirs: Iterator[Batch], batches: int) -> bool:
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_batches_are_those_of_the_resident_feed_from_any_step_and_for_any_worker(
-    folder: Path,
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("RAYTL_SHARD_CACHE_BYTES", "1000")  # or the rows would be held in memory
+    assert isinstance(feed(folder, "ray_data"), RayDataFeed)
     for start, share in ((0, WHOLE), (7, WHOLE), (3, Share(1, 3))):
         resident, fetched = feed(folder, "resident", share), feed(folder, "ray_data", share)
         assert alike(fetched.train_batches(start), resident.train_batches(start), 25)
@@ -90,8 +97,6 @@ def test_batches_are_those_of_the_resident_feed_from_any_step_and_for_any_worker
 def test_a_domain_that_no_node_keeps_is_read_by_ray_data_unasked(
     folder: Path, url: Url, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from raytl.data.ray_feed import RayDataFeed
-
     monkeypatch.setenv("RAYTL_CACHE", str(tmp_path))
     assert not isinstance(feed(url, "auto"), RayDataFeed)
     monkeypatch.setenv("RAYTL_SHARD_CACHE_BYTES", "16000")
@@ -99,11 +104,29 @@ def test_a_domain_that_no_node_keeps_is_read_by_ray_data_unasked(
     assert isinstance(small, RayDataFeed)
     resident = feed(folder, "resident")
     assert alike(small.train_batches(), resident.train_batches(), 12)
+    assert alike(small.eval_batches(40), resident.eval_batches(40), 4)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_few_rows_of_it_are_held_in_memory(
+    folder: Path, url: Url, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RAYTL_CACHE", str(tmp_path))
+    monkeypatch.setenv("RAYTL_SHARD_CACHE_BYTES", "16000")
+    some = np.array([299, 0])
+    few, resident = (feed(place, "auto", rows=some) for place in (url, folder))
+    assert alike(few.train_batches(), resident.train_batches(), 3)
+    for of in Dataset.open(url).info.splits["train"].shards:
+        delete(url / of.file)
+    (tmp_path / "fetched").rename(tmp_path / "gone")
+    assert alike(few.train_batches(5), resident.train_batches(5), 3)
+    assert alike(few.eval_batches(1), resident.eval_batches(1), 2)
 
 
 def test_without_a_cluster_the_other_feeds_are_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("RAYTL_SHARD_CACHE_BYTES", "1000")
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     with pytest.raises(UserError, match="needs a Ray cluster.*resident or streaming"):
         next(feed(folder, "ray_data").train_batches())

@@ -1,7 +1,7 @@
-"""Controls of a source model that reads several columns: trial 0 with each of them alone, off which
+"""Controls of source models that read several columns: trial 0 with each of them alone, off which
 is read whether fusing them helps."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from raytl.config import Study, TrialConfig
@@ -22,25 +22,28 @@ class AloneControls:
 
 
 def alone_controls(
-    study: Study, space: SearchSpace, domains: Domains, columns: Collection[str]
+    study: Study, space: SearchSpace, domains: Domains, columns: Mapping[str, Collection[str]]
 ) -> AloneControls:
-    """Return the controls that read one of the `columns` of trial 0's source model, as the study
-    calls them; none where trial 0 reads a single one."""
+    """Return the controls that read one column of trial 0's source model alone, and of each further
+    one that the space has; none of those that read a single one. `columns`: by source model, as the
+    study calls them."""
     first = space.resolve(space.default_params() or {})
-    if len(columns) < 2 or first.inputs != "all":
+    if first.inputs != "all":
         return AloneControls()
     trials: list[tuple[str, TrialConfig]] = []
-    skipped: list[tuple[str, str]] = []
-    for column in columns:
-        why = _left_out(study, first.recipe, domains, column)
-        if why is not None:
-            skipped.append((f"{column}{ALONE}", why))
-            continue
-        depth = first.branch_depths.get(column, first.frozen_depth)
-        own = {"recipe": first.recipe, "inputs": column, "frozen_depth": depth}
-        plain = TrialConfig.from_flat(taken_over(first) | own)
-        trials += tries_of(study, f"{column}{ALONE}", plain)
-    return AloneControls(tuple(trials), tuple(skipped))
+    skipped: dict[str, str] = {}
+    for model in dict.fromkeys([first.source_model, *space.choices("source_model")]):
+        for column in columns[model] if len(columns[model]) > 1 else ():
+            why = _left_out(study, first.recipe, domains, column)
+            if why is not None:
+                skipped[f"{column}{ALONE}"] = why
+                continue
+            depth = first.branch_depths.get(column, first.frozen_depth)
+            own = {"recipe": first.recipe, "inputs": column, "frozen_depth": depth}
+            plain = TrialConfig.from_flat(taken_over(first) | {"source_model": model} | own)
+            of = "" if model == first.source_model else f"{model}."
+            trials += tries_of(study, f"{of}{column}{ALONE}", plain)
+    return AloneControls(tuple(trials), tuple(skipped.items()))
 
 
 def _left_out(study: Study, recipe: str, domains: Domains, column: str) -> str | None:

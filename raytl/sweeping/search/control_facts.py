@@ -48,20 +48,30 @@ CONTROL_FACTS: dict[str, ControlFacts] = {
         learns=False,
     ),
 }
-ALONE = "_alone"  # how the names of controls end that read one of several columns
+# How the names of controls end that read one of several columns; before the column may stand
+# another source model than trial 0's, and a point
+ALONE = "_alone"
 PROBE = "_probe"  # how those end that freeze another source model than trial 0's
 
 
 def facts_of(control: str) -> ControlFacts:
     """Return what is known of a control by its name."""
     if control.endswith(ALONE):
-        column = control.removesuffix(ALONE)
-        return ControlFacts(f"{column} alone", transfers=True, needs_pretrained=False)
+        model, _, column = control.removesuffix(ALONE).rpartition(".")
+        words = f"{column} alone" + (f" of {model}" if model else "")
+        return ControlFacts(words, transfers=True, needs_pretrained=False)
     if control.endswith(PROBE):
         model = control.removesuffix(PROBE)
         words = f"linear_probe ({model} frozen)"
         return ControlFacts(words, transfers=True, needs_pretrained=True)
     return CONTROL_FACTS[control]
+
+
+def kind_of(control: str) -> str:
+    """Return what a control is, whatever source model or column it has."""
+    if control.endswith(PROBE):
+        return "linear_probe"
+    return ALONE if control.endswith(ALONE) else control
 
 
 WITHOUT_TRANSFER = tuple(name for name, facts in CONTROL_FACTS.items() if not facts.transfers)

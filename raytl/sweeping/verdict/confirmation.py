@@ -5,7 +5,7 @@ candidate is selected depends on the validation objective alone.
 """
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from raytl.predictions import Predictions
 from raytl.scoring.classification import class_recall
 from raytl.scoring.metrics import METRICS
 from raytl.sweeping.kept.records import Metrics, Record
-from raytl.sweeping.search.control_facts import PROBE, WITHOUT_TRANSFER
+from raytl.sweeping.search.control_facts import WITHOUT_TRANSFER, kind_of
 from raytl.sweeping.verdict.confirmed import Candidate, Comparison, Confirmation, Run, Verdict
 from raytl.sweeping.verdict.remarks import remarks_on
 from raytl.sweeping.verdict.rounds import (
@@ -214,6 +214,9 @@ def _verdict(
         if c.control is not None and c.control not in WITHOUT_TRANSFER
     ]
 
+    plain_trials = {c.control: _trial_of(c, records) for c, _ in plain if c.control is not None}
+    omitted = of_other_models(plain_trials, mine)
+
     def words(of: Retrained) -> str:
         assert of.control is not None
         return control_words(of.control, _trial_of(of, records), mine)
@@ -228,7 +231,7 @@ def _verdict(
         against_plain=[
             plain_sentence(what, words(control), difference, metric)
             for control, difference in plain
-            if difference is not None and not _of_others(control, records, mine)
+            if difference is not None and control.control not in omitted
         ],
         remarks=remarks,
     )
@@ -244,8 +247,15 @@ def _trial_of(configuration: Retrained, records: Sequence[Record]) -> TrialConfi
     return TrialConfig.from_flat(config["trial"])
 
 
-def _of_others(control: Retrained, records: Sequence[Record], ours: TrialConfig) -> bool:
-    """Whether a probe is of another source model than the candidate's."""
-    assert control.control is not None
-    probe = control.control.endswith(PROBE)
-    return probe and _trial_of(control, records).source_model != ours.source_model
+def of_other_models(controls: Mapping[str, TrialConfig], ours: TrialConfig) -> set[str]:
+    """Return the controls, given with their trials, that are of another source model than the
+    candidate's although there are some of the same kind that are of its own: a frozen one, or
+    columns alone."""
+    own = {
+        kind_of(name) for name, trial in controls.items() if trial.source_model == ours.source_model
+    }
+    return {
+        name
+        for name, trial in controls.items()
+        if trial.source_model != ours.source_model and kind_of(name) in own
+    }

@@ -6,7 +6,7 @@ from raytl.config import Study, TrialConfig
 from raytl.recipes import RECIPES
 from raytl.scoring.metrics import Metric
 from raytl.scoring.wording import named, number, unit_of
-from raytl.sweeping.search.control_facts import PROBE, facts_of
+from raytl.sweeping.search.control_facts import facts_of
 from raytl.sweeping.verdict.decision import Decision
 from raytl.sweeping.verdict.intervals import Difference
 
@@ -57,9 +57,10 @@ def control_words(control: str, its: TrialConfig, ours: TrialConfig) -> str:
     """Return what a control is called beside a candidate, with its source model where that is
     another one. Trials of the two are given."""
     words = facts_of(control).words
-    if its.source_model == ours.source_model or control.endswith(PROBE):
+    named = its.source_model in words or not facts_of(control).learns
+    if its.source_model == ours.source_model or named:
         return words
-    return f"{words} of {its.source_model}" if facts_of(control).learns else words
+    return f"{words} of {its.source_model}"
 
 
 def verdict_sentence(

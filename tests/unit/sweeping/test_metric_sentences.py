@@ -5,6 +5,7 @@ import pytest
 from raytl.config import Study, TrialConfig
 from raytl.scoring.metrics import METRICS
 from raytl.sweeping.search.control_facts import facts_of
+from raytl.sweeping.verdict.confirmation import of_other_models
 from raytl.sweeping.verdict.decision import Decision
 from raytl.sweeping.verdict.intervals import Difference
 from raytl.sweeping.verdict.sentences import (
@@ -53,6 +54,20 @@ def test_a_control_of_another_source_model_is_said_to_be_one() -> None:
     assert control_words("constant", theirs, ours) == "a constant guess"
     probe = control_words("small_probe", theirs, ours)
     assert probe == "linear_probe (small frozen)"
+    assert control_words("small.name_alone", theirs, ours) == "name alone of small"
+    assert control_words("name_alone", theirs, ours) == "name alone of small"
+    assert control_words("name_alone", ours, ours) == "name alone"
+
+
+def test_a_candidate_is_compared_with_its_own_source_model_where_it_can_be() -> None:
+    ours, other = TrialConfig(source_model="large"), TrialConfig(source_model="small")
+    controls = {
+        "linear_probe": other, "large_probe": ours, "target_only": other,
+        "name_alone": other, "large.name_alone": ours,
+    }  # fmt: skip
+    assert of_other_models(controls, ours) == {"linear_probe", "name_alone"}
+    assert of_other_models(controls, other) == {"large_probe", "large.name_alone"}
+    assert of_other_models({"name_alone": other}, ours) == set()
 
 
 def test_of_errors_less_is_better_in_every_verdict() -> None:

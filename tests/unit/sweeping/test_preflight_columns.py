@@ -53,6 +53,17 @@ def test_each_column_alone_is_a_control_where_every_domain_has_it(data: dict[str
     )  # fmt: skip
 
 
+def test_the_columns_of_every_source_model_are_controls(data: dict[str, Path]) -> None:
+    models = dict.fromkeys(("first", "second"), TWO["net"])
+    space = searched("finetune", source_model=["first", "second"])
+    checked = preflight(across(data, "both", "both", space, source_models=models))
+    found = {name: trial.source_model for name, trial in checked.controls if "alone" in name}
+    assert found == {
+        "image_alone": "first", "text_alone": "first",
+        "second.image_alone": "second", "second.text_alone": "second",
+    }  # fmt: skip
+
+
 def test_a_column_that_the_source_domain_lacks_is_no_control_of_a_recipe_that_reads_both(
     data: dict[str, Path],
 ) -> None:
