@@ -155,12 +155,12 @@ class _Nodes:
 
 @contextlib.contextmanager
 def _saying_nothing_twice() -> Iterator[None]:
-    """Leave out Tune's last lines: failed trials by names that nobody else uses, files of its own
+    """Leave out Tune's last lines: failed attempts by names that nobody else uses, files of its own
     that nobody reads, and how to resume without raytl."""
     loggers = [logging.getLogger(f"ray.tune.{name}") for name in ("tune", "analysis")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
-        logger.setLevel(logging.ERROR)
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
