@@ -202,16 +202,16 @@ def _pairs(given: list[str], option: str, what: str, form: str) -> dict[str, str
 
 
 @app.command("inspect")
-def inspect_(path: Path) -> None:
+def inspect_(path: Annotated[str, typer.Argument(help="A folder or URL.")]) -> None:
     """Print what a dataset, source model or run holds, as JSON, and verify its checksums."""
     _print_json(verbs.inspect(path))
 
 
 @app.command()
 def pretrain(
-    dataset: Annotated[Path, typer.Option(help="Folder of a dataset with labels.")],
+    dataset: Annotated[str, typer.Option(help="Folder or URL of a dataset with labels.")],
     backbone: Annotated[str, typer.Option(help="lenet, small_cnn, resnet18, …")],
-    out: Annotated[Path, typer.Option(help="Folder of the new source model.")],
+    out: Annotated[str, typer.Option(help="Folder or URL of the new source model.")],
     epochs: int = 5,
     batch_size: int = 128,
     lr: float = 0.05,
@@ -352,7 +352,7 @@ def report(run: Path) -> None:
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder that has been confirmed.")],
     candidate: Annotated[str, typer.Argument(help="A confirmed one, such as 'scratch control'.")],
-    out: Annotated[Path, typer.Argument(help="Folder of the new source model.")],
+    out: Annotated[str, typer.Argument(help="Folder or URL of the new source model.")],
     force: Force = False,
 ) -> None:
     """Take another confirmed candidate than the one in best/, as a source model."""
@@ -362,8 +362,8 @@ def export(
 
 @app.command()
 def predict(
-    model: Annotated[Path, typer.Argument(help="A source model with a head, as a run's best/.")],
-    dataset: Path,
+    model: Annotated[str, typer.Argument(help="A source model with a head, as a run's best/.")],
+    dataset: Annotated[str, typer.Argument(help="Folder or URL of a dataset.")],
     split: str = "test",
     out: Annotated[Path | None, typer.Option(help="CSV file of the predictions.")] = None,
 ) -> None:

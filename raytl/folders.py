@@ -4,10 +4,12 @@ import contextlib
 import errno
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from raytl.errors import RaytlError, UserError
+from raytl.urls import Place, Url
 
 
 def rooted(path: Path | str) -> Path:
@@ -28,11 +30,20 @@ def cache_folder() -> Path:
     return Path(os.environ.get("RAYTL_CACHE") or Path(base) / "raytl")
 
 
-def refuse_existing(out: Path, force: bool) -> None:
-    """Raise UserError where `out` stands already and is not to be replaced, or cannot be made."""
-    if os.path.lexists(out) and not force:
+def refuse_existing(out: Place, force: bool) -> None:
+    """Raise UserError where `out` stands already and is not to be replaced, or cannot be made;
+    RaytlError where a URL cannot be reached."""
+    there = _holds_files(out) if isinstance(out, Url) else os.path.lexists(out)
+    if there and not force:
         raise UserError(f"{out}: exists already; remove it, give another folder or use --force")
-    check_place(out)
+    if not isinstance(out, Url):
+        check_place(out)
+
+
+def _holds_files(url: Url) -> bool:
+    from raytl.remote_files import files_in
+
+    return bool(files_in(url))
 
 
 def check_place(path: Path) -> None:
@@ -60,13 +71,43 @@ def make_folder(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def new_folder(out: Path, force: bool = False) -> Iterator[Path]:
-    """Yield a temporary neighbour of `out` that becomes `out` when the block ends well.
+def new_folder(out: Place, force: bool = False) -> Iterator[Path]:
+    """Yield a temporary folder that becomes `out` when the block ends well.
 
-    What a killed run left behind is cleared first. Raises UserError where `out` exists without
-    `force`, and RaytlError where the disk is full; nothing half-written stays.
+    Raises UserError where `out` exists without `force`, and RaytlError where the disk is full or a
+    URL cannot be reached; nothing half-written stays that could be taken for whole.
     """
     refuse_existing(out, force)
+    if isinstance(out, Url):
+        with tempfile.TemporaryDirectory(prefix="raytl-") as folder:
+            yield Path(folder)
+            _upload(Path(folder), out)
+    else:
+        with _replacing(out) as temporary:
+            yield temporary
+
+
+def _upload(folder: Path, out: Url) -> None:
+    """Copy a folder behind a URL. What describes it, a .json file, goes away first and comes last:
+    without it nothing there is taken for a dataset or a source model."""
+    from raytl.remote_files import delete, files_in, upload
+
+    old = [*files_in(out)]
+    new = [file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()]
+    for name in sorted(old, key=_describes, reverse=True):
+        if _describes(name) or name not in new:
+            delete(out / name)
+    for name in sorted(new, key=_describes):
+        upload(folder / name, out / name)
+
+
+def _describes(name: str) -> bool:
+    return name.endswith(".json")
+
+
+@contextlib.contextmanager
+def _replacing(out: Path) -> Iterator[Path]:
+    """Yield a neighbour of `out` that replaces it; what a killed run left is cleared first."""
     place = Path(os.path.abspath(out))  # "." has no name
     temporary = place.with_name(f".{place.name}.partial")
     try:

@@ -15,6 +15,7 @@ from raytl.config import Study, load_study
 from raytl.errors import CorruptError, UserError
 from raytl.files import check_writable, write_atomically
 from raytl.folders import rooted
+from raytl.urls import Place, place_of
 
 if TYPE_CHECKING:
     from raytl.data.shard import ShardReport
@@ -31,14 +32,14 @@ def shard(kind: str, source: str | None, out: Path | str, **options: Any) -> Sha
     from raytl.data.shard import shard_options
 
     run = {name: options.pop(name) for name in ("force", "progress") if name in options}
-    return write_shards(kind, source, Path(out), options=shard_options(**options), **run)
+    return write_shards(kind, source, place_of(out), options=shard_options(**options), **run)
 
 
 def pretrain(dataset: Path | str, backbone: str, out: Path | str, **options: Any) -> SourceSpec:
     """Pretrain a source model; `options` are those of `training.pretrain.pretrain`."""
     from raytl.training.pretrain import pretrain as train
 
-    return train(Path(dataset), backbone, Path(out), **options)
+    return train(place_of(dataset), backbone, place_of(out), **options)
 
 
 def sweep(
@@ -149,7 +150,7 @@ def export(run: Path | str, candidate: str, out: Path | str, *, force: bool = Fa
     confirmation = load_confirmation(Path(run))
     study = load_study(Path(run) / "study.yaml")
     storage = RunStorage(Path(run), study.resources.storage_path)
-    write(study, storage, confirmation, candidate, Path(out), force=force)
+    write(study, storage, confirmation, candidate, place_of(out), force=force)
 
 
 def report(run: Path | str) -> Path:
@@ -165,12 +166,15 @@ def report(run: Path | str) -> Path:
 
 def inspect(path: Path | str) -> dict[str, Any]:
     """Return what a dataset, source model or run holds, its checksums verified."""
-    path = Path(path)
-    if (path / "dataset.json").exists():
+    from raytl.remote_files import there
+
+    place = place_of(path)
+    if there(place / "dataset.json"):
         from raytl.data.dataset import Dataset
         from raytl.data.inspect_dataset import describe
 
-        return {"kind": "dataset"} | describe(Dataset.open(path), verify=True)
+        return {"kind": "dataset"} | describe(Dataset.open(place), verify=True)
+    path = _fetched(place)
     if (path / "source.json").exists():
         from raytl.models.source_spec import verify_source_model
 
@@ -187,6 +191,16 @@ def inspect(path: Path | str) -> dict[str, Any]:
         f"{path}: neither a dataset (dataset.json), a source model (source.json) nor a run "
         "(leaderboard.json)"
     )
+
+
+def _fetched(place: Place) -> Path:
+    """Return what lies behind a URL as a folder of this machine, and a path as it is."""
+    from raytl.node_cache import local_copy
+
+    try:
+        return local_copy(place)
+    except FileNotFoundError as error:
+        raise UserError(str(error)) from None
 
 
 def _describe_run(run: Path) -> dict[str, Any]:
@@ -227,14 +241,15 @@ def predict(
     from raytl.data.dataset import Dataset
     from raytl.models.source_spec import check_head, read_spec
 
-    check_head(read_spec(Path(model)), Path(model))
-    Dataset.open(dataset).split(split)
+    folder = _fetched(place_of(model))
+    check_head(read_spec(folder), folder)
+    Dataset.open(place_of(dataset)).split(split)
     if out is not None:
         check_writable(Path(out))
 
     from raytl.training.predict import predict_split
 
-    prediction = predict_split(Path(model), Path(dataset), split)
+    prediction = predict_split(folder, place_of(dataset), split)
     if out is not None:
         buffer = io.StringIO()
         writer = csv.writer(buffer)

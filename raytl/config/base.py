@@ -5,9 +5,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    model_validator,
+)
 
 from raytl.folders import rooted
+from raytl.urls import Place, Url, is_url
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 PositiveFraction = Annotated[float, Field(gt=0, le=1)]
@@ -16,13 +25,30 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
-# Made absolute once: trials run in folders of their own.
-AbsolutePath = Annotated[Path, AfterValidator(rooted)]
 LOCAL_WEIGHTS = (".pth", ".pt", ".th", ".bin", ".safetensors")
 
 
+def absolute(place: str | Path) -> Place:
+    """Return a URL as it is and a path made absolute: trials run in folders of their own. Raises
+    ValueError for what is neither, and for a URL that holds credentials."""
+    if not isinstance(place, str | Path):
+        raise ValueError(f"must be a path or a URL, got {place}")
+    if is_url(place):
+        return Url(str(place))
+    return rooted(str(place).removeprefix("file://"))
+
+
+# A folder or a file, here or behind a URL
+Location = Annotated[Path | Url, BeforeValidator(absolute), PlainSerializer(str, when_used="json")]
+
+
+def is_weights_file(weights: str) -> bool:
+    """Whether these are weights in a file of one's own, here or behind a URL."""
+    return weights.partition("?")[0].endswith(LOCAL_WEIGHTS)
+
+
 def _absolute_weights(weights: str) -> str:
-    return str(rooted(weights)) if weights.endswith(LOCAL_WEIGHTS) else weights
+    return str(absolute(weights)) if is_weights_file(weights) else weights
 
 
 Weights = Annotated[str, AfterValidator(_absolute_weights)]

@@ -1,27 +1,21 @@
 """What trials get of a cluster, and where a run is kept."""
 
-import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, PositiveInt
+from pydantic import BeforeValidator, PositiveInt
 
 from raytl.config.base import Frozen, NonNegative, bounds_of, number_or_range
+from raytl.urls import Url
 
 
-def _without_credentials(url: str) -> str:
-    parts = urlsplit(url)
-    if not parts.scheme:
-        raise ValueError(f"must be a URL such as s3://bucket/runs, got {url}; a folder is --out")
-    if parts.username or parts.password or re.search("secret|key|token|password", parts.query):
-        raise ValueError(
-            "must hold no credentials, for the study is copied into the run, but got some; leave "
-            "them to the environment (AWS_ACCESS_KEY_ID and the like)"
-        )
-    return url
+def _a_url(text: str) -> str:
+    if not urlsplit(text).scheme:
+        raise ValueError(f"must be a URL such as s3://bucket/runs, got {text}; a folder is --out")
+    return text
 
 
-StorageUrl = Annotated[str, AfterValidator(_without_credentials)]
+StorageUrl = Annotated[Url, BeforeValidator(_a_url)]
 Workers = Annotated[int | tuple[int, int], number_or_range("workers", 1)]
 
 

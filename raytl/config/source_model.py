@@ -1,11 +1,22 @@
 """Where source models come from."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from raytl.config.base import LOCAL_WEIGHTS, AbsolutePath, Finite, Frozen, Positive, Weights
+from raytl.config.base import (
+    Finite,
+    Frozen,
+    Location,
+    Positive,
+    Weights,
+    absolute,
+    is_weights_file,
+)
+from raytl.errors import ModelError
 from raytl.folders import rooted
+from raytl.urls import Place, Url, is_url, place_of
 
 
 class Normalization(Frozen):
@@ -27,12 +38,28 @@ class Normalization(Frozen):
 def _absolute_vectors(transform: dict[str, Any]) -> dict[str, Any]:
     """Word vectors are a file, and trials run in folders of their own."""
     vectors = transform.get("vectors")
-    return transform | {"vectors": str(rooted(vectors))} if isinstance(vectors, str) else transform
+    if not isinstance(vectors, str):
+        return transform
+    return transform | {"vectors": str(absolute(vectors))}
 
 
 def _absolute_folder(origin: str) -> str:
-    """A folder is meant from where the study is read, too; what is none is a name of the hub."""
-    return str(rooted(origin)) if rooted(origin).is_dir() else origin
+    """A folder is meant from where the study is read, too; what is none, and no URL, is a name of
+    the hub."""
+    return str(absolute(origin)) if is_url(origin) or rooted(origin).is_dir() else origin
+
+
+def here(place: Place) -> Path:
+    """Return where a source model, or a part of it, lies on this machine; a URL is fetched. Raises
+    ModelError where nothing is there, RaytlError where it cannot be reached."""
+    if not isinstance(place, Url):
+        return place
+    from raytl.node_cache import local_copy
+
+    try:
+        return local_copy(place)
+    except FileNotFoundError as error:
+        raise ModelError(str(error)) from None
 
 
 ORIGINS = ("path", "torchvision", "timm", "huggingface", "parts", "graft", "backbone")
@@ -44,7 +71,7 @@ class SourceModelConfig(Frozen):
     local state dict in `weights`), `parts` (one such for each column), or `graft` (a network of
     tokens whose body reads another modality through a fresh stem)."""
 
-    path: AbsolutePath | None = None
+    path: Location | None = None
     torchvision: str | None = None
     timm: str | None = None
     huggingface: Annotated[str, AfterValidator(_absolute_folder)] | None = None
@@ -101,9 +128,20 @@ class SourceModelConfig(Frozen):
         return str(next(name for name in names if name is not None))
 
     @property
+    def folder(self) -> Path | None:
+        """`path` on this machine, fetched if it is a URL. Raises ModelError where nothing is there,
+        RaytlError where it cannot be reached."""
+        return None if self.path is None else here(self.path)
+
+    @property
+    def weights_file(self) -> Path:
+        """`weights`, a file of one's own, on this machine; raises as `folder`."""
+        return here(place_of(str(self.weights)))
+
+    @property
     def has_local_weights(self) -> bool:
         """Whether `weights` is a file of one's own."""
-        return isinstance(self.weights, str) and self.weights.endswith(LOCAL_WEIGHTS)
+        return isinstance(self.weights, str) and is_weights_file(self.weights)
 
     @property
     def is_fresh(self) -> bool:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from raytl.config.base import AbsolutePath, Count, Frozen
+from raytl.config.base import Count, Frozen, Location
 from raytl.config.confirm import ConfirmConfig
 from raytl.config.distribution import Distribution
 from raytl.config.resources import ResourcesConfig
@@ -20,9 +20,9 @@ class SplitNames(Frozen):
 
 
 class DomainConfig(Frozen):
-    """A dataset folder and how its splits are used."""
+    """A dataset, in a folder or behind a URL, and how its splits are used."""
 
-    dataset: AbsolutePath
+    dataset: Location
     splits: SplitNames = SplitNames()
     inputs: tuple[str, ...] | None = None  # columns that are learnt from; None: all that there are
     target: str | None = None  # the column that is learnt; None: the only one

@@ -6,6 +6,7 @@ Legend: N rows.
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,36 +14,32 @@ import pyarrow as pa
 from raytl.config import nearest
 from raytl.data.group_column import GroupColumn
 from raytl.data.schema import ID, DatasetInfo, ShardInfo, SplitInfo, read_info
-from raytl.data.verification import Progress, ensure_verified, read_shard, verify
-from raytl.errors import CorruptError, DataError
+from raytl.data.shard_files import ShardFiles, shard_files
+from raytl.data.verification import Progress
+from raytl.errors import DataError
 from raytl.modalities.column import Column, Read, Values
+from raytl.urls import Place, Url, place_of
 
 Numbers = Sequence[int] | np.ndarray | range
 
 
 class Dataset:
-    """A dataset folder, its shards present and of the size that was written."""
+    """A dataset, in a folder or behind a URL."""
 
-    def __init__(self, path: Path, info: DatasetInfo) -> None:
+    def __init__(self, path: Place, info: DatasetInfo) -> None:
         self.path, self.info = path, info
         self._splits: dict[str, Split] = {}  # kept: each is verified and mapped once
+        self._files = shard_files(path, info.columns, self.bytes)
 
     @classmethod
-    def open(cls, path: Path | str) -> "Dataset":
-        """Open a folder; raises DataError where it is none, CorruptError where a shard is missing
-        or truncated. Their content is verified when a split is first read, once per copy."""
-        path = Path(path)
+    def open(cls, path: Place | str) -> "Dataset":
+        """Open a dataset; raises DataError where there is none, CorruptError where a folder's shard
+        is missing or truncated, RaytlError where a URL cannot be reached. What shards hold is
+        verified when a split is first read, once per copy."""
+        path = place_of(path) if isinstance(path, str) and not isinstance(path, Url) else path
         dataset = cls(path, read_info(path))
-        for name, split in dataset.info.splits.items():
-            for shard in split.shards:
-                file = path / shard.file
-                found = file.stat().st_size if file.exists() else None
-                if found != shard.bytes:
-                    what = "is missing" if found is None else f"has {found} bytes"
-                    raise CorruptError(
-                        f"{file}: shard of split {name} {what}, expected {shard.bytes} bytes; "
-                        "copy or shard the dataset again"
-                    )
+        if isinstance(path, Path):  # behind a URL each trial would ask anew for all of them
+            dataset._files.check(dataset._shards())
         return dataset
 
     @property
@@ -83,7 +80,7 @@ class Dataset:
             )
         if name not in self._splits:
             info = self.info.splits[name]
-            self._splits[name] = Split(self.path, name, info, self.columns, self.group)
+            self._splits[name] = Split(name, info, self.columns, self.group, self._files)
         return self._splits[name]
 
     def _shards(self) -> list[ShardInfo]:
@@ -92,27 +89,35 @@ class Dataset:
     def verify(self, progress: Progress = lambda num_bytes: None) -> None:
         """Read every shard and compare it with `dataset.json`, whatever was verified before;
         CorruptError for the first that differs."""
-        verify(self.path, self._shards(), self.info.columns, progress)
+        self._files.verify(self._shards(), progress)
 
     def ensure_verified(self) -> None:
-        """Verify the shards that were not verified on this machine since they were written."""
-        ensure_verified(self.path, self._shards(), self.info.columns)
+        """Verify the shards that were not verified on this machine since they were written. Behind
+        a URL all must be there; what they hold is verified when they are fetched."""
+        self._files.check(self._shards())
+        if isinstance(self.path, Path):
+            self._files.ensure(self._shards())
 
 
 class Split:
-    """One split of a dataset, verified and memory-mapped at first use."""
+    """One split of a dataset: its shards are fetched, verified and memory-mapped as their rows are
+    asked for. Sent to another process it is opened anew there."""
 
     def __init__(
         self,
-        path: Path,
         name: str,
         info: SplitInfo,
         columns: Mapping[str, Column],
         group: str | None,
+        files: ShardFiles,
     ) -> None:
-        self._path, self._columns, self._group = path, columns, group
+        self._columns, self._group, self._files = columns, group, files
         self.name, self.rows, self.info = name, info.rows, info
-        self._readers: dict[str, Read] = {}
+        self._batches: dict[int, pa.RecordBatch] = {}  # those that this machine keeps
+        self._readers: dict[str, Read] = {}  # once all of them are there
+
+    def __reduce__(self) -> tuple[type["Split"], tuple[Any, ...]]:
+        return Split, (self.name, self.info, self._columns, self._group, self._files)
 
     @property
     def bytes(self) -> int:
@@ -120,27 +125,67 @@ class Split:
         return sum(shard.bytes for shard in self.info.shards)
 
     @cached_property
-    def _batches(self) -> list[pa.RecordBatch]:
-        ensure_verified(self._path, self.info.shards, self._columns)
-        return [
-            read_shard(self._path / shard.file, shard.rows, self._columns)
-            for shard in self.info.shards
-        ]
+    def ends(self) -> np.ndarray:
+        """How many rows stand in the shards up to each, (S,): where the stored rows part."""
+        return np.cumsum([shard.rows for shard in self.info.shards])
 
     def read(self, column: str, rows: Numbers) -> Values:
-        """Return the values of a column in these rows, copied out of the mapped shards."""
+        """Return the values of a column in these rows, copied out of the mapped shards. Raises as
+        `Dataset.verify`, and RaytlError where a URL cannot be reached."""
+        numbers = np.asarray(rows, dtype=np.int64)
         if column not in self._readers:
-            arrays = [batch.column(column) for batch in self._batches]
+            needed = self._need(numbers)
+            if len(self._batches) < len(self.info.shards):
+                return self._read_by_shard(column, numbers, needed)
+            arrays = [self._batches[i].column(column) for i in range(len(self.info.shards))]
             self._readers[column] = self._columns[column].reader(arrays)
-        return self._readers[column](np.asarray(rows, dtype=np.int64))
+        return self._readers[column](numbers)
+
+    def _need(self, rows: np.ndarray) -> dict[int, pa.RecordBatch]:
+        """Return the shards that hold these rows, all of them where the dataset is a folder."""
+        shards = self.info.shards
+        wanted = np.unique(np.searchsorted(self.ends, rows, side="right")).tolist()
+        if self._files.whole or not wanted:  # no rows have the type of any
+            wanted = range(len(shards)) if self._files.whole else [0]
+        missing = [number for number in wanted if number not in self._batches]
+        if missing:
+            self._files.ensure([shards[number] for number in missing])
+        new = {number: self._files.batch(shards[number]) for number in missing}
+        if self._files.kept:
+            self._batches |= new
+        return {number: new.get(number) or self._batches[number] for number in wanted}
+
+    def _read_by_shard(
+        self, column: str, rows: np.ndarray, batches: Mapping[int, pa.RecordBatch]
+    ) -> Values:
+        of, shard_of = self._columns[column], np.searchsorted(self.ends, rows, side="right")
+        parts, places = [], []
+        for number, batch in batches.items():
+            own = np.flatnonzero(shard_of == number)
+            first = self.ends[number] - self.info.shards[number].rows
+            parts.append(of.reader([batch.column(column)])(rows[own] - first))
+            places.append(own)
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate(parts)[np.argsort(np.concatenate(places))]
 
     def all(self, column: str) -> Values:
-        """Return the values of a column in every row."""
+        """Return the values of a column in every row. Of targets and groups nothing else is
+        read."""
+        of = self._columns[column]
+        if of.is_target or column == self._group:
+            return of.reader(self._few(column))(np.arange(self.rows))
         return self.read(column, np.arange(self.rows))
 
     @cached_property
     def _ids(self) -> np.ndarray:
-        return np.concatenate([np.from_dlpack(batch.column(ID)) for batch in self._batches])
+        return np.concatenate([np.from_dlpack(array) for array in self._few(ID)])
+
+    def _few(self, column: str) -> list[pa.Array]:
+        """Return what the shards hold in a column whose values are small."""
+        if self._files.whole:
+            return [batch.column(column) for batch in self._need(np.arange(0)).values()]
+        return self._files.few(self.info.shards, column)
 
     def ids(self) -> np.ndarray:
         """Return every row's id, int64 (N,)."""

@@ -7,7 +7,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -24,6 +23,8 @@ from raytl.data.columns import AnyColumn
 from raytl.errors import CorruptError, DataError
 from raytl.files import digest_of
 from raytl.modalities.column import Column
+from raytl.remote_files import read_text
+from raytl.urls import Place, Url
 
 FILE_NAME = "dataset.json"
 FORMAT_VERSION = 2
@@ -121,15 +122,16 @@ def fingerprint_of(columns: Mapping[str, Column], splits: dict[str, SplitInfo]) 
     return digest_of(content)
 
 
-def read_info(path: Path) -> DatasetInfo:
+def read_info(path: Place) -> DatasetInfo:
     """Read and check `dataset.json`. Raises DataError where there is none, CorruptError where it
-    does not hold."""
-    file = path / FILE_NAME
+    does not hold, RaytlError where a URL cannot be reached."""
+    place = path.shown if isinstance(path, Url) else str(path.absolute())
+    file = f"{place}/{FILE_NAME}"
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = json.loads(read_text(path / FILE_NAME))
     except FileNotFoundError:
         raise DataError(
-            f"{path.absolute()}: no dataset here ({FILE_NAME} is missing); make one with "
+            f"{place}: no dataset here ({FILE_NAME} is missing); make one with "
             f"`raytl shard KIND SOURCE {path}`"
         ) from None
     except (OSError, ValueError, RecursionError) as error:

@@ -23,7 +23,9 @@ from raytl.data.schema import FILE_NAME, DatasetInfo
 from raytl.data.writer import Chunk, Chunks, write_dataset
 from raytl.errors import ConfigError, DataError, UserError
 from raytl.folders import printable, refuse_existing
+from raytl.remote_files import exists, files_in
 from raytl.tasks.columns import LabelColumn
+from raytl.urls import Place, Url
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def shard_options(**options: Any) -> ShardOptions:
 def shard(
     kind: str,
     source: str | None,
-    out: Path,
+    out: Place,
     *,
     options: ShardOptions,
     force: bool = False,
@@ -89,7 +91,7 @@ def _check_paths(
     kind: str,
     importer: Importer,
     source: str | None,
-    out: Path,
+    out: Place,
     options: ShardOptions,
     force: bool,
 ) -> None:
@@ -100,6 +102,10 @@ def _check_paths(
     if printable(out) != str(out):
         raise UserError(f"{printable(out)}: OUT's name is no UTF-8; give another")
     refuse_existing(out, force)
+    if isinstance(out, Url):
+        if force and files_in(out) and not exists(out / FILE_NAME):
+            raise _no_dataset(out)
+        return
     if not out.exists():
         return
     base = Path(source or "")
@@ -108,10 +114,14 @@ def _check_paths(
         if path.resolve().is_relative_to(out.resolve()):
             raise UserError(f"{out}: --force would delete the source {path}; give another OUT")
     if not (out / FILE_NAME).is_file():
-        raise UserError(
-            f"{out}: --force replaces datasets alone, and this is none ({FILE_NAME} is missing); "
-            "remove it or give another OUT"
-        )
+        raise _no_dataset(out)
+
+
+def _no_dataset(out: Place) -> UserError:
+    return UserError(
+        f"{out}: --force replaces datasets alone, and this is none ({FILE_NAME} is missing); "
+        "remove it or give another OUT"
+    )
 
 
 def _read(importer: Importer, source: str | None, options: ShardOptions) -> Imported:

@@ -51,11 +51,11 @@ def verify(
 ) -> None:
     """Verify `shards` whatever is remembered of them, and remember those that are good."""
     good: dict[str, str] = {}
-    facts = _facts(columns)
+    facts = facts_of(columns)
 
     def one(shard: ShardInfo) -> tuple[ShardInfo, str]:
         stamp = _stamp(folder, shard, facts)  # before: a file that changes meanwhile is not known
-        _verify_shard(folder / shard.file, shard, columns)
+        verify_shard(folder / shard.file, shard, columns)
         return shard, stamp
 
     try:
@@ -67,9 +67,8 @@ def verify(
         _remember(_memory(folder), good)
 
 
-def read_shard(path: Path, rows: int, columns: Columns) -> pa.RecordBatch:
-    """Return a memory-mapped shard's one record batch; CorruptError where it is not whole or not
-    of the columns that `dataset.json` says."""
+def map_shard(path: Path) -> pa.RecordBatch:
+    """Return a shard's one record batch, memory-mapped; CorruptError where it is not whole."""
     try:
         with pa.memory_map(str(path)) as file:
             reader = pa.ipc.open_file(file)
@@ -79,13 +78,18 @@ def read_shard(path: Path, rows: int, columns: Columns) -> pa.RecordBatch:
         raise CorruptError(f"{path}: not a whole Arrow file: {error}; {REMEDY}") from None
     if batch is None:
         raise CorruptError(f"{path}: has {count} record batches, expected 1; {REMEDY}")
-    _check_schema(path, batch.schema, columns)
-    if batch.num_rows != rows:
-        raise CorruptError(f"{path}: has {batch.num_rows} rows, expected {rows}; {REMEDY}")
     return batch
 
 
-def _check_schema(path: Path, schema: pa.Schema, columns: Columns) -> None:
+def check_batch(path: Path | str, batch: pa.RecordBatch, rows: int, columns: Columns) -> None:
+    """Raise CorruptError where a shard's record batch is not of the columns that `dataset.json`
+    says, or has another number of rows. Reads no values."""
+    _check_schema(path, batch.schema, columns)
+    if batch.num_rows != rows:
+        raise CorruptError(f"{path}: has {batch.num_rows} rows, expected {rows}; {REMEDY}")
+
+
+def _check_schema(path: Path | str, schema: pa.Schema, columns: Columns) -> None:
     expected = {ID: pa.int64()} | {name: column.arrow_type for name, column in columns.items()}
     found = {field.name: field.type for field in schema}
     for name in expected.keys() | found.keys():
@@ -96,16 +100,20 @@ def _check_schema(path: Path, schema: pa.Schema, columns: Columns) -> None:
             )
 
 
-def _verify_shard(path: Path, shard: ShardInfo, columns: Columns) -> None:
+def verify_shard(file: Path, shard: ShardInfo, columns: Columns, name: str | None = None) -> None:
+    """Read a shard and compare it with what `dataset.json` says; CorruptError where it differs.
+    `name`: what messages call it, if not by its path."""
+    path = name or str(file)
     try:
-        found = sha256_of(path)
+        found = sha256_of(file)
     except OSError as error:
         raise CorruptError(f"{path}: cannot be read: {error.strerror}; {REMEDY}") from None
     if found != shard.sha256:
         raise CorruptError(
             f"{path}: SHA-256 {found[:12]}… is not {shard.sha256[:12]}… as written; {REMEDY}"
         )
-    batch = read_shard(path, shard.rows, columns)
+    batch = map_shard(file)
+    check_batch(path, batch, shard.rows, columns)
     try:
         batch.validate(full=True)
     except pa.ArrowException as error:
@@ -120,11 +128,11 @@ def _verify_shard(path: Path, shard: ShardInfo, columns: Columns) -> None:
 
 
 def _unknown(folder: Path, shards: Sequence[ShardInfo], columns: Columns) -> list[ShardInfo]:
-    known, facts = _remembered(_memory(folder)), _facts(columns)
+    known, facts = _remembered(_memory(folder)), facts_of(columns)
     return [s for s in shards if known.get(s.file) != _stamp(folder, s, facts)]
 
 
-def _facts(columns: Columns) -> str:
+def facts_of(columns: Columns) -> str:
     """Return the digest of what the columns are, taken once for all shards: a column of categories
     may list very many."""
     return digest_of({name: column_facts(column) for name, column in columns.items()})

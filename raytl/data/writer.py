@@ -26,6 +26,7 @@ from raytl.errors import DataError
 from raytl.files import sha256_of
 from raytl.folders import new_folder
 from raytl.modalities.column import BadRowError, Column, Values
+from raytl.urls import Place
 
 Progress = Callable[[int], None]  # rows read since the last call
 
@@ -43,7 +44,7 @@ Chunks = Iterable[Chunk]
 
 
 def write_dataset(
-    out: Path,
+    out: Place,
     columns: Mapping[str, Column],
     splits: Mapping[str, Chunks],
     origin: dict[str, Any],

@@ -44,6 +44,7 @@ from raytl.seeds import seed_for
 from raytl.state_dicts import load_strictly
 from raytl.tasks.base import Task
 from raytl.tasks.registry import stored_task
+from raytl.urls import Place, place_of
 
 PREFIXES = ("branches.", "fusion.", "mapper.", "head.")
 VERSION_1 = "backbone."  # where version 1 had the weights of its one part
@@ -100,8 +101,8 @@ def load_source_model(
     The global random state is left alone. Raises ModelError where weights or columns do not fit,
     CorruptError where a stored folder is broken, RaytlError where a download fails.
     """
-    if config.path is not None:
-        return _stored_source_model(name, config.path, columns, samples, seed)
+    if config.folder is not None:
+        return _stored_source_model(name, config.folder, columns, samples, seed)
     if config.parts is not None:
 
         def load(column: str, part: SourceModelConfig, of: int) -> SourceModel:
@@ -119,14 +120,20 @@ def load_source_model(
                 modality.check(config)
                 known[column] = modality.fit(config, columns[column], partial(samples, column))
             part = _plain_part(config, modality, known[column])
-    weights = sha256_of(Path(str(config.weights))) if config.has_local_weights else config.weights
+    weights = sha256_of(config.weights_file) if config.has_local_weights else config.weights
     note = None if config.graft is None else "the stem is fresh"
     spec = SourceSpec(
         parts={column: part_spec(part).model_copy(update={"note": note})},
-        trained_on=None if config.weights is None else {"weights": config.weights},
+        trained_on=None if config.weights is None else {"weights": _weights_name(config)},
         weights_sha256=None if weights is None else str(weights),
     )
     return SourceModel(name, {column: part}, spec)
+
+
+def _weights_name(config: SourceModelConfig) -> str:
+    """A file by its name alone: it may be moved, and its SHA-256 is known."""
+    given = str(config.weights)
+    return place_of(given).name if config.has_local_weights else given
 
 
 def _plain_part(config: SourceModelConfig, modality: Modality, transform: Transform) -> Part:
@@ -294,7 +301,7 @@ def _fresh(model: SourceModel, seed: int) -> SourceModel:
 
 
 def save_source_model(
-    out: Path, model: TransferModel, spec: SourceSpec, *, force: bool = False
+    out: Place, model: TransferModel, spec: SourceSpec, *, force: bool = False
 ) -> SourceSpec:
     """Write a source model with its mapper and head, whole or not at all; return its final spec.
 

@@ -4,7 +4,6 @@ the datasets and their splits, the files of the source models."""
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -83,10 +82,10 @@ def placed(place: str) -> Iterator[None]:
 
 def _check_files(config: SourceModelConfig) -> None:
     for plain in config.plain:
-        if plain.path is not None:
-            read_spec(plain.path)
+        if plain.folder is not None:
+            read_spec(plain.folder)
         elif plain.has_local_weights:
-            check_file(Path(str(plain.weights)))
+            check_file(plain.weights_file)
 
 
 def _open(place: str, config: DomainConfig) -> Domain:

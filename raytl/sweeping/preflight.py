@@ -153,8 +153,8 @@ def _tried(material: Material, name: str) -> Tried:
     config, models = material.study.source_models[name], material.source_models
     with placed(f"source_models.{name}"):
         for plain in config.plain:
-            if plain.path is not None and verify_source_model(plain.path).complete:
-                load_complete_model(plain.path)
+            if plain.folder is not None and verify_source_model(plain.folder).complete:
+                load_complete_model(plain.folder)
         model = load_source_model(name, config, models.columns, models.samples, seed=0)
         seconds = _run_seconds(model, material.domains)
     digests = {n: digest_of_state(part.backbone) for n, part in model.parts.items()}

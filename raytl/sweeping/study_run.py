@@ -37,6 +37,7 @@ from raytl.sweeping.verdict.confirmation import build_confirmation, retrained
 from raytl.sweeping.verdict.confirmed import Confirmation, save_confirmation
 from raytl.sweeping.verdict.confirming import Confirming, Unconfirmed
 from raytl.training.fused_group import forget_group
+from raytl.urls import Place
 
 BOARD_EVERY_S = 1.0  # at most: with many trials it takes its time
 
@@ -225,7 +226,7 @@ def export(
     storage: RunStorage,
     confirmation: Confirmation,
     name: str,
-    out: Path,
+    out: Place,
     *,
     force: bool = False,
 ) -> None:
@@ -277,7 +278,7 @@ def _write_model(
     seeds: tuple[int, int | None],
     folder: str,
     score: dict[str, float | None],
-    out: Path,
+    out: Place,
     *,
     force: bool,
 ) -> None:

@@ -127,7 +127,7 @@ def _teacher(material: Material, trial: TrialConfig) -> Teacher | None:
     if trial.student is None:
         return None
     name = trial.source_model
-    path = material.study.source_models[name].path
+    path = material.study.source_models[name].folder
     opened, target = material.source_models.open(name, 0), material.domains.target
     if all(material.domains.column_in(target, column) is None for column in opened.parts):
         raise ConfigError(

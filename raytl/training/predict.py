@@ -15,6 +15,7 @@ from raytl.predictions import Predictions
 from raytl.tasks.base import Task
 from raytl.training.evaluation import evaluate
 from raytl.training.readers import Prepared, Readers
+from raytl.urls import Place
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Prediction:
     note: str | None = None
 
 
-def predict_split(model: Path, dataset: Path, split: str) -> Prediction:
+def predict_split(model: Path, dataset: Place, split: str) -> Prediction:
     """Predict every row of `split` in stored order. A target is not needed: rows are judged by the
     column that suits the model's task, if there is such a column and no other.
 

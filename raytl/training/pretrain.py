@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from raytl.config import (
@@ -20,14 +19,15 @@ from raytl.folders import refuse_existing
 from raytl.models.source_spec import SourceSpec
 from raytl.seeds import seed_for
 from raytl.training.splits import target_rows
+from raytl.urls import Place
 
 Progress = Callable[[dict[str, Any]], None]
 
 
 def pretrain(
-    dataset: Path,
+    dataset: Place,
     backbone: str,
-    out: Path,
+    out: Place,
     *,
     epochs: int = 5,
     batch_size: int = 128,

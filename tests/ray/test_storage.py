@@ -8,15 +8,13 @@ from typing import Any
 
 import pytest
 import yaml
-from moto.server import ThreadedMotoServer
-from pyarrow.fs import FileSelector, FileSystem, S3FileSystem
-from ray_processes import free_port, sweeping, wait_for
+from pyarrow.fs import FileSelector, FileSystem
+from ray_processes import sweeping, wait_for
+from s3_server import SECRET, s3_bucket
 
 from raytl.config import Study
 
 MakeStudy = Callable[..., Study]
-SECRET = "not-for-any-file-0123456789"
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "raytl-test", "AWS_SECRET_ACCESS_KEY": SECRET}
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -24,15 +22,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Yield the URL of a bucket on a local S3 server."""
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-    port = free_port()
-    server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
-    server.start()
-    options = {"region": "us-east-1", "scheme": "http", "endpoint_override": f"127.0.0.1:{port}"}
-    S3FileSystem(**options, allow_bucket_creation=True).create_dir("runs")
-    yield "s3://runs/of/raytl?" + "&".join(f"{key}={value}" for key, value in options.items())
-    server.stop()
+    with s3_bucket(monkeypatch, "runs") as url:
+        yield url / "of" / "raytl"
 
 
 def kept(url: str) -> dict[str, int]:

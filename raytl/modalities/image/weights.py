@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
@@ -32,7 +31,7 @@ def check_weights(name: str, config: SourceModelConfig) -> None:
     if config.weights is None:
         return
     if config.has_local_weights:
-        check_file(Path(str(config.weights)))
+        check_file(config.weights_file)
     elif spec.of == "torchvision" and isinstance(config.weights, str):
         _check_member(name, config.weights)
     elif config.weights is not True:
@@ -71,7 +70,7 @@ def with_weights(name: str, config: SourceModelConfig, shape: Shape) -> Backbone
         network = _downloaded(name, spec, config, shape)
         with building(name, shape, config.args, f"with weights {config.weights}"):
             return _CUT[spec.of](name, network, shape)
-    state = read_state_dict(Path(str(config.weights)))
+    state = read_state_dict(config.weights_file)
     return _READ[spec.of](name, config, shape, state)
 
 

@@ -1,7 +1,6 @@
 """The wing of series."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -59,7 +58,7 @@ class Series(Modality):
                     f"weights: {config.weights}: there are none to download for series; give a "
                     "file such as model.safetensors, or leave it out"
                 )
-            check_file(Path(str(config.weights)))
+            check_file(config.weights_file)
 
     def fit(self, config: SourceModelConfig, column: Column, sample: Sample) -> SeriesTransform:
         assert isinstance(column, SeriesColumn)
@@ -90,5 +89,5 @@ class Series(Modality):
         """Build it, and load a local state dict."""
         assert config.backbone is not None and config.weights is not None
         backbone = self.build(config.backbone, transform, config.args)
-        load_strictly(backbone, read_state_dict(Path(str(config.weights))), str(config.weights))
+        load_strictly(backbone, read_state_dict(config.weights_file), str(config.weights))
         return backbone

@@ -1,7 +1,6 @@
 """The wing of tables."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from raytl.config import SourceModelConfig
@@ -59,7 +58,7 @@ class Table(Modality):
             )
         from raytl.weight_files import check_file
 
-        check_file(Path(str(config.weights)))
+        check_file(config.weights_file)
 
     def fit(self, config: SourceModelConfig, column: Column, sample: Sample) -> TableTransform:
         assert isinstance(column, TableColumn)
@@ -96,6 +95,6 @@ class Table(Modality):
 
         assert config.backbone is not None and config.weights is not None
         backbone = self.build(config.backbone, transform, config.args)
-        path = Path(str(config.weights))
+        path = config.weights_file
         load_strictly(backbone, read_state_dict(path), str(path))
         return backbone

@@ -10,11 +10,13 @@ from typing import Any
 
 from torch import nn
 
+from raytl.config.source_model import here
 from raytl.errors import CorruptError, ModelError, RaytlError
 from raytl.folders import rooted
 from raytl.modalities.text.families import family_of, most_positions
 from raytl.modalities.text.options import MAX_LENGTH
 from raytl.modalities.text.transform import TokenizerFacts, TokenizerTransform, load_tokenizer
+from raytl.urls import Url, is_url
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 # What a tokenizer may lie in; its settings alone do not make one
@@ -28,7 +30,7 @@ _NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 def is_folder(origin: str) -> bool:
     """Whether a network lies in a folder; raises ModelError where it does not and no name of the
     hub is like that."""
-    if rooted(origin).is_dir():
+    if is_url(origin) or rooted(origin).is_dir():
         return True
     if not _NAME.fullmatch(origin):
         raise ModelError(f"{origin}: no such folder; give a Hugging Face folder or a hub's name")
@@ -38,6 +40,8 @@ def is_folder(origin: str) -> bool:
 def folder_of(origin: str) -> Path:
     """Return the folder of a network: one's own, or the hub's, which is downloaded where this
     machine does not have it yet. Raises RaytlError where the download fails."""
+    if is_url(origin):
+        return here(Url(origin))
     if is_folder(origin):
         return rooted(origin)
     from huggingface_hub import snapshot_download

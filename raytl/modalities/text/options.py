@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
-from raytl.config.base import AbsolutePath, Frozen
+from raytl.config.base import Frozen, Location
 from raytl.errors import ModelError
 
 MAX_LENGTH = 256  # tokens of a row that are read, unless it is said
@@ -22,7 +22,7 @@ class VocabularyOptions(Frozen):
     min_count: PositiveInt = 1  # tokens that occur less often are unknown
     most: PositiveInt = 50_000  # tokens of the vocabulary, the most frequent ones
     max_length: PositiveInt = MAX_LENGTH  # tokens a row; what is behind them is cut off
-    vectors: AbsolutePath | None = None  # word vectors: .npz, or GloVe's or word2vec's .txt, .gz
+    vectors: Location | None = None  # word vectors: .npz, or GloVe's or word2vec's .txt, .gz
     # all: words that have a vector are known, also where no training row has them
     vector_words: Literal["seen", "all"] = "seen"
 

@@ -1,12 +1,12 @@
 """The text wing."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from raytl.config import SourceModelConfig
+from raytl.config.source_model import here
 from raytl.errors import ModelError
 from raytl.modalities.backbone import Backbone
 from raytl.modalities.base import Modality, Sample, Transform
@@ -60,7 +60,7 @@ class Text(Modality):
             check_args(config.backbone, config.args)
             options = checked(VocabularyOptions, config.transform, "transform")
             if options.vectors is not None:
-                check_vectors(options.vectors)
+                check_vectors(here(options.vectors))
             self._check_weights(config)
 
     def _check_weights(self, config: SourceModelConfig) -> None:
@@ -71,7 +71,7 @@ class Text(Modality):
                 f"{config.backbone} has no weights by name, but got weights: {config.weights}; "
                 "give a .pth or .safetensors file, or leave weights out for fresh ones"
             )
-        if not Path(str(config.weights)).is_file():
+        if not config.weights_file.is_file():
             raise ModelError(f"{config.weights}: no such weights file")
 
     def fit(self, config: SourceModelConfig, column: Column, sample: Sample) -> Transform:
@@ -83,8 +83,8 @@ class Text(Modality):
         options = checked(VocabularyOptions, config.transform, "transform")
         if options.vectors is None:
             return VocabularyTransform.fitted(options, sample())
-        dim = vector_dim(options.vectors)
-        known = read_vectors(options.vectors).words if options.vector_words == "all" else []
+        dim = vector_dim(here(options.vectors))
+        known = read_vectors(here(options.vectors)).words if options.vector_words == "all" else []
         return VocabularyTransform.fitted(options, sample(), known, dim)
 
     def transform(self, facts: Mapping[str, Any]) -> Transform:
@@ -125,7 +125,7 @@ class Text(Modality):
         if config.has_local_weights:
             from raytl.state_dicts import load_strictly, read_state_dict
 
-            state = read_state_dict(Path(str(config.weights)))
+            state = read_state_dict(config.weights_file)
             load_strictly(network, state, str(config.weights))
         return network
 
@@ -137,7 +137,7 @@ def _take_vectors(
     vectors = checked(VocabularyOptions, config.transform, "transform").vectors
     if vectors is None:
         return
-    known = read_vectors(vectors, frozenset(transform.vocabulary))
+    known = read_vectors(here(vectors), frozenset(transform.vocabulary))
     stem = network.blocks[0]
     assert isinstance(stem, Embedding)
     if not stem.take(transform.vocabulary, known.words, known.vectors_ND):

@@ -9,16 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
 
-import pyarrow as pa
 from pyarrow.fs import (
     FileSelector,
     FileSystem,
     FileType,
-    FSSpecHandler,
     LocalFileSystem,
-    PyFileSystem,
     copy_files,
 )
 
@@ -26,6 +22,7 @@ from raytl.errors import CorruptError, RaytlError
 from raytl.files import write_atomically
 from raytl.predictions import FILE_NAME as PREDICTIONS
 from raytl.predictions import Predictions
+from raytl.remote_files import filesystem_of
 from raytl.sweeping.kept.trial_folder import Saved, TrialFolder
 
 # What stands in a run's folder besides its trials' folders.
@@ -51,7 +48,10 @@ class RunStorage:
     def _kept(self) -> tuple[FileSystem, str]:
         if self.storage_path is None:
             return LocalFileSystem(), str(vars(self)["_place"])
-        filesystem, path = filesystem_of(self.storage_path)
+        try:
+            filesystem, path = filesystem_of(self.storage_path)
+        except RaytlError as error:
+            raise type(error)(f"resources.storage_path: {error}") from None
         return filesystem, f"{path.rstrip('/')}/{self.run.name}"
 
     @property
@@ -164,23 +164,3 @@ class RunStorage:
 
 def _make_parent(filesystem: FileSystem, path: str) -> None:
     filesystem.create_dir(str(PurePosixPath(path).parent), recursive=True)
-
-
-def filesystem_of(url: str) -> tuple[FileSystem, str]:
-    """Return pyarrow's filesystem for a URL, and the path in it: pyarrow's own where it has one,
-    else fsspec's. Raises RaytlError where neither knows the scheme or can reach it."""
-    try:
-        return FileSystem.from_uri(url)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        pass
-    except OSError as error:
-        raise RaytlError(f"resources.storage_path: cannot reach {url}: {error}") from error
-    from fsspec.core import url_to_fs
-
-    try:
-        filesystem, path = url_to_fs(url)
-    except (ValueError, ImportError) as error:
-        raise RaytlError(
-            f"resources.storage_path: no filesystem for {urlsplit(url).scheme}://: {error}"
-        ) from error
-    return PyFileSystem(FSSpecHandler(filesystem)), path

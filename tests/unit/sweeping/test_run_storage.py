@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from raytl.config import Study
 from raytl.config.reading import check_study
 from raytl.errors import ConfigError, CorruptError, RaytlError, UserError
-from raytl.sweeping.kept.storage import RunStorage, filesystem_of
+from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.study_run import run_study
 
 MakeStudy = Callable[..., Study]
@@ -76,9 +76,9 @@ def test_a_text_is_read_back_wherever_it_is_kept(url: str | None, tmp_path: Path
     assert storage.read("trial-0/record.json") is None
 
 
-def test_a_scheme_that_nobody_knows_is_named() -> None:
+def test_a_scheme_that_nobody_knows_is_named(tmp_path: Path) -> None:
     with pytest.raises(RaytlError, match=r"storage_path: no filesystem for nowhere://"):
-        filesystem_of("nowhere://bucket/runs")
+        RunStorage(tmp_path / "run", "nowhere://bucket/runs").holds_a_run()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,174 @@
+"""Files behind URLs: read, listed, copied.
+
+Credentials come from the environment, as the cloud's own tools find them, and are written nowhere.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit, urlunsplit
+
+import pyarrow as pa
+from pyarrow.fs import (
+    FileInfo,
+    FileSelector,
+    FileSystem,
+    FileType,
+    FSSpecHandler,
+    LocalFileSystem,
+    PyFileSystem,
+    copy_files,
+)
+
+from raytl.errors import RaytlError, UserError
+from raytl.urls import Place, Url
+
+CHUNK = 16 * 2**20  # bytes of a request
+WITHOUT_FOLDERS = ("s3", "gcs", "abfs")  # where a file needs none above it
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file in a folder behind a URL: `stamp` changes where its content does."""
+
+    bytes: int
+    stamp: str
+
+
+def filesystem_of(url: str) -> tuple[FileSystem, str]:
+    """Return pyarrow's filesystem for a URL, and the path in it: pyarrow's own where it has one,
+    else fsspec's. Raises RaytlError where neither knows the scheme or can reach it."""
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        return _LOCAL, parts.path
+    filesystem, root = _opened(urlunsplit(parts._replace(path="", fragment="")))
+    return filesystem, f"{root}{parts.path}".rstrip("/")
+
+
+@lru_cache(maxsize=64)
+def _opened(url: str) -> tuple[FileSystem, str]:
+    """Opened once a process: each time the region of a bucket would be asked for."""
+    scheme = urlsplit(url).scheme
+    try:
+        filesystem, root = FileSystem.from_uri(url)
+        return filesystem, root.rstrip("/")
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        pass
+    except OSError as error:
+        raise RaytlError(f"cannot reach {url}: {_first_line(error)}") from error
+    from fsspec.core import url_to_fs
+
+    try:
+        found, path = url_to_fs(url)
+    except (ValueError, ImportError) as error:
+        raise RaytlError(f"no filesystem for {scheme}://: {_first_line(error)}") from error
+    return PyFileSystem(FSSpecHandler(found)), path.rstrip("/")
+
+
+def read_bytes(url: Url) -> bytes:
+    """Return a file's content. Raises FileNotFoundError where it is not there, RaytlError where it
+    cannot be reached."""
+    filesystem, path = filesystem_of(url)
+    with reaching(url), filesystem.open_input_stream(path) as file:
+        return bytes(file.read())
+
+
+def read_text(place: Place) -> str:
+    """Return a UTF-8 text, here or behind a URL. Raises as `read_bytes`, and UnicodeDecodeError."""
+    if isinstance(place, Url):
+        return read_bytes(place).decode()
+    return place.read_text(encoding="utf-8")
+
+
+def there(place: Place) -> bool:
+    """Whether there is such a file or folder, here or behind a URL; raises as `exists`."""
+    return exists(place) if isinstance(place, Url) else place.exists()
+
+
+def exists(url: Url) -> bool:
+    """Whether there is such a file or folder. Raises RaytlError where it cannot be reached."""
+    filesystem, path = filesystem_of(url)
+    with reaching(url):
+        return bool(filesystem.get_file_info(path).type != FileType.NotFound)
+
+
+def file_at(url: Url) -> Found | None:
+    """Return what is known of a file; None where there is none, or a folder. Raises RaytlError
+    where it cannot be reached."""
+    filesystem, path = filesystem_of(url)
+    with reaching(url):
+        info = filesystem.get_file_info(path)
+    return _found(info) if info.type == FileType.File else None
+
+
+def files_in(url: Url) -> Mapping[str, Found]:
+    """Return the files in a folder and below, by their paths in it; none where it is not there.
+    Raises RaytlError where it cannot be reached."""
+    filesystem, path = filesystem_of(url)
+    selector = FileSelector(path, recursive=True, allow_not_found=True)
+    with reaching(url):
+        infos = filesystem.get_file_info(selector)
+    return {
+        str(PurePosixPath(info.path).relative_to(path)): _found(info)
+        for info in infos
+        if info.type == FileType.File
+    }
+
+
+def _found(info: FileInfo) -> Found:
+    return Found(info.size, str(info.mtime_ns))
+
+
+def download(url: Url, to: Path) -> None:
+    """Copy a file to this machine. Raises as `read_bytes`."""
+    filesystem, path = filesystem_of(url)
+    with reaching(url):
+        copy_files(
+            path, str(to), source_filesystem=filesystem, destination_filesystem=_LOCAL,
+            chunk_size=CHUNK,
+        )  # fmt: skip
+
+
+def upload(file: Path, url: Url) -> None:
+    """Copy a file of this machine behind a URL. Raises RaytlError where that cannot be."""
+    filesystem, path = filesystem_of(url)
+    with reaching(url, "write"):
+        if filesystem.type_name not in WITHOUT_FOLDERS:
+            filesystem.create_dir(str(PurePosixPath(path).parent), recursive=True)
+        copy_files(
+            str(file), path, source_filesystem=_LOCAL, destination_filesystem=filesystem,
+            chunk_size=CHUNK,
+        )  # fmt: skip
+
+
+def delete(url: Url) -> None:
+    """Delete a file, if it is there. Raises RaytlError where that cannot be."""
+    filesystem, path = filesystem_of(url)
+    with contextlib.suppress(FileNotFoundError), reaching(url, "delete"):
+        filesystem.delete_file(path)
+
+
+_LOCAL = LocalFileSystem()
+
+
+@contextlib.contextmanager
+def reaching(url: Url, what: str = "read") -> Iterator[None]:
+    """Let what a filesystem raises name the URL: FileNotFoundError stays one, PermissionError is a
+    UserError, all else a RaytlError."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except PermissionError as error:
+        raise UserError(
+            f"{url.shown}: may not {what} it ({_first_line(error)}); give this machine the "
+            "credentials or the role that may"
+        ) from error
+    except OSError as error:
+        raise RaytlError(f"{url.shown}: cannot {what} it: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:300]

@@ -1,0 +1,153 @@
+"""URLs: what they mean, and files behind them."""
+
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from s3_server import put, s3_bucket
+
+from raytl.config import SourceModelConfig
+from raytl.config.study import DomainConfig, TargetDomainConfig
+from raytl.errors import ModelError, RaytlError, UserError
+from raytl.folders import new_folder
+from raytl.node_cache import local_copy
+from raytl.remote_files import delete, download, exists, file_at, files_in, read_text
+from raytl.urls import Url, place_of
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Url]:
+    monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "cache"))
+    with s3_bucket(monkeypatch) as url:
+        yield url
+
+
+def test_a_file_in_a_url_keeps_what_follows_the_question_mark() -> None:
+    url = Url("s3://b/x/?region=eu-west-1") / "train-00000.arrow"
+    assert url == "s3://b/x/train-00000.arrow?region=eu-west-1"
+    assert url.name == "train-00000.arrow"
+    assert url.shown == "s3://b/x/train-00000.arrow"
+    assert Url("s3://b").name == "b"
+
+
+def test_words_are_urls_or_paths() -> None:
+    assert place_of("s3://b/x") == Url("s3://b/x")
+    assert place_of("file:///data/x") == Path("/data/x")
+    assert place_of("data/x") == Path("data/x")
+    assert isinstance(place_of("s3://b/x"), Url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["s3://KEY:SECRET@b/x", "s3://KEY@b/x", "gs://b/x?access_token=SECRET", "abfs://c@a/x?sas=S"],
+)
+def test_credentials_do_not_belong_into_a_url(url: str) -> None:
+    with pytest.raises(UserError, match="must hold no credentials") as error:
+        place_of(url)
+    assert "SECRET" not in str(error.value)
+    with pytest.raises(ValueError, match="must hold no credentials"):
+        DomainConfig.model_validate({"dataset": url})
+
+
+def test_a_container_of_azure_is_no_credential() -> None:
+    assert Url("abfs://container@account.dfs.core.windows.net/x").name == "x"
+
+
+def test_a_study_keeps_urls_and_makes_paths_absolute(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    url = "s3://b/x?region=eu-west-1"
+    domain = TargetDomainConfig.model_validate({"dataset": url})
+    assert isinstance(domain.dataset, Url)
+    assert domain.model_dump(mode="json")["dataset"] == url
+    again = pickle.loads(pickle.dumps(domain))
+    assert isinstance(again.dataset, Url) and again == domain
+    assert DomainConfig.model_validate({"dataset": "d"}).dataset == tmp_path / "d"
+    with pytest.raises(ValueError, match="must be a path or a URL"):
+        DomainConfig.model_validate({"dataset": ["d"]})
+    for key in ("path", "huggingface"):
+        assert getattr(SourceModelConfig.model_validate({key: url}), key) == url
+    model = SourceModelConfig.model_validate(
+        {"backbone": "bilstm", "weights": "s3://b/w.pth?region=r", "transform": {"vectors": url}}
+    )
+    assert model.has_local_weights
+    assert (model.weights, model.transform["vectors"]) == ("s3://b/w.pth?region=r", url)
+
+
+def test_files_come_and_go_behind_a_url(bucket: Url, tmp_path: Path) -> None:
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    (tmp_path / "in" / "a.txt").write_text("ä")
+    (tmp_path / "in" / "deep" / "b.txt").write_text("bb")
+    put(tmp_path / "in", bucket / "x")
+    assert {name: of.bytes for name, of in files_in(bucket / "x").items()} == {
+        "a.txt": 2, "deep/b.txt": 2,
+    }  # fmt: skip
+    assert read_text(bucket / "x" / "a.txt") == "ä"
+    assert exists(bucket / "x") and not exists(bucket / "y")
+    assert file_at(bucket / "x") is None
+    download(bucket / "x" / "a.txt", tmp_path / "out.txt")
+    assert (tmp_path / "out.txt").read_text() == "ä"
+    delete(bucket / "x" / "a.txt")
+    delete(bucket / "x" / "a.txt")
+    assert [*files_in(bucket / "x")] == ["deep/b.txt"]
+    with pytest.raises(FileNotFoundError):
+        read_text(bucket / "x" / "a.txt")
+
+
+def test_a_server_that_does_not_answer_is_named_in_a_line() -> None:
+    url = Url("s3://b/x?region=us-east-1&scheme=http&endpoint_override=127.0.0.1:9")
+    with pytest.raises(RaytlError, match="^s3://b/x: cannot read it: ") as error:
+        exists(url)
+    assert "\n" not in str(error.value)
+
+
+def test_a_scheme_that_nobody_knows_is_named() -> None:
+    with pytest.raises(RaytlError, match="no filesystem for nonsense://"):
+        exists(Url("nonsense://b/x"))
+
+
+def test_a_copy_is_fetched_once_and_anew_when_the_file_changes(bucket: Url, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "w.pth").write_text("one")
+    put(tmp_path / "in", bucket / "m")
+    alone, folder = local_copy(bucket / "m" / "w.pth"), local_copy(bucket / "m")
+    assert alone.name == "w.pth" and alone.read_text() == "one"
+    assert (folder / "w.pth").read_text() == "one"
+    (folder / "w.pth").write_text("mark")
+    assert (local_copy(bucket / "m") / "w.pth").read_text() == "mark"
+    (tmp_path / "in" / "w.pth").write_text("three")
+    put(tmp_path / "in", bucket / "m")
+    assert local_copy(bucket / "m" / "w.pth").read_text() == "three"
+    assert local_copy(tmp_path) == tmp_path
+
+
+def test_weights_that_are_not_behind_the_url_are_the_users_mistake(bucket: Url) -> None:
+    config = SourceModelConfig(backbone="small_cnn", weights=str(bucket / "none.pth"))
+    with pytest.raises(ModelError, match="s3://bucket/none.pth: nothing is there"):
+        _ = config.weights_file
+
+
+def test_a_new_folder_behind_a_url_is_whole_or_not_taken_for_one(
+    bucket: Url, tmp_path: Path
+) -> None:
+    def write(text: str, *, force: bool = False, name: str = "a.arrow") -> None:
+        with new_folder(bucket / "d", force) as folder:
+            (folder / name).write_text(text)
+            (folder / "dataset.json").write_text(text)
+
+    write("1")
+    with pytest.raises(UserError, match="exists already"):
+        write("2")
+    write("3", force=True, name="b.arrow")
+    assert {*files_in(bucket / "d")} == {"b.arrow", "dataset.json"}
+
+    def fail() -> None:
+        with new_folder(bucket / "e") as folder:
+            (folder / "dataset.json").write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert not files_in(bucket / "e")
