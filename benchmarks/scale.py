@@ -45,6 +45,7 @@ from raytl.folders import make_folder
 from raytl.reporting.tensorboard import TensorBoard
 from raytl.sweeping import study_run
 from raytl.sweeping.identity import Identity, device_kind
+from raytl.sweeping.kept.errands import Errands
 from raytl.sweeping.kept.records import Record
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.on_ray.resources import plan
@@ -185,16 +186,20 @@ def run(study: Study, out: Path, log: Path, profile: str | None) -> dict[str, An
     with ray_session() as cluster:
         budget = plan(study, cluster.nodes())
         make_folder(out)
-        storage.push()
-        recall = Recall(
-            storage, Identity.of(checked, device_kind(study)), study.study, study.train.epochs,
-            None, resumed=False,
-        )  # fmt: skip
+        storage.push(whole=False)
         board = TensorBoard(out, objective_metric(study))
         before, rss = len(read_log(log)), process.memory_info().rss
         start, cpu = time.perf_counter(), time.process_time()
-        with profiled(profile), patch("raytl.sweeping.on_ray.trainable._alone", idle):
-            search = study_run._search(checked, storage, budget, recall, [board, costs])
+        with (
+            profiled(profile),
+            patch("raytl.sweeping.on_ray.trainable._alone", idle),
+            Errands() as errands,
+        ):
+            recall = Recall(
+                storage, Identity.of(checked, device_kind(study)), study.study, study.train.epochs,
+                None, resumed=False, do=errands.do,
+            )  # fmt: skip
+            search = study_run._search(checked, storage, budget, recall, errands, [board, costs])
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
         assert search.finished
         rss_after = process.memory_info().rss
@@ -221,7 +226,7 @@ def run(study: Study, out: Path, log: Path, profile: str | None) -> dict[str, An
 
 @contextlib.contextmanager
 def profiled(file: str | None) -> Iterator[None]:
-    profiler = cProfile.Profile()
+    profiler = cProfile.Profile(time.thread_time)  # of the main thread
     if file is not None:
         profiler.enable()
     try:

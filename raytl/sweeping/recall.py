@@ -2,7 +2,7 @@
 study that wants the same trial."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +11,7 @@ from pyarrow.fs import LocalFileSystem, copy_files
 from raytl.errors import RaytlError, UserError
 from raytl.files import digest_of
 from raytl.sweeping.identity import Identity
+from raytl.sweeping.kept.errands import Errand, at_once
 from raytl.sweeping.kept.records import IDENTITY, Config, Trained, read_record, write_record
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.kept.trial_folder import checkpoint_name
@@ -29,10 +30,12 @@ class Recall:
         store: TrialStore | None,
         *,
         resumed: bool,
+        do: Callable[[Errand], None] = at_once,
     ) -> None:
         """`epochs`: of a whole trial. `study`: by name, for who lists the store. `store`: None
         where trials are neither taken from it nor kept there. `resumed`: whether the run's folder
-        may hold trials."""
+        may hold trials. `do`: has what is kept of a trial written, now or soon (see `errands`)."""
+        self._do = do
         self._storage, self._identity, self._study = storage, identity, study
         self._epochs, self._store, self._resumed = epochs, store, resumed
         self.found = 0  # trials that another run had trained
@@ -135,12 +138,7 @@ class Recall:
             return
         found = trained == self._taken.get(trained.config["name"])
         self.found += found
-        write_record(self._storage, trained)
-        folder = self._storage.trial(trained.config["name"])
-        if found and trained.error is not None:
-            folder.write_error(f"{trained.error}\n(it was trained in another run)\n")
-        if trained.config["phase"] == "search":
-            folder.clear()
+        self._do(lambda: self._write(trained, found=found))
         if self._store is None:
             return
         key = self._identity.key(trained.config)
@@ -151,6 +149,16 @@ class Recall:
             self._give_up(error)
         else:
             self._store.release(key)
+
+    def _write(self, trained: Trained, *, found: bool) -> None:
+        """Keep a trial's record in its folder. Only then its checkpoints go: lost in between, it
+        would be reported from the last one."""
+        write_record(self._storage, trained)
+        folder = self._storage.trial(trained.config["name"])
+        if found and trained.error is not None:
+            folder.write_error(f"{trained.error}\n(it was trained in another run)\n")
+        if trained.config["phase"] == "search":
+            folder.clear()
 
     @contextlib.contextmanager
     def _checkpoint(self, trained: Trained) -> Iterator[Path | None]:

@@ -19,6 +19,7 @@ from raytl.models.source_model import save_source_model
 from raytl.seeds import seed_for
 from raytl.sweeping.environment import environment, save_environment
 from raytl.sweeping.identity import Identity, device_kind
+from raytl.sweeping.kept.errands import Errands
 from raytl.sweeping.kept.records import Record
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.kept.trial_store import TrialStore, opened, store_folder
@@ -39,7 +40,9 @@ from raytl.sweeping.verdict.confirming import Confirming, Unconfirmed
 from raytl.training.fused_group import forget_group
 from raytl.urls import Place
 
-BOARD_EVERY_S = 1.0  # at most: with many trials it takes its time
+BOARD_EVERY_S = 1.0  # at most
+BOARD_SHARE = 0.02  # of the time that writing it may take: it takes longer with every trial
+SNAPSHOT_EVERY_S = 60.0  # at most
 
 
 @dataclass(frozen=True)
@@ -102,13 +105,13 @@ def run_study(
         make_folder(run)
         write_atomically(run / "study.yaml", dump_study(study))
         save_environment(facts, run)
-        storage.push()
-        with _opened(study, store) as trials:
+        storage.push(whole=False)
+        with _opened(study, store) as trials, Errands() as errands:
             recall = Recall(
                 storage, Identity.of(checked, device), study.study, study.train.epochs, trials,
-                resumed=resume,
+                resumed=resume, do=errands.do,
             )  # fmt: skip
-            search = _search(checked, storage, budget, recall, listeners)
+            search = _search(checked, storage, budget, recall, errands, listeners)
     storage.pull()
     leaderboard = build_leaderboard(study, search.records(), complete=search.finished)
     save_leaderboard(leaderboard, run)
@@ -140,20 +143,29 @@ def _say(text: str) -> None:
 
 
 class _Board(Listener):
-    """Writes the leaderboard as trials end, so that a killed study has one too."""
+    """Writes the leaderboard as trials end, and has it kept, so that a killed study has one too."""
 
-    def __init__(self, study: Study, run: Path) -> None:
-        self._study, self._run = study, run
-        self._saved = -math.inf
+    def __init__(self, study: Study, storage: RunStorage, errands: Errands) -> None:
+        self._study, self._storage, self._errands = study, storage, errands
+        self._due = self._snapshot_due = -math.inf
         self.search: StudySearch | None = None
 
     def ended(self, record: Record) -> None:
-        assert self.search is not None
-        if time.monotonic() - self._saved < BOARD_EVERY_S:
+        start = time.monotonic()
+        if start < self._due:
             return
-        self._saved = time.monotonic()
+        assert self.search is not None
         board = build_leaderboard(self._study, self.search.records(), complete=False)
-        save_leaderboard(board, self._run)
+        save_leaderboard(board, self._storage.run)
+        now = time.monotonic()
+        self._due = now + max(BOARD_EVERY_S, (now - start) / BOARD_SHARE)
+        if now > self._snapshot_due:
+            self._snapshot_due = math.inf  # one at a time
+            self._errands.do(self._push)
+
+    def _push(self) -> None:
+        self._storage.push(whole=False)
+        self._snapshot_due = time.monotonic() + SNAPSHOT_EVERY_S
 
 
 @contextlib.contextmanager
@@ -170,11 +182,12 @@ def _search(
     storage: RunStorage,
     budget: Plan,
     recall: Recall,
+    errands: Errands,
     listeners: Sequence[Listener],
 ) -> StudySearch:
     """Run search and confirmation as far as they come; return what became of them."""
     study, run, objective = checked.study, storage.run, objective_metric(checked.study)
-    progress, board = Progress(objective, storage), _Board(study, run)
+    progress, board = Progress(objective, storage), _Board(study, storage, errands)
     confirming: Confirming | Unconfirmed = Unconfirmed(study)
     if checked.test_labels:
         confirming = Confirming(study, storage.predictions, redraw=checked.redraws)

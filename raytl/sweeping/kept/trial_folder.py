@@ -16,6 +16,8 @@ from typing import Any
 
 from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem, copy_files
 
+from raytl.remote_files import WITHOUT_FOLDERS
+
 Metrics = dict[str, Any]
 COMMIT = "commit.json"  # written last: the trial, its metrics, and the sizes of the other files
 KEPT = 2  # checkpoints of a trial in training: one may be found corrupt
@@ -47,15 +49,17 @@ class TrialFolder:
         self,
         config: dict[str, Any],
         curve: Sequence[Metrics],
-        save: Callable[[Path], None],
+        save: Callable[[Path], None] | None,
         *,
         last: bool,
     ) -> None:
         """Write the checkpoint of the last epoch in `curve`. `save` writes its files into a folder;
-        `last`: no further one follows, and those before go."""
+        None where nobody wants the weights. `last`: no further one follows, and those before
+        go."""
         with tempfile.TemporaryDirectory(prefix="raytl-") as temporary:
             folder = Path(temporary)
-            save(folder)
+            if save is not None:
+                save(folder)
             sizes = {file.name: file.stat().st_size for file in folder.iterdir()}
             commit = {"config": config, "curve": list(curve), "files": sizes}
             (folder / COMMIT).write_text(json.dumps(commit), encoding="utf-8")
@@ -70,7 +74,8 @@ class TrialFolder:
             shutil.rmtree(target, ignore_errors=True)
             draft.replace(target)
             return
-        self.filesystem.create_dir(target, recursive=True)
+        if self.filesystem.type_name not in WITHOUT_FOLDERS:
+            self.filesystem.create_dir(target, recursive=True)
         for file in sorted(folder.iterdir(), key=lambda file: file.name == COMMIT):
             copy_files(
                 str(file), f"{target}/{file.name}", source_filesystem=LocalFileSystem(),
@@ -83,9 +88,15 @@ class TrialFolder:
 
     def _checkpoints(self) -> list[str]:
         """Return the paths of all checkpoints, the newest first."""
+        return self._listed()[0]
+
+    def _listed(self) -> tuple[list[str], list[str]]:
+        """Return the paths of all checkpoints, the newest first, and those of checkpoints that were
+        begun here; in one request."""
         found = self.filesystem.get_file_info(FileSelector(self.path, allow_not_found=True))
-        paths = [info.path for info in found if info.base_name.startswith("checkpoint-")]
-        return sorted(paths, reverse=True)
+        names = sorted((info.base_name, info.path) for info in found)
+        whole = [path for name, path in names if name.startswith("checkpoint-")]
+        return whole[::-1], [path for name, path in names if name.startswith(".checkpoint-")]
 
     def _open(self, path: str) -> Saved | None:
         try:
@@ -117,9 +128,8 @@ class TrialFolder:
 
     def _prune(self, kept: int) -> None:
         """Delete all but the newest, and what processes that were lost had begun."""
-        found = self.filesystem.get_file_info(FileSelector(self.path, allow_not_found=True))
-        begun = [info.path for info in found if info.base_name.startswith(".checkpoint-")]
-        for path in [*self._checkpoints()[kept:], *begun]:
+        checkpoints, begun = self._listed()
+        for path in [*checkpoints[kept:], *begun]:
             with contextlib.suppress(OSError):  # the next one tries again
                 self.filesystem.delete_dir(path)
 

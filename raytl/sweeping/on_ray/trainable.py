@@ -76,7 +76,9 @@ class Reporter:
         """Keep and report the next epoch's metrics; `save` writes its checkpoint into a folder."""
         metrics = metrics | {"seconds": time.perf_counter() - self._start}
         self._curve.append(metrics)
-        self._folder.save(self._config, self._curve, save, last=self.epoch >= self._epochs)
+        last = self.epoch >= self._epochs
+        wanted = not last or self._config["phase"] == "confirm"  # nobody asks for a search's weights
+        self._folder.save(self._config, self._curve, save if wanted else None, last=last)
         tune.report({METRICS: json.dumps(metrics)})
 
 
