@@ -30,14 +30,15 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import psutil
+from counting_s3 import kinds, read_log
 from pyarrow.fs import S3FileSystem
 from ray.cluster_utils import Cluster
-from s3_server import kinds, read_log
 
 import raytl
 from raytl.config import Study
@@ -126,10 +127,7 @@ class Costs(Listener):
     def a_trial_ms(self) -> list[float]:
         """Return the CPU milliseconds a trial in each of PARTS equal parts of the run."""
         bounds = [round(i * (len(self.spent) - 1) / PARTS) for i in range(PARTS + 1)]
-        return [
-            1000 * (self.spent[b] - self.spent[a]) / (b - a)
-            for a, b in zip(bounds, bounds[1:], strict=False)
-        ]
+        return [1000 * (self.spent[b] - self.spent[a]) / (b - a) for a, b in pairwise(bounds)]
 
 
 @contextlib.contextmanager
@@ -139,7 +137,7 @@ def bucket(log: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     server = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("s3_server.py")), str(port), str(log)],
+        [sys.executable, str(Path(__file__).with_name("counting_s3.py")), str(port), str(log)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -179,7 +177,8 @@ def simulated(nodes: int) -> Iterator[Cluster]:
 
 def run(study: Study, out: Path, log: Path, profile: str | None) -> dict[str, Any]:
     """Run the study's search; return what it cost."""
-    storage, process, costs = RunStorage(out, study.resources.storage_path), psutil.Process(), Costs()
+    storage, process = RunStorage(out, study.resources.storage_path), psutil.Process()
+    costs = Costs()
     checked = preflight(study)
     checked = replace(checked, study=resolved(checked.study, checked.num_bytes), test_labels=0)
     study = checked.study

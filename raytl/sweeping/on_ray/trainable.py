@@ -77,7 +77,8 @@ class Reporter:
         metrics = metrics | {"seconds": time.perf_counter() - self._start}
         self._curve.append(metrics)
         last = self.epoch >= self._epochs
-        wanted = not last or self._config["phase"] == "confirm"  # nobody asks for a search's weights
+        # Nobody asks for the weights that a trial of the search ends with.
+        wanted = not last or self._config["phase"] == "confirm"
         self._folder.save(self._config, self._curve, save if wanted else None, last=last)
         tune.report({METRICS: json.dumps(metrics)})
 

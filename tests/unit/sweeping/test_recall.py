@@ -14,6 +14,7 @@ from raytl.predictions import FILE_NAME as PREDICTIONS
 from raytl.predictions import Predictions
 from raytl.sweeping import recall as recall_module
 from raytl.sweeping.identity import Identity
+from raytl.sweeping.kept.errands import Errand
 from raytl.sweeping.kept.records import (
     FILE_NAME,
     IDENTITY,
@@ -140,6 +141,21 @@ def test_a_record_of_a_trial_that_did_not_run_to_its_end_is_taken_too(
     assert recall.recall(ours) == Trained(ours, curve(1), error)
 
 
+def test_checkpoints_go_when_the_record_is_written(identity: Identity, tmp_path: Path) -> None:
+    left = list[Errand]()
+    storage = RunStorage(tmp_path / "run")
+    recall = Recall(storage, identity, "tiny", EPOCHS, None, resumed=False, do=left.append)
+    ours = config("trial-00000")
+    storage.trial("trial-00000").save(ours, curve(EPOCHS), None, last=True)
+    recall.keep(Trained(ours, curve(EPOCHS)))
+    assert read_record(storage, "trial-00000") is None
+    assert storage.trial("trial-00000").newest() is not None
+    (errand,) = left
+    errand()
+    assert read_record(storage, "trial-00000") == Trained(ours, curve(EPOCHS))
+    assert storage.trial("trial-00000").newest() is None
+
+
 def test_where_nothing_whole_is_kept_a_trial_is_trained_again(
     remember: Remember, storage: RunStorage
 ) -> None:
@@ -147,8 +163,8 @@ def test_where_nothing_whole_is_kept_a_trial_is_trained_again(
     recall = remember(storage, None, resumed=True)
     assert recall.recall(ours) is None
     write_record(storage, Trained(ours, curve(EPOCHS)))
-    record = kept_at(storage) / "trial-00000" / FILE_NAME
-    record.write_bytes(record.read_bytes()[:-9])
+    for record in {at / "trial-00000" / FILE_NAME for at in (kept_at(storage), storage.run)}:
+        record.write_bytes(record.read_bytes()[:-9])
     assert recall.recall(ours) is None
 
 

@@ -1,6 +1,6 @@
 """A local S3 server (moto's) in a process of its own, which writes down who asked for what.
 
-    python benchmarks/s3_server.py PORT LOG
+    python benchmarks/counting_s3.py PORT LOG
 
 Each request is a line `seconds key METHOD path?query`; `key` is the access key's name, by which
 processes can be told apart.
