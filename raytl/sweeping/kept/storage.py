@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from pyarrow.fs import (
     FileSelector,
@@ -41,6 +41,10 @@ class RunStorage:
     def __post_init__(self) -> None:
         # Now: trials, to which this is sent, run in folders of their own.
         object.__setattr__(self, "_place", str(self.run.resolve()))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Each process reaches the filesystem for itself, with its own credentials.
+        return {name: value for name, value in vars(self).items() if name != "_kept"}
 
     @cached_property
     def _kept(self) -> tuple[FileSystem, str]:

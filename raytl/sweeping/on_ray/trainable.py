@@ -8,7 +8,6 @@ Tune is told of metrics alone.
 import json
 import os
 import socket
-import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from ray import tune
 
 from raytl.config import Study, TrialConfig
 from raytl.errors import CheckpointError, RaytlError
+from raytl.sweeping.kept.epochs import Epochs, SaveFiles
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.kept.trial_folder import Metrics, TrialFolder
 from raytl.sweeping.on_ray.faults import is_fault
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from raytl.training.material import Material
 
 Trainable = Callable[[dict[str, Any]], None]
-SaveFiles = Callable[[Path], None]
 # What Tune is told: metrics as JSON, which it leaves as they are, or a trial's own error.
 METRICS, ERROR = "raytl_metrics", "raytl_error"
 # Of a trial with several workers: they have the CPUs, and the head survives them.
@@ -55,32 +54,26 @@ def trial_device(study: Study) -> str:
 
 
 class Reporter:
-    """Keeps each epoch of a trial in its folder, then tells Tune of it."""
+    """Keeps each epoch of a trial, then tells Tune of it."""
 
     def __init__(self, folder: TrialFolder, config: dict[str, Any], epochs: int) -> None:
-        """Takes up what the folder holds and reports it, in case that the driver does not know."""
-        self._folder, self._config, self._epochs = folder, config, epochs
-        self.saved = folder.newest()
-        self._curve = list(self.saved.curve) if self.saved else []
-        before = self._curve[-1]["seconds"] if self._curve else 0.0
-        self._start = time.perf_counter() - before
-        for metrics in self._curve:
-            tune.report({METRICS: json.dumps(metrics)})
-
-    @property
-    def epoch(self) -> int:
-        """How many epochs are done."""
-        return len(self._curve)
+        """Takes up what the folder holds and reports it, in case that the driver does not know.
+        `epochs`: of the whole trial."""
+        self._kept = Epochs(folder, config, epochs)
+        self.saved = self._kept.saved
+        self.epoch = 0  # how many epochs are done, as far as Tune knows
+        for metrics in self._kept.curve:
+            self.tell(metrics)
 
     def __call__(self, metrics: Metrics, save: SaveFiles) -> None:
         """Keep and report the next epoch's metrics; `save` writes its checkpoint into a folder."""
-        metrics = metrics | {"seconds": time.perf_counter() - self._start}
-        self._curve.append(metrics)
-        last = self.epoch >= self._epochs
-        # Nobody asks for the weights that a trial of the search ends with.
-        wanted = not last or self._config["phase"] == "confirm"
-        self._folder.save(self._config, self._curve, save if wanted else None, last=last)
-        tune.report({METRICS: json.dumps(metrics)})
+        self.tell(self._kept.keep(metrics, save))
+
+    def tell(self, metrics: Metrics) -> None:
+        """Report an epoch that is kept, unless Tune knows of it."""
+        if metrics["epoch"] > self.epoch:
+            self.epoch = metrics["epoch"]
+            tune.report({METRICS: json.dumps(metrics)})
 
 
 @dataclass

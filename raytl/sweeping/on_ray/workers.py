@@ -1,22 +1,22 @@
-"""What runs below a trial's driver: the workers, and what Ray Train's controller passes up from
-them through a queue."""
+"""What runs below a trial's driver: the workers. The first of them keeps each epoch in the trial's
+folder and passes up its metrics alone, through a queue."""
 
-import contextlib
-import tempfile
-from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import ray
 from ray import train
+from ray.train.collective import broadcast_from_rank_zero
 from ray.train.v2._internal.execution.callback import ControllerCallback
 from ray.train.v2._internal.execution.worker_group import worker_group
-from ray.train.v2.api.callback import UserCallback
 from ray.util.queue import Queue
 
+from raytl.config import TrialConfig
 from raytl.errors import RaytlError
+from raytl.sweeping.kept.epochs import Epochs, SaveFiles
+from raytl.sweeping.kept.trial_folder import Saved, TrialFolder
 from raytl.sweeping.on_ray.trainable import trial_device
 
 
@@ -29,10 +29,9 @@ class Started:
 
 @dataclass(frozen=True)
 class Reported:
-    """One epoch, as the workers' controller passes it up."""
+    """One epoch, which is kept."""
 
     metrics: dict[str, Any]
-    checkpoint: train.Checkpoint
 
 
 @dataclass(frozen=True)
@@ -55,21 +54,8 @@ class Introduce(ControllerCallback):
         self.queue.put(Started(ray.get_runtime_context().current_actor))
 
 
-class PassUp(UserCallback):
-    """Passes up what the workers report. Runs in Ray Train's controller."""
-
-    def __init__(self, queue: Queue) -> None:
-        self.queue = queue
-
-    def after_report(
-        self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: train.Checkpoint | None
-    ) -> None:
-        assert checkpoint is not None
-        self.queue.put(Reported(metrics[0], checkpoint))
-
-
 def work(config: dict[str, Any]) -> None:
-    """Train as one of the workers."""
+    """Train as one of the workers, from the trial's newest checkpoint on."""
     import torch
     from ray.train.torch import get_device
 
@@ -77,29 +63,33 @@ def work(config: dict[str, Any]) -> None:
     from raytl.training.material import Material
     from raytl.training.trial import run_trial
 
-    study, queue = config["study"], config["queue"]
+    study, queue, trial = config["study"], config["queue"], config["trial"]
+    folder: TrialFolder = config["storage"].trial(trial["name"])
+    kept = None
+    if train.get_context().get_world_rank() == 0:
+        kept = Epochs(folder, trial, study.train.epochs)
+        for metrics in kept.curve:  # of workers that were lost before they could say so
+            queue.put(Reported(metrics))
+    path, done = broadcast_from_rank_zero(kept and (kept.saved and kept.saved.path, kept.done))
+    if done:
+        return
     keep_freed_memory()
     torch.set_num_threads(study.resources.cpus_per_worker)
     device = trial_device(study)
     if device == "cuda":  # several workers may see the same GPUs
         device = str(get_device())
         torch.cuda.set_device(device)
-    first = train.get_context().get_world_rank() == 0
 
-    def report(metrics: dict[str, Any], save: Any) -> None:
-        if not first:
-            train.report({})
-            return
-        with tempfile.TemporaryDirectory(prefix="raytl-") as folder:
-            save(Path(folder))
-            train.report(metrics, checkpoint=train.Checkpoint.from_directory(folder))
+    def report(metrics: dict[str, Any], save: SaveFiles) -> None:
+        if kept is not None:
+            queue.put(Reported(kept.keep(metrics, save)))
 
-    with _folder_of(train.get_checkpoint() or config["checkpoint"]) as resume_from:
+    with folder.fetched(Saved(path, {}, ())) if path else nullcontext() as resume_from:
         try:
             run_trial(
-                Material.of(study), config["trial"], config["seed"], report, device=device,
-                resume_from=resume_from, test=config["test"],
-                micro_batches=config["micro_batches"], rows_seed=config["rows_seed"],
+                Material.of(study), TrialConfig.from_flat(trial["trial"]), int(trial["seed"]),
+                report, device=device, resume_from=resume_from, test=trial["phase"] == "confirm",
+                micro_batches=config["micro_batches"], rows_seed=trial["rows_seed"],
             )  # fmt: skip
         except RaytlError as error:
             queue.put(error)  # Ray Train would try again
@@ -107,12 +97,3 @@ def work(config: dict[str, Any]) -> None:
         except torch.OutOfMemoryError:
             queue.put(OutOfMemory(config["micro_batches"]))
             raise
-
-
-@contextlib.contextmanager
-def _folder_of(checkpoint: Any) -> Iterator[Path | None]:
-    if checkpoint is None:
-        yield None
-        return
-    with checkpoint.as_directory() as folder:
-        yield Path(folder)
