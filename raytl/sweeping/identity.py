@@ -86,14 +86,18 @@ class Identity:
         trial = config["trial"]
         names = [trial["source_model"], *([trial["student"]] if trial["student"] else [])]
         own = {name: config[name] for name in ("trial", "seed", "rows_seed", "micro_batches")}
-        fused = config.get("fused")
         content = {
             "study": self.facts,
             "source_models": [self.source_models[name] for name in names],
             "test": config["phase"] == "confirm",
-            "fused": fused and [self.fuse, fused["index"], fused["members"]],
+            "fused": self._fused(config["fused"]) if "fused" in config else None,
         }
         return digest_of(content | own)
+
+    def _fused(self, group: dict[str, Any]) -> list[Any]:
+        """Return what numbers hang on of a trial's group: not what its trials are called."""
+        members = [{k: v for k, v in of.items() if k != "name"} for of in group["members"]]
+        return [self.fuse, group["index"], members]
 
     @property
     def digest(self) -> str:

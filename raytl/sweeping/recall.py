@@ -40,6 +40,7 @@ class Recall:
         self._epochs, self._store, self._resumed = epochs, store, resumed
         self.found = 0  # trials that another run had trained
         self._own = set[str]()  # names of what this run had trained
+        self._ended = dict[str, set[str]]()  # group → its trials that have ended
         self._taken = dict[str, Trained]()  # name → what the store had
         self.store_failed: str | None = None  # why it is used no more
 
@@ -134,11 +135,12 @@ class Recall:
     def keep(self, trained: Trained) -> None:
         """Keep a trial of which nothing more comes, here and in the store. Weights are kept of
         retrainings alone."""
+        needless = self._needless(trained.config)
         if trained.config["name"] in self._own:
             return
         found = trained == self._taken.get(trained.config["name"])
         self.found += found
-        self._do(lambda: self._write(trained, found=found))
+        self._do(lambda: self._write(trained, needless, found=found))
         if self._store is None:
             return
         key = self._identity.key(trained.config)
@@ -150,15 +152,28 @@ class Recall:
         else:
             self._store.release(key)
 
-    def _write(self, trained: Trained, *, found: bool) -> None:
-        """Keep a trial's record in its folder. Only then its checkpoints go: lost in between, it
-        would be reported from the last one."""
+    def _needless(self, config: Config) -> list[str]:
+        """Return the trials whose checkpoints nobody asks for any more, now that this one has
+        ended. Those of a group's trials are needed until all have ended: whoever runs trains all
+        (see `training.fused_group`)."""
+        if config["phase"] != "search":
+            return []
+        if "fused" not in config:
+            return [config["name"]]
+        names = {of["name"] for of in config["fused"]["members"]}
+        ended = self._ended.setdefault(config["fused"]["group"], set())
+        ended.add(config["name"])
+        return sorted(names) if ended == names else []
+
+    def _write(self, trained: Trained, needless: list[str], *, found: bool) -> None:
+        """Keep a trial's record in its folder. Only then checkpoints go: lost in between, it would
+        be reported from the last one."""
         write_record(self._storage, trained)
-        folder = self._storage.trial(trained.config["name"])
         if found and trained.error is not None:
+            folder = self._storage.trial(trained.config["name"])
             folder.write_error(f"{trained.error}\n(it was trained in another run)\n")
-        if trained.config["phase"] == "search":
-            folder.clear()
+        for name in needless:
+            self._storage.trial(name).clear()
 
     @contextlib.contextmanager
     def _checkpoint(self, trained: Trained) -> Iterator[Path | None]:

@@ -37,7 +37,6 @@ from raytl.sweeping.search.searcher import Listener, StudySearch
 from raytl.sweeping.verdict.confirmation import build_confirmation, retrained
 from raytl.sweeping.verdict.confirmed import Confirmation, save_confirmation
 from raytl.sweeping.verdict.confirming import Confirming, Unconfirmed
-from raytl.training.fused_group import forget_group
 from raytl.urls import Place
 
 BOARD_EVERY_S = 1.0  # at most
@@ -119,7 +118,7 @@ def run_study(
         raise RaytlError(f"{run}: stopped, go on with --resume: {search.stopped}")
     if not search.finished:
         return StudyResult(run, leaderboard, None)
-    _forget_groups(search)
+    _forget_groups(storage, search)
     if not leaderboard.has_result:
         failed = next((row for row in leaderboard.trials if row.error), None)
         cause = f"; the first said: {failed.error} (log: {run}/{failed.log})" if failed else ""
@@ -228,10 +227,16 @@ def _promising(checked: Checked, run: Path) -> list[str]:
     return [name for name in order(load_ranking(file), score) if name in known]
 
 
-def _forget_groups(search: StudySearch) -> None:
-    for record in search.records():
-        if "fused" in record.config:
-            forget_group(record.config["fused"]["group"])
+def _forget_groups(storage: RunStorage, search: StudySearch) -> None:
+    """Delete what is kept of groups for trials that this study has not come to."""
+    configs = {record.name: record.config for record in search.records()}
+    for config in configs.values():
+        if config["phase"] == "search" and "fused" in config:
+            names = {of["name"] for of in config["fused"]["members"]}
+            for name in names - configs.keys():
+                storage.trial(name).remove()
+            if names - configs.keys():
+                storage.trial(config["name"]).clear()
 
 
 def export(

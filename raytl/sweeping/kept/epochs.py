@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from raytl.sweeping.kept.trial_folder import Metrics, TrialFolder
+from raytl.sweeping.kept.trial_folder import Metrics, Saved, TrialFolder
 
 SaveFiles = Callable[[Path], None]  # writes a checkpoint's files into a folder
 
@@ -13,13 +13,22 @@ SaveFiles = Callable[[Path], None]  # writes a checkpoint's files into a folder
 class Epochs:
     """What is done of a trial, and what it comes to."""
 
-    def __init__(self, folder: TrialFolder, config: dict[str, Any], budget: int) -> None:
-        """Takes up what the folder holds. `budget`: epochs of the whole trial."""
-        self._folder, self._config, self._budget = folder, config, budget
-        self.saved = folder.newest()
-        self.curve: list[Metrics] = list(self.saved.curve) if self.saved else []
-        before = self.curve[-1]["seconds"] if self.curve else 0.0
-        self._start = time.perf_counter() - before
+    def __init__(
+        self,
+        folder: TrialFolder,
+        config: dict[str, Any],
+        budget: int,
+        saved: Saved | None,
+        *,
+        share: float = 1.0,
+    ) -> None:
+        """`budget`: epochs of the whole trial. `saved`: the checkpoint to go on from. `share`: of
+        this process's time that is the trial's; less than 1 where it trains others of its group,
+        and then the one before the last checkpoint is kept for those."""
+        self._folder, self._config, self._budget, self._share = folder, config, budget, share
+        self.curve: list[Metrics] = list(saved.curve) if saved else []
+        self._before = self.curve[-1]["seconds"] if self.curve else 0.0
+        self._start = time.perf_counter()
 
     @property
     def done(self) -> bool:
@@ -29,9 +38,11 @@ class Epochs:
     def keep(self, metrics: Metrics, save: SaveFiles) -> Metrics:
         """Keep the next epoch's metrics; `save` writes its checkpoint into a folder. Returns the
         metrics with `seconds`, that the trial has taken so far."""
-        metrics = metrics | {"seconds": time.perf_counter() - self._start}
+        seconds = self._before + self._share * (time.perf_counter() - self._start)
+        metrics = metrics | {"seconds": seconds}
         self.curve.append(metrics)
         # Nobody asks for the weights that a trial of the search ends with.
         unwanted = self.done and self._config.get("phase") == "search"
-        self._folder.save(self._config, self.curve, None if unwanted else save, last=self.done)
+        last = self.done and self._share == 1.0
+        self._folder.save(self._config, self.curve, None if unwanted else save, last=last)
         return metrics

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
-AT_ONCE = 4
 MOST_LEFT = 64  # errands that may be left to do; whoever brings more waits
 
 Errand = Callable[[], None]
@@ -16,11 +15,11 @@ def at_once(errand: Errand) -> None:
 
 
 class Errands:
-    """A few threads that do errands, each whole, in about the order in which they come. What an
-    errand raises, `do` or the end of the block raises: the first of them."""
+    """A thread that does one errand after another. What an errand raises, `do` or the end of the
+    block raises: the first of them."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="raytl-errand")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="raytl-errand")
         self._left: list[Future[None]] = []
 
     def __enter__(self) -> "Errands":

@@ -22,6 +22,7 @@ Metrics = dict[str, Any]
 COMMIT = "commit.json"  # written last: the trial, its metrics, and the sizes of the other files
 KEPT = 2  # checkpoints of a trial in training: one may be found corrupt
 ERROR_LOG = "error.txt"
+FAILURE = "failure.json"  # of a trial that another of its group has trained
 
 
 def checkpoint_name(epoch: int) -> str:
@@ -84,11 +85,14 @@ class TrialFolder:
 
     def newest(self) -> Saved | None:
         """Return the newest whole checkpoint."""
-        return next((saved for path in self._checkpoints() if (saved := self._open(path))), None)
+        return next(self.whole(), None)
 
-    def _checkpoints(self) -> list[str]:
-        """Return the paths of all checkpoints, the newest first."""
-        return self._listed()[0]
+    def whole(self) -> Iterator[Saved]:
+        """Yield the whole checkpoints, the newest first."""
+        for path in self._listed()[0]:
+            saved = self._open(path)
+            if saved is not None:
+                yield saved
 
     def _listed(self) -> tuple[list[str], list[str]]:
         """Return the paths of all checkpoints, the newest first, and those of checkpoints that were
@@ -137,8 +141,33 @@ class TrialFolder:
         """Delete all checkpoints: nothing more comes of the trial, and nobody wants its weights."""
         self._prune(0)
 
+    def end(self) -> None:
+        """Delete all checkpoints but the last: nothing more comes of the trial."""
+        self._prune(1)
+
+    def remove(self) -> None:
+        """Delete the folder, if it is there."""
+        with contextlib.suppress(OSError):
+            self.filesystem.delete_dir(self.path)
+
+    def write_failure(self, failure: dict[str, Any]) -> None:
+        """Keep how the trial ended, for whoever runs it, where another of its group has met it."""
+        self._write(FAILURE, json.dumps(failure))
+
+    def failure(self) -> dict[str, Any] | None:
+        """Return what `write_failure` kept; None where there is nothing whole."""
+        try:
+            with self.filesystem.open_input_file(f"{self.path}/{FAILURE}") as file:
+                return dict(json.loads(file.read()))
+        except (OSError, ValueError, TypeError):
+            return None
+
     def write_error(self, text: str) -> None:
         """Keep what the trial failed of."""
-        self.filesystem.create_dir(self.path, recursive=True)
-        with self.filesystem.open_output_stream(f"{self.path}/{ERROR_LOG}") as file:
+        self._write(ERROR_LOG, text)
+
+    def _write(self, name: str, text: str) -> None:
+        if self.filesystem.type_name not in WITHOUT_FOLDERS:
+            self.filesystem.create_dir(self.path, recursive=True)
+        with self.filesystem.open_output_stream(f"{self.path}/{name}") as file:
             file.write(text.encode())

@@ -25,11 +25,14 @@ from raytl.sweeping.on_ray.faults import is_fault
 from raytl.sweeping.on_ray.resources import worker_bundle
 
 if TYPE_CHECKING:
+    from raytl.sweeping.on_ray.group_trial import Groups
+    from raytl.training.fused_group import FusedGroup
     from raytl.training.material import Material
 
 Trainable = Callable[[dict[str, Any]], None]
-# What Tune is told: metrics as JSON, which it leaves as they are, or a trial's own error.
-METRICS, ERROR = "raytl_metrics", "raytl_error"
+# What Tune is told: metrics as JSON, which it leaves as they are, a trial's own error, or the name
+# of a group whose trials train one by one after all.
+METRICS, ERROR, APART = "raytl_metrics", "raytl_error", "raytl_apart"
 # Of a trial with several workers: they have the CPUs, and the head survives them.
 DRIVER_RESOURCES = {"cpu": 0, "node:__internal_head__": 0.001}
 
@@ -59,8 +62,8 @@ class Reporter:
     def __init__(self, folder: TrialFolder, config: dict[str, Any], epochs: int) -> None:
         """Takes up what the folder holds and reports it, in case that the driver does not know.
         `epochs`: of the whole trial."""
-        self._kept = Epochs(folder, config, epochs)
-        self.saved = self._kept.saved
+        self.saved = folder.newest()
+        self._kept = Epochs(folder, config, epochs, self.saved)
         self.epoch = 0  # how many epochs are done, as far as Tune knows
         for metrics in self._kept.curve:
             self.tell(metrics)
@@ -82,6 +85,7 @@ class Held:
 
     study: Study
     _material: "Material | None" = None
+    _groups: "Groups | None" = None
 
     def material(self) -> "Material":
         """Return the study's data and source models, opened once."""
@@ -90,6 +94,15 @@ class Held:
         if self._material is None:
             self._material = Material.of(self.study)
         return self._material
+
+    def group(self, config: dict[str, Any], device: str) -> "FusedGroup":
+        """Return a trial's group; of the last one asked for, what is in memory."""
+        from raytl.sweeping.on_ray.group_trial import Groups
+
+        if self._groups is None:
+            self._groups = Groups()
+        test = config["phase"] == "confirm"
+        return self._groups.of(self.material(), config, device=device, test=test)
 
 
 def build_trainable(study: Study, storage: RunStorage) -> Any:
@@ -139,9 +152,13 @@ def _alone(held: Held, storage: RunStorage, config: dict[str, Any], report: Repo
 
     study = held.study
     if report.epoch >= study.train.epochs:
+        if config["phase"] == "confirm":
+            storage.trial(config["name"]).end()  # whoever trained it may have left more
         return
     keep_freed_memory()
     torch.set_num_threads(study.resources.cpus_per_worker)
+    if "fused" in config and _in_group(held, storage, config, report):
+        return
     if report.saved is None:
         _train(held, config, report, None)
         return
@@ -155,22 +172,24 @@ def _alone(held: Held, storage: RunStorage, config: dict[str, Any], report: Repo
     _alone(held, storage, config, Reporter(folder, config, study.train.epochs))
 
 
+def _in_group(held: Held, storage: RunStorage, config: dict[str, Any], report: Reporter) -> bool:
+    """Train with the others of the trial's group; return whether that pays."""
+    from raytl.sweeping.on_ray.group_trial import group_pays, run_group_trial
+
+    group = held.group(config, trial_device(held.study))
+    if not group_pays(group, held.material(), config):
+        tune.report({APART: config["fused"]["group"]})
+        return False
+    run_group_trial(group, storage, config, report, held.study.train.epochs)
+    return True
+
+
 def _train(held: Held, config: dict[str, Any], report: Reporter, resume_from: Path | None) -> None:
-    from raytl.sweeping.search.fusing import members_of
-    from raytl.training.fused_group import run_fused_trial
     from raytl.training.trial import run_trial
 
-    device, test = trial_device(held.study), config["phase"] == "confirm"
-    options: dict[str, Any] = {"device": device, "test": test}
-    if "fused" in config:
-        group, index = config["fused"]["group"], config["fused"]["index"]
-        run_fused_trial(
-            held.material(), members_of(config), index, group, report, start=report.epoch,
-            resume_from=resume_from, **options,
-        )  # fmt: skip
-    else:
-        run_trial(
-            held.material(), TrialConfig.from_flat(config["trial"]), int(config["seed"]), report,
-            resume_from=resume_from, micro_batches=config["micro_batches"],
-            rows_seed=config["rows_seed"], **options,
-        )  # fmt: skip
+    run_trial(
+        held.material(), TrialConfig.from_flat(config["trial"]), int(config["seed"]), report,
+        device=trial_device(held.study), resume_from=resume_from,
+        test=config["phase"] == "confirm", micro_batches=config["micro_batches"],
+        rows_seed=config["rows_seed"],
+    )  # fmt: skip

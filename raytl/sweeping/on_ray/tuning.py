@@ -24,7 +24,7 @@ from raytl.errors import RaytlError
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.on_ray.faults import MOST_FAULTS, surviving_faults
 from raytl.sweeping.on_ray.resources import Plan
-from raytl.sweeping.on_ray.trainable import ERROR, METRICS, build_trainable
+from raytl.sweeping.on_ray.trainable import APART, ERROR, METRICS, build_trainable
 from raytl.sweeping.search.searcher import StudySearch
 
 REACH_S = 10.0  # for a cluster's address to answer; Ray itself would try for minutes
@@ -224,6 +224,9 @@ class _Judges(FIFOScheduler):
         name, search = trial.config["name"], self._bridge.search
         if ERROR in result:
             search.fail(name, result[ERROR])
+            return str(TrialScheduler.CONTINUE)
+        if APART in result:
+            search.take_apart(result[APART])
             return str(TrialScheduler.CONTINUE)
         stays = search.report(name, json.loads(result[METRICS]))
         return str(TrialScheduler.CONTINUE if stays else TrialScheduler.STOP)

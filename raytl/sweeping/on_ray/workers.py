@@ -65,12 +65,14 @@ def work(config: dict[str, Any]) -> None:
 
     study, queue, trial = config["study"], config["queue"], config["trial"]
     folder: TrialFolder = config["storage"].trial(trial["name"])
-    kept = None
+    kept = start = None
     if train.get_context().get_world_rank() == 0:
-        kept = Epochs(folder, trial, study.train.epochs)
+        saved = folder.newest()
+        kept = Epochs(folder, trial, study.train.epochs, saved)
         for metrics in kept.curve:  # of workers that were lost before they could say so
             queue.put(Reported(metrics))
-    path, done = broadcast_from_rank_zero(kept and (kept.saved and kept.saved.path, kept.done))
+        start = (saved and saved.path, kept.done)
+    path, done = broadcast_from_rank_zero(start)
     if done:
         return
     keep_freed_memory()

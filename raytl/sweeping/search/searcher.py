@@ -12,7 +12,7 @@ from raytl.config import Study, TrialConfig
 from raytl.search_space import SearchSpace
 from raytl.sweeping.kept.records import Config, Metrics, Record, Trained
 from raytl.sweeping.search.control_tries import ControlTries
-from raytl.sweeping.search.fusing import grouped
+from raytl.sweeping.search.fusing import group_of, grouped
 from raytl.sweeping.search.halving import Everyone, Ladder
 from raytl.sweeping.search.objective import ObjectiveMetric
 from raytl.sweeping.search.runs import Run
@@ -97,7 +97,9 @@ class StudySearch:
         self._controls = ControlTries(study, controls)
         self._runs: dict[str, Run] = {}
         self._running: dict[str, Run] = {}
-        self._aside: list[Config] = []  # what others train just now, or what waits for a decision
+        # What others train just now, or what waits for a decision
+        self._aside: list[Config] = []
+        self._apart: set[str] = set()  # groups whose trials train one by one after all
         self._retrainings: list[Config] = []
         self._controls_chosen = self._best_chosen = confirming is None
         self.stopped: str | None = None  # why the study cannot go on just now
@@ -138,6 +140,9 @@ class StudySearch:
             if config is None:
                 return None
             run = self._runs.get(config["name"]) or self._start(config)
+            if self._is_trained(config):
+                self._aside.append(config)
+                continue
             found = self._memory.recall(config) if self._memory else None
             if found == "busy" or (found is not None and self._waits_with(run, found)):
                 self._aside.append(config)
@@ -155,6 +160,17 @@ class StudySearch:
         if run.cut is None and metrics["epoch"] == len(run.curve) + 1:
             self._add(run, metrics)
         return run.cut is None
+
+    def take_apart(self, group: str) -> None:
+        """Note that the trials of a group do not train together after all."""
+        self._apart.add(group)
+
+    def _is_trained(self, config: Config) -> bool:
+        """Whether another trial of its group runs, which trains this one as well."""
+        group = group_of(config)
+        if group is None or group in self._apart:
+            return False
+        return any(group_of(run.config) == group for run in self._running.values())
 
     def fail(self, name: str, error: str) -> None:
         """Note a trial's own error, which would come again."""

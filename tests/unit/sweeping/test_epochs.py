@@ -36,7 +36,7 @@ def files(folder: TrialFolder) -> dict[str, list[str]]:
 def test_weights_stay_where_somebody_wants_them(
     folder: TrialFolder, phase: str, kept: list[str]
 ) -> None:
-    epochs = Epochs(folder, config(phase), budget=2)
+    epochs = Epochs(folder, config(phase), 2, None)
     epochs.keep({"epoch": 1}, save)
     assert not epochs.done
     assert files(folder) == {"checkpoint-00001": ["checkpoint.pt", "commit.json"]}
@@ -46,12 +46,12 @@ def test_weights_stay_where_somebody_wants_them(
 
 
 def test_who_comes_after_a_lost_process_goes_on_and_counts_its_seconds(folder: TrialFolder) -> None:
-    first = Epochs(folder, config("search"), budget=3)
-    assert first.saved is None and first.curve == []
+    first = Epochs(folder, config("search"), 3, None)
+    assert first.curve == []
     kept = first.keep({"epoch": 1}, save)
     first.curve[0]["seconds"] = kept["seconds"] = 100.0
     folder.save(config("search"), first.curve, save, last=False)
-    then = Epochs(folder, config("search"), budget=3)
+    then = Epochs(folder, config("search"), 3, folder.newest())
     assert then.curve == [kept]
     assert then.keep({"epoch": 2}, save)["seconds"] > 100.0
     assert [metrics["epoch"] for metrics in then.curve] == [1, 2]

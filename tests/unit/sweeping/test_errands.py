@@ -89,4 +89,4 @@ def test_so_many_are_left_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
                 running += 1
                 most = max(most, running)
             some.do(errand)
-    assert running == 0 and most <= 2 + 1 + errands.AT_ONCE
+    assert running == 0 and most <= 2 + 2

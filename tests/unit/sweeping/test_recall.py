@@ -156,6 +156,37 @@ def test_checkpoints_go_when_the_record_is_written(identity: Identity, tmp_path:
     assert storage.trial("trial-00000").newest() is None
 
 
+def test_checkpoints_of_a_group_go_when_all_have_ended(
+    remember: Remember, storage: RunStorage
+) -> None:
+    names = ["trial-00000", "trial-00001"]
+    group = {"group": "a", "members": [{"name": name} for name in names]}
+    ours = [config(name) | {"fused": group | {"index": i}} for i, name in enumerate(names)]
+    for of in ours:
+        storage.trial(of["name"]).save(of, curve(EPOCHS), None, last=True)
+    recall = remember(storage, None)
+
+    def left() -> list[bool]:
+        return [storage.trial(name).newest() is not None for name in names]
+
+    recall.keep(Trained(ours[1], curve(1)))
+    assert left() == [True, True]  # whoever runs next trains this one on
+    recall.keep(Trained(ours[0], curve(EPOCHS)))
+    assert left() == [False, False]
+
+    # A run that is resumed knows who had ended before.
+    for of in ours:
+        storage.trial(of["name"]).save(of, curve(EPOCHS), None, last=True)
+    resumed = remember(storage, None, resumed=True)
+    taken = resumed.recall(ours[0])
+    assert isinstance(taken, Trained)
+    resumed.keep(taken)
+    assert left() == [True, True]
+    (storage.run / names[1] / FILE_NAME).unlink()
+    resumed.keep(Trained(ours[1], curve(1)))
+    assert left() == [False, False]
+
+
 def test_where_nothing_whole_is_kept_a_trial_is_trained_again(
     remember: Remember, storage: RunStorage
 ) -> None:
