@@ -28,6 +28,7 @@ OWN_FOLDERS = ("best", "predictions", "tensorboard")
 PACKED = ("predictions", "tensorboard")  # of them, those with a file for each trial
 ARCHIVE = ".tar"
 MANIFEST = "snapshot.json"
+PART = 2**20  # bytes that are read at once
 Upload = Callable[[IO[bytes], str], None]  # a file, and its name where it is kept
 
 
@@ -64,7 +65,7 @@ def take(run: Path, upload: Upload, *, whole: bool) -> None:
     last = Manifest.of(run)
     generation, files = last.generation + 1, dict(last.files)
     for name, file in _contents(run, whole):
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = _sha256(file)
         if name not in files or files[name].sha256 != sha256:
             file.seek(0)
             upload(file, name)
@@ -75,6 +76,13 @@ def take(run: Path, upload: Upload, *, whole: bool) -> None:
     text = json.dumps(asdict(Manifest(generation, taken, files)), indent=1)
     upload(io.BytesIO(text.encode()), MANIFEST)
     write_atomically(run / MANIFEST, text)
+
+
+def _sha256(file: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while part := file.read(PART):
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def _contents(run: Path, whole: bool) -> Iterator[tuple[str, IO[bytes]]]:
@@ -90,10 +98,10 @@ def _contents(run: Path, whole: bool) -> Iterator[tuple[str, IO[bytes]]]:
             yield name, file
     for folder in folders:
         if folder in PACKED and (run / folder).exists():
-            with tempfile.TemporaryFile() as file:
-                _pack(run / folder, file)
-                file.seek(0)
-                yield f"{folder}{ARCHIVE}", file
+            with tempfile.TemporaryFile() as packed:
+                _pack(run / folder, packed)
+                packed.seek(0)
+                yield f"{folder}{ARCHIVE}", packed
 
 
 def _files_in(folder: Path) -> list[Path]:
