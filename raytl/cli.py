@@ -8,6 +8,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -259,7 +260,9 @@ def rank(
 def sweep(
     study: Annotated[Path, typer.Argument(help="The study file.")],
     out: Annotated[Path | None, typer.Option(help="Run folder; runs/<study> by default.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what is in --out, if anything.")
+    ] = False,
     trials: Annotated[int | None, typer.Option(help="Short for --set search.trials=N.")] = None,
     store: Store = True,
     set_: Annotated[
@@ -342,6 +345,24 @@ def doctor(
         raise typer.Exit(1)
 
 
+@app.command("watch-spot")
+def watch_spot(
+    cloud: Annotated[str, typer.Option(help="aws, gcp, azure; what this machine says.")] = "auto",
+    node_id: Annotated[
+        str | None, typer.Option(help="Which node, where several run on this machine.")
+    ] = None,
+    metadata: Annotated[
+        str | None, typer.Option(help="URL of the metadata service; the cloud's by default.")
+    ] = None,
+) -> None:
+    """Drain this machine's Ray node when its cloud announces that it takes the machine away."""
+
+    def say(text: str) -> None:
+        log_console.print(f"{datetime.now():%F %T} {text}", markup=False, soft_wrap=True)
+
+    verbs.watch_spot(cloud, node_id=node_id, metadata=metadata, say=say)
+
+
 @app.command()
 def report(run: Path) -> None:
     """Write a run's report.html again."""
@@ -365,10 +386,18 @@ def predict(
     model: Annotated[str, typer.Argument(help="A source model with a head, as a run's best/.")],
     dataset: Annotated[str, typer.Argument(help="Folder or URL of a dataset.")],
     split: str = "test",
-    out: Annotated[Path | None, typer.Option(help="CSV file of the predictions.")] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(help="CSV file of the predictions; with --workers a folder or URL."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes of a Ray cluster that write Parquet files.")
+    ] = None,
+    gpus: Annotated[float, typer.Option(help="GPUs of each of the workers.")] = 0,
 ) -> None:
     """Predict a split of a dataset and print the accuracy; of values RMSE and R²."""
-    _print_json(verbs.predict(model, dataset, split=split, out=out))
+    found = verbs.predict(model, dataset, split=split, out=out, workers=workers, gpus=gpus)
+    _print_json(found)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from raytl.errors import CorruptError
 
 FILE_NAME = "predictions.arrow"
 PROBABILITIES = "p"
+COLUMNS = {"id", "target", "predicted", PROBABILITIES, "group"}
 
 
 @dataclass(frozen=True)
@@ -62,15 +63,20 @@ class Predictions:
 
     @classmethod
     def read(cls, path: Path | str, filesystem: FileSystem | None = None) -> "Predictions":
-        """Read what `write` wrote. Raises CorruptError where it is not there or not whole."""
+        """Read what `write` wrote. Raises CorruptError where it is not there, not whole, or of a
+        version that wrote other columns."""
         try:
             with (filesystem or LocalFileSystem()).open_input_file(str(path)) as file:
                 batch = pa.ipc.open_file(file).read_all().to_batches()[0]
-                names = batch.schema.names
+                names = set(batch.schema.names)
+                if names - COLUMNS:
+                    raise CorruptError(
+                        f"{path}: written by another version, with a column "
+                        f"'{min(names - COLUMNS)}'; a run of another version is reported and "
+                        "exported by that version"
+                    )
                 arrays = {
-                    f"{name}_N": _array(batch.column(name))
-                    for name in names
-                    if name != PROBABILITIES
+                    f"{name}_N": _array(batch.column(name)) for name in names - {PROBABILITIES}
                 }
                 return cls(**arrays, p_NK=_probabilities(batch))
         except (OSError, ValueError, IndexError, TypeError, KeyError, pa.ArrowException) as error:

@@ -93,6 +93,15 @@ def read_text(place: Place) -> str:
     return place.read_text(encoding="utf-8")
 
 
+def opened(place: Place) -> pa.NativeFile:
+    """Return a file, here or behind a URL, opened to be read; raises as `read_bytes`."""
+    if not isinstance(place, Url):
+        return pa.OSFile(str(place))
+    filesystem, path = filesystem_of(place)
+    with reaching(place):
+        return filesystem.open_input_file(path)
+
+
 def there(place: Place) -> bool:
     """Whether there is such a file or folder, here or behind a URL; raises as `exists`."""
     return exists(place) if isinstance(place, Url) else place.exists()

@@ -102,12 +102,11 @@ def mean_of(rows: Padded) -> Tensor:
 class Given:
     """What one branch of a network is given: rows as they are prepared, or what came of them after
     the first `done` steps of the branch (its blocks in order, then its pooling), which were run
-    before. `present`: which rows have this column at all, bool (B,); None: all of them.
-    `transformed`: whether the branch's transform was run, as it is wherever steps are done."""
+    before. `transformed`: whether the branch's transform was run, as it is wherever steps are
+    done."""
 
     rows: Rows
     done: int = 0
-    present: Tensor | None = None
     transformed: bool = False
 
     def __len__(self) -> int:
@@ -115,13 +114,11 @@ class Given:
 
     def cut(self, which: Cut) -> "Given":
         """Return some of the rows."""
-        present = None if self.present is None else self.present[which]
-        return replace(self, rows=cut(self.rows, which), present=present)
+        return replace(self, rows=cut(self.rows, which))
 
     def to(self, device: torch.device) -> "Given":
         """Return the same on a device."""
-        present = None if self.present is None else self.present.to(device)
-        return replace(self, rows=move(self.rows, device), present=present)
+        return replace(self, rows=move(self.rows, device))
 
 
 Inputs = dict[str, Given]  # by branch
@@ -130,10 +127,4 @@ Inputs = dict[str, Given]  # by branch
 def join_given(parts: Sequence[Given]) -> Given:
     """Return the rows of all parts, which have the same steps done."""
     assert len({(part.done, part.transformed) for part in parts}) == 1
-    present = None
-    if any(part.present is not None for part in parts):
-        known = [
-            torch.ones(len(p), dtype=torch.bool) if p.present is None else p.present for p in parts
-        ]
-        present = torch.cat(known)
-    return replace(parts[0], rows=join([part.rows for part in parts]), present=present)
+    return replace(parts[0], rows=join([part.rows for part in parts]))

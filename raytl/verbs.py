@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,6 +139,21 @@ def doctor(study: Study | Path | str | None = None, *, address: str | None = Non
     return examine_cluster(checked, address)
 
 
+def watch_spot(
+    cloud: str = "auto",
+    *,
+    node_id: str | None = None,
+    metadata: str | None = None,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Watch over this machine's Ray node and drain it when the cloud announces that it takes the
+    machine away; see `sweeping.on_ray.spot_watch`."""
+    from raytl.sweeping.on_ray.spot_notices import ADDRESS
+    from raytl.sweeping.on_ray.spot_watch import watch_spot as watch
+
+    watch(cloud, node_id, say, metadata or ADDRESS)
+
+
 def export(run: Path | str, candidate: str, out: Path | str, *, force: bool = False) -> None:
     """Write a confirmed candidate of a run as a source model; see `sweeping.study_run.export`.
 
@@ -180,7 +196,7 @@ def inspect(path: Path | str) -> dict[str, Any]:
 
         verify_source_model(path)
 
-        from raytl.models.source_model import inspect_source_model
+        from raytl.models.source_folder import inspect_source_model
 
         return {"kind": "source model"} | inspect_source_model(path)
     if (path / "leaderboard.json").exists():
@@ -229,9 +245,19 @@ def _describe_run(run: Path) -> dict[str, Any]:
 
 
 def predict(
-    model: Path | str, dataset: Path | str, *, split: str = "test", out: Path | str | None = None
+    model: Path | str,
+    dataset: Path | str,
+    *,
+    split: str = "test",
+    out: Path | str | None = None,
+    workers: int | None = None,
+    gpus: float = 0,
 ) -> dict[str, Any]:
     """Predict a split with a source model that has a head, such as a run's `best/`.
+
+    With `workers` so many processes of a Ray cluster, or of this machine where there is none,
+    predict its shards, with `gpus` of a GPU each, and write Parquet files into the folder or behind
+    the URL `out`; what an earlier run of the same wrote is kept.
 
     Writes a CSV with id, predicted class and its probability, or predicted value, where `out` is
     given, in order of the ids, which is that of the files or arrays that were sharded; returns the
@@ -241,6 +267,8 @@ def predict(
     from raytl.data.dataset import Dataset
     from raytl.models.source_spec import check_head, read_spec
 
+    if workers is not None:
+        return _predict_on_cluster(model, dataset, split, out, workers, gpus)
     folder = _fetched(place_of(model))
     check_head(read_spec(folder), folder)
     Dataset.open(place_of(dataset)).split(split)
@@ -258,3 +286,25 @@ def predict(
         write_atomically(Path(out), buffer.getvalue())
     note = {} if prediction.note is None else {"note": prediction.note}
     return {"rows": len(prediction.rows), **prediction.metrics, **note, "out": out and str(out)}
+
+
+def _predict_on_cluster(
+    model: Path | str,
+    dataset: Path | str,
+    split: str,
+    out: Path | str | None,
+    workers: int,
+    gpus: float,
+) -> dict[str, Any]:
+    if out is None or workers < 1:
+        raise UserError(
+            f"predict: workers >= 1 and a folder or URL to write to must be given, got {workers} "
+            f"and {out}; give --out"
+        )
+    from raytl.sweeping.on_ray.predicting import predict_on_cluster
+    from raytl.sweeping.on_ray.tuning import ray_session
+
+    with ray_session():
+        return predict_on_cluster(
+            place_of(model), place_of(dataset), split, place_of(out), workers=workers, gpus=gpus
+        )

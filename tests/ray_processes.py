@@ -35,7 +35,9 @@ def wait_until_open(port: int, head: subprocess.Popen[bytes]) -> None:
         time.sleep(0.5)
 
 
-def start_node(log: Path, head_port: int, *options: str) -> subprocess.Popen[bytes]:
+def start_node(
+    log: Path, head_port: int, *options: str, env: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """Add a node to the cluster of the head that listens on `head_port` of loopback; return when it
     has joined: two that start at once take the same sockets."""
     ports = [
@@ -47,7 +49,7 @@ def start_node(log: Path, head_port: int, *options: str) -> subprocess.Popen[byt
         RAY, "start", f"--address=127.0.0.1:{head_port}", "--block", "--disable-usage-stats",
         "--node-ip-address=127.0.0.1", *ports, *options,
     ]  # fmt: skip
-    node = _start(command, log, AUTH)
+    node = _start(command, log, AUTH | dict(env or {}))
     while "Ray runtime started" not in log.read_text():
         assert node.poll() is None, log.read_text()
         time.sleep(0.1)

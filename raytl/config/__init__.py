@@ -8,6 +8,7 @@ from raytl.config.base import Frozen, nearest
 from raytl.config.depths import frozen_blocks, tuned_blocks
 from raytl.config.distribution import Distribution
 from raytl.config.reading import checked_options, dump_study, load_study
+from raytl.config.resources import ON_ANY_NODE, DataTasks
 from raytl.config.source_model import Normalization, SourceModelConfig
 from raytl.config.study import (
     VALUE_METRICS,
@@ -37,10 +38,12 @@ from raytl.config.trial import (
 
 __all__ = [
     "CONTROLS",
+    "ON_ANY_NODE",
     "TRIAL_KEYS",
     "VALUE_METRICS",
     "AugmentConfig",
     "ControlName",
+    "DataTasks",
     "Distribution",
     "DomainConfig",
     "FeedKind",

@@ -53,7 +53,7 @@ def check_study(
     data: Any, path: Path | None = None, lines: Mapping[tuple[str, ...], int] | None = None
 ) -> Study:
     """Return the checked study; raises ConfigError that lists up to three places and laws."""
-    # The search space's own laws live one layer up, and are checked by `search_space.check_space`.
+    # The search space's own laws live one layer up: `search_space.SearchSpace` checks them.
     if not isinstance(data, Mapping):
         raise ConfigError(f"{path or 'study'}: expected keys and values, got {type(data).__name__}")
     try:

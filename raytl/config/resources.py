@@ -3,7 +3,7 @@
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, PositiveInt
+from pydantic import BeforeValidator, Field, PositiveInt
 
 from raytl.config.base import Frozen, NonNegative, bounds_of, number_or_range
 from raytl.urls import Url
@@ -19,6 +19,17 @@ StorageUrl = Annotated[Url, BeforeValidator(_a_url)]
 Workers = Annotated[int | tuple[int, int], number_or_range("workers", 1)]
 
 
+class DataTasks(Frozen):
+    """Tasks of Ray Data, which read for `train.feed: ray_data`."""
+
+    at_once: PositiveInt = 2  # for each worker of a trial
+    # Labels of the nodes that they run on, with a CPU each; none: any node, beside the trials
+    nodes: dict[str, str] = Field(default_factory=dict)
+
+
+ON_ANY_NODE = DataTasks()
+
+
 class ResourcesConfig(Frozen):
     """What one trial gets, and how many run at once."""
 
@@ -32,6 +43,8 @@ class ResourcesConfig(Frozen):
     # s3://, gs:// or another URL of pyarrow or fsspec, under which the run is kept; None: in its
     # folder, which every node must then share
     storage_path: StorageUrl | None = None
+
+    data_tasks: DataTasks = ON_ANY_NODE
 
     @property
     def workers(self) -> tuple[int, int]:

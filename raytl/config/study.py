@@ -117,7 +117,9 @@ class AugmentConfig(Frozen):
         return self.flip or self.crop > 0
 
 
-FeedKind = Literal["auto", "resident", "streaming"]
+# auto: resident where the data take less than half of a node's memory, ray_data where they lie
+# behind a URL and no node can keep them, else streaming; the rows of a step are the same
+FeedKind = Literal["auto", "resident", "streaming", "ray_data"]
 
 
 class TrainConfig(Frozen):
@@ -130,7 +132,9 @@ class TrainConfig(Frozen):
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast in training
     feed: FeedKind = "auto"
     augment: AugmentConfig = AugmentConfig()
-    reuse_prefix: bool = True  # compute a frozen prefix once for all trials, where that pays
+    # Compute a frozen prefix once for all trials, where that pays. What a transform prepared of
+    # rows (token numbers, spectrograms) is kept either way: it is the same bit by bit.
+    reuse_prefix: bool = True
     prefix_dtype: Literal["float32", "bfloat16"] = "float32"  # of stored features
     prefix_cache_bytes: PositiveInt = 4 * 2**30  # of the cache folder, at most
     # Trials that train on the same features as one batched module, at most; auto: where it pays

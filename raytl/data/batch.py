@@ -19,7 +19,7 @@ class Batch:
     all rows."""
 
     inputs: Inputs
-    target: Tensor | None  # (B,), int64 classes or float32 values; None: not to be seen
+    target: Tensor | None  # (B,), int64 classes or float64 values; None: not to be seen
     id: Tensor  # (B,), int64
 
     @property

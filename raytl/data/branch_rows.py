@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from raytl.data.dataset import Split
+from raytl.data.order import Layout
 from raytl.data.views import View
 from raytl.modalities.base import Modality, Transform
 from raytl.modalities.column import Values
@@ -105,12 +106,14 @@ class RepeatedRows:
 
 @dataclass(frozen=True)
 class FeedRows:
-    """All that a feed reads: each branch's rows, targets (N,) unless they are not to be seen, and
-    ids (N,). Where rows have several views, branches number them view after view."""
+    """All that a feed reads: each branch's rows, targets (N,) unless they are not to be seen, ids
+    (N,), and how the rows are stored. Where rows have several views, branches number them view
+    after view."""
 
     inputs: Mapping[str, BranchRows]
     target_N: np.ndarray | None
     id_N: np.ndarray
+    layout: Layout
 
     @property
     def lengths(self) -> np.ndarray | None:

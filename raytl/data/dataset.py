@@ -68,6 +68,11 @@ class Dataset:
         return next(groups, None)
 
     @property
+    def kept(self) -> bool:
+        """Whether a node keeps all shards once it has read them."""
+        return self._files.kept
+
+    @property
     def bytes(self) -> int:
         """Bytes of all shards."""
         return sum(shard.bytes for shard in self._shards())

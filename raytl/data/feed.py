@@ -33,10 +33,15 @@ class Feed(Protocol):
         ...
 
 
-def chosen_kind(kind: FeedKind, num_bytes: int) -> Literal["resident", "streaming"]:
-    """Resolve `auto`: resident where `num_bytes` take less than half of the memory, used or not.
-    Both feeds read the same rows in the same order."""
+def chosen_kind(
+    kind: FeedKind, num_bytes: int, kept: bool = True
+) -> Literal["resident", "streaming", "ray_data"]:
+    """Resolve `auto`: resident where `num_bytes` take less than half of the memory, used or not;
+    ray_data where they are not all `kept` on a node. All feeds read the same rows in the same
+    order."""
     if kind != "auto":
         return kind
+    if not kept:
+        return "ray_data"
     fits = num_bytes < RESIDENT_SHARE * psutil.virtual_memory().total
     return "resident" if fits else "streaming"

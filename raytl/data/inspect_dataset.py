@@ -5,13 +5,19 @@ from typing import Any
 import numpy as np
 
 from raytl.data.dataset import Dataset
+from raytl.data.groups_apart import check_apart
 from raytl.tasks.columns import NO_LABEL, LabelColumn
 
 
 def describe(dataset: Dataset, *, verify: bool = True) -> dict[str, Any]:
-    """Return columns, rows, class counts, bytes, origin and fingerprint; `verify` reads all."""
+    """Return columns, rows, class counts, bytes, origin and fingerprint; `verify` reads all.
+
+    Raises CorruptError for a shard that is not what was written, DataError for a group that stands
+    in two splits.
+    """
     if verify:
         dataset.verify()
+    check_apart(dataset, list(dataset.info.splits))
     labels = {name: of for name, of in dataset.columns.items() if isinstance(of, LabelColumn)}
     splits = {}
     for name, info in dataset.info.splits.items():

@@ -1,31 +1,65 @@
 """The order in which training rows are read: a function of the seed and the epoch alone, whatever
 feed reads them and however much memory it has."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 
 from raytl.seeds import seed_for
 
-GLOBAL_ROWS = 2**16  # up to so many rows, any order will do for a disk: page caches hold them
-BLOCK_ROWS = 256  # stored rows that are read together, beyond
+# Up to so many rows, in so many bytes, any order will do: a page cache or a node's disk holds them.
+GLOBAL_ROWS, GLOBAL_BYTES = 2**16, 2**34
+WINDOW_ROWS = 2**14  # of shards that are read together, at least, beyond
 PADDED_TOO_MUCH = 1.3  # positions of batches, relative to their rows' own, where buckets pay
 BUCKET_BATCHES = 8  # whose rows are sorted by length together
-WINDOW_ROWS = 16 * BLOCK_ROWS  # how far a row is moved at most when rows are shuffled, beyond
 
 
-def epoch_order(indices: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+@dataclass(frozen=True)
+class Layout:
+    """How a split's rows are stored. `ends_S`: how many rows stand in the shards up to each;
+    `bytes`: of all shards."""
+
+    ends_S: np.ndarray
+    bytes: int
+
+    @classmethod
+    def together(cls, rows: int) -> "Layout":
+        """Return rows that stand in one place, in memory say."""
+        return cls(np.array([rows]), 0)
+
+
+def epoch_order(indices: np.ndarray, layout: Layout, seed: int, epoch: int) -> np.ndarray:
     """Return the row numbers `indices`, (N,), in the order of an epoch.
 
-    Up to GLOBAL_ROWS are permuted. Of more, the blocks of all shards are shuffled, then rows within
-    a moving window, so that a disk can follow; rows were shuffled once when they were sharded.
+    Few rows are permuted. Of more, the shards are shuffled, and the rows of as many shards as have
+    WINDOW_ROWS rows permuted together, so that no more than two such windows must be at hand at
+    once; rows were shuffled once when they were sharded.
     """
     generator = np.random.default_rng(seed_for(seed, "epoch", epoch))
-    if len(indices) <= GLOBAL_ROWS:
+    if len(indices) <= GLOBAL_ROWS and layout.bytes <= GLOBAL_BYTES:
         return indices[generator.permutation(len(indices))]
-    stored = np.sort(indices)
-    blocks = np.split(stored, range(BLOCK_ROWS, len(stored), BLOCK_ROWS))
-    rows = np.concatenate([blocks[i] for i in generator.permutation(len(blocks))])
-    moved = np.arange(len(rows)) + generator.uniform(0, WINDOW_ROWS, len(rows))
-    return rows[np.argsort(moved)]
+    rows = np.sort(indices)
+    cuts = np.searchsorted(rows, layout.ends_S[:-1])
+    parts = [part for part in np.split(rows, cuts) if len(part)]
+    return np.concatenate(
+        [
+            window[generator.permutation(len(window))]
+            for window in _windows([parts[i] for i in generator.permutation(len(parts))])
+        ]
+    )
+
+
+def _windows(parts: list[np.ndarray]) -> Iterator[np.ndarray]:
+    """Join neighbours until they have WINDOW_ROWS rows."""
+    held: list[np.ndarray] = []
+    for part in parts:
+        held.append(part)
+        if sum(map(len, held)) >= WINDOW_ROWS:
+            yield np.concatenate(held)
+            held = []
+    if held:
+        yield np.concatenate(held)
 
 
 def buckets_pay(lengths_N: np.ndarray, batch_size: int) -> bool:

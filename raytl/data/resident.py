@@ -9,6 +9,7 @@ from raytl.data.batch import Batch
 from raytl.data.branch_rows import FeedRows
 from raytl.data.order import bucketed, buckets_pay, epoch_order
 from raytl.ranks import WHOLE, Share
+from raytl.rows import Inputs
 from raytl.seeds import seed_for
 
 
@@ -34,6 +35,11 @@ class ResidentFeed:
         self._lengths = lengths if pays else None
 
     def train_batches(self, start_step: int = 0) -> Iterator[Batch]:
+        return (self._batch(rows, self.share) for rows in self.train_rows(start_step))
+
+    def train_rows(self, start_step: int = 0) -> Iterator[np.ndarray]:
+        """Yield the row numbers of each step, (B,), without end: a function of the seed and the
+        step alone, whoever reads them."""
         position = start_step * self.batch_size
         epoch, offset = divmod(position, self.rows)
         order = self._drawn(epoch)[offset:]
@@ -41,30 +47,39 @@ class ResidentFeed:
             while len(order) < self.batch_size:
                 epoch += 1
                 order = np.concatenate([order, self._drawn(epoch)])
-            yield self._batch(order[: self.batch_size], self.share)
+            yield order[: self.batch_size]
             order = order[self.batch_size :]
 
     def eval_batches(self, batch_size: int = 512, share: Share = WHOLE) -> Iterator[Batch]:
+        return (self._batch(rows, WHOLE) for rows in self.eval_rows(batch_size, share))
+
+    def eval_rows(self, batch_size: int, share: Share) -> Iterator[np.ndarray]:
+        """Yield the row numbers of the batches of `eval_batches`."""
         rows = share.of(self._indices)
         for start in range(0, max(1, len(rows)), batch_size):
-            yield self._batch(rows[start : start + batch_size], WHOLE)
+            yield rows[start : start + batch_size]
 
     def _drawn(self, epoch: int) -> np.ndarray:
         if self._views == 1:
-            order = epoch_order(self._indices, self._seed, epoch)
+            order = epoch_order(self._indices, self._source.layout, self._seed, epoch)
             if self._lengths is None:
                 return order
             return bucketed(order, self._lengths[order], self.batch_size, self._seed, epoch)
         generator = np.random.default_rng(seed_for(self._seed, "view", epoch))
         view_of = generator.integers(self._views, size=self.rows)
         count = len(self._source.id_N)
-        return view_of * count + epoch_order(self._indices, self._seed, epoch)
+        return view_of * count + epoch_order(self._indices, self._source.layout, self._seed, epoch)
 
     def _batch(self, rows: np.ndarray, share: Share) -> Batch:
-        own, targets = share.of(rows), self._source.target_N
+        own = share.of(rows)
+        inputs = {name: branch.given(own) for name, branch in self._source.inputs.items()}
+        return self._with_targets(inputs, rows)
+
+    def _with_targets(self, inputs: Inputs, rows: np.ndarray) -> Batch:
+        targets = self._source.target_N
         of_split = rows % len(self._source.id_N)  # a row's views have its target
         return Batch(
-            {name: branch.given(own) for name, branch in self._source.inputs.items()},
+            inputs,
             None if targets is None else torch.from_numpy(targets[of_split]),
             torch.from_numpy(self._source.id_N[of_split]),
         )

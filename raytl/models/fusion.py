@@ -46,22 +46,16 @@ class Fusion(nn.Module, ABC):
         self.dims = {names[name]: dim for name, dim in self.dims.items()}
 
     @abstractmethod
-    def forward(
-        self, outputs: Mapping[str, BranchOutput], present: Mapping[str, Tensor | None]
-    ) -> Fused:
-        """Join the branches that are given. `present`: which rows have a branch, bool (B,); None:
-        all of them."""
+    def forward(self, outputs: Mapping[str, BranchOutput]) -> Fused:
+        """Join the branches that are given, one at least."""
 
-    def _weights(
-        self, outputs: Mapping[str, BranchOutput], present: Mapping[str, Tensor | None]
-    ) -> Tensor:
+    def _weights(self, outputs: Mapping[str, BranchOutput]) -> Tensor:
         """Return 1.0 where a branch counts in a row, else 0.0, (B, M), of all branches in order."""
         first = next(iter(outputs.values())).features
         there_BM = first.new_zeros(len(first), len(self.dims))
         for m, name in enumerate(self.dims):
             if name in outputs:
-                known = present.get(name)
-                there_BM[:, m] = 1.0 if known is None else known.to(there_BM)
+                there_BM[:, m] = 1.0
         if not (self.training and self.draws):
             return there_BM
         kept_BM = there_BM * (torch.rand_like(there_BM) >= self.dropout)
@@ -76,9 +70,7 @@ class Single(Fusion):
         super().__init__(dims)
         (self.out_dim,) = dims.values()
 
-    def forward(
-        self, outputs: Mapping[str, BranchOutput], present: Mapping[str, Tensor | None]
-    ) -> Fused:
+    def forward(self, outputs: Mapping[str, BranchOutput]) -> Fused:
         (output,) = outputs.values()
         return Fused(output.features, output.state)
 
@@ -91,10 +83,8 @@ class Concat(Fusion):
         super().__init__(dims, config.dropout)
         self.out_dim = sum(dims.values())
 
-    def forward(
-        self, outputs: Mapping[str, BranchOutput], present: Mapping[str, Tensor | None]
-    ) -> Fused:
-        weights_BM = self._weights(outputs, present)
+    def forward(self, outputs: Mapping[str, BranchOutput]) -> Fused:
+        weights_BM = self._weights(outputs)
         parts = []
         for m, (name, dim) in enumerate(self.dims.items()):
             if name in outputs:
@@ -118,13 +108,11 @@ class Mean(Fusion):
         super().rename(names)
         self.projections = nn.ModuleDict({names[n]: p for n, p in self.projections.items()})
 
-    def forward(
-        self, outputs: Mapping[str, BranchOutput], present: Mapping[str, Tensor | None]
-    ) -> Fused:
-        weights_BM = self._weights(outputs, present)
+    def forward(self, outputs: Mapping[str, BranchOutput]) -> Fused:
+        weights_BM = self._weights(outputs)
         projected_BMW = self._projected(outputs, weights_BM)
         total_BW = (weights_BM.unsqueeze(2) * projected_BMW).sum(1)
-        return Fused(total_BW / weights_BM.sum(1, keepdim=True).clamp(min=1.0))
+        return Fused(total_BW / weights_BM.sum(1, keepdim=True))
 
     def _projected(self, outputs: Mapping[str, BranchOutput], weights_BM: Tensor) -> Tensor:
         nothing = weights_BM.new_zeros(len(weights_BM), self.out_dim)
@@ -145,10 +133,8 @@ class Gated(Mean):
         super().__init__(dims, config)
         self.gates = nn.Linear(sum(dims.values()), len(dims) * self.out_dim)
 
-    def forward(
-        self, outputs: Mapping[str, BranchOutput], present: Mapping[str, Tensor | None]
-    ) -> Fused:
-        weights_BM = self._weights(outputs, present)
+    def forward(self, outputs: Mapping[str, BranchOutput]) -> Fused:
+        weights_BM = self._weights(outputs)
         given = [
             _normalised(outputs[name].features) * weights_BM[:, m : m + 1] if name in outputs
             else weights_BM.new_zeros(len(weights_BM), dim)
@@ -157,8 +143,6 @@ class Gated(Mean):
         scores_BMW = self.gates(torch.cat(given, dim=1)).view(len(weights_BM), len(self.dims), -1)
         hidden_BM1 = (weights_BM == 0).unsqueeze(2)
         gates_BMW = scores_BMW.masked_fill(hidden_BM1, -torch.inf).softmax(1)
-        # A row without any branch has no gates.
-        gates_BMW = gates_BMW.nan_to_num(0.0)
         return Fused((gates_BMW * self._projected(outputs, weights_BM).tanh()).sum(1))
 
 

@@ -69,7 +69,7 @@ class TransferModel(nn.Module):
         the source domain's."""
         branches = self.named_branches
         outputs = {name: b(inputs[name]) for name, b in branches.items() if name in inputs}
-        fused = self.fusion(outputs, {name: inputs[name].present for name in outputs})
+        fused = self.fusion(outputs)
         if self.mapper.spatial:
             assert fused.state is not None
             mapped = self.mapper(fused.state)

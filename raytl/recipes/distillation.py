@@ -8,9 +8,11 @@ from torch.nn import functional as F
 
 from raytl.data.batch import TrainBatch
 from raytl.errors import ConfigError
+from raytl.modalities.column import Column
 from raytl.models.transfer_model import TransferModel
 from raytl.recipes.base import Context, Losses, run_streams
 from raytl.recipes.teaching import TaughtRecipe
+from raytl.tasks.base import Task
 
 
 def distillation_loss(student_BK: Tensor, teacher_BK: Tensor, temperature: float) -> Tensor:
@@ -35,13 +37,16 @@ class Distillation(TaughtRecipe):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        task = self.teacher.task
-        wrong = "it has no head" if task is None else task.mismatch(context.task.column)
+        wrong = self.not_taught(self.teacher.task, context.task.column)
         if wrong is not None:
             raise ConfigError(
                 "recipe distillation needs a teacher that predicts what the target column asks "
                 f"for, but of {context.trial.source_model}: {wrong}; use relational_distillation"
             )
+
+    @classmethod
+    def not_taught(cls, task: Task | None, column: Column) -> str | None:
+        return "it has no head" if task is None else task.mismatch(column)
 
     def losses(self, model: TransferModel, batch: TrainBatch, progress: float) -> Losses:
         outputs = run_streams(model, batch)

@@ -4,7 +4,9 @@ architecture (heterogeneous transfer)."""
 from torch import nn
 
 from raytl.errors import ConfigError
+from raytl.modalities.column import Column
 from raytl.recipes.base import Context, Recipe, Stream, Teacher
+from raytl.tasks.base import Task
 
 
 class TaughtRecipe(Recipe):
@@ -25,6 +27,12 @@ class TaughtRecipe(Recipe):
     @property
     def teacher(self) -> Teacher:
         return self._teachers[0]
+
+    @classmethod
+    def not_taught(cls, task: Task | None, column: Column) -> str | None:
+        """Return why a teacher whose head was trained for `task` (None: it has no head) cannot
+        teach what the target column asks for, a sentence; None where it can."""
+        return None
 
     def _apply(self, fn, recurse: bool = True) -> "nn.Module":  # type: ignore[no-untyped-def]
         self.teacher.network._apply(fn, recurse)

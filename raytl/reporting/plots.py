@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from raytl.predictions import Predictions
 from raytl.scoring.metrics import METRICS
 from raytl.scoring.wording import named
+from raytl.sweeping.search.control_facts import ALONE, PROBE
 
 MOST_POINTS = 1000  # of a scatter plot: each is written into the report
 
@@ -21,6 +22,23 @@ CONTROL_COLOURS = {
     "scratch": ORANGE, "source_only": GREEN, "linear_probe": "#CC79A7", "target_only": "#D55E00",
     "constant": "#56B4E9",
 }  # fmt: skip
+BLACK = "#000000"  # of columns alone and further probes: written as the page's own text colour
+DASHES = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))  # which tell columns alone apart, in turn
+
+
+def _colour_of(control: str | None) -> str:
+    """Return a candidate's colour: its control's, or that of searched trials."""
+    if control is None:
+        return BLUE
+    return BLACK if control.endswith((ALONE, PROBE)) else CONTROL_COLOURS[control]
+
+
+def _dashes_of(controls: Sequence[str]) -> dict[str, Any]:
+    """Return each control's line style: columns alone and probes share a colour, and differ in
+    this."""
+    alone = [control for control in controls if control.endswith((ALONE, PROBE))]
+    own = {control: DASHES[i % len(DASHES)] for i, control in enumerate(alone)}
+    return dict.fromkeys(controls, DASHES[0]) | own
 
 
 def to_svg(figure: Figure) -> str:
@@ -50,7 +68,7 @@ def confirmed_figure(confirmation: dict[str, Any]) -> Figure:
     candidates = [c for c in confirmation["candidates"] if c["mean"] is not None][::-1]
     figure, axes = _axes(7, 0.5 * len(candidates) + 0.9)
     for y, candidate in enumerate(candidates):
-        colour = CONTROL_COLOURS.get(candidate["control"], BLUE)
+        colour = _colour_of(candidate["control"])
         seeds = [scale * r["score"] for r in candidate["runs"] if r["score"] is not None]
         axes.plot(seeds, [y] * len(seeds), "o", color=colour, alpha=0.35, markersize=5)
         axes.errorbar(
@@ -146,11 +164,12 @@ def curves_figure(
         return None
     figure, axes = _axes(7, 3.4)
     shown = 0
+    dashes = _dashes_of(sorted({row["control"] for row, _ in histories if row["control"]}))
     for row, values in sorted(histories, key=lambda item: item[0]["rank"] or 10**6):
         epochs = range(1, len(values) + 1)
         control = row["control"]
         if control is not None:
-            axes.plot(epochs, values, "--", color=CONTROL_COLOURS.get(control, GREY), lw=1.4)
+            axes.plot(epochs, values, ls=dashes[control], color=_colour_of(control), lw=1.4)
         elif shown < 5:
             axes.plot(
                 epochs, values, color=BLUE, alpha=1 - 0.15 * shown, label=f"trial {row['trial']}"
@@ -158,10 +177,8 @@ def curves_figure(
             shown += 1
         else:
             axes.plot(epochs, values, color=GREY, alpha=0.4, lw=0.8, zorder=0)
-    for control in sorted({row["control"] for row, _ in histories if row["control"]}):
-        axes.plot(
-            [], [], "--", color=CONTROL_COLOURS.get(control, GREY), label=f"{control} control"
-        )
+    for control, style in dashes.items():
+        axes.plot([], [], ls=style, color=_colour_of(control), label=f"{control} control")
     axes.set_xlabel("epoch")
     axes.set_ylabel(objective["label"])
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -5,6 +5,12 @@ from collections.abc import Sequence
 RARE = 0.10  # share of the rows below which one of two classes is rare
 
 
+def rare_is_possible(known: int, rows: int) -> bool:
+    """Whether one of two classes may be RARE among `rows` rows, when `known` of each are known and
+    no further label is looked at."""
+    return known < RARE * rows
+
+
 def auto_metric(class_counts: Sequence[int] | None) -> tuple[str, str | None]:
     """Return the metric's name and, where it is not the usual one, a sentence that says why.
 

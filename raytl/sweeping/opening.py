@@ -10,6 +10,7 @@ import numpy as np
 from raytl.config import DomainConfig, SourceModelConfig, Study
 from raytl.data.dataset import Dataset
 from raytl.data.domain import Domain, Domains
+from raytl.data.groups_apart import check_apart
 from raytl.errors import ConfigError, DataError, RaytlError
 from raytl.models.source_spec import read_spec
 from raytl.scoring.validators import VALIDATORS
@@ -91,10 +92,11 @@ def _check_files(config: SourceModelConfig) -> None:
 def _open(place: str, config: DomainConfig) -> Domain:
     with placed(f"{place}.dataset"):
         dataset = Dataset.open(config.dataset)
-        for split in (config.splits.train, config.splits.validation):
-            if split is not None:
-                dataset.split(split)
+        splits = config.read_splits()
+        for split in splits:
+            dataset.split(split)
         dataset.ensure_verified()
+        check_apart(dataset, splits)
     with placed(place):
         return Domain.of(config, dataset)
 

@@ -13,7 +13,8 @@ from raytl.errors import ConfigError, ModelError
 from raytl.files import digest_of
 from raytl.modalities.base import Transform
 from raytl.models.branch import Branch
-from raytl.models.source_model import SourceModel, load_complete_model, load_source_model
+from raytl.models.source_folder import load_complete_model
+from raytl.models.source_model import SourceModel, load_source_model
 from raytl.models.source_spec import PartSpec, SourceSpec, verify_source_model
 from raytl.recipes import RECIPES
 from raytl.rows import Given
@@ -24,7 +25,9 @@ from raytl.sweeping.effort import effort_warnings
 from raytl.sweeping.opening import open_study, placed
 from raytl.sweeping.search.alone_controls import alone_controls
 from raytl.sweeping.search.controls import control_trials, skipped_controls
+from raytl.sweeping.search.probe_controls import probe_controls
 from raytl.sweeping.suiting import check_judges, check_needs
+from raytl.sweeping.teaching_check import check_teachers
 from raytl.tasks.base import Task
 from raytl.training.fitted_task import fitted_task
 from raytl.training.material import Material
@@ -53,6 +56,12 @@ class Checked:
     reason: str | None = None
 
     @property
+    def kept(self) -> bool:
+        """Whether a node keeps all that trials read."""
+        every = (self.domains.target, self.domains.source)
+        return all(domain.dataset.kept for domain in every if domain is not None)
+
+    @property
     def redraws(self) -> bool:
         """Whether each seed of the confirmation draws labelled rows of its own."""
         wanted = self.study.confirm.redraw
@@ -79,11 +88,14 @@ def preflight(study: Study) -> Checked:
     tried = {name: _tried(material, name) for name in study.source_models}
     specs = {name: one.spec for name, one in tried.items()}
     check_columns(study, space, specs, domains)
+    check_teachers(study, space, specs, domains.target.target_column)
     _check_depths(space, specs)
     slowest = max(tried.values(), key=lambda one: one.row_seconds)
     columns = specs[space.resolve(space.default_params() or {}).source_model].parts
     alone = alone_controls(study, space, domains, columns)
-    controls = (*control_trials(study, space), *alone.trials)
+    controls = (
+        *control_trials(study, space), *probe_controls(study, space), *alone.trials,
+    )  # fmt: skip
     trials = study.search.trials + len(controls)
     warnings = effort_warnings(opened, trials, slowest.row_seconds, slowest.spec.backbone)
     weights = {name: one.weights for name, one in tried.items()}

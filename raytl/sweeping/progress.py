@@ -65,9 +65,15 @@ class Progress(Listener):
             self._told_of_prefix = True
             self._bar.update(self._task, note=f"prefix features: {done}/{total} chunks")
 
-    def recovered(self, name: str) -> None:
-        """Say that a trial goes on after its process or node was lost."""
-        self._say(f"  {name} lost its process; goes on from its last checkpoint")
+    def recovered(self, name: str, cause: str | None) -> None:
+        """Say that a trial goes on after its process or node was lost, or after what the cause
+        says."""
+        met = "lost its process" if cause is None else f"met {cause[:LONGEST_CAUSE]}"
+        self._say(f"  {name} {met}; goes on from its last checkpoint")
+
+    def avoided(self, node: str) -> None:
+        """Say that trials stay away from a node for a while."""
+        self._say(f"  {node}: one trial after another fails there; all stay away for a while")
 
     def ended(self, record: Record) -> None:
         value = record.last.get(self._objective.name)

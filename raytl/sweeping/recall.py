@@ -12,7 +12,14 @@ from raytl.errors import RaytlError, UserError
 from raytl.files import digest_of
 from raytl.sweeping.identity import Identity
 from raytl.sweeping.kept.errands import Errand, at_once
-from raytl.sweeping.kept.records import IDENTITY, Config, Trained, read_record, write_record
+from raytl.sweeping.kept.records import (
+    IDENTITY,
+    TRAINED_ON,
+    Config,
+    Trained,
+    read_record,
+    write_record,
+)
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.kept.trial_folder import checkpoint_name
 from raytl.sweeping.kept.trial_store import TrialStore
@@ -30,18 +37,24 @@ class Recall:
         store: TrialStore | None,
         *,
         resumed: bool,
+        workers: str | None = None,
         do: Callable[[Errand], None] = at_once,
     ) -> None:
         """`epochs`: of a whole trial. `study`: by name, for who lists the store. `store`: None
         where trials are neither taken from it nor kept there. `resumed`: whether the run's folder
-        may hold trials. `do`: has what is kept of a trial written, now or soon (see `errands`)."""
+        may hold trials. `workers`: see `records.workers_of`. `do`: has what is kept of a trial
+        written, now or soon (see `errands`)."""
         self._do = do
         self._storage, self._identity, self._study = storage, identity, study
         self._epochs, self._store, self._resumed = epochs, store, resumed
+        self._workers = workers
         self.found = 0  # trials that another run had trained
         self._own = set[str]()  # names of what this run had trained
         self._ended = dict[str, set[str]]()  # group → its trials that have ended
         self._taken = dict[str, Trained]()  # name → what the store had
+        self._doubted = dict[str, Trained]()  # name → how it failed, perhaps once only
+        self._mixed = set[str]()  # names of what was begun with other workers or threads
+        self._redone = False  # a trial that had failed did not: others may be suggested after it
         self.store_failed: str | None = None  # why it is used no more
 
     @property
@@ -56,8 +69,15 @@ class Recall:
         """
         if self._resumed:
             kept = read_record(self._storage, config["name"])
-            self._check(config, kept.config if kept else self._begun(config))
-            if kept is not None and self._usable(config, kept):
+            begun = self._begun(config) if kept is None or kept.doubted else None
+            if begun is not None and set(begun.get(TRAINED_ON, [])) - {self._workers}:
+                self._mixed.add(config["name"])
+            if not self._is_same(config, kept.config if kept else begun):
+                self._storage.trial(config["name"]).clear()  # it was another's
+            elif kept is not None and kept.doubted:
+                self._doubted[config["name"]] = kept
+                return Trained(config, kept.curve)
+            elif kept is not None and self._usable(config, kept):
                 self._own.add(config["name"])
                 return kept
         return self._from_store(config)
@@ -66,16 +86,21 @@ class Recall:
         saved = self._storage.trial(config["name"]).newest()
         return None if saved is None else saved.config
 
-    def _check(self, config: Config, kept: Config | None) -> None:
+    def _is_same(self, config: Config, kept: Config | None) -> bool:
+        """Whether what is kept under a trial's name is of this trial."""
         for key in IDENTITY if kept is not None else ():
             assert kept is not None
-            if kept.get(key) != config[key]:
-                difference = _difference(kept.get(key), config[key])
-                raise UserError(
-                    f"{self._storage.run}: the search now suggests another {config['name']} than "
-                    f"the one that was trained here ({key} {difference}); something that numbers "
-                    "hang on has changed: give another --out"
-                )
+            if kept.get(key) == config[key]:
+                continue
+            if self._redone:
+                return False
+            difference = _difference(kept.get(key), config[key])
+            raise UserError(
+                f"{self._storage.run}: the search now suggests another {config['name']} than "
+                f"the one that was trained here ({key} {difference}); something that numbers "
+                "hang on has changed: give another --out"
+            )
+        return True
 
     def _usable(self, config: Config, kept: Trained) -> bool:
         """Whether all that is wanted of a trial is there: a retraining's weights, too."""
@@ -116,7 +141,8 @@ class Recall:
         if entry is None:
             return None
         stored, checkpoint = entry
-        trained = Trained(config, stored.curve, stored.error)
+        error = None if stored.doubted else stored.error
+        trained = Trained(config, stored.curve, error)
         if config["phase"] == "confirm" and trained.error is None:
             if checkpoint is None:
                 return None
@@ -134,16 +160,21 @@ class Recall:
 
     def keep(self, trained: Trained) -> None:
         """Keep a trial of which nothing more comes, here and in the store. Weights are kept of
-        retrainings alone."""
-        needless = self._needless(trained.config)
+        retrainings, and of what is tried again when the run is resumed."""
+        needless = self._needless(trained)
         if trained.config["name"] in self._own:
             return
+        failed = self._doubted.get(trained.config["name"])
+        self._redone = self._redone or (failed is not None and not _is_alike(failed, trained))
         found = trained == self._taken.get(trained.config["name"])
         self.found += found
         self._do(lambda: self._write(trained, needless, found=found))
         if self._store is None:
             return
         key = self._identity.key(trained.config)
+        if trained.doubted or trained.config["name"] in self._mixed:
+            self._store.release(key)
+            return
         try:
             with self._checkpoint(trained) as checkpoint:
                 self._store.put(key, self._study, trained, checkpoint)
@@ -152,11 +183,12 @@ class Recall:
         else:
             self._store.release(key)
 
-    def _needless(self, config: Config) -> list[str]:
+    def _needless(self, trained: Trained) -> list[str]:
         """Return the trials whose checkpoints nobody asks for any more, now that this one has
         ended. Those of a group's trials are needed until all have ended: whoever runs trains all
         (see `training.fused_group`)."""
-        if config["phase"] != "search":
+        config = trained.config
+        if config["phase"] != "search" or trained.doubted:
             return []
         if "fused" not in config:
             return [config["name"]]
@@ -184,6 +216,11 @@ class Recall:
             return
         with folder.fetched(saved) as checkpoint:
             yield checkpoint
+
+
+def _is_alike(then: Trained, now: Trained) -> bool:
+    """Whether a trial failed as it did before, as far as others hang on it."""
+    return now.error is not None and len(now.curve) == len(then.curve)
 
 
 def _difference(then: object, now: object) -> str:

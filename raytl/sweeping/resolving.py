@@ -7,11 +7,12 @@ FEWEST_PARALLEL, MOST_PARALLEL = 2, 8
 TRIALS_A_SLOT = 8  # searched trials for each of them that may run at once
 
 
-def resolved(study: Study, num_bytes: int) -> Study:
-    """Return the study with its lag and feed decided. `num_bytes`: of the splits that it reads."""
+def resolved(study: Study, num_bytes: int, kept: bool = True) -> Study:
+    """Return the study with its lag and feed decided. `num_bytes`: of the splits that it reads;
+    `kept`: whether a node can keep them."""
     lag = study.search.trials // TRIALS_A_SLOT
     lag = study.search.parallel or min(MOST_PARALLEL, max(FEWEST_PARALLEL, lag))
-    return study.decided(parallel=lag, feed=chosen_kind(study.train.feed, num_bytes))
+    return study.decided(parallel=lag, feed=chosen_kind(study.train.feed, num_bytes, kept))
 
 
 def spare_slots(study: Study, slots: int) -> str | None:

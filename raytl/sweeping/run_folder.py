@@ -6,45 +6,62 @@ from pathlib import Path
 from typing import Any
 
 from raytl.config import Study, load_study
+from raytl.config.resources import ResourcesConfig
 from raytl.errors import CorruptError, UserError
 from raytl.folders import check_place
+from raytl.sweeping.kept.storage import LEASE
 
 # Of environment.json: what a run's numbers hang on, besides its study.
 SAME = ("python", "versions", "raytl_source", "device", "datasets", "source_models")
 
-# What may differ where a run is gone on with: how fast it goes, not what it comes to.
+# What may differ where a run is gone on with: how fast it goes, not what it comes to, but for
+# rounding (see ROUNDS).
 FREE = (
     "search.trials",
     "source_domain.dataset",  # moved, say: what it holds is compared by its fingerprint
     "target_domain.dataset",
-    "resources.max_concurrent",
-    "resources.wait_s",
-    "resources.trial_store_bytes",
+    *(f"resources.{name}" for name in ResourcesConfig.model_fields),
 )
+# Of these: what the arithmetic's order hangs on, and so the last digits of what is trained from now
+# on; with several workers also the masks of dropout.
+ROUNDS = ("resources.cpus_per_worker", "resources.workers_per_trial")
 
 
 def check_run_folder(study: Study, run: Path, resume: bool) -> Study:
     """Return the study as it runs in the folder `run`: with `resume`, what was decided there when
-    it first started is kept.
+    it first started is kept; one that never began is started.
 
-    Raises UserError where a run would be overwritten or cannot be written, and where one to resume
-    is not there or another study's.
+    Raises UserError where a run would be overwritten or cannot be written, and where what is to be
+    resumed is no run or another study's.
     """
     if run.exists() and not run.is_dir():
         raise UserError(f"{run}: is a file, not a run folder; give another --out")
     check_place(run)
-    if not resume:
-        if run.exists() and any(run.iterdir()):
-            raise UserError(
-                f"{run}: the run folder exists; go on with --resume, or give another --out"
-            )
+    held = _held(run)
+    if held and not resume:
+        raise UserError(f"{run}: the run folder exists; go on with --resume, or give another --out")
+    if not held:
         return study
-    if not (run / "study.yaml").exists():
-        raise UserError(f"{run}: nothing to resume here; leave out --resume to start the study")
     try:
-        return continued(load_study(run / "study.yaml"), study)
+        started = started_as(run)
+        if started is None:
+            raise UserError(
+                f"holds {held[0]}, but no study.yaml, so it is no run; give another --out"
+            )
+        return continued(started, study)
     except UserError as error:
         raise type(error)(f"{run}: {error}") from None
+
+
+def started_as(run: Path) -> Study | None:
+    """Return the study that a run goes on with; None where it has not begun."""
+    return load_study(run / "study.yaml") if (run / "study.yaml").exists() else None
+
+
+def _held(run: Path) -> list[str]:
+    """Return what a folder holds but for what a driver leaves that is killed before it begins."""
+    names = sorted(path.name for path in run.iterdir()) if run.exists() else []
+    return [name for name in names if not name.startswith(".") and name != LEASE]
 
 
 def check_same(run: Path, now: Mapping[str, Any]) -> None:
@@ -108,6 +125,18 @@ def continued(started: Study, study: Study) -> Study:
             f"added but not taken away, got {study.search.trials}; give another --out"
         )
     return going
+
+
+def rounding(started: Study, study: Study) -> list[str]:
+    """Return what to say of a study that goes on with other resources than it was started with,
+    where the last digits of numbers hang on them."""
+    then, now = (_flat(of.model_dump(mode="json")) for of in (started, study))
+    return [
+        f"{key} was {then[key]} and is {now[key]} now: what is trained from now on may differ in "
+        "rounding from what an undisturbed study would train"
+        for key in ROUNDS
+        if then[key] != now[key]
+    ]
 
 
 def _flat(content: Any, prefix: str = "") -> dict[str, Any]:

@@ -7,7 +7,7 @@ import numpy as np
 from raytl.config import MetricName, Study
 from raytl.data.domain import Domain, Domains
 from raytl.errors import ConfigError, DataError
-from raytl.scoring.choosing import auto_metric
+from raytl.scoring.choosing import auto_metric, rare_is_possible
 from raytl.scoring.metrics import METRICS, Metric
 from raytl.tasks.columns import LabelColumn, has_target
 from raytl.training.splits import SourceRows, TargetRows, regime
@@ -47,8 +47,8 @@ def with_metric(
 
 
 def metric_reason(domains: Domains, target: TargetRows, source: SourceRows | None) -> str | None:
-    """Return why `auto` is another metric than the usual one, or that it is for want of a look;
-    None where it is the usual one."""
+    """Return why `auto` is another metric than the usual one, or that it is the usual one for want
+    of a look, where a look might have changed that; else None."""
     return _chosen(domains, target, source)[1]
 
 
@@ -59,7 +59,7 @@ def _chosen(
     if not isinstance(column, LabelColumn):
         return _named(auto_metric(None))
     if isinstance(regime(domains.target).labels, int):  # drawn alike: no class is rare among them
-        return _chosen_by_source(domains, column, source)
+        return _chosen_by_source(domains, column, target, source)
     domain, rows = domains.target, target.labelled
     if not len(rows) and source is not None and domains.source is not None:
         domain, rows = domains.source, source.train
@@ -70,7 +70,7 @@ def _chosen(
 
 
 def _chosen_by_source(
-    domains: Domains, column: LabelColumn, source: SourceRows | None
+    domains: Domains, column: LabelColumn, target: TargetRows, source: SourceRows | None
 ) -> tuple[MetricName, str | None]:
     domain = domains.source
     of = None if domain is None else domain.target_column
@@ -81,7 +81,16 @@ def _chosen_by_source(
         and (of.classes == column.classes)
     ):
         return _by_counts(domain, of, source.train)
-    return "accuracy", NOT_LOOKED if len(column.classes) == 2 else None
+    open_question = len(column.classes) == 2 and _may_be_rare(domains.target, target)
+    return "accuracy", NOT_LOOKED if open_question else None
+
+
+def _may_be_rare(domain: Domain, rows: TargetRows) -> bool:
+    """Whether one of two classes may be rare among the training rows, of which as many of each
+    class were drawn."""
+    split = domain.config.splits.train
+    drawn = len(rows.labelled) + (len(rows.validation) if rows.validation_split == split else 0)
+    return rare_is_possible(drawn // 2, domain.split(split).rows)
 
 
 def _by_counts(domain: Domain, of: LabelColumn, rows: np.ndarray) -> tuple[MetricName, str | None]:

@@ -20,7 +20,8 @@ from raytl.seeds import seed_for
 from raytl.sweeping.environment import environment, save_environment
 from raytl.sweeping.identity import Identity, device_kind
 from raytl.sweeping.kept.errands import Errands
-from raytl.sweeping.kept.records import Record
+from raytl.sweeping.kept.lease import Lease, leased
+from raytl.sweeping.kept.records import Record, workers_of
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.kept.trial_store import TrialStore, opened, store_folder
 from raytl.sweeping.leaderboard import Leaderboard, build_leaderboard, save_leaderboard
@@ -30,7 +31,7 @@ from raytl.sweeping.preflight import Checked, preflight
 from raytl.sweeping.progress import Progress
 from raytl.sweeping.recall import Recall
 from raytl.sweeping.resolving import resolved, spare_slots
-from raytl.sweeping.run_folder import check_run_folder, check_same
+from raytl.sweeping.run_folder import check_run_folder, check_same, rounding, started_as
 from raytl.sweeping.search.objective import objective_metric
 from raytl.sweeping.search.sampling import open_sampler
 from raytl.sweeping.search.searcher import Listener, StudySearch
@@ -67,15 +68,55 @@ def run_study(
     store: bool = True,
     listeners: Sequence[Listener] = (),
 ) -> StudyResult:
-    """Run `study` in the folder `run`, or go on there with `resume`.
+    """Run `study` in the folder `run`; with `resume`, go on there, or start what never began.
 
     `store`: take trials that were trained before from the trial store, and keep trials there.
-    `listeners` hear of its trials (TensorBoard, say). Raises UserError where the folder exists and
-    `resume` is not given, or the other way round, or where what is resumed was started with other
-    data or versions; what `preflight` raises; RaytlError where every trial failed, or where
-    machines could not train one: then the study can be resumed.
+    `listeners` hear of its trials (TensorBoard, say). Raises UserError where the folder holds a run
+    and `resume` is not given, or where what is resumed was started with other data or versions;
+    what `preflight` raises; RaytlError where another process drives the run, where every trial
+    failed, or where machines could not train one: then the study can be resumed.
     """
     storage = RunStorage(run, study.resources.storage_path)
+    left_open = study.search.metric == "auto"
+    study = _as_started(storage, study, resume)
+    checked = preflight(study)
+    checked = replace(checked, study=resolved(checked.study, checked.num_bytes, checked.kept))
+    study = checked.study
+    reason = checked.reason if left_open else None
+    for note in (*([reason] if reason else []), *checked.notes):
+        _say(note)
+    for warning in checked.warnings:
+        _say(f"warning: {warning}")
+    with contextlib.ExitStack() as driving:
+        with ray_session() as cluster:
+            if cluster.grows:
+                wait_for_room(study, cluster.nodes, cluster.request, _say)
+            budget = plan(study, cluster.nodes(), grows=cluster.grows)
+            device = device_kind(study)
+            facts = environment(checked, device) | {"metric_reason": reason}
+            make_folder(run)
+            lease = driving.enter_context(leased(storage, _say))
+            _as_started(storage, study, resume)  # who held the lease may have begun it
+            if resume:
+                check_same(run, facts)
+                for change in rounding(started_as(run) or study, study):
+                    _say(f"warning: {change}")
+            write_atomically(run / "study.yaml", dump_study(study))
+            save_environment(facts, run)
+            storage.push(whole=False)
+            with _opened(study, store) as trials, Errands() as errands:
+                recall = Recall(
+                    storage, Identity.of(checked, device), study.study, study.train.epochs, trials,
+                    resumed=resume, workers=workers_of(study), do=errands.do,
+                )  # fmt: skip
+                search = _search(checked, storage, budget, recall, lease, errands, listeners)
+        lease.check()
+        return _answer(checked, storage, search, facts)
+
+
+def _as_started(storage: RunStorage, study: Study, resume: bool) -> Study:
+    """Return the study as it goes on in its run, or as it is where there is none; raise what
+    `check_run_folder` raises."""
     if resume:
         storage.pull()
     elif storage.remote and storage.holds_a_run():
@@ -83,34 +124,14 @@ def run_study(
             f"resources.storage_path: {storage.path} holds a run; go on with --resume, or give "
             "another --out or storage_path"
         )
-    left_open = study.search.metric == "auto"
-    study = check_run_folder(study, run, resume)
-    checked = preflight(study)
-    checked = replace(checked, study=resolved(checked.study, checked.num_bytes))
-    study = checked.study
-    reason = checked.reason if left_open else None
-    for note in (*([reason] if reason else []), *checked.notes):
-        _say(note)
-    for warning in checked.warnings:
-        _say(f"warning: {warning}")
-    with ray_session() as cluster:
-        if cluster.grows:
-            wait_for_room(study, cluster.nodes, cluster.request, _say)
-        budget = plan(study, cluster.nodes(), grows=cluster.grows)
-        device = device_kind(study)
-        facts = environment(checked, device) | {"metric_reason": reason}
-        if resume:
-            check_same(run, facts)
-        make_folder(run)
-        write_atomically(run / "study.yaml", dump_study(study))
-        save_environment(facts, run)
-        storage.push(whole=False)
-        with _opened(study, store) as trials, Errands() as errands:
-            recall = Recall(
-                storage, Identity.of(checked, device), study.study, study.train.epochs, trials,
-                resumed=resume, do=errands.do,
-            )  # fmt: skip
-            search = _search(checked, storage, budget, recall, errands, listeners)
+    return check_run_folder(study, storage.run, resume)
+
+
+def _answer(
+    checked: Checked, storage: RunStorage, search: StudySearch, facts: dict[str, Any]
+) -> StudyResult:
+    """Say what search and confirmation came to. `facts`: of the environment."""
+    study, run = checked.study, storage.run
     storage.pull()
     leaderboard = build_leaderboard(study, search.records(), complete=search.finished)
     save_leaderboard(leaderboard, run)
@@ -181,6 +202,7 @@ def _search(
     storage: RunStorage,
     budget: Plan,
     recall: Recall,
+    lease: Lease,
     errands: Errands,
     listeners: Sequence[Listener],
 ) -> StudySearch:
@@ -205,7 +227,7 @@ def _search(
     if spare is not None:
         _say(spare)
     with progress.shown(search, budget.text):
-        run_trials(study, storage, search, budget, progress)
+        run_trials(study, storage, search, budget, progress, lease.check)
     if recall.found:
         _say(f"{recall.found} trials were trained before and taken from {store_folder()}")
     if recall.store_failed is not None:

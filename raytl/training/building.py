@@ -11,7 +11,8 @@ from raytl.errors import ConfigError, ModelError
 from raytl.models.branch import Branch, Part
 from raytl.models.fusion import build_fusion
 from raytl.models.mappers import Mapper, build_mapper
-from raytl.models.source_model import SourceModel, load_complete_model
+from raytl.models.source_folder import load_complete_model
+from raytl.models.source_model import SourceModel
 from raytl.models.source_spec import SourceSpec
 from raytl.models.transfer_model import TransferModel
 from raytl.recipes import RECIPES, Context, Recipe, Teacher

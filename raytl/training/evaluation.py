@@ -49,22 +49,20 @@ def evaluate(
     seen: list[tuple[torch.Tensor, ...]] = []
     for batch in feed.eval_batches(share=share):
         on_device = batch.to(device)
-        target_B = on_device.target
-        if target_B is None:  # rows that are predicted alone
-            target_B = torch.full(batch.id.shape, task.no_target, device=device)
         out = model(on_device.inputs, num_source=len(batch.id) if of_source else 0).out
+        said, target_B = task.predict(out), on_device.target
+        if target_B is None:  # rows that are predicted alone
+            kind = said.predicted_B.dtype
+            target_B = torch.full(batch.id.shape, task.no_target, dtype=kind, device=device)
         known_B = task.known(target_B)
         loss_B = out.new_full((len(out),), torch.nan, dtype=torch.float32)
         loss_B[known_B] = task.loss(out[known_B], target_B[known_B]).float()
-        said = task.predict(out)
         seen.append((batch.id.to(device), target_B, loss_B, *_tensors(said)))
     model.train(was_training)
     every = [torch.cat(parts) for parts in zip(*seen, strict=True)]
     if share != WHOLE:
         every = [all_rows(part, feed.rows) for part in every]
     id_N, target_N, loss_N, predicted_N, *p_NK = (part.cpu().numpy() for part in every)
-    if "values" in task.gives:
-        target_N = target_N.astype(np.float64)
     predictions = Predictions(id_N, target_N, predicted_N, *p_NK)
     known_N = task.known(target_N)
     rows = int(known_N.sum())

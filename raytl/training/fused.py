@@ -8,24 +8,22 @@ Legend: N trials, B batch.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
-from raytl.data.batch import Batch, TrainBatch
+from raytl.data.batch import TrainBatch
 from raytl.errors import TrainingError
-from raytl.models.transfer_model import TransferModel
-from raytl.rows import Given
+from raytl.training.fused_masks import Masks, with_masks
+from raytl.training.fused_rows import Rows, as_batch, stacked_rows
 from raytl.training.loop import Trainer, not_finite, schedule
 from raytl.training.stacked_optimizer import Stacked, StackedOptimizer, clip_stacked
 
 # Keys of a trial that enter its losses as factors.
 FACTORS = ("adversarial_lambda", "alignment_lambda")
-INPUT = "input "  # how the names of what branches are given begin in `Rows`
-Rows = dict[str, dict[str, Tensor]]  # stream → each branch's features, target and id of its rows
 Streams = Callable[[int], Iterator[TrainBatch]]  # number of a member → its batches from now on
 Means = dict[str, float]
 
@@ -93,7 +91,7 @@ class _FusedEpoch:
     def __init__(self, trainers: Sequence[Trainer], seeds: Sequence[int]) -> None:
         self._trainers, self._done = trainers, 0
         self._losses = _Losses(trainers[0])
-        self._masks = _Masks([trainer.model for trainer in trainers], seeds, trainers[0].device)
+        self._masks = Masks([trainer.model for trainer in trainers], seeds, trainers[0].device)
         self._parameters = [_trained(trainer) for trainer in trainers]
         self._stacked: Stacked = {
             name: torch.stack([of[name].detach() for of in self._parameters])
@@ -121,14 +119,14 @@ class _FusedEpoch:
         for trainer in self._trainers:
             schedule(trainer, progress)
         device = self._trainers[0].device
-        rows, rows_dim = _stacked_rows([batch.to(device) for batch in batches])
+        rows, rows_dim = stacked_rows([batch.to(device) for batch in batches])
         masks = self._masks.draw(rows)
         steps = {name: b.backbone.steps for name, b in self._branches.items()}
 
         def losses_of(
             params: Stacked, factors: Stacked, masks: Stacked, rows: Rows
         ) -> tuple[Tensor, dict[str, Tensor]]:
-            given = (_as_batch(rows, steps), progress, factors)
+            given = (as_batch(rows, steps), progress, factors)
             total, losses = functional_call(self._losses, params | masks, given)
             return total, losses | {"total": total}
 
@@ -177,7 +175,7 @@ class _Losses(nn.Module):
         # Shallow copies: backbones are not run, and the trainer's own modules stay as they are.
         self.model, self.recipe = copy.copy(trainer.model), copy.copy(trainer.recipe)
         self.model._modules = dict(self.model._modules)
-        self.model.head = _with_masks(copy.deepcopy(trainer.model.head))
+        self.model.head = with_masks(copy.deepcopy(trainer.model.head))
         self._trial = trainer.recipe.trial
 
     def forward(
@@ -198,133 +196,3 @@ def _trained(trainer: Trainer) -> dict[str, nn.Parameter]:
         for name, parameter in module.named_parameters()
         if parameter.requires_grad
     }
-
-
-class _Masked(nn.Module):
-    """Dropout whose mask is given, zeros and 1 / (1 - p)."""
-
-    mask: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("mask", torch.ones(()))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.mask
-
-
-def _with_masks(head: nn.Module) -> nn.Module:
-    for name, module in list(head.named_modules()):
-        if isinstance(module, nn.Dropout):
-            head.set_submodule(name, _Masked())
-    return head
-
-
-class _Masks:
-    """The dropout masks of all members: on the CPU those that each would draw alone."""
-
-    def __init__(
-        self, models: Sequence[TransferModel], seeds: Sequence[int], device: torch.device
-    ) -> None:
-        self._model, self._device = models[0], device
-        self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
-        self._rates = [_dropout_rates(model) for model in models]
-        self._dropped = [name for name in self._rates[0] if any(of[name] for of in self._rates)]
-        self._shapes: dict[str, torch.Size] = {}
-
-    def draw(self, rows: Rows) -> Stacked:
-        """Return each mask of a step, (N, B, …), by its name in `_Losses`."""
-        if self._dropped and not self._shapes:
-            self._shapes = self._measure(rows)
-        return {
-            f"model.head.{name}.mask": torch.stack(
-                [
-                    self._mask(shape, of[name], generator)
-                    for of, generator in zip(self._rates, self._generators, strict=True)
-                ]
-            )
-            for name, shape in self._shapes.items()
-        }
-
-    def _mask(self, shape: torch.Size, rate: float, generator: torch.Generator) -> Tensor:
-        if rate == 0.0:
-            return torch.ones(shape, device=self._device)
-        kept = torch.empty(shape, device=self._device).bernoulli_(1.0 - rate, generator=generator)
-        return kept.div_(1.0 - rate)
-
-    @torch.no_grad()
-    def _measure(self, rows: Rows) -> dict[str, torch.Size]:
-        """Return the shapes that dropout sees in a step: all streams pass through it together."""
-        shapes: dict[str, torch.Size] = {}
-        modules = dict(self._model.head.named_modules())
-        hooks = [
-            modules[name].register_forward_pre_hook(
-                lambda _, given, name=name: shapes.update({name: given[0].shape})
-            )
-            for name in self._dropped
-        ]
-        # Any member's rows will do; how many a member has is the last dimension of their ids.
-        inputs = {
-            name: Given(
-                torch.cat(
-                    [
-                        part[INPUT + name].reshape(-1, part[INPUT + name].shape[-1])[
-                            : part["id"].shape[-1]
-                        ]
-                        for part in rows.values()
-                    ]
-                ),
-                done=branch.backbone.steps,
-            )
-            for name, branch in self._model.named_branches.items()
-        }
-        self._model.eval()
-        self._model(inputs)
-        self._model.train()
-        for hook in hooks:
-            hook.remove()
-        return shapes
-
-
-def _dropout_rates(model: TransferModel) -> dict[str, float]:
-    modules = model.head.named_modules()
-    return {name: module.p for name, module in modules if isinstance(module, nn.Dropout)}
-
-
-def _stacked_rows(batches: Sequence[TrainBatch]) -> tuple[Rows, int | None]:
-    """Return the batches' tensors, stacked over members unless all share one, and the dimension of
-    the members."""
-    parts = [_as_rows(batch) for batch in batches]
-    if len(parts) == 1:
-        return parts[0], None
-    return {
-        stream: {key: torch.stack([part[stream][key] for part in parts]) for key in rows}
-        for stream, rows in parts[0].items()
-    }, 0
-
-
-def _as_rows(batch: TrainBatch) -> Rows:
-    return {name: _tensors(part) for name, part in batch.streams.items()}
-
-
-def _tensors(part: Batch) -> dict[str, Tensor]:
-    tensors = {"id": part.id}
-    if part.target is not None:
-        tensors["target"] = part.target
-    for name, given in part.inputs.items():
-        assert isinstance(given.rows, Tensor) and given.present is None
-        tensors[INPUT + name] = given.rows
-    return tensors
-
-
-def _as_batch(rows: Rows, steps: Mapping[str, int]) -> TrainBatch:
-    return TrainBatch(
-        **{
-            name: Batch(
-                {n: Given(part[INPUT + n], done=done) for n, done in steps.items()},
-                part.get("target"),
-                part["id"],
-            )
-            for name, part in rows.items()
-        }
-    )

@@ -71,8 +71,17 @@ def train_epoch(trainer: Trainer, batches: Iterator[TrainBatch], steps: int) -> 
     """Take `steps` steps and return the mean of every loss and of the gradient's length before it
     was clipped, and the schedules' last values.
 
-    Raises TrainingError before the update where a loss or the gradient is not finite.
+    Raises TrainingError before the update where a loss or the gradient is not finite. Whatever is
+    raised has a note that says at which step.
     """
+    try:
+        return _train(trainer, batches, steps)
+    except Exception as error:
+        error.add_note(f"at step {trainer.step} of {trainer.steps}")
+        raise
+
+
+def _train(trainer: Trainer, batches: Iterator[TrainBatch], steps: int) -> dict[str, float]:
     trainer.model.train()
     trainer.recipe.train()
     sums: Losses = {}

@@ -7,7 +7,7 @@ import numpy as np
 from raytl.config import Study
 from raytl.data.domain import Domain, Domains
 from raytl.modalities.column import Values
-from raytl.models.source_model import SourceModels
+from raytl.models.opened_models import SourceModels
 from raytl.seeds import seed_for
 from raytl.training.splits import source_rows, target_rows
 

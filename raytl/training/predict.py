@@ -1,19 +1,20 @@
 """Predictions of a saved model on one split."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from raytl.config import DomainConfig
 from raytl.data.dataset import Dataset
 from raytl.data.domain import Domain, Domains
-from raytl.models.source_model import load_complete_model, matched_columns
+from raytl.models.source_folder import CompleteModel, load_complete_model, matched_columns
 from raytl.predictions import Predictions
 from raytl.tasks.base import Task
-from raytl.training.evaluation import evaluate
+from raytl.training.evaluation import Evaluation, evaluate
 from raytl.training.readers import Prepared, Readers
 from raytl.urls import Place
 
@@ -30,28 +31,76 @@ class Prediction:
     note: str | None = None
 
 
+@dataclass(frozen=True)
+class Predictor:
+    """A saved model and the data that it reads. `judged`: whether rows have a target that suits."""
+
+    complete: CompleteModel
+    domain: Domain
+    readers: Readers
+    device: torch.device
+
+    @classmethod
+    def open(cls, model: Path, dataset: Place, device: str = "cpu") -> "Predictor":
+        """Load a model and open a dataset. Raises ModelError where the model has no head, or reads
+        columns that the data has not."""
+        complete = load_complete_model(model)
+        task, data = complete.task, Dataset.open(dataset)
+        domain = Domain.to_predict(
+            DomainConfig(dataset=dataset), data, lambda column: task.mismatch(column) is None
+        )
+        columns = matched_columns(model, complete.spec, domain.columns)
+        branches = complete.model.named_branches
+        readers = Readers(
+            Domains(domain, None), {n: Prepared(columns[n], part) for n, part in branches.items()}
+        )
+        complete.model.to(device)
+        return cls(complete, domain, readers, torch.device(device))
+
+    @property
+    def judged(self) -> bool:
+        return bool(self.domain.target)
+
+    @property
+    def measured(self) -> list[str]:
+        """The names of what is measured of rows that have a target."""
+        task = self.complete.task
+        return list(dict.fromkeys((task.primary, *task.shown[:1])))
+
+    def predict(
+        self, split: str, indices: np.ndarray | None = None, names: Collection[str] = ()
+    ) -> Evaluation:
+        """Predict the rows `indices` of a split, or all, in stored order; measure `names`."""
+        feed = self.readers.feed(
+            self.domain, split, indices=indices, labelled=self.judged, batch_size=256, seed=0,
+            kind="resident",
+        )  # fmt: skip
+        return evaluate(self.complete.model, self.complete.task, feed, self.device, names=names)
+
+    def table(self, said: Predictions) -> dict[str, list[Any]]:
+        """Return what a person reads of predictions: columns by name."""
+        ids, predicted = said.id_N.tolist(), said.predicted_N.tolist()
+        if "values" in self.complete.task.gives:
+            return {"id": ids, "predicted": predicted}
+        classes = self.complete.spec.classes
+        assert classes is not None
+        p_N = said.given("probabilities").max(1).tolist()
+        return {"id": ids, "predicted": [classes[k] for k in predicted], "probability": p_N}
+
+
 def predict_split(model: Path, dataset: Place, split: str) -> Prediction:
     """Predict every row of `split` in stored order. A target is not needed: rows are judged by the
     column that suits the model's task, if there is such a column and no other.
 
-    Raises ModelError where the model has no head, or reads columns that the data has not.
+    Raises as `Predictor.open`.
     """
-    complete = load_complete_model(model)
-    task, data = complete.task, Dataset.open(dataset)
-    domain = Domain.to_predict(
-        DomainConfig(dataset=dataset), data, lambda column: task.mismatch(column) is None
-    )
-    columns = matched_columns(model, complete.spec, domain.columns)
-    branches = complete.model.named_branches
-    readers = Readers(
-        Domains(domain, None), {n: Prepared(columns[n], branch) for n, branch in branches.items()}
-    )
-    judged = bool(domain.target)
-    feed = readers.feed(domain, split, indices=None, labelled=judged, batch_size=256, seed=0)
-    names = list(dict.fromkeys((task.primary, *task.shown[:1])))
-    found = evaluate(complete.model, task, feed, torch.device("cpu"), names=names)
-    headings, rows = _table(task, found.predictions, complete.spec.classes)
-    return Prediction(headings, rows, found.metrics, None if judged else _why_not(task, data))
+    predictor = Predictor.open(model, dataset)
+    found = predictor.predict(split, names=predictor.measured)
+    table = predictor.table(found.predictions)
+    task, data = predictor.complete.task, predictor.domain.dataset
+    note = None if predictor.judged else _why_not(task, data)
+    rows = list(zip(*table.values(), strict=True))
+    return Prediction(tuple(table), rows, found.metrics, note)
 
 
 def _why_not(task: Task, data: Dataset) -> str | None:
@@ -64,14 +113,3 @@ def _why_not(task: Task, data: Dataset) -> str | None:
         reasons = (f"{why} (column {name})" for name, why in wrong.items())
         return f"not judged: of what the model predicts, {'; '.join(reasons)}"
     return None
-
-
-def _table(
-    task: Task, said: Predictions, classes: tuple[str, ...] | None
-) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-    ids, predicted = said.id_N.tolist(), said.predicted_N.tolist()
-    if "values" in task.gives:
-        return ("id", "predicted"), list(zip(ids, predicted, strict=True))
-    assert classes is not None
-    names, p = [classes[k] for k in predicted], said.given("probabilities").max(1).tolist()
-    return ("id", "predicted", "probability"), list(zip(ids, names, p, strict=True))

@@ -8,8 +8,8 @@ help. A lock goes with its process: what a killed one held, another computes.
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -53,19 +53,29 @@ class FeatureRows:
         return Given(self.stored.rows(rows), self.done)
 
 
-def stored_features(prefix: Prefix, fingerprint: str, rows: ColumnRows, budget: int) -> FeatureRows:
+@dataclass(frozen=True)
+class Room:
+    """What a trial has of the cache folder: `budget`, the bytes that all entries may take, and its
+    `own` entries, of all its branches, which are not deleted to make room for another of them."""
+
+    budget: int
+    own: set[Path] = field(default_factory=set)
+
+
+def stored_features(prefix: Prefix, fingerprint: str, rows: ColumnRows, room: Room) -> FeatureRows:
     """Return the features of all rows of a dataset's column (its `fingerprint`), computing and
     storing them where they are not yet.
 
     They are computed from those of a shorter prefix where these are stored in float32. An entry
-    that is not what was written is computed again. Entries that save the fewest seconds per byte go
-    first where the cache would grow beyond `budget` bytes.
+    that is not what was written is computed again. Other trials' entries that save the fewest
+    seconds per byte go first where the cache would grow beyond its budget.
     """
     named = [fingerprint, rows.split.name, rows.column, rows.view and list(rows.view.key)]
     entry = cache_folder() / prefix.key(named)
     entry.parent.mkdir(parents=True, exist_ok=True)
+    room.own.add(entry)
     if not is_whole(entry):
-        draft = _draft(entry, prefix, rows, budget)
+        draft = _draft(entry, prefix, rows, room)
         if draft is not None:
             _compute(draft, _source(prefix, named, rows))
     return FeatureRows(Features.open(entry), prefix.done, not prefix.branch.wholly_frozen)
@@ -98,7 +108,7 @@ def _entry_lock(entry: Path) -> FileLock:
     return FileLock(entry.with_suffix(".lock"), timeout=LOCK_S)
 
 
-def _draft(entry: Path, prefix: Prefix, rows: ColumnRows, budget: int) -> Draft | None:
+def _draft(entry: Path, prefix: Prefix, rows: ColumnRows, room: Room) -> Draft | None:
     """Return the entry's draft, begun or found. None where the entry is whole by now."""
     draft = Draft(entry, rows.count)
     with _entry_lock(entry):
@@ -108,7 +118,7 @@ def _draft(entry: Path, prefix: Prefix, rows: ColumnRows, budget: int) -> Draft 
         if not (draft.folder / "ready").exists():
             shutil.rmtree(draft.folder, ignore_errors=True)
             first = prefix.of_prepared(rows.prepared(np.arange(1)))
-            make_room(entry.parent, budget - first.nbytes * rows.count)
+            make_room(entry.parent, room.budget - first.nbytes * rows.count, room.own)
             draft.folder.mkdir()
             FeatureWriter(draft.folder).begin(first, rows.count)
             (draft.folder / "ready").write_text(str(len(draft.chunks)), encoding="utf-8")
@@ -209,8 +219,9 @@ def _matches(file: Path, mtime_ns: int, sha256: str) -> bool:
     return sha256_of(file) == sha256
 
 
-def make_room(folder: Path, budget: int) -> None:
-    """Delete entries until they take at most `budget` bytes, the fewest seconds per byte first.
+def make_room(folder: Path, budget: int, kept: Collection[Path] = ()) -> None:
+    """Delete entries until they take at most `budget` bytes, the fewest seconds per byte first;
+    those that are `kept` count and stay.
 
     A process that still maps a deleted entry keeps reading it.
     """
@@ -220,7 +231,8 @@ def make_room(folder: Path, budget: int) -> None:
     infos = {entry: _info(entry) for entry in folder.iterdir() if entry.is_dir()}
     held = {entry: info for entry, info in infos.items() if info is not None}
     total = sum(info["bytes"] for info in held.values())
-    for entry in sorted(held, key=lambda e: held[e]["seconds"] / max(1, held[e]["bytes"])):
+    others = held.keys() - set(kept)
+    for entry in sorted(others, key=lambda e: held[e]["seconds"] / max(1, held[e]["bytes"])):
         if total <= budget:
             return
         shutil.rmtree(entry, ignore_errors=True)

@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 
-from raytl.config import AugmentConfig, FeedKind
+from raytl.config import ON_ANY_NODE, AugmentConfig, DataTasks, FeedKind
 from raytl.data.augmentation import AugmentedFeed
 from raytl.data.branch_rows import (
     BranchRows,
@@ -17,6 +18,8 @@ from raytl.data.branch_rows import (
 )
 from raytl.data.domain import Domain, Domains
 from raytl.data.feed import Feed, chosen_kind
+from raytl.data.order import Layout
+from raytl.data.ray_feed import RayDataFeed
 from raytl.data.resident import ResidentFeed
 from raytl.data.streaming import StreamingFeed
 from raytl.data.views import View, views_of
@@ -24,7 +27,7 @@ from raytl.errors import ConfigError
 from raytl.models.branch import Branch
 from raytl.ranks import WHOLE, Share
 from raytl.training.prefix import Prefix
-from raytl.training.prefix_cache import stored_features
+from raytl.training.prefix_cache import Room, stored_features
 
 FEEDS: dict[str, type[ResidentFeed]] = {"resident": ResidentFeed, "streaming": StreamingFeed}
 
@@ -71,12 +74,12 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Stored:
-    """Features of the branch's prefix, computed where they are not stored yet. `budget`: bytes of
-    the cache folder, at most."""
+    """Features of the branch's prefix, computed where they are not stored yet. `room`: the trial's,
+    in the cache folder."""
 
     column: str
     prefix: Prefix
-    budget: int
+    room: Room
     augments: bool = False
 
     @property
@@ -87,7 +90,7 @@ class Stored:
         """Return stored features."""
         prepared = Prepared(column, self.prefix.branch).rows(domain, split, column, view)
         assert isinstance(prepared, ColumnRows)
-        return stored_features(self.prefix, domain.dataset.fingerprint, prepared, self.budget)
+        return stored_features(self.prefix, domain.dataset.fingerprint, prepared, self.room)
 
 
 @dataclass(frozen=True)
@@ -124,13 +127,15 @@ class Readers:
         augmented: tuple[AugmentConfig, int] | None = None,
         share: Share = WHOLE,
         view: View | None = None,
+        tasks: DataTasks = ON_ANY_NODE,
     ) -> Feed:
         """Return a feed over the rows `indices` of a split, or over all of them; where there is a
         `view`, of what that shows.
 
         With `labelled=False` the target column is never read. `augmented`: how training batches
-        are, and the seed that fixes the views where there are such. `share`: the worker's. Raises
-        ConfigError where the domain has no column of any branch.
+        are, and the seed that fixes the views where there are such. `share`: the worker's. `tasks`:
+        of Ray Data, where that reads. Raises ConfigError where the domain has no column of any
+        branch.
         """
         part = domain.split(split)
         views = views_of(*augmented) if augmented else []
@@ -155,9 +160,12 @@ class Readers:
                 "another source model"
             )
         own = np.arange(part.rows) if view is None else view.rows_of(part.rows)
-        targets = _as_batches_hold(domain.targets(split)[own]) if labelled else None
-        source = FeedRows(inputs, targets, part.ids()[own])
-        feed = FEEDS[chosen_kind(kind, part.bytes)](
+        targets = domain.targets(split)[own] if labelled else None
+        layout = Layout(part.ends, part.bytes)
+        source = FeedRows(inputs, targets, part.ids()[own], layout)
+        chosen = chosen_kind(kind, part.bytes, domain.dataset.kept)
+        made = partial(RayDataFeed, tasks=tasks) if chosen == "ray_data" else FEEDS[chosen]
+        feed = made(
             source, np.arange(len(own)) if indices is None else indices, batch_size=batch_size,
             seed=seed, views=max(1, len(views)), share=share,
         )  # fmt: skip
@@ -165,7 +173,3 @@ class Readers:
             return feed
         branches = [name for name in inputs if self.by_branch[name].augments]
         return AugmentedFeed(feed, augmented[0], seed, branches)
-
-
-def _as_batches_hold(targets_N: np.ndarray) -> np.ndarray:
-    return targets_N.astype(np.float32) if targets_N.dtype.kind == "f" else targets_N

@@ -4,12 +4,10 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from raytl.config import Study, TrialConfig
-from raytl.data.feed import Feed
+from raytl.config import TrialConfig
 from raytl.data.mixing import joint_batches, steps_per_epoch
 from raytl.models.mappers import Matrix
 from raytl.models.sync_batch_norm import synchronise_batch_norm
@@ -17,21 +15,19 @@ from raytl.predictions import FILE_NAME as PREDICTIONS
 from raytl.predictions import Predictions
 from raytl.ranks import own_share
 from raytl.recipes import RECIPES
-from raytl.scoring.validators import VALIDATORS, validate
 from raytl.seeds import seed_for
-from raytl.tasks.base import Task
 from raytl.training.building import TrialParts, build_trial
 from raytl.training.checkpoint import load_checkpoint, save_checkpoint
 from raytl.training.closed_form import fit_matrix
 from raytl.training.evaluation import Evaluation, evaluate
-from raytl.training.evidence import EvidenceFeeds, evidence_feeds, gather
+from raytl.training.evidence import evidence_feeds
 from raytl.training.fitted_task import fit_constant
+from raytl.training.judging import Metrics, metric_of, of_test_split, validated
 from raytl.training.loop import Trainer, train_epoch
 from raytl.training.material import Material
 from raytl.training.optimization import build_optimizer
 from raytl.training.trial_feeds import readers_of, training_feeds
 
-Metrics = dict[str, Any]
 Save = Callable[[Path], None]
 Report = Callable[[Metrics, Save], None]
 
@@ -132,7 +128,7 @@ class TrialRun:
     def judge(self, metrics: Metrics) -> Metrics:
         """Count an epoch as done; return its training `metrics` and what there is to measure."""
         self.epoch += 1
-        metrics = metrics | _validate(
+        metrics = metrics | validated(
             self.study, self.parts, self._validation, self._source_validation, self._evidence,
             self.device, last=self.done,
         )  # fmt: skip
@@ -143,7 +139,7 @@ class TrialRun:
             split = self.study.target_domain.splits.test
             result = self._evaluate_split(split)
             self.predictions = result.predictions
-            metrics |= _test_metrics(result)
+            metrics |= of_test_split(result)
         return metrics
 
     def _evaluate_split(self, split: str) -> Evaluation:
@@ -154,11 +150,7 @@ class TrialRun:
             kind=train.feed,
         )  # fmt: skip
         result = evaluate(self.parts.model, task, feed, self.device, names=())
-        # As the dataset holds them: batches have values in float32.
-        predictions = replace(
-            result.predictions, target_N=target.targets(split),
-            group_N=target.split(split).groups(),
-        )  # fmt: skip
+        predictions = replace(result.predictions, group_N=target.split(split).groups())
         measured = task.measure(predictions) | task.measure(predictions, [self._metric])
         return replace(result, predictions=predictions, metrics=measured)
 
@@ -218,62 +210,3 @@ def _reads(
         "reads_all": set().union(*found) == set(branches),
         "reads_alike": all(of == set(branches) for of in found),
     }
-
-
-def _validate(
-    study: Study,
-    parts: TrialParts,
-    validation: Feed,
-    source_validation: Feed | None,
-    evidence_rows: EvidenceFeeds | None,
-    device: torch.device,
-    *,
-    last: bool,
-) -> Metrics:
-    task = parts.task
-    judged_by = dict.fromkeys((*task.shown, metric_of(study, task)))
-    names = [*judged_by, *task.label_free]
-    target = evaluate(parts.model, task, validation, device, names=names)
-    found = target.metrics
-    prefix = "target/validation" if study.labelled else "oracle/target_validation"
-    metrics: Metrics = {f"target/validation_{name}": found[name] for name in task.label_free}
-    metrics |= {f"{prefix}_{name}": found[name] for name in judged_by if name in found}
-    if study.labelled:
-        metrics |= {"target/validation_loss": target.loss}
-    metrics["validation_rows"] = target.rows if study.labelled else validation.rows
-    validators = _validators(study, last)
-    if evidence_rows is not None and validators:
-        evidence = gather(
-            parts.model,
-            parts.task,
-            evidence_rows,
-            device,
-            mixed=any(VALIDATORS[name].reads_mixes for name in validators),
-            of_source=any(VALIDATORS[name].reads_source for name in validators),
-        )
-        metrics |= {
-            f"target/validator/{name}": v for name, v in validate(evidence, validators).items()
-        }
-    if last and source_validation is not None and parts.recipe.shares_classes:
-        # For a person to see; often many more rows than the target's, so not in every epoch.
-        name = task.shown[0]
-        source = evaluate(
-            parts.model, task, source_validation, device, of_source=True, names=[name]
-        )
-        metrics |= {f"source/validation_{name}": source.metrics[name]}
-    return metrics
-
-
-def metric_of(study: Study, task: Task) -> str:
-    """Return the metric that a study is judged by; the task's own where that is not decided."""
-    return task.primary if study.search.metric == "auto" else study.search.metric
-
-
-def _validators(study: Study, last: bool) -> set[str]:
-    """Return the validators to compute: the objective in every epoch, all after the last one."""
-    return {name for name in VALIDATORS if last or name == study.objective}
-
-
-def _test_metrics(result: Evaluation) -> Metrics:
-    measured = {f"test/{name}": value for name, value in result.metrics.items()}
-    return measured | {"test/rows": result.rows}

@@ -18,6 +18,7 @@ from raytl.seeds import seed_for
 from raytl.training.building import TrialParts
 from raytl.training.material import Material
 from raytl.training.prefix import Prefix
+from raytl.training.prefix_cache import Room
 from raytl.training.readers import Prepared, Reader, Readers, Stored
 from raytl.training.splits import source_rows, target_rows
 
@@ -56,7 +57,7 @@ def training_feeds(
         return (own if judging else readers).feed(
             domain, split, indices=indices, labelled=labelled, batch_size=train.batch_size,
             seed=seed_for(seed, "shuffle", name), kind=train.feed, share=own_share(),
-            augmented=None if judging else augmented,
+            augmented=None if judging else augmented, tasks=study.resources.data_tasks,
         )  # fmt: skip
 
     train_split = target.config.splits.train
@@ -81,22 +82,30 @@ def training_feeds(
 
 
 def readers_of(study: Study, domains: Domains, parts: TrialParts, device: torch.device) -> Readers:
-    """Return how the branches read: prefix features where those pay."""
-    splits = _splits(domains)
+    """Return how the branches read: prefix features where those pay, else prepared rows that are
+    kept where preparing takes time. All that a trial has stored takes half of the cache at most."""
+    train, splits = study.train, _splits(domains)
+    room, free = Room(train.prefix_cache_bytes), float(train.prefix_cache_bytes // 2)
     readers: dict[str, Reader] = {}
     for name, branch in parts.branches.items():
         column = name.rpartition("/")[2]
         pools = not (name in parts.model.columns and parts.model.mapper.spatial)
-        prefix = Prefix(branch, device, study.train.prefix_dtype, pools)
-        rows, some = replace(prefix, blocks=0), _some_rows(domains, column, branch)
-        budget = study.train.prefix_cache_bytes
-        if prefix.depth > 0 and _pays(study.train, prefix, splits, some):
-            readers[name] = Stored(column, prefix, budget)
-        elif branch.transform.keeps_prepared and _fits(study.train, rows, splits, some):
-            readers[name] = Stored(column, rows, budget)
-        else:
-            readers[name] = Prepared(column, branch)
+        prefix = Prefix(branch, device, train.prefix_dtype, pools)
+        some = _some_rows(domains, column, branch)
+        readers[name] = Prepared(column, branch)
+        for kept in _worth_storing(train, prefix, splits):
+            num_bytes = _rows_stored(train, splits) * kept.row_bytes(some)
+            if num_bytes <= free:
+                readers[name] = Stored(column, kept, room)
+                free -= num_bytes
+                break
     return Readers(domains, readers)
+
+
+def _worth_storing(train: TrainConfig, prefix: Prefix, splits: Collection[Split]) -> list[Prefix]:
+    """Return what may be stored for a branch if there is room, what saves most first."""
+    found = [prefix] if prefix.depth > 0 and _pays(train, prefix, splits) else []
+    return found + ([replace(prefix, blocks=0)] if prefix.branch.transform.keeps_prepared else [])
 
 
 def _some_rows(domains: Domains, column: str, branch: Branch) -> Rows:
@@ -121,24 +130,19 @@ def _splits(domains: Domains) -> list[Split]:
     return found
 
 
-def _fits(train: TrainConfig, prefix: Prefix, splits: Collection[Split], some: Rows) -> bool:
-    """Whether what is stored of the splits takes half of the cache at most."""
-    rows = (train.augment.views or 1) * sum(split.rows for split in splits)
-    return rows * prefix.row_bytes(some) <= train.prefix_cache_bytes // 2
+def _rows_stored(train: TrainConfig, splits: Collection[Split]) -> int:
+    return (train.augment.views or 1) * sum(split.rows for split in splits)
 
 
-def _pays(train: TrainConfig, prefix: Prefix, splits: Collection[Split], some: Rows) -> bool:
-    """Whether the prefix's inputs are fixed, its features fit half of the cache, and a pass over
-    the splits is no longer than what TRIALS_TO_PAY trials would compute in the prefix otherwise."""
-    if not train.reuse_prefix or train.feed == "streaming":
+def _pays(train: TrainConfig, prefix: Prefix, splits: Collection[Split]) -> bool:
+    """Whether the prefix's inputs are fixed, and a pass over the splits is no longer than what
+    TRIALS_TO_PAY trials would compute in the prefix otherwise."""
+    if not train.reuse_prefix or train.feed in ("streaming", "ray_data"):
         return False
     augmented = train.augment.active and prefix.branch.modality.augments
     if augmented and train.augment.views is None:
         return False
-    if not _fits(train, prefix, splits, some):
-        return False
     if train.steps_per_epoch is None:
         return True
-    rows = (train.augment.views or 1) * sum(split.rows for split in splits)
     drawn = train.epochs * train.steps_per_epoch * train.batch_size
-    return rows <= drawn * TRIALS_TO_PAY // 2
+    return _rows_stored(train, splits) <= drawn * TRIALS_TO_PAY // 2

@@ -1,4 +1,5 @@
-"""A node that is killed while its trial trains, and one that comes in its place."""
+"""A node that is killed while its trial trains, and one that comes in its place; one where every
+trial fails; and an error that comes on whatever node there is."""
 
 import json
 import os
@@ -22,7 +23,7 @@ from ray_processes import (
     wait_for,
 )
 
-from raytl.config import Study
+from raytl.config import Study, dump_study
 
 MakeStudy = Callable[..., Study]
 
@@ -71,3 +72,42 @@ def test_a_lost_node_loses_no_trial(
         "00000", "00001", "constant-0", "scratch-0"
     ]  # fmt: skip
     assert "lost its process; goes on" in output, "no trial ran on the node that was lost"
+
+
+def test_where_every_trial_fails_none_go_and_what_fails_everywhere_ends(
+    tiny_study: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = tiny_study(
+        source_domain=None,
+        space={"optimizer.lr": {"choice": [0.01, 0.02, 0.04, 0.05, 1e30]}},
+        defaults={"optimizer.transferred_lr_scale": 1.0},
+        search={"sampler": "grid", "trials": 5, "scheduler": "none", "control_tries": 1},
+        resources={"max_concurrent": 3},
+    )
+    file, run, port = tmp_path / "study.yaml", tmp_path / "run", free_port()
+    file.write_text(dump_study(study))
+    nodes = []
+    with ray_head(tmp_path / "head.log", port, "--num-cpus=0", env=HEALTH):
+        try:
+            for name in ("one", "two", "broken"):
+                with monkeypatch.context() as patch:
+                    if name == "broken":  # its trials look for a GPU that is not there
+                        patch.setenv("RAYTL_DEVICE", "cuda")
+                    nodes.append(start_node(tmp_path / f"{name}.log", port, "--num-cpus=1"))
+            for name, value in (AUTH | {"RAY_ADDRESS": f"127.0.0.1:{port}"}).items():
+                monkeypatch.setenv(name, value)
+            with sweeping(file, run) as sweep:
+                output = sweep.communicate()[0]
+        finally:
+            for node in nodes:
+                stop(node)
+    assert sweep.returncode == 0, output
+    board: dict[str, Any] = json.loads((run / "leaderboard.json").read_text())
+    found = {row["config"]["optimizer.lr"]: row for row in board["trials"] if not row["control"]}
+    failed = found.pop(1e30)
+    assert {row["status"] for row in found.values()} == {"completed"}, output
+    assert output.count("one trial after another fails there; all stay away") == 1
+    assert failed["status"] == "failed"
+    record = json.loads((run / failed["folder"] / "record.json").read_text())
+    assert record["sure"] is True
+    assert f"{failed['folder']} met loss and gradient must be finite" in output

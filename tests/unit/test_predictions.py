@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from raytl.errors import CorruptError
@@ -42,6 +43,18 @@ def test_broken_ones_are_told(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE_NAME).write_bytes(content)
     with pytest.raises(CorruptError, match="cannot read the predictions"):
         Predictions.read(tmp_path / FILE_NAME)
+
+
+def test_those_of_a_version_with_other_columns_are_refused_in_one_line(tmp_path: Path) -> None:
+    columns = {name: np.arange(3) for name in ("id", "target", "predicted", "confidence")}
+    batch = pa.record_batch({name: pa.array(values) for name, values in columns.items()})
+    file = tmp_path / FILE_NAME
+    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    said = "written by another version, with a column 'confidence'; a run of another version is"
+    with pytest.raises(CorruptError, match=said) as caught:
+        Predictions.read(file)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_confirmed_trial_has_those_of_its_last_checkpoint(tmp_path: Path) -> None:

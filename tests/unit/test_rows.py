@@ -106,22 +106,18 @@ def test_rows_move_with_their_sizes() -> None:
     assert move(torch.zeros(1), meta).device == meta  # type: ignore[union-attr]
 
 
-def test_a_branch_is_given_rows_and_which_of_them_have_its_column() -> None:
-    given = Given(ragged(), 2, torch.tensor([True, False, True]))
+def test_what_a_branch_is_given_is_cut_and_moved_with_the_steps_that_are_done() -> None:
+    given = Given(ragged(), 2, transformed=True)
     assert len(given) == 3
     part = given.cut(slice(1, 3))
-    assert len(part) == 2 and part.done == 2
-    assert part.present is not None and part.present.tolist() == [False, True]
-    assert Given(torch.zeros(3, 1)).cut(torch.tensor([0])).present is None
+    assert len(part) == 2 and part.done == 2 and part.transformed
     moved = given.to(torch.device("meta"))
-    assert moved.present is not None and moved.present.device.type == "meta" and moved.done == 2
+    assert isinstance(moved.rows, Padded) and moved.rows.values.device.type == "meta"
+    assert moved.done == 2 and moved.transformed
 
 
-def test_given_rows_are_joined_and_where_nothing_is_said_all_are_there() -> None:
-    one, other = Given(torch.zeros(2, 1)), Given(torch.ones(1, 1))
-    assert join_given([one, other]).present is None
-    found = join_given([one, Given(torch.ones(1, 1), present=torch.tensor([False]))])
-    assert found.present is not None and found.present.tolist() == [True, True, False]
+def test_given_rows_are_joined() -> None:
+    found = join_given([Given(torch.zeros(2, 1)), Given(torch.ones(1, 1))])
     assert isinstance(found.rows, torch.Tensor) and found.rows.flatten().tolist() == [0, 0, 1]
     done = join_given([Given(torch.zeros(1, 4), 3), Given(torch.zeros(2, 4), 3)])
     assert (done.done, len(done)) == (3, 3)

@@ -5,11 +5,11 @@ from pydantic import PositiveInt
 
 from raytl.config import Frozen
 from raytl.config.base import NonNegative, Positive
-from raytl.modalities.audio.transform import LogMel, Spectrogram, mean_and_std
+from raytl.modalities.audio.transform import Centre, LogMel, Spectrogram, mean_and_std
 from raytl.modalities.options import options_of
 
 WINDOW_SECONDS, HOP_SECONDS = 0.025, 0.010  # as is usual for speech
-COVERED = 95  # percent of training rows that are not cut, unless `seconds` says otherwise
+COVERED = 95  # percent of training rows that are not longer, unless `seconds` says otherwise
 # Rows that scale and length are fitted to, at most: more change neither, and a spectrogram of each
 # costs a millisecond. Rows of a dataset are in random order.
 FITTED_ROWS = 4096
@@ -24,7 +24,8 @@ class AudioOptions(Frozen):
     hop: PositiveInt | None = None  # in samples; None: 10 ms
     f_min: NonNegative = 0.0  # Hz
     f_max: Positive | None = None  # Hz; None: half the rate
-    seconds: Positive | None = None  # of all sounds; None: so that 95 % are not cut
+    seconds: Positive | None = None  # of all sounds; None: what 95 % of them do not exceed
+    centre: Centre = "energy"  # which stands in the middle; clip: the middle of the recording
     # Each sound scaled by its own mean and deviation, not the data's: as loud as the others
     per_row: bool = False
 
@@ -44,6 +45,7 @@ def fitted_spectrogram(options: AudioOptions, rate: int, sounds: np.ndarray) -> 
         "f_min": options.f_min,
         "f_max": options.f_max or rate / 2,
         "samples": max(int(samples), 1),
+        "centre": options.centre,
     }
     return options_of(Spectrogram, given, "transform")
 
@@ -51,4 +53,4 @@ def fitted_spectrogram(options: AudioOptions, rate: int, sounds: np.ndarray) -> 
 def fitted_scale(spectrogram: Spectrogram, sounds: np.ndarray) -> tuple[float, float]:
     """Return the mean and deviation of the sounds' own log-mel energies."""
     to_log_mel = LogMel(spectrogram)
-    return mean_and_std([to_log_mel(sound) for sound in sounds[:FITTED_ROWS]])
+    return mean_and_std([to_log_mel(sound)[0] for sound in sounds[:FITTED_ROWS]])

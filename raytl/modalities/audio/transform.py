@@ -4,7 +4,7 @@ Legend: B rows, L samples, M mel bands, T frames, C channels, H height, W width.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from raytl.modalities.column import Column, Values
 from raytl.modalities.options import facts_of
 
 Shape = tuple[PositiveInt, PositiveInt, PositiveInt]
+Centre = Literal["energy", "clip"]
 
 
 class Spectrogram(Frozen):
@@ -35,6 +36,9 @@ class Spectrogram(Frozen):
     f_min: NonNegative  # Hz
     f_max: Positive  # Hz
     samples: PositiveInt  # of all sounds, once they are cut or padded
+    # What of a sound stands in the middle: where its energy is, or the middle of its recording, as
+    # in folders of before there was a choice
+    centre: Centre = "clip"
 
     @property
     def frames(self) -> int:
@@ -68,8 +72,10 @@ class AudioFacts(Frozen):
 class AudioTransform(Transform):
     """Log-mel spectrograms as images: bands from low to high are rows of pixels, frames columns.
 
-    Sounds are cut at both ends alike to one length. A shorter one has frames of the mean, which
-    are zeros, around its own, as many on either side. Scaled by one mean and deviation over all
+    Sounds have one length around their centre: where a sound ends before that, frames of the mean,
+    which are zeros, stand in for it; what lies beyond is cut. The centre is that of the sound's
+    energy, as recordings begin and end with more or less silence, or with `centre: clip` the
+    recording's. Scaled by one mean and deviation over all
     bands and frames (Gong et al. 2021, "AST", section 2.1, halves the result, we do not), an image
     has about the range that a network pretrained on normalised photographs knows. With `per_row`
     they are each sound's own, so that how loud it is recorded, which adds to all energies, is gone.
@@ -92,12 +98,11 @@ class AudioTransform(Transform):
         found = []
         for sound in values:
             sound = resampled(sound, self._reads_rate, self._facts.spectrogram.rate)
-            x_MT = self._to_log_mel(sound)
+            x_MT, before = self._to_log_mel(sound)
             if self._facts.per_row:
                 mean, std = mean_and_std([x_MT])
             x_MT = (x_MT - mean) / std
-            missing = frames - x_MT.shape[1]
-            found.append(F.pad(x_MT, (missing // 2, missing - missing // 2)))
+            found.append(F.pad(x_MT, (before, frames - before - x_MT.shape[1])))
         return torch.stack(found)
 
     def __call__(self, rows: Tensor) -> Tensor:  # type: ignore[override]
@@ -127,12 +132,27 @@ class LogMel:
         filters_MK = mel_filters(s.n_mels, s.n_fft, s.rate, s.f_min, s.f_max)
         self._filters_MK = torch.from_numpy(filters_MK.astype(np.float32))
 
-    def __call__(self, sound: np.ndarray) -> Tensor:
-        """Return float32 (M, T') of the middle of a sound, T' <= T: fewer where it is shorter."""
+    def __call__(self, sound: np.ndarray) -> tuple[Tensor, int]:
+        """Return float32 (M, T') of what a sound has around its centre, T' <= T, and how many
+        frames are missing before these."""
         s = self._spectrogram
-        start = max(len(sound) - s.samples, 0) // 2
-        wave_L = torch.from_numpy(as_floats(sound[start : start + s.samples]))
-        return log_mel(wave_L, self._filters_MK, n_fft=s.n_fft, window=s.window, hop=s.hop)
+        # In whole frames: they stay the recording's own, wherever they stand.
+        off = round(_energy_behind_middle(sound) / s.hop) if s.centre == "energy" else 0
+        start = (len(sound) - s.samples) // 2 + off * s.hop
+        wave_L = torch.from_numpy(as_floats(sound[max(start, 0) : start + s.samples]))
+        x_MT = log_mel(wave_L, self._filters_MK, n_fft=s.n_fft, window=s.window, hop=s.hop)
+        missing = s.frames - x_MT.shape[1]
+        return x_MT, min(max(missing // 2 - off, 0), missing)
+
+
+def _energy_behind_middle(sound: np.ndarray) -> float:
+    """Return by how many samples a sound's centre of energy lies behind its middle: Σ t·x² / Σ x²
+    of what is around the mean, 0 for silence."""
+    wave_L = as_floats(sound).astype(np.float64)
+    energy_L = (wave_L - wave_L.mean()) ** 2
+    from_middle_L = np.arange(len(sound)) - (len(sound) - 1) / 2
+    total = float(energy_L.sum())
+    return float(from_middle_L @ energy_L) / total if total > 0 else 0.0
 
 
 def mean_and_std(spectrograms: Sequence[Tensor]) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from raytl.errors import ModelError
 from raytl.modalities.backbone import Backbone
 from raytl.modalities.base import Modality, Sample, Transform
 from raytl.modalities.column import Column
+from raytl.modalities.local_networks import checked_name, load_file
 from raytl.modalities.options import options_of
 from raytl.modalities.series.catalogue import (
     BACKBONES,
@@ -25,8 +26,6 @@ from raytl.modalities.series.transform import (
     series_transform,
 )
 from raytl.modalities.stems import Steps
-from raytl.state_dicts import load_strictly, read_state_dict
-from raytl.weight_files import check_file
 
 
 class Series(Modality):
@@ -42,23 +41,8 @@ class Series(Modality):
     def check(self, config: SourceModelConfig) -> None:
         if config.path is not None:
             return
-        if config.backbone is None:
-            raise ModelError(
-                f"'{config.origin}': torchvision, timm and huggingface have no networks for "
-                f"series; write backbone: with one of {', '.join(BACKBONES)}, or path:"
-            )
-        network_args(config.backbone, config.args)
+        network_args(checked_name(config, "series", BACKBONES), config.args)
         options_of(SeriesOptions, config.transform, "transform")
-        for option in ("input_size", "normalization"):
-            if getattr(config, option) is not None:
-                raise ModelError(f"{option} is of images; series have transform: instead")
-        if config.weights is not None:
-            if not config.has_local_weights:
-                raise ModelError(
-                    f"weights: {config.weights}: there are none to download for series; give a "
-                    "file such as model.safetensors, or leave it out"
-                )
-            check_file(config.weights_file)
 
     def fit(self, config: SourceModelConfig, column: Column, sample: Sample) -> SeriesTransform:
         assert isinstance(column, SeriesColumn)
@@ -87,7 +71,7 @@ class Series(Modality):
 
     def load(self, config: SourceModelConfig, transform: Transform) -> Backbone:
         """Build it, and load a local state dict."""
-        assert config.backbone is not None and config.weights is not None
+        assert config.backbone is not None
         backbone = self.build(config.backbone, transform, config.args)
-        load_strictly(backbone, read_state_dict(config.weights_file), str(config.weights))
+        load_file(backbone, config)
         return backbone

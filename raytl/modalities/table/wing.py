@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from raytl.config import SourceModelConfig
-from raytl.errors import ModelError
 from raytl.modalities.backbone import Backbone
 from raytl.modalities.base import Modality, Sample, Transform
 from raytl.modalities.column import Column
+from raytl.modalities.local_networks import checked_name, load_file
+from raytl.modalities.options import options_of
 from raytl.modalities.table.catalogue import (
     BACKBONES,
     TableNetwork,
     build,
-    checked,
     network_options,
 )
 from raytl.modalities.table.column import TableColumn
@@ -39,30 +39,12 @@ class Table(Modality):
         """Raise ModelError, too, for pretrained networks of hubs, which read no tables."""
         if config.path is not None:
             return
-        if config.backbone is None:
-            raise ModelError(
-                f"'{config.origin}': torchvision, timm and huggingface have no networks for "
-                f"tables; write backbone: with one of {', '.join(BACKBONES)}, or path:"
-            )
-        network_options(config.backbone, config.args)
-        checked(TransformOptions, config.transform, "transform")
-        for option in ("input_size", "normalization"):
-            if getattr(config, option) is not None:
-                raise ModelError(f"{option} is of images; tables have transform: instead")
-        if config.weights is None:
-            return
-        if not config.has_local_weights:
-            raise ModelError(
-                f"weights: {config.weights}: there are none to download for tables; give a file "
-                "such as model.safetensors, or leave it out"
-            )
-        from raytl.weight_files import check_file
-
-        check_file(config.weights_file)
+        network_options(checked_name(config, "tables", BACKBONES), config.args)
+        options_of(TransformOptions, config.transform, "transform")
 
     def fit(self, config: SourceModelConfig, column: Column, sample: Sample) -> TableTransform:
         assert isinstance(column, TableColumn)
-        options = checked(TransformOptions, config.transform, "transform")
+        options = options_of(TransformOptions, config.transform, "transform")
         return fit_table(column, sample(), options)
 
     def transform(self, facts: Mapping[str, Any]) -> TableTransform:
@@ -91,10 +73,7 @@ class Table(Modality):
 
     def load(self, config: SourceModelConfig, transform: Transform) -> Backbone:
         """Build it, and load a local state dict, whose keys name the fields."""
-        from raytl.state_dicts import load_strictly, read_state_dict
-
-        assert config.backbone is not None and config.weights is not None
+        assert config.backbone is not None
         backbone = self.build(config.backbone, transform, config.args)
-        path = config.weights_file
-        load_strictly(backbone, read_state_dict(path), str(path))
+        load_file(backbone, config)
         return backbone

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from raytl.sweeping.kept.records import TRAINED_ON
 from raytl.sweeping.kept.trial_folder import Metrics, Saved, TrialFolder
 
 SaveFiles = Callable[[Path], None]  # writes a checkpoint's files into a folder
@@ -19,13 +20,17 @@ class Epochs:
         config: dict[str, Any],
         budget: int,
         saved: Saved | None,
+        workers: str,
         *,
         share: float = 1.0,
     ) -> None:
-        """`budget`: epochs of the whole trial. `saved`: the checkpoint to go on from. `share`: of
-        this process's time that is the trial's; less than 1 where it trains others of its group,
-        and then the one before the last checkpoint is kept for those."""
-        self._folder, self._config, self._budget, self._share = folder, config, budget, share
+        """`budget`: epochs of the whole trial. `saved`: the checkpoint to go on from. `workers`:
+        see `records.workers_of`. `share`: of this process's time that is the trial's; less than 1
+        where it trains others of its group, and then the one before the last checkpoint is kept for
+        those."""
+        self._folder, self._budget, self._share = folder, budget, share
+        others = saved.config.get(TRAINED_ON, []) if saved else []
+        self._config = config | {TRAINED_ON: sorted({*others, workers})}
         self.curve: list[Metrics] = list(saved.curve) if saved else []
         self._before = self.curve[-1]["seconds"] if self.curve else 0.0
         self._start = time.perf_counter()

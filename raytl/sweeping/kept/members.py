@@ -11,17 +11,27 @@ from raytl.training.fused_group import Failure
 
 
 class KeptTrial:
-    """A trial that another of its group may train. `config`: of the trial. `share`: of the group's
-    time, its own."""
+    """A trial that another of its group may train. `config`: of the trial. `workers`: see
+    `records.workers_of`. `share`: of the group's time, its own. `node`: where this process runs, by
+    Ray's id."""
 
     def __init__(
-        self, folder: TrialFolder, config: dict[str, Any], budget: int, share: float
+        self,
+        folder: TrialFolder,
+        config: dict[str, Any],
+        budget: int,
+        workers: str,
+        *,
+        share: float,
+        node: str | None,
     ) -> None:
-        self._folder, self._config, self._budget, self._share = folder, config, budget, share
+        self._folder, self._config, self._budget = folder, config, budget
+        self._workers, self._share, self._node = workers, share, node
         self._saved = {len(saved.curve): saved for saved in folder.whole()}
-        failure = folder.failure()
-        self.failure = None if failure is None else Failure(**failure)
-        self._epochs = Epochs(folder, config, budget, None, share=share)
+        kept = folder.failure()
+        self.failed_on: str | None = kept["node"] if kept else None
+        self.failure = Failure(kept["epoch"], kept["text"]) if kept else None
+        self._epochs = Epochs(folder, config, budget, None, workers, share=share)
 
     @property
     def epochs(self) -> Collection[int]:
@@ -43,8 +53,9 @@ class KeptTrial:
         if self.failure is not None and self.failure.epoch > epoch:
             self.failure = None
         self._epochs = Epochs(
-            self._folder, self._config, self._budget, self._saved.get(epoch), share=self._share
-        )
+            self._folder, self._config, self._budget, self._saved.get(epoch), self._workers,
+            share=self._share,
+        )  # fmt: skip
 
     def keep(self, metrics: Metrics, save: SaveFiles) -> Metrics:
         """Keep the next epoch and return its metrics; `save` writes its checkpoint into a
@@ -53,5 +64,10 @@ class KeptTrial:
 
     def fail(self, failure: Failure) -> None:
         """Keep how it ended."""
-        self.failure = failure
-        self._folder.write_failure({"epoch": failure.epoch, "text": failure.text})
+        self.failure, self.failed_on = failure, self._node
+        kept = {"epoch": failure.epoch, "text": failure.text, "node": self._node}
+        self._folder.write_failure(kept)
+
+    def doubt(self) -> None:
+        """Take how it ended as not there: it is tried again."""
+        self.failure = None

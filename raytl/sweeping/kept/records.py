@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from raytl.config import Study
 from raytl.errors import CorruptError
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.kept.trial_folder import Metrics
@@ -14,6 +15,12 @@ Config = dict[str, Any]  # of a trial, as the searcher suggests it
 Status = Literal["completed", "stopped early", "failed", "unfinished"]
 # What a record must agree in with the trial that it is taken for.
 IDENTITY = ("trial", "seed", "rows_seed", "micro_batches")
+TRAINED_ON = "trained_on"  # of a checkpoint's trial: the workers and threads of each attempt at it
+
+
+def workers_of(study: Study) -> str:
+    """Return how many workers and threads train a trial: its last digits hang on them."""
+    return f"{study.resources.workers} × {study.resources.cpus_per_worker}"
 
 
 @dataclass(frozen=True)
@@ -46,23 +53,31 @@ class Record:
 
 @dataclass(frozen=True)
 class Trained:
-    """What was trained of a trial, whatever counts of it."""
+    """What was trained of a trial, whatever counts of it. `sure`: the error would come again
+    anywhere; where that is not known, the trial is tried again when the run is resumed."""
 
     config: Config
     curve: Sequence[Metrics]
     error: str | None = None
+    sure: bool = True
+
+    @property
+    def doubted(self) -> bool:
+        """Whether it failed, but may not do so again."""
+        return self.error is not None and not self.sure
 
     def dump(self) -> str:
         """Return it as JSON."""
-        content = {"config": self.config, "curve": list(self.curve), "error": self.error}
-        return json.dumps(content)
+        return json.dumps(asdict(self) | {"curve": list(self.curve)})
 
     @classmethod
     def parse(cls, text: str, place: str) -> "Trained":
         """Return what `dump` wrote. Raises CorruptError, with the `place`, where it is cut off."""
         try:
             content = json.loads(text)
-            return cls(dict(content["config"]), list(content["curve"]), content["error"])
+            error = content["error"]
+            sure = bool(content.get("sure", error is None))  # what is old was looked at once
+            return cls(dict(content["config"]), list(content["curve"]), error, sure)
         except (ValueError, KeyError, TypeError) as error:
             raise CorruptError(f"{place}: is no whole record of a trial ({error!r:.100})") from None
 

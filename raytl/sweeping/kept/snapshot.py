@@ -26,10 +26,11 @@ OWN_FILES = (
 )  # fmt: skip
 OWN_FOLDERS = ("best", "predictions", "tensorboard")
 PACKED = ("predictions", "tensorboard")  # of them, those with a file for each trial
+DECIDING = ("study.yaml", "environment.json")  # what a run goes on by
 ARCHIVE = ".tar"
 MANIFEST = "snapshot.json"
 PART = 2**20  # bytes that are read at once
-Upload = Callable[[IO[bytes], str], None]  # a file, and its name where it is kept
+Upload = Callable[[IO[bytes], str], None]  # a file, from its start, and its name where it is kept
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ def take(run: Path, upload: Upload, *, whole: bool) -> None:
 
 def _sha256(file: IO[bytes]) -> str:
     digest = hashlib.sha256()
+    file.seek(0)
     while part := file.read(PART):
         digest.update(part)
     return digest.hexdigest()
@@ -100,7 +102,6 @@ def _contents(run: Path, whole: bool) -> Iterator[tuple[str, IO[bytes]]]:
         if folder in PACKED and (run / folder).exists():
             with tempfile.TemporaryFile() as packed:
                 _pack(run / folder, packed)
-                packed.seek(0)
                 yield f"{folder}{ARCHIVE}", packed
 
 
@@ -122,8 +123,8 @@ def is_part(name: str) -> bool:
 
 def lacks(run: Path, name: str) -> bool:
     """Whether the folder `run` has yet to have a kept part. What it has is not replaced, but for
-    the manifest: that is of what is kept."""
-    return name == MANIFEST or not (run / name.removesuffix(ARCHIVE)).exists()
+    what the run goes on by and the manifest: those are as the last driver kept them."""
+    return name in (MANIFEST, *DECIDING) or not (run / name.removesuffix(ARCHIVE)).exists()
 
 
 def unpack(run: Path) -> None:

@@ -5,7 +5,9 @@ records and snapshots of all else. The folder on the driver's machine has what a
 it lacks is fetched, so that another machine can go on with `--resume`.
 """
 
+import contextlib
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,15 +22,17 @@ from pyarrow.fs import (
     copy_files,
 )
 
-from raytl.errors import CorruptError, RaytlError
+from raytl.errors import CheckpointError, CorruptError, RaytlError
 from raytl.files import write_atomically
 from raytl.predictions import FILE_NAME as PREDICTIONS
 from raytl.predictions import Predictions
 from raytl.remote_files import CHUNK, WITHOUT_FOLDERS, filesystem_of
 from raytl.sweeping.kept import snapshot
-from raytl.sweeping.kept.trial_folder import Saved, TrialFolder
+from raytl.sweeping.kept.patience import patiently
+from raytl.sweeping.kept.trial_folder import Saved, TrialFolder, verify
 
 AT_ONCE = 16  # files that are fetched at once: each waits for the network, not for this machine
+LEASE = "lease.json"  # of the process that drives the run
 
 
 @dataclass(frozen=True)
@@ -90,11 +94,15 @@ class RunStorage:
 
     def pull(self) -> None:
         """Copy what is kept into the folder, where it is not there: what raytl wrote, and each
-        trial's record and error, but no checkpoints."""
+        trial's record and error, but no checkpoints; and what the run goes on by, as it is
+        kept."""
         if not self.remote:
             return
-        missing = [name for name, size in self._files("").items() if self._lacks(name, size)]
-        self._fetch(missing)
+        try:
+            files = patiently(lambda: self._files(""))
+            self._fetch([name for name, size in files.items() if self._lacks(name, size)])
+        except OSError as error:
+            raise RaytlError(f"resources.storage_path: cannot read {self.path}: {error}") from error
         snapshot.unpack(self.run)
 
     def _lacks(self, name: str, size: int) -> bool:
@@ -110,9 +118,13 @@ class RunStorage:
 
     def read(self, name: str) -> str | None:
         """Return a kept text file; None where it is not there."""
-        try:
+
+        def read() -> str:
             with self.filesystem.open_input_file(f"{self.path}/{name}") as file:
                 return bytes(file.read()).decode()
+
+        try:
+            return patiently(read) if self.remote else read()
         except (FileNotFoundError, UnicodeDecodeError):
             return None
 
@@ -121,9 +133,13 @@ class RunStorage:
         if not self.remote:
             self._write_here(name, text)
             return
-        self._make_parent(name)
-        with self.filesystem.open_output_stream(f"{self.path}/{name}") as file:
-            file.write(text.encode())
+
+        def write() -> None:
+            self._make_parent(name)
+            with self.filesystem.open_output_stream(f"{self.path}/{name}") as file:
+                file.write(text.encode())
+
+        patiently(write)
 
     def write_both(self, name: str, text: str) -> None:
         """Keep a text file, and have it in the folder, too."""
@@ -145,16 +161,33 @@ class RunStorage:
 
     def newest_checkpoint(self, trial: str) -> Path:
         """Return the last checkpoint of a trial, fetched into the run's folder if it is kept
-        elsewhere."""
-        at = PurePosixPath(self._newest(trial).path)
+        elsewhere. Raises CorruptError where it is not there, or not what was written: then it
+        goes, and is trained again when the run is resumed."""
+        saved = self._newest(trial)
+        at = PurePosixPath(saved.path)
         if self.remote:
             self._fetch(list(self._files(f"{trial}/{at.name}")))
+        with self._dropping(trial, saved):
+            verify(self.run / trial / at.name)
         return self.run / trial / at.name
 
     def predictions(self, trial: str) -> Predictions:
         """Return the test predictions of a confirmed trial's folder. Raises CorruptError where they
-        are not there or not whole."""
-        return Predictions.read(f"{self._newest(trial).path}/{PREDICTIONS}", self.filesystem)
+        are not there or not whole; where they are not what was written, see `newest_checkpoint`."""
+        saved = self._newest(trial)
+        if PREDICTIONS in saved.sha256:
+            with self._dropping(trial, saved):
+                self.trial(trial).verify(saved, PREDICTIONS)
+        return Predictions.read(f"{saved.path}/{PREDICTIONS}", self.filesystem)
+
+    @contextlib.contextmanager
+    def _dropping(self, trial: str, saved: Saved) -> Iterator[None]:
+        """Delete a trial's checkpoint where it is not what was written."""
+        try:
+            yield
+        except CheckpointError as error:
+            self.trial(trial).drop(saved)
+            raise CorruptError(f"{error}; go on with --resume: {trial} is trained again") from None
 
     def _newest(self, trial: str) -> Saved:
         saved = self.trial(trial).newest()
@@ -175,7 +208,7 @@ class RunStorage:
     def _fetch(self, names: list[str]) -> None:
         """Copy kept files into the folder."""
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            for _ in pool.map(self._fetch_one, names):
+            for _ in pool.map(lambda name: patiently(lambda: self._fetch_one(name)), names):
                 pass
 
     def _fetch_one(self, name: str) -> None:
@@ -189,9 +222,13 @@ class RunStorage:
         partial.replace(here)
 
     def _upload(self, file: IO[bytes], name: str) -> None:
-        self._make_parent(name)
-        with self.filesystem.open_output_stream(f"{self.path}/{name}") as there:
-            shutil.copyfileobj(file, there, CHUNK)
+        def upload() -> None:
+            file.seek(0)
+            self._make_parent(name)
+            with self.filesystem.open_output_stream(f"{self.path}/{name}") as there:
+                shutil.copyfileobj(file, there, CHUNK)
+
+        patiently(upload)
 
     def _make_parent(self, name: str) -> None:
         if self.filesystem.type_name not in WITHOUT_FOLDERS:

@@ -5,21 +5,26 @@ its folder holds, and what it has reported can be reported again.
 """
 
 import contextlib
+import hashlib
 import json
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem, copy_files
 
+from raytl.errors import CheckpointError
+from raytl.files import sha256_of
 from raytl.remote_files import WITHOUT_FOLDERS
 
 Metrics = dict[str, Any]
-COMMIT = "commit.json"  # written last: the trial, its metrics, and the sizes of the other files
+# Written last: the trial, its metrics, and the sizes and SHA-256 of the other files
+COMMIT = "commit.json"
+READ = 2**20  # bytes at a time
 KEPT = 2  # checkpoints of a trial in training: one may be found corrupt
 ERROR_LOG = "error.txt"
 FAILURE = "failure.json"  # of a trial that another of its group has trained
@@ -30,13 +35,27 @@ def checkpoint_name(epoch: int) -> str:
     return f"checkpoint-{epoch:05d}"
 
 
+def verify(checkpoint: Path) -> None:
+    """Raise CheckpointError where a file of a checkpoint's folder on this machine is not what was
+    written: torch reads weights of which a bit has changed."""
+    try:
+        wanted = json.loads((checkpoint / COMMIT).read_bytes()).get("sha256", {})  # none before
+        altered = [name for name in wanted if sha256_of(checkpoint / name) != wanted[name]]
+    except (FileNotFoundError, ValueError) as error:
+        raise CheckpointError(f"{checkpoint}: is no whole checkpoint: {error}") from None
+    if altered:
+        raise CheckpointError(f"{checkpoint}: {altered[0]} is not what was written")
+
+
 @dataclass(frozen=True)
 class Saved:
-    """A whole checkpoint: where it is, of which trial, and the metrics of all epochs up to it."""
+    """A whole checkpoint: where it is, of which trial, the metrics of all epochs up to it, and the
+    SHA-256 of its files, which older ones do not have."""
 
     path: str
     config: dict[str, Any]
     curve: Sequence[Metrics]
+    sha256: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,8 +80,12 @@ class TrialFolder:
             folder = Path(temporary)
             if save is not None:
                 save(folder)
-            sizes = {file.name: file.stat().st_size for file in folder.iterdir()}
-            commit = {"config": config, "curve": list(curve), "files": sizes}
+            files = sorted(folder.iterdir())
+            commit = {
+                "config": config, "curve": list(curve),
+                "files": {file.name: file.stat().st_size for file in files},
+                "sha256": {file.name: sha256_of(file) for file in files},
+            }  # fmt: skip
             (folder / COMMIT).write_text(json.dumps(commit), encoding="utf-8")
             self._publish(folder, checkpoint_name(len(curve)))
         self._prune(1 if last else KEPT)
@@ -107,16 +130,30 @@ class TrialFolder:
             with self.filesystem.open_input_file(f"{path}/{COMMIT}") as file:
                 commit = json.loads(file.read())
             sizes, config, curve = dict(commit["files"]), dict(commit["config"]), commit["curve"]
+            sha256 = dict(commit.get("sha256", {}))
             infos = self.filesystem.get_file_info([f"{path}/{name}" for name in sizes])
         except (OSError, ValueError, KeyError, TypeError):
             return None
         found = {info.base_name: info.size for info in infos if info.type == FileType.File}
-        return Saved(path, config, curve) if found == sizes and isinstance(curve, list) else None
+        if found != sizes or not isinstance(curve, list):
+            return None
+        return Saved(path, config, curve, sha256)
+
+    def verify(self, saved: Saved, name: str) -> None:
+        """Raise CheckpointError where a file of a checkpoint is not what was written."""
+        digest = hashlib.sha256()
+        with self.filesystem.open_input_stream(f"{saved.path}/{name}") as file:
+            while part := file.read(READ):
+                digest.update(part)
+        if digest.hexdigest() != saved.sha256.get(name, digest.hexdigest()):
+            raise CheckpointError(f"{saved.path}: {name} is not what was written")
 
     @contextlib.contextmanager
     def fetched(self, saved: Saved) -> Iterator[Path]:
-        """Yield a folder of this machine with the checkpoint's files."""
+        """Yield a folder of this machine with the checkpoint's files. Raises CheckpointError where
+        they are not what was written."""
         if isinstance(self.filesystem, LocalFileSystem):
+            verify(Path(saved.path))
             yield Path(saved.path)
             return
         with tempfile.TemporaryDirectory(prefix="raytl-") as folder:
@@ -124,6 +161,7 @@ class TrialFolder:
                 saved.path, folder, source_filesystem=self.filesystem,
                 destination_filesystem=LocalFileSystem(),
             )  # fmt: skip
+            verify(Path(folder))
             yield Path(folder)
 
     def drop(self, saved: Saved) -> None:

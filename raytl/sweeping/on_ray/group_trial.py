@@ -5,14 +5,18 @@ So a group holds one trial's room, is trained once wherever its members run, and
 whichever of them runs next where a node is lost.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from raytl.config import Study
+from raytl.errors import TrainingError
 from raytl.sweeping.kept.members import KeptTrial
+from raytl.sweeping.kept.records import workers_of
 from raytl.sweeping.kept.storage import RunStorage
+from raytl.sweeping.on_ray.faults import Failure, MetByWorkerError, own_node
 from raytl.sweeping.on_ray.trainable import Reporter
 from raytl.sweeping.search.fusing import configs_of, members_of
 from raytl.training.fused_group import FusedGroup, pays
@@ -46,29 +50,45 @@ class Groups:
         return self.group
 
 
-def group_pays(group: FusedGroup, material: Material, config: dict[str, Any]) -> bool:
+def group_pays(group: FusedGroup, study: Study, config: dict[str, Any]) -> bool:
     """Whether a trial's group trains together; else each trains alone."""
     run = group.member(config["fused"]["index"])
-    return pays(material.study, run, len(config["fused"]["members"]))
+    return pays(study, run, len(config["fused"]["members"]))
 
 
 def run_group_trial(
-    group: FusedGroup, storage: RunStorage, config: dict[str, Any], report: Reporter, budget: int
+    group: FusedGroup,
+    study: Study,
+    storage: RunStorage,
+    config: dict[str, Any],
+    report: Reporter,
+    avoid: Collection[str],
 ) -> None:
-    """Train a trial's whole group until the trial has its `budget` of epochs, and report those.
+    """Train a trial's whole group until the trial has all its epochs, and report those.
 
-    Raises TrainingError where its loss is not finite.
+    `avoid`: nodes that the trial stays away from; what it failed of on one of them is looked at
+    again. Raises TrainingError where its loss is not finite; MetByWorkerError where another trial
+    of the group has met that, on its node.
     """
-    group.take_up(_kept(storage, config, budget))
-    while report.epoch < budget:
-        report.tell(group.epoch(config["fused"]["index"]))
+    index, kept = config["fused"]["index"], _kept(study, storage, config)
+    own = kept[index]
+    if own.failure is not None and own.failed_on not in avoid:
+        failure = Failure.of(TrainingError(own.failure.text))
+        raise MetByWorkerError(replace(failure, node=own.failed_on), own.failure.text)
+    own.doubt()
+    group.take_up(kept)
+    while report.epoch < study.train.epochs:
+        report.tell(group.epoch(index))
 
 
-def _kept(storage: RunStorage, config: dict[str, Any], budget: int) -> Sequence[KeptTrial]:
-    configs = configs_of(config)
+def _kept(study: Study, storage: RunStorage, config: dict[str, Any]) -> list[KeptTrial]:
+    configs, workers, node = configs_of(config), workers_of(study), own_node()
 
     def look(of: dict[str, Any]) -> KeptTrial:
-        return KeptTrial(storage.trial(of["name"]), of, budget, 1 / len(configs))
+        return KeptTrial(
+            storage.trial(of["name"]), of, study.train.epochs, workers, share=1 / len(configs),
+            node=node,
+        )  # fmt: skip
 
     with ThreadPoolExecutor(len(configs)) as pool:
         return list(pool.map(look, configs))

@@ -9,44 +9,48 @@ import contextlib
 import os
 import tempfile
 import threading
+from collections.abc import Collection
 from typing import Any
 
 import ray
-from ray.train.torch import TorchConfig, TorchTrainer
-from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
-from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
-from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
-from ray.util.placement_group import get_placement_group, remove_placement_group
+from ray import train
+from ray.train.torch import TorchConfig
 from ray.util.queue import Queue
 
 from raytl.config import Study
 from raytl.errors import CheckpointError
+from raytl.sweeping.identity import source_digest
 from raytl.sweeping.kept.storage import RunStorage
-from raytl.sweeping.on_ray.faults import MOST_FAULTS
-from raytl.sweeping.on_ray.resources import worker_bundle
+from raytl.sweeping.on_ray.private_ray import Introduce, LeanTrainer, Started, free_workers
+from raytl.sweeping.on_ray.resources import selector, worker_bundle
+from raytl.sweeping.on_ray.retries import MOST_FAULTS
 from raytl.sweeping.on_ray.trainable import Reporter
-from raytl.sweeping.on_ray.workers import Introduce, OutOfMemory, Reported, Started, work
+from raytl.sweeping.on_ray.workers import OutOfMemory, Reported, work
 
-# Ray Train's actor that reserves room for elastic trials, and its namespace.
-COORDINATOR = ("AutoscalingCoordinator", "AutoscalingCoordinator")
+RAY_TRAIN: Any = train  # mypy knows the classes of its first version, which have the same names
 RESIZE_S = 20.0  # how often an elastic trial looks for room
 # Ray Train looks for reports this often; its default would delay each epoch by up to 2 s.
 CONTROLLER = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2", "RAY_TRAIN_METRICS_ENABLED": "0"}
 
 
 def run_parallel_trial(
-    study: Study, storage: RunStorage, config: dict[str, Any], report: Reporter
+    study: Study,
+    storage: RunStorage,
+    config: dict[str, Any],
+    report: Reporter,
+    avoid: Collection[str] = (),
 ) -> None:
     """Run one of Tune's trials on several workers. Runs in its actor.
 
     Losses of workers and nodes are made good from the last checkpoint, at most MOST_FAULTS times.
     Where a worker's memory runs out, all start again from there with batches in twice as many
-    parts. `storage`: where the run is kept. Raises what a worker raised, or Ray Train's own error.
+    parts. `storage`: where the run is kept. `avoid`: nodes that no worker is to run on. Raises
+    MetByWorkerError for what a worker raised, or Ray Train's own error.
     """
     os.environ.update(CONTROLLER)
     micro_batches = config["micro_batches"]
     while True:
-        attempt = Attempt(study, storage, config, report, micro_batches)
+        attempt = Attempt(study, storage, config, report, avoid, micro_batches)
         try:
             ended = attempt.run()
         except CheckpointError:
@@ -63,22 +67,6 @@ def run_parallel_trial(
         micro_batches = 2 * ended.micro_batches
 
 
-class LeanTrainer(TorchTrainer):
-    """Without the helpers that it would start in processes of their own and we do not need: one
-    that distributes datasets of Ray Data, and one that frees placement groups by asking the
-    dashboard. `name`: what the room that is reserved for the workers goes by, so that whoever comes
-    after a lost driver takes it over."""
-
-    def __init__(self, *args: Any, name: str, **options: Any) -> None:
-        super().__init__(*args, **options)
-        object.__setattr__(vars(self)["train_run_context"], "run_id", name)
-
-    def _create_default_callbacks(self) -> list[Any]:
-        needless = (DatasetsCallback, PlacementGroupCleanerCallback)
-        every = super()._create_default_callbacks()  # type: ignore[misc]  # not in its stubs
-        return [callback for callback in every if not isinstance(callback, needless)]
-
-
 class Attempt:
     """Workers from their start to their end."""
 
@@ -88,6 +76,7 @@ class Attempt:
         storage: RunStorage,
         config: dict[str, Any],
         report: Reporter,
+        avoid: Collection[str],
         micro_batches: int,
     ) -> None:
         self.queue = Queue(actor_options={"num_cpus": 0})
@@ -98,12 +87,12 @@ class Attempt:
         # What Ray Train writes itself: its controller runs on this node, and nobody reads it later.
         self._own = tempfile.TemporaryDirectory(prefix="raytl-train-")
         self._name = f"{storage.path}/.workers-{config['name']}"
-        self._clear()
+        free_workers(self._name)  # those of a driver that was lost
         callbacks: list[Any] = [Introduce(self.queue, self._name)]
-        run_config: Any = RunConfig(
+        run_config = RAY_TRAIN.RunConfig(
             name=config["name"],
             storage_path=self._own.name,
-            failure_config=FailureConfig(
+            failure_config=RAY_TRAIN.FailureConfig(
                 max_failures=MOST_FAULTS, controller_failure_limit=MOST_FAULTS
             ),
             callbacks=callbacks,
@@ -113,14 +102,15 @@ class Attempt:
             name=self._name,
             train_loop_config={
                 "study": study, "queue": self.queue, "storage": storage, "trial": config,
-                "micro_batches": micro_batches,
+                "micro_batches": micro_batches, "raytl": source_digest(),
             },
             torch_config=TorchConfig(backend="nccl" if wanted.gpus_per_worker else "gloo"),
-            scaling_config=ScalingConfig(
+            scaling_config=RAY_TRAIN.ScalingConfig(
                 num_workers=most if fewest == most else (fewest, most),
                 use_gpu=wanted.gpus_per_worker > 0,
                 resources_per_worker=worker_bundle(study),
                 elastic_resize_monitor_interval_s=RESIZE_S,
+                label_selector=selector(avoid) or None,
             ),
             run_config=run_config,
         )  # fmt: skip
@@ -156,13 +146,5 @@ class Attempt:
         if self._controller is not None:
             ray.kill(self._controller)
         self.queue.shutdown()
-        self._clear()
+        free_workers(self._name)
         self._own.cleanup()
-
-    def _clear(self) -> None:
-        """Free what the workers held, also those of a driver that was lost."""
-        with contextlib.suppress(ValueError):
-            remove_placement_group(get_placement_group(self._name))
-        with contextlib.suppress(ValueError):
-            coordinator = ray.get_actor(*COORDINATOR)
-            coordinator.cancel_request.remote(f"train-{self._name}")

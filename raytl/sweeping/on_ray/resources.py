@@ -1,13 +1,14 @@
 """How many trials run at once, as arithmetic over what the cluster has or may come to have."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from raytl.config import Study
 from raytl.errors import ConfigError, RaytlError
 
 POLL_S = 2.0
+NODE_LABEL = "ray.io/node-id"  # Ray gives each node this label
 Node = Mapping[str, float]  # what a node has, by Ray's names
 Bundle = dict[str, float]
 
@@ -29,7 +30,7 @@ def plan(study: Study, nodes: Sequence[Node], *, grows: bool = False) -> Plan:
     planned, and those that do not fit yet are the demand. Raises ConfigError where not even one
     trial fits.
     """
-    wanted, fit = study.resources, _fitting(study, nodes)
+    wanted, fit = study.resources, fitting(study, nodes)
     if fit < 1:
         raise ConfigError(
             f"resources: a trial needs {_need(study)}, but Ray has {_text(nodes)}; lower "
@@ -54,7 +55,7 @@ def wait_for_room(
     `nodes` gives what the cluster has now; `request` asks its autoscaler for a trial's bundles, and
     with none for nothing any more. Raises RaytlError after `resources.wait_s` seconds.
     """
-    if _fitting(study, nodes()) >= 1:
+    if fitting(study, nodes()) >= 1:
         return
     seconds = study.resources.wait_s
     request([worker_bundle(study)] * study.resources.workers[0])
@@ -64,7 +65,7 @@ def wait_for_room(
     )
     end = time.monotonic() + seconds
     try:
-        while _fitting(study, nodes()) < 1:
+        while fitting(study, nodes()) < 1:
             if time.monotonic() > end:
                 raise RaytlError(
                     f"resources: after {seconds:g} s the cluster still has {_text(nodes())}, but "
@@ -82,14 +83,23 @@ def worker_bundle(study: Study) -> Bundle:
     return {name: amount for name, amount in wanted.items() if amount}
 
 
-def _fitting(study: Study, nodes: Sequence[Node]) -> int:
+def selector(avoid: Collection[str]) -> dict[str, str]:
+    """Return Ray's label selector of all nodes but these, by their ids; the nodes sorted, for Tune
+    compares requests."""
+    return {NODE_LABEL: f"!in({','.join(sorted(avoid))})"} if avoid else {}
+
+
+def fitting(study: Study, nodes: Sequence[Node]) -> int:
     """Return how many trials fit; an elastic one counts as large as it may get, where there is room
     for that."""
     bundle, (fewest, most) = worker_bundle(study), study.resources.workers
-    workers = sum(
-        int(min(node.get(name, 0.0) // amount for name, amount in bundle.items())) for node in nodes
-    )
+    workers = sum(room_for(bundle, node) for node in nodes)
     return max(workers // most, int(workers >= fewest))
+
+
+def room_for(bundle: Bundle, node: Node) -> int:
+    """Return how many such workers fit on a node."""
+    return int(min(node.get(name, 0.0) // amount for name, amount in bundle.items()))
 
 
 def _left(study: Study, nodes: Sequence[Node], trials: int) -> float:

@@ -5,12 +5,13 @@ A trial keeps its checkpoints in its own folder and goes on from there, whoever 
 Tune is told of metrics alone.
 """
 
+import contextlib
 import json
 import os
 import socket
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,12 @@ from ray import tune
 from raytl.config import Study, TrialConfig
 from raytl.errors import CheckpointError, RaytlError
 from raytl.sweeping.kept.epochs import Epochs, SaveFiles
+from raytl.sweeping.kept.records import workers_of
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.kept.trial_folder import Metrics, TrialFolder
-from raytl.sweeping.on_ray.faults import is_fault
-from raytl.sweeping.on_ray.resources import worker_bundle
+from raytl.sweeping.on_ray.faults import Failure, MetByWorkerError, own_node
+from raytl.sweeping.on_ray.private_ray import HEAD
+from raytl.sweeping.on_ray.resources import selector, worker_bundle
 
 if TYPE_CHECKING:
     from raytl.sweeping.on_ray.group_trial import Groups
@@ -30,11 +33,13 @@ if TYPE_CHECKING:
     from raytl.training.material import Material
 
 Trainable = Callable[[dict[str, Any]], None]
-# What Tune is told: metrics as JSON, which it leaves as they are, a trial's own error, or the name
-# of a group whose trials train one by one after all.
-METRICS, ERROR, APART = "raytl_metrics", "raytl_error", "raytl_apart"
+# What Tune is told: the node where a trial has started, an epoch's metrics as JSON, which it leaves
+# as they are, why it stopped, or the name of a group whose trials train one by one after all.
+STARTED, METRICS, FAILED = "raytl_started", "raytl_metrics", "raytl_failed"
+APART = "raytl_apart"
+AVOID = "avoid"  # of a trial's config: the nodes that it is to stay away from
 # Of a trial with several workers: they have the CPUs, and the head survives them.
-DRIVER_RESOURCES = {"cpu": 0, "node:__internal_head__": 0.001}
+DRIVER_RESOURCES = {HEAD: 0.001}
 
 
 def trial_device(study: Study) -> str:
@@ -59,11 +64,13 @@ def trial_device(study: Study) -> str:
 class Reporter:
     """Keeps each epoch of a trial, then tells Tune of it."""
 
-    def __init__(self, folder: TrialFolder, config: dict[str, Any], epochs: int) -> None:
+    def __init__(
+        self, folder: TrialFolder, config: dict[str, Any], epochs: int, workers: str
+    ) -> None:
         """Takes up what the folder holds and reports it, in case that the driver does not know.
-        `epochs`: of the whole trial."""
+        `epochs`: of the whole trial. `workers`: see `records.workers_of`."""
         self.saved = folder.newest()
-        self._kept = Epochs(folder, config, epochs, self.saved)
+        self._kept = Epochs(folder, config, epochs, self.saved, workers)
         self.epoch = 0  # how many epochs are done, as far as Tune knows
         for metrics in self._kept.curve:
             self.tell(metrics)
@@ -77,6 +84,11 @@ class Reporter:
         if metrics["epoch"] > self.epoch:
             self.epoch = metrics["epoch"]
             tune.report({METRICS: json.dumps(metrics)})
+
+
+def reporter(study: Study, folder: TrialFolder, config: dict[str, Any]) -> Reporter:
+    """Return what takes up a trial in its folder."""
+    return Reporter(folder, config, study.train.epochs, workers_of(study))
 
 
 @dataclass
@@ -108,43 +120,87 @@ class Held:
 def build_trainable(study: Study, storage: RunStorage) -> Any:
     """Return Tune's function trainable for `study`, with the resources that it needs. Only
     confirmation reads the test split. `storage`: where the run is kept."""
-    alone = study.resources.workers == (1, 1)
-    run = _alone if alone else _with_workers
+    from raytl.sweeping.identity import source_digest
 
+    alone, driver = study.resources.workers == (1, 1), source_digest()
     held = Held(study)
 
     def raytl_trial(config: dict[str, Any]) -> None:
-        folder = storage.trial(config["name"])
+        avoid, config = config.get(AVOID, ()), {k: v for k, v in config.items() if k != AVOID}
+        folder, report = storage.trial(config["name"]), None
         try:
-            run(held, storage, config, Reporter(folder, config, study.train.epochs))
+            tune.report({STARTED: own_node() if alone else None})
+            check_raytl(driver)
+            report = reporter(study, folder, config)
+            if alone:
+                _alone(held, storage, config, report, avoid)
+            else:
+                _with_workers(held, storage, config, report, avoid)
         except Exception as error:
-            if is_fault(error):
+            failure = _failure(error, report.epoch if report else 0, alone=alone)
+            trace = error.trace if isinstance(error, MetByWorkerError) else traceback.format_exc()
+            _tell(folder, failure, trace)
+            if not failure.sound:  # the next trial is to have a process of its own
                 raise
-            # Its own: it would come again, so Tune is not to try it again.
-            folder.write_error(traceback.format_exc())
-            tune.report({ERROR: describe(error)})
 
-    bundle = worker_bundle(study)
-    wanted = {name.lower(): n for name, n in bundle.items()} if alone else DRIVER_RESOURCES
+    def wanted(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        if not alone:
+            return tune.PlacementGroupFactory([DRIVER_RESOURCES])
+        avoid = config.get(AVOID, ())
+        more: dict[str, Any] = {"bundle_label_selector": [selector(avoid)]} if avoid else {}
+        return tune.PlacementGroupFactory([worker_bundle(study)], **more)
+
     return tune.with_resources(raytl_trial, wanted)
 
 
-def describe(error: Exception) -> str:
-    """Return in a line what a trial failed of."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, RaytlError) else f"{type(error).__name__}: {text}"
+def check_raytl(driver: str) -> None:
+    """Raise RaytlError where this process runs another raytl than that of the `driver`, by its
+    source's digest: its numbers would not go with the others'."""
+    from raytl.sweeping.identity import source_digest
+
+    here = source_digest()
+    if here != driver:
+        raise RaytlError(
+            f"{socket.gethostname()}: raytl here is not the driver's (source {here:.12}, there "
+            f"{driver:.12}); install the same on every node (`raytl doctor`)"
+        )
+
+
+def _failure(error: Exception, epoch: int, *, alone: bool) -> Failure:
+    if isinstance(error, MetByWorkerError):
+        return replace(error.failure, epoch=epoch)
+    failure = Failure.of(error, epoch)
+    return failure if alone else replace(failure, node=None)  # no worker's
+
+
+def _tell(folder: TrialFolder, failure: Failure, trace: str) -> None:
+    """Tell Tune, and where it may be the trial's fault a person, why the trial stops."""
+    if failure.kind != "machine":
+        with contextlib.suppress(OSError):
+            folder.write_error(trace)
+    tune.report({FAILED: failure.dump()})
 
 
 def _with_workers(
-    held: Held, storage: RunStorage, config: dict[str, Any], report: Reporter
+    held: Held,
+    storage: RunStorage,
+    config: dict[str, Any],
+    report: Reporter,
+    avoid: Collection[str],
 ) -> None:
     from raytl.sweeping.on_ray.parallel_trial import run_parallel_trial
 
     if report.epoch < held.study.train.epochs:
-        run_parallel_trial(held.study, storage, config, report)
+        run_parallel_trial(held.study, storage, config, report, avoid)
 
 
-def _alone(held: Held, storage: RunStorage, config: dict[str, Any], report: Reporter) -> None:
+def _alone(
+    held: Held,
+    storage: RunStorage,
+    config: dict[str, Any],
+    report: Reporter,
+    avoid: Collection[str],
+) -> None:
     # Imported here: the driver pickles this function and needs none of it.
     import torch
 
@@ -153,34 +209,40 @@ def _alone(held: Held, storage: RunStorage, config: dict[str, Any], report: Repo
     study = held.study
     if report.epoch >= study.train.epochs:
         if config["phase"] == "confirm":
-            storage.trial(config["name"]).end()  # whoever trained it may have left more
+            storage.trial(config["name"]).end()  # who has trained it may have left more
         return
     keep_freed_memory()
     torch.set_num_threads(study.resources.cpus_per_worker)
-    if "fused" in config and _in_group(held, storage, config, report):
+    if "fused" in config and _in_group(held, storage, config, report, avoid):
         return
     if report.saved is None:
         _train(held, config, report, None)
         return
     folder = storage.trial(config["name"])
-    with folder.fetched(report.saved) as checkpoint:
-        try:
+    try:
+        with folder.fetched(report.saved) as checkpoint:
             _train(held, config, report, checkpoint)
-            return
-        except CheckpointError:
-            folder.drop(report.saved)
-    _alone(held, storage, config, Reporter(folder, config, study.train.epochs))
+        return
+    except CheckpointError:
+        folder.drop(report.saved)
+    _alone(held, storage, config, reporter(study, folder, config), avoid)
 
 
-def _in_group(held: Held, storage: RunStorage, config: dict[str, Any], report: Reporter) -> bool:
+def _in_group(
+    held: Held,
+    storage: RunStorage,
+    config: dict[str, Any],
+    report: Reporter,
+    avoid: Collection[str],
+) -> bool:
     """Train with the others of the trial's group; return whether that pays."""
     from raytl.sweeping.on_ray.group_trial import group_pays, run_group_trial
 
     group = held.group(config, trial_device(held.study))
-    if not group_pays(group, held.material(), config):
+    if not group_pays(group, held.study, config):
         tune.report({APART: config["fused"]["group"]})
         return False
-    run_group_trial(group, storage, config, report, held.study.train.epochs)
+    run_group_trial(group, held.study, storage, config, report, avoid)
     return True
 
 

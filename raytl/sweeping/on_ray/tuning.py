@@ -6,40 +6,31 @@ import logging
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import ray
 from ray import tune
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
-from ray.tune.search import Searcher
+from ray.tune.search import ConcurrencyLimiter, Searcher
 from ray.tune.stopper import Stopper
 
 from raytl.config import Study
 from raytl.errors import RaytlError
 from raytl.sweeping.kept.storage import RunStorage
-from raytl.sweeping.on_ray.faults import MOST_FAULTS, surviving_faults
-from raytl.sweeping.on_ray.resources import Plan
-from raytl.sweeping.on_ray.trainable import APART, ERROR, METRICS, build_trainable
+from raytl.sweeping.on_ray.attempts import Attempts, Watcher
+from raytl.sweeping.on_ray.faults import Failure
+from raytl.sweeping.on_ray.private_ray import IdleActors
+from raytl.sweeping.on_ray.resources import Plan, fitting, room_for, worker_bundle
+from raytl.sweeping.on_ray.retries import Retries
+from raytl.sweeping.on_ray.trainable import APART, AVOID, FAILED, METRICS, STARTED, build_trainable
 from raytl.sweeping.search.searcher import StudySearch
 
 REACH_S = 10.0  # for a cluster's address to answer; Ray itself would try for minutes
-
-
-class Watcher(Protocol):
-    """Who tells a person what happens besides results."""
-
-    def look(self) -> None:
-        """Called again and again while trials run."""
-        ...
-
-    def recovered(self, name: str) -> None:
-        """A trial goes on after its process or node was lost."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -71,6 +62,8 @@ def ray_session(address: str | None = None) -> Iterator[Cluster]:
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     # A trial's traceback goes to its folder's error.txt; progress says the cause in a line.
     os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
+    # Tune would write all its trials down again and again, for nobody: with many it takes seconds.
+    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", str(10**9))
     if ray.is_initialized():
         yield Cluster(grows=False)
         return
@@ -107,40 +100,57 @@ def run_trials(
     search: StudySearch,
     plan: Plan,
     watcher: Watcher,
+    check: Callable[[], None] = lambda: None,
 ) -> None:
     """Train what `search` suggests, at most `plan.concurrent` trials at once, until it is finished,
-    stopped or interrupted.
+    stopped or interrupted. `check`: raises RaytlError where it must not go on.
 
     Tune runs the trials and starts them again after faults; what it writes itself is of no use to
     anybody later and goes. Raises RaytlError where Tune fails, or where memory refuses a trial.
     """
-    bridge = Bridge(search, watcher, plan.concurrent)
+    attempts = Attempts(search, Retries(_Nodes(study)), watcher, plan.concurrent, check)
     try:
-        with (
-            tempfile.TemporaryDirectory(prefix="raytl-tune-") as own,
-            surviving_faults(),
-            _saying_nothing_twice(),
-        ):
+        with tempfile.TemporaryDirectory(prefix="raytl-tune-") as own, _saying_nothing_twice():
             tune.run(
                 build_trainable(study, storage),
                 name=storage.run.name,
                 storage_path=own,
-                search_alg=_Suggests(bridge),
-                scheduler=_Judges(bridge),
-                stop=_Stops(bridge),
-                callbacks=[_Watches(bridge)],
+                # So many trials may wait for room at once: that is what an autoscaler goes by.
+                search_alg=ConcurrencyLimiter(_Suggests(attempts), plan.concurrent),
+                scheduler=_Judges(attempts),
+                stop=_Stops(attempts),
+                callbacks=[_Watches(attempts)],
                 num_samples=-1,
-                trial_dirname_creator=lambda trial: trial.config["name"],
+                trial_dirname_creator=lambda trial: trial.trial_id,
                 reuse_actors=True,
-                max_failures=MOST_FAULTS,
+                max_failures=0,  # whether a trial is tried again is said here
                 raise_on_failed_trial=False,
                 verbose=0,
             )
     except OSError as error:
         reason = error.strerror or error
         raise RaytlError(f"{storage.path}: cannot write the run: {reason}") from error
-    if bridge.refused is not None:
-        raise bridge.refused
+    if attempts.refused is not None:
+        raise attempts.refused
+
+
+@dataclass(frozen=True)
+class _Nodes:
+    """The nodes that have room for a worker of the study's trials."""
+
+    study: Study
+
+    def _known(self) -> dict[str, dict[str, Any]]:
+        bundle = worker_bundle(self.study)
+        nodes = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
+        return {id_: node for id_, node in nodes.items() if room_for(bundle, node["Resources"])}
+
+    def names(self) -> dict[str, str]:
+        return {id_: str(node["NodeManagerHostname"]) for id_, node in self._known().items()}
+
+    def fits_without(self, nodes: Collection[str]) -> bool:
+        left = [node["Resources"] for id_, node in self._known().items() if id_ not in nodes]
+        return fitting(self.study, left) >= 1
 
 
 @contextlib.contextmanager
@@ -158,52 +168,36 @@ def _saying_nothing_twice() -> Iterator[None]:
             logger.setLevel(level)
 
 
-class Bridge:
+class _Shared:
     """What Tune's searcher, scheduler, stopper and callback share."""
 
-    def __init__(self, search: StudySearch, watcher: Watcher, slots: int) -> None:
-        self.search, self.watcher, self.slots = search, watcher, slots
-        self.refused: RaytlError | None = None  # why the search cannot be gone on with
-        self.causes: dict[str, str] = {}  # trial → why machines could not train it
+    def __init__(self, attempts: Attempts) -> None:
+        self.attempts = attempts
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles what it is given, for a restart that never comes
 
-    @property
-    def over(self) -> bool:
-        return self.refused is not None or self.search.stopped is not None or self.search.finished
 
-    def suggest(self) -> dict[str, Any] | None:
-        if self.search.running >= self.slots:
-            return None
-        try:
-            return self.search.suggest()
-        except RaytlError as error:  # Tune would wrap it
-            self.refused = error
-            return None
+class _Suggests(_Shared, Searcher):
+    """Tune's searcher. Each of Tune's trials is an attempt at one of the study's."""
 
-
-class _Suggests(Searcher):
-    """Tune's searcher."""
-
-    def __init__(self, bridge: Bridge) -> None:
-        super().__init__()
-        self._bridge = bridge
+    def __init__(self, attempts: Attempts) -> None:
+        Searcher.__init__(self)
+        _Shared.__init__(self, attempts)
         self._names: dict[str, str] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
-        config = self._bridge.suggest()
-        if config is None:
-            return Searcher.FINISHED if self._bridge.over else None
+        found = self.attempts.suggest()
+        if found is None:
+            return Searcher.FINISHED if self.attempts.over else None
+        config, avoid = found
         self._names[trial_id] = config["name"]
-        return config
+        return config | {AVOID: avoid}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        name = self._names[trial_id]
-        cause = self._bridge.causes.get(name, "its process was lost again and again")
-        self._bridge.search.end(name, lost=cause if error else None)
+        self.attempts.ended(self._names.pop(trial_id), lost=error)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing of Tune's is resumed: the search is done again from the trials' records."""
@@ -213,52 +207,65 @@ class _Suggests(Searcher):
         raise NotImplementedError
 
 
-class _Judges(FIFOScheduler):
-    """Tune's scheduler: sees every result before anybody else does."""
+class _Judges(_Shared, FIFOScheduler):
+    """Tune's scheduler: sees every result, and every error, before anybody else does."""
 
-    def __init__(self, bridge: Bridge) -> None:
-        super().__init__()
-        self._bridge = bridge
+    def __init__(self, attempts: Attempts) -> None:
+        FIFOScheduler.__init__(self)
+        _Shared.__init__(self, attempts)
+        self._idle = IdleActors()
+        self._common: Any = None  # what trials ask for that go wherever all may go
+        self._special = set[str]()  # Tune's trials that wait for another place
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        if tuple(trial.config[AVOID]) == self.attempts.away:
+            self._common = trial.placement_group_factory
+        else:
+            self._special.add(trial.trial_id)
+        self._keep(tune_controller)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        name, search = trial.config["name"], self._bridge.search
-        if ERROR in result:
-            search.fail(name, result[ERROR])
-            return str(TrialScheduler.CONTINUE)
+        name = trial.config["name"]
+        if STARTED in result:
+            self._special.discard(trial.trial_id)
+            self._keep(tune_controller)
+            self.attempts.started(name, result[STARTED])
+        if FAILED in result:
+            self.attempts.failed(name, Failure.parse(result[FAILED]))
         if APART in result:
-            search.take_apart(result[APART])
+            self.attempts.take_apart(result[APART])
+        if METRICS not in result:
             return str(TrialScheduler.CONTINUE)
-        stays = search.report(name, json.loads(result[METRICS]))
+        stays = self.attempts.reported(name, json.loads(result[METRICS]))
         return str(TrialScheduler.CONTINUE if stays else TrialScheduler.STOP)
 
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        self._special.discard(trial.trial_id)
+        self._keep(tune_controller)
+        file = trial.error_file
+        lines = Path(file).read_text(errors="replace").strip().splitlines() if file else []
+        self.attempts.lost(trial.config["name"], lines[-1] if lines else None)
 
-class _Stops(Stopper):
+    def _keep(self, tune_controller: Any) -> None:
+        """An actor that has no trial must not hold the room that a trial waits for."""
+        self._idle.keep(tune_controller, None if self._special else self._common)
+
+
+class _Stops(_Shared, Stopper):
     """Ends all trials where the study cannot go on. They lose nothing: it can be resumed."""
-
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        return self._bridge.refused is not None or self._bridge.search.stopped is not None
+        return self.attempts.must_stop
 
 
-class _Watches(Callback):
+class _Watches(_Shared, Callback):
     """Passes on to a person what happens besides results."""
 
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
-
     def on_step_begin(self, iteration: int, trials: list[Trial], **_: Any) -> None:
-        self._bridge.watcher.look()
+        self.attempts.look()
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        self._bridge.watcher.recovered(trial.config["name"])
-
-    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        file = trial.error_file
-        lines = Path(file).read_text(errors="replace").strip().splitlines() if file else []
-        if lines:
-            self._bridge.causes[trial.config["name"]] = lines[-1]
+        self.attempts.recovered(trial.config["name"])  # its node was preempted

@@ -1,30 +1,21 @@
 """What runs below a trial's driver: the workers. The first of them keeps each epoch in the trial's
 folder and passes up its metrics alone, through a queue."""
 
+import traceback
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-import ray
 from ray import train
 from ray.train.collective import broadcast_from_rank_zero
-from ray.train.v2._internal.execution.callback import ControllerCallback
-from ray.train.v2._internal.execution.worker_group import worker_group
-from ray.util.queue import Queue
 
 from raytl.config import TrialConfig
-from raytl.errors import RaytlError
+from raytl.errors import CheckpointError
 from raytl.sweeping.kept.epochs import Epochs, SaveFiles
+from raytl.sweeping.kept.records import workers_of
 from raytl.sweeping.kept.trial_folder import Saved, TrialFolder
-from raytl.sweeping.on_ray.trainable import trial_device
-
-
-@dataclass(frozen=True)
-class Started:
-    """Ray Train's controller runs; its handle."""
-
-    controller: Any
+from raytl.sweeping.on_ray.faults import Failure, MetByWorkerError, is_of_peers
+from raytl.sweeping.on_ray.trainable import check_raytl, trial_device
 
 
 @dataclass(frozen=True)
@@ -41,21 +32,27 @@ class OutOfMemory:
     micro_batches: int
 
 
-class Introduce(ControllerCallback):
-    """Tells the driver whom it has to end to stop the workers at once, and names the placement
-    group that they hold, so that whoever comes after a lost driver can free it: Ray does so only
-    when the whole job is over. Runs in Ray Train's controller."""
-
-    def __init__(self, queue: Queue, name: str) -> None:
-        self.queue, self.name = queue, name
-
-    def after_controller_start(self, train_run_context: Any) -> None:
-        worker_group.placement_group = partial(worker_group.placement_group, name=self.name)
-        self.queue.put(Started(ray.get_runtime_context().current_actor))
-
-
 def work(config: dict[str, Any]) -> None:
-    """Train as one of the workers, from the trial's newest checkpoint on."""
+    """Train as one of the workers; pass up what Ray Train would try again in the same place."""
+    import torch
+
+    queue = config["queue"]
+    try:
+        _train(config)
+    except CheckpointError as error:
+        queue.put(error)
+        raise
+    except torch.OutOfMemoryError:
+        queue.put(OutOfMemory(config["micro_batches"]))
+        raise
+    except Exception as error:
+        if not is_of_peers(error):  # else all start again, and the one that was lost with them
+            queue.put(MetByWorkerError(Failure.of(error), traceback.format_exc()))
+        raise
+
+
+def _train(config: dict[str, Any]) -> None:
+    """Train from the trial's newest checkpoint on."""
     import torch
     from ray.train.torch import get_device
 
@@ -64,11 +61,12 @@ def work(config: dict[str, Any]) -> None:
     from raytl.training.trial import run_trial
 
     study, queue, trial = config["study"], config["queue"], config["trial"]
+    check_raytl(config["raytl"])
     folder: TrialFolder = config["storage"].trial(trial["name"])
     kept = start = None
     if train.get_context().get_world_rank() == 0:
         saved = folder.newest()
-        kept = Epochs(folder, trial, study.train.epochs, saved)
+        kept = Epochs(folder, trial, study.train.epochs, saved, workers_of(study))
         for metrics in kept.curve:  # of workers that were lost before they could say so
             queue.put(Reported(metrics))
         start = (saved and saved.path, kept.done)
@@ -87,15 +85,8 @@ def work(config: dict[str, Any]) -> None:
             queue.put(Reported(kept.keep(metrics, save)))
 
     with folder.fetched(Saved(path, {}, ())) if path else nullcontext() as resume_from:
-        try:
-            run_trial(
-                Material.of(study), TrialConfig.from_flat(trial["trial"]), int(trial["seed"]),
-                report, device=device, resume_from=resume_from, test=trial["phase"] == "confirm",
-                micro_batches=config["micro_batches"], rows_seed=trial["rows_seed"],
-            )  # fmt: skip
-        except RaytlError as error:
-            queue.put(error)  # Ray Train would try again
-            raise
-        except torch.OutOfMemoryError:
-            queue.put(OutOfMemory(config["micro_batches"]))
-            raise
+        run_trial(
+            Material.of(study), TrialConfig.from_flat(trial["trial"]), int(trial["seed"]), report,
+            device=device, resume_from=resume_from, test=trial["phase"] == "confirm",
+            micro_batches=config["micro_batches"], rows_seed=trial["rows_seed"],
+        )  # fmt: skip

@@ -49,6 +49,7 @@ CONTROL_FACTS: dict[str, ControlFacts] = {
     ),
 }
 ALONE = "_alone"  # how the names of controls end that read one of several columns
+PROBE = "_probe"  # how those end that freeze another source model than trial 0's
 
 
 def facts_of(control: str) -> ControlFacts:
@@ -56,6 +57,10 @@ def facts_of(control: str) -> ControlFacts:
     if control.endswith(ALONE):
         column = control.removesuffix(ALONE)
         return ControlFacts(f"{column} alone", transfers=True, needs_pretrained=False)
+    if control.endswith(PROBE):
+        model = control.removesuffix(PROBE)
+        words = f"linear_probe ({model} frozen)"
+        return ControlFacts(words, transfers=True, needs_pretrained=True)
     return CONTROL_FACTS[control]
 
 

@@ -18,6 +18,7 @@ class Run:
     budget: int
     curve: list[Metrics] = field(default_factory=list)
     error: str | None = None  # its own
+    sure: bool = True  # the error would come again anywhere
     ended: bool = False
 
     @property

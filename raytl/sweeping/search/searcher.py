@@ -20,6 +20,8 @@ from raytl.sweeping.search.sampling import Sampler
 from raytl.sweeping.search.searched import SearchedTrials
 from raytl.sweeping.search.selection import Outcome, best_controls, best_searched, outcomes_of
 
+MOST_LOST = 3  # trials that machines could not train, before the study stops for now
+
 
 class Memory(Protocol):
     """What was trained before, in this run or another."""
@@ -102,6 +104,7 @@ class StudySearch:
         self._apart: set[str] = set()  # groups whose trials train one by one after all
         self._retrainings: list[Config] = []
         self._controls_chosen = self._best_chosen = confirming is None
+        self._lost: dict[str, str] = {}  # trials that machines could not train: why
         self.stopped: str | None = None  # why the study cannot go on just now
 
     @property
@@ -113,7 +116,7 @@ class StudySearch:
     @property
     def finished(self) -> bool:
         """Whether the study has run to its end."""
-        if self.stopped is not None or not self._has_searched():
+        if self.stopped is not None or self._lost or not self._has_searched():
             return False
         if self._running or self._aside or self._retrainings:
             return False
@@ -134,16 +137,18 @@ class StudySearch:
         What was trained before is taken from memory instead of being suggested.
         """
         self._settle()
-        waiting, self._aside = self._aside, []
+        waiting, self._aside, busy = self._aside, [], False
         while self.stopped is None:
             config = waiting.pop(0) if waiting else self._next()
             if config is None:
+                self._stop_if_lost(elsewhere=busy)
                 return None
             run = self._runs.get(config["name"]) or self._start(config)
             if self._is_trained(config):
                 self._aside.append(config)
                 continue
             found = self._memory.recall(config) if self._memory else None
+            busy = busy or found == "busy"
             if found == "busy" or (found is not None and self._waits_with(run, found)):
                 self._aside.append(config)
             elif not run.ended:
@@ -161,6 +166,10 @@ class StudySearch:
             self._add(run, metrics)
         return run.cut is None
 
+    def is_over(self, name: str) -> bool:
+        """Whether nothing more is wanted of a trial."""
+        return self._runs[name].over
+
     def take_apart(self, group: str) -> None:
         """Note that the trials of a group do not train together after all."""
         self._apart.add(group)
@@ -172,17 +181,31 @@ class StudySearch:
             return False
         return any(group_of(run.config) == group for run in self._running.values())
 
-    def fail(self, name: str, error: str) -> None:
-        """Note a trial's own error, which would come again."""
-        self._runs[name].error = error
+    def fail(self, name: str, error: str, *, sure: bool = True) -> None:
+        """Note a trial's own error. `sure`: it would come again anywhere."""
+        self._runs[name].error, self._runs[name].sure = error, sure
 
     def end(self, name: str, *, lost: str | None = None) -> None:
-        """Note that a trial has stopped. `lost`: why machines could not train it to its end."""
+        """Note that a trial has stopped. `lost`: why machines could not train it to its end. The
+        others go on as far as they do without it, unless as many as MOST_LOST are lost."""
         run = self._running.pop(name)
         if run.over:
             self._end(run)
-        elif lost is not None and self.stopped is None:
-            self.stopped = f"{name} could not be trained: {lost}"
+        elif lost is not None:
+            self._lost[name] = lost
+            if len(self._lost) >= MOST_LOST:
+                self._stop()
+
+    def _stop_if_lost(self, *, elsewhere: bool) -> None:
+        """Stop where all that is left waits for trials that were lost. `elsewhere`: another process
+        trains what is wanted."""
+        if self._lost and not self._running and not elsewhere:
+            self._stop()
+
+    def _stop(self) -> None:
+        name, why = next(iter(self._lost.items()))
+        others = f" (and {len(self._lost) - 1} more)" if len(self._lost) > 1 else ""
+        self.stopped = f"{name}{others} could not be trained: {why}"
 
     def _next(self) -> Config | None:
         running = sum(_is_searched(run.config) for run in self._running.values())
@@ -208,7 +231,7 @@ class StudySearch:
         it is cut there is not known yet."""
         for metrics in trained.curve[len(run.curve) :]:
             self._add(run, metrics)
-        run.error = trained.error
+        run.error, run.sure = trained.error, trained.sure
         if run.over:
             self._end(run)
         return not run.ended and run.waits
@@ -221,7 +244,7 @@ class StudySearch:
 
     def _end(self, run: Run) -> None:
         if self._memory is not None:
-            self._memory.keep(Trained(run.config, run.curve, run.error))
+            self._memory.keep(Trained(run.config, run.curve, run.error, run.sure))
         run.end()
         for listener in self._listeners:
             listener.ended(run.record())
@@ -255,7 +278,7 @@ class StudySearch:
             self._best_chosen = True
             best = best_searched(self._study, self._outcomes())
             self._retrain(self._confirming.add(best))
-        elif self._best_chosen and not self._running and not self._aside:
+        elif self._best_chosen and not (self._running or self._aside or self._lost):
             self._retrain(self._confirming.further())
 
     def _outcomes(self) -> list[Outcome]:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from raytl.config import Study
+from raytl.config import Study, TrialConfig
 from raytl.data.domain import Domain
 from raytl.predictions import Predictions
 from raytl.scoring.classification import class_recall
 from raytl.scoring.metrics import METRICS
 from raytl.sweeping.kept.records import Metrics, Record
-from raytl.sweeping.search.control_facts import WITHOUT_TRANSFER
+from raytl.sweeping.search.control_facts import PROBE, WITHOUT_TRANSFER
 from raytl.sweeping.verdict.confirmed import Candidate, Comparison, Confirmation, Run, Verdict
 from raytl.sweeping.verdict.remarks import remarks_on
 from raytl.sweeping.verdict.rounds import (
@@ -29,7 +29,13 @@ from raytl.sweeping.verdict.rounds import (
     shown_margin,
     standing,
 )
-from raytl.sweeping.verdict.sentences import plain_sentence, verdict_sentence
+from raytl.sweeping.verdict.sentences import (
+    Trained,
+    control_words,
+    plain_sentence,
+    trained_by,
+    verdict_sentence,
+)
 from raytl.sweeping.verdict.statistics import mean_and_standard_error
 from raytl.tasks.columns import LabelColumn, has_target
 from raytl.training.splits import count_labelled
@@ -187,7 +193,8 @@ def _verdict(
     if ours is None:
         sentence = "no verdict: none of the confirmed trials ended well"
         return Verdict(kind="undecided", sentence=sentence, remarks=remarks)
-    what = _what(ours, records)
+    trained = _trained(study, ours, records)
+    what = trained.words
     if ours.failed:
         seeds = ", ".join(map(str, sorted(ours.failed)))
         sentence = f"whether {what} helps is undecided: {ours.name} failed with seed {seeds}"
@@ -200,25 +207,45 @@ def _verdict(
     metric = METRICS[study.metric]
     margin = shown_margin(study, configurations)
     assert margin is not None
+    mine = _trial_of(ours, records)
     plain = [
-        (c.control, first_difference(study, ours, c))
+        (c, first_difference(study, ours, c))
         for c in configurations
         if c.control is not None and c.control not in WITHOUT_TRANSFER
     ]
+
+    def words(of: Retrained) -> str:
+        assert of.control is not None
+        return control_words(of.control, _trial_of(of, records), mine)
+
+    decided = next(c for c in configurations if c.control == now.decision.control)
     return Verdict(
         kind=now.decision.kind,
-        sentence=verdict_sentence(what, now.decision, len(now.against), margin, metric),
+        sentence=verdict_sentence(
+            trained, now.decision, words(decided), len(now.against), margin, metric
+        ),
         difference=now.decision.difference,
         against_plain=[
-            plain_sentence(what, control, difference, metric)
+            plain_sentence(what, words(control), difference, metric)
             for control, difference in plain
-            if difference is not None
+            if difference is not None and not _of_others(control, records, mine)
         ],
         remarks=remarks,
     )
 
 
-def _what(ours: Retrained, records: Sequence[Record]) -> str:
-    config = next(r.config for r in retrained(records) if r.config["candidate"] == ours.name)
-    trial = config["trial"]
-    return f"transfer from {trial['source_model']} by {trial['recipe']}"
+def _trained(study: Study, ours: Retrained, records: Sequence[Record]) -> Trained:
+    return trained_by(study, _trial_of(ours, records))
+
+
+def _trial_of(configuration: Retrained, records: Sequence[Record]) -> TrialConfig:
+    name = configuration.name
+    config = next(r.config for r in retrained(records) if r.config["candidate"] == name)
+    return TrialConfig.from_flat(config["trial"])
+
+
+def _of_others(control: Retrained, records: Sequence[Record], ours: TrialConfig) -> bool:
+    """Whether a probe is of another source model than the candidate's."""
+    assert control.control is not None
+    probe = control.control.endswith(PROBE)
+    return probe and _trial_of(control, records).source_model != ours.source_model

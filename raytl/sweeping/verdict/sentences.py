@@ -1,8 +1,12 @@
 """Controls and the verdict in words."""
 
+from dataclasses import dataclass
+
+from raytl.config import Study, TrialConfig
+from raytl.recipes import RECIPES
 from raytl.scoring.metrics import Metric
 from raytl.scoring.wording import named, number, unit_of
-from raytl.sweeping.search.control_facts import facts_of
+from raytl.sweeping.search.control_facts import PROBE, facts_of
 from raytl.sweeping.verdict.decision import Decision
 from raytl.sweeping.verdict.intervals import Difference
 
@@ -24,11 +28,51 @@ def _compared(difference: Difference, metric: Metric, word: str, against: str) -
     return f"{amount(difference, metric)} {between} {against}"
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What a candidate is: `words` to call it by, and whether it `transfers` anything."""
+
+    words: str
+    transfers: bool = True
+
+
+def trained_by(study: Study, trial: TrialConfig) -> Trained:
+    """Return what a trial is. A fresh network carries nothing over by itself, but its recipe may,
+    which learns from the source domain or a teacher."""
+    recipe, name = RECIPES[trial.recipe], trial.source_model
+    if not (recipe.fresh_backbone or _is_fresh(study, trial)) or recipe.uses_student:
+        return Trained(f"transfer from {name} by {trial.recipe}")
+    if "source" in recipe.streams(study.labelled, study.source_domain is not None):
+        return Trained(f"transfer from the source domain to {name} by {trial.recipe}")
+    return Trained(f"training {name} from scratch by {trial.recipe}", transfers=False)
+
+
+def _is_fresh(study: Study, trial: TrialConfig) -> bool:
+    """Whether nothing was learnt before in any of the columns' networks that a trial reads."""
+    config = study.source_models[trial.source_model]
+    return (config.parts or {}).get(trial.inputs, config).is_fresh
+
+
+def control_words(control: str, its: TrialConfig, ours: TrialConfig) -> str:
+    """Return what a control is called beside a candidate, with its source model where that is
+    another one. Trials of the two are given."""
+    words = facts_of(control).words
+    if its.source_model == ours.source_model or control.endswith(PROBE):
+        return words
+    return f"{words} of {its.source_model}" if facts_of(control).learns else words
+
+
 def verdict_sentence(
-    what: str, decision: Decision, controls: int, margin: float, metric: Metric
+    trained: Trained,
+    decision: Decision,
+    against: str,
+    controls: int,
+    margin: float,
+    metric: Metric,
 ) -> str:
-    """Return the verdict in one sentence. `controls`: how many it is over; `margin`: as shown."""
-    against = facts_of(decision.control).words
+    """Return the verdict in one sentence. `against`: what the control that decided is called;
+    `controls`: how many it is over; `margin`: as shown."""
+    what = trained.words
     over, compared = (
         _compared(decision.difference, metric, word, against) for word in ("over", "against")
     )
@@ -37,6 +81,8 @@ def verdict_sentence(
         return f"{what} helps: {over}{closest if controls > 1 else ''}"
     adjusted = f" (adjusted for {controls} controls)" if decision.adjusted else ""
     if decision.kind == "hurts":
+        if not trained.transfers:
+            return f"{what} hurts: {compared}{adjusted}"
         advice = facts_of(decision.control).advice
         return f"{what} hurts (negative transfer): {compared}{adjusted}; {advice}"
     if decision.kind == "equivalent":
@@ -57,9 +103,9 @@ def _what_would(decision: Decision) -> str:
     return only + " or ".join(ways) + " would decide"
 
 
-def plain_sentence(what: str, control: str, difference: Difference, metric: Metric) -> str:
-    """Return how the candidate stands against a control that transfers plainly."""
-    words = facts_of(control).words
+def plain_sentence(what: str, words: str, difference: Difference, metric: Metric) -> str:
+    """Return how the candidate stands against a control that transfers plainly, which is called
+    `words`."""
     over, against = (_compared(difference, metric, word, words) for word in ("over", "against"))
     low, high = difference.interval
     if low > 0:

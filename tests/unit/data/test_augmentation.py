@@ -16,6 +16,7 @@ from raytl.data.batch import Batch
 from raytl.data.branch_rows import FeedRows
 from raytl.data.dataset import Dataset
 from raytl.data.feed import Feed
+from raytl.data.order import Layout
 from raytl.data.resident import ResidentFeed
 from raytl.ranks import Share
 from raytl.rows import Given
@@ -94,7 +95,7 @@ class Numbered:
 
 
 def numbered(branches: list[str], share: Share | None = None) -> AugmentedFeed:
-    rows = FeedRows({"a": Numbered(), "b": Numbered(2)}, None, np.arange(20))
+    rows = FeedRows({"a": Numbered(), "b": Numbered(2)}, None, np.arange(20), Layout.together(20))
     more: dict[str, Any] = {} if share is None else {"share": share}
     plain = ResidentFeed(rows, np.arange(20), batch_size=8, seed=0, **more)
     return AugmentedFeed(plain, AugmentConfig(crop=1), 5, branches)

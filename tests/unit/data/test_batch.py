@@ -3,17 +3,14 @@
 import torch
 
 from raytl.data.batch import Batch, TrainBatch
-from raytl.rows import Given, padded
+from raytl.rows import Given, Padded, padded
 
 
 def batch(labelled: bool = True) -> Batch:
     """Six rows, of which this worker has the even ones."""
     own = torch.tensor([0, 2, 4])
     texts = padded([torch.full((k + 1,), k) for k in own.tolist()])
-    inputs = {
-        "image": Given(own.view(3, 1)),
-        "text": Given(texts, present=torch.tensor([True, False, True])),
-    }
+    inputs = {"image": Given(own.view(3, 1)), "text": Given(texts)}
     return Batch(inputs, torch.arange(6) * 10 if labelled else None, torch.arange(6) + 100)
 
 
@@ -26,7 +23,7 @@ def test_a_cut_takes_own_rows_of_inputs_and_all_of_targets_and_ids() -> None:
     part = batch().cut(slice(1, 3), slice(2, 6))
     image, text = part.inputs["image"], part.inputs["text"]
     assert isinstance(image.rows, torch.Tensor) and image.rows.flatten().tolist() == [2, 4]
-    assert text.present is not None and text.present.tolist() == [False, True]
+    assert isinstance(text.rows, Padded) and text.rows.sizes.tolist() == [[3], [5]]
     assert part.target is not None and part.target.tolist() == [20, 30, 40, 50]
     assert part.id.tolist() == [102, 103, 104, 105] and part.own_rows == 2
 

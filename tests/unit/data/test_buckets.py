@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 
-from raytl.data.order import bucketed, buckets_pay, epoch_order
+from raytl.data.order import Layout, bucketed, buckets_pay, epoch_order
+
+HERE = Layout.together(1000)
 
 
 def orders(rows: int, batch: int, epochs: int) -> tuple[np.ndarray, np.ndarray]:
     """The rows of several epochs one after the other, and how long each row is."""
     lengths = np.random.default_rng(0).geometric(0.1, rows)
-    drawn = [epoch_order(np.arange(rows), 3, epoch) for epoch in range(epochs)]
+    drawn = [epoch_order(np.arange(rows), HERE, 3, epoch) for epoch in range(epochs)]
     return np.concatenate(
         [bucketed(o, lengths[o], batch, 3, epoch) for epoch, o in enumerate(drawn)]
     ), lengths
@@ -30,7 +32,7 @@ def test_every_row_comes_once_an_epoch(rows: int) -> None:
 
 def test_batches_keep_to_their_buckets_across_epochs() -> None:
     order, lengths = orders(1000, 64, 4)
-    plain = np.concatenate([epoch_order(np.arange(1000), 3, epoch) for epoch in range(4)])
+    plain = np.concatenate([epoch_order(np.arange(1000), HERE, 3, epoch) for epoch in range(4)])
     first = padded(order[:1000], lengths, 64)
     assert first < 0.5 * padded(plain, lengths, 64)
     for epoch in (1, 2, 3):
@@ -39,7 +41,7 @@ def test_batches_keep_to_their_buckets_across_epochs() -> None:
 
 
 def test_an_epoch_is_a_function_of_its_number_and_the_seed() -> None:
-    rows = epoch_order(np.arange(200), 3, 1)
+    rows = epoch_order(np.arange(200), HERE, 3, 1)
     lengths = np.arange(200) % 17
     again = bucketed(rows, lengths[rows], 16, 3, 1)
     assert np.array_equal(bucketed(rows, lengths[rows], 16, 3, 1), again)

@@ -14,7 +14,7 @@ from raytl.data.branch_rows import FeedRows
 from raytl.data.dataset import Dataset
 from raytl.data.domain import Domain
 from raytl.data.feed import Feed, chosen_kind
-from raytl.data.order import BLOCK_ROWS, GLOBAL_ROWS, WINDOW_ROWS
+from raytl.data.order import GLOBAL_BYTES, GLOBAL_ROWS, WINDOW_ROWS, Layout, epoch_order
 from raytl.data.resident import ResidentFeed
 from raytl.data.streaming import StreamingFeed
 from raytl.modalities.image.column import ImageColumn
@@ -85,17 +85,33 @@ def test_both_feeds_read_the_same_batches(rows: int) -> None:
         )
 
 
-def test_rows_that_are_read_together_lie_near_each_other() -> None:
-    rows = 20 * WINDOW_ROWS
-    assert rows > GLOBAL_ROWS
-    feed = StreamingFeed(numbers(rows), np.arange(rows), batch_size=64, seed=0)
-    batches = [batch.id.numpy() for batch in islice(feed.train_batches(), rows // 64)]
-    assert sorted(np.concatenate(batches)) == list(range(rows))
-    edge = WINDOW_ROWS // 64  # the first and the last rows have fewer to mix with
-    for batch in batches[edge:-edge]:
-        blocks = {row // BLOCK_ROWS for row in batch}
-        assert 8 <= len(blocks) <= WINDOW_ROWS // BLOCK_ROWS + 2
-    assert abs(np.corrcoef(np.concatenate(batches), range(rows))[0, 1]) < 0.3
+@pytest.mark.parametrize("large", ["many rows", "many bytes"])
+def test_rows_that_are_read_together_stand_in_few_shards(large: str) -> None:
+    shard_rows = 2048
+    shards = 160 if large == "many rows" else 20
+    rows, window = shards * shard_rows, WINDOW_ROWS // shard_rows
+    assert (rows > GLOBAL_ROWS) == (large == "many rows")
+    layout = Layout(np.arange(1, shards + 1) * shard_rows, GLOBAL_BYTES + 1)
+    some = np.delete(np.arange(rows), np.arange(0, rows, 50))  # others are held out
+    feed = StreamingFeed(numbers(rows, layout), some, batch_size=64, seed=0)
+    order = np.concatenate([b.id.numpy() for b in islice(feed.train_batches(), len(some) // 64)])
+    assert len(set(order.tolist())) == len(order)
+    of_shard = order // shard_rows
+    read = [set(of_shard[i : i + WINDOW_ROWS // 2].tolist()) for i in range(0, len(order), 4096)]
+    assert max(map(len, read)) <= 2 * (window + 1)  # never more than two windows at hand
+    assert np.mean([len(set(of_shard[i : i + 64])) for i in range(0, len(order), 64)]) > 6
+    assert abs(np.corrcoef(order, range(len(order)))[0, 1]) < 0.5
+
+
+def test_an_order_is_a_function_of_the_seed_and_the_epoch() -> None:
+    layout = Layout(np.arange(1, 101) * 1000, 0)
+
+    def order(seed: int, epoch: int) -> list[int]:
+        return [int(n) for n in epoch_order(np.arange(100_000), layout, seed, epoch)]
+
+    assert order(0, 0) == order(0, 0)
+    assert order(0, 0) != order(1, 0) and order(0, 0) != order(0, 1)
+    assert sorted(order(3, 5)) == list(range(100_000))
 
 
 class Numbers:
@@ -107,8 +123,9 @@ class Numbers:
         return Given(torch.from_numpy(rows.reshape(-1, 1, 1, 1).astype(np.float32)))
 
 
-def numbers(rows: int) -> FeedRows:
-    return FeedRows({"numbers": Numbers()}, None, np.arange(rows))
+def numbers(rows: int, layout: Layout | None = None) -> FeedRows:
+    at = layout or Layout.together(rows)
+    return FeedRows({"numbers": Numbers()}, None, np.arange(rows), at)
 
 
 def test_an_unlabelled_stream_holds_no_label(

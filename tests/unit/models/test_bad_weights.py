@@ -19,7 +19,8 @@ import raytl
 from raytl.config import SourceModelConfig
 from raytl.errors import CorruptError, ModelError, RaytlError
 from raytl.modalities.image.catalogue import build_backbone
-from raytl.models.source_model import SourceModel, load_complete_model
+from raytl.models.source_folder import load_complete_model
+from raytl.models.source_model import SourceModel
 
 
 def told(error: type[RaytlError], call: Callable[[], object]) -> str:

@@ -13,7 +13,8 @@ from raytl.modalities.text.column import TextColumn
 from raytl.models.branch import Branch
 from raytl.models.fusion import Single
 from raytl.models.mappers import build_mapper
-from raytl.models.source_model import SourceModel, SourceModels
+from raytl.models.opened_models import SourceModels
+from raytl.models.source_model import SourceModel
 from raytl.models.transfer_model import TransferModel
 from raytl.state_dicts import digest_of_state
 from raytl.tasks.heads import build_head

@@ -17,13 +17,8 @@ from raytl.models.branch import Branch, Part
 from raytl.models.fusion import Single
 from raytl.models.grafting import GRAFT
 from raytl.models.mappers import build_mapper
-from raytl.models.source_model import (
-    SourceModel,
-    inspect_source_model,
-    load_complete_model,
-    load_source_model,
-    save_source_model,
-)
+from raytl.models.source_folder import inspect_source_model, load_complete_model
+from raytl.models.source_model import SourceModel, load_source_model, save_source_model
 from raytl.models.transfer_model import TransferModel
 from raytl.rows import Given, Padded
 from raytl.tasks.classification import Classification

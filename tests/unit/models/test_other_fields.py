@@ -14,12 +14,8 @@ from raytl.data.writer import Chunk, write_dataset
 from raytl.errors import ModelError
 from raytl.modalities.table.column import Field, TableColumn
 from raytl.modalities.table.transform import TableTransform
-from raytl.models.source_model import (
-    SourceModel,
-    SourceModels,
-    load_source_model,
-    save_source_model,
-)
+from raytl.models.opened_models import SourceModels
+from raytl.models.source_model import SourceModel, load_source_model, save_source_model
 from raytl.sweeping.preflight import preflight
 
 AGE, PAY = Field(name="age", kind="number"), Field(name="pay", kind="number")

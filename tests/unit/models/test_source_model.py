@@ -24,13 +24,9 @@ from raytl.modalities.column import Column
 from raytl.modalities.image.catalogue import build_backbone
 from raytl.modalities.image.column import ImageColumn
 from raytl.modalities.text.column import TextColumn
-from raytl.models.source_model import (
-    SourceModels,
-    inspect_source_model,
-    load_complete_model,
-    load_source_model,
-    save_source_model,
-)
+from raytl.models.opened_models import SourceModels
+from raytl.models.source_folder import inspect_source_model, load_complete_model
+from raytl.models.source_model import load_source_model, save_source_model
 from raytl.models.source_spec import SourceSpec, read_spec, verify_source_model
 from raytl.rows import Given
 from raytl.seeds import seed_for

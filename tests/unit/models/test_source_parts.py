@@ -22,13 +22,9 @@ from several_columns import (
 
 from raytl.config import SourceModelConfig, TrialConfig
 from raytl.errors import ConfigError, ModelError
-from raytl.models.source_model import (
-    SourceModel,
-    SourceModels,
-    load_complete_model,
-    load_source_model,
-    save_source_model,
-)
+from raytl.models.opened_models import SourceModels
+from raytl.models.source_folder import load_complete_model
+from raytl.models.source_model import SourceModel, load_source_model, save_source_model
 from raytl.sweeping.preflight import preflight
 from raytl.training.building import TrialParts
 

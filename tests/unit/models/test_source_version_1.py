@@ -15,7 +15,8 @@ import raytl
 from raytl.config import SourceModelConfig
 from raytl.errors import CorruptError
 from raytl.modalities.image.catalogue import build_backbone
-from raytl.models.source_model import load_complete_model, save_source_model
+from raytl.models.source_folder import load_complete_model
+from raytl.models.source_model import save_source_model
 from raytl.models.source_spec import read_spec, verify_source_model
 from raytl.rows import Given
 

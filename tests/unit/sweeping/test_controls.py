@@ -9,6 +9,7 @@ from raytl.config import TRIAL_KEYS, Study, TrialConfig
 from raytl.config.learning_rates import LEARNING_RATES
 from raytl.search_space import SearchSpace
 from raytl.sweeping.search.controls import TAKEN_OVER, control_trials, lower_tries, spread
+from raytl.sweeping.search.probe_controls import probe_controls
 
 MakeStudy = Callable[..., Study]
 # A value of each key that is not its default.
@@ -56,6 +57,25 @@ def test_a_control_takes_over_source_model_head_and_optimiser_alone(tiny_study: 
         expected |= {"class_weights": "balanced"}
         assert given == expected | rate
         assert all(flat[key] == (UNUSUAL | {"source_model": "net"})[key] for key in TAKEN_OVER)
+
+
+def test_every_further_pretrained_source_model_is_probed(tiny_study: MakeStudy) -> None:
+    models = {
+        "net": {"backbone": "lenet", "weights": "lenet.pth"},
+        "fresh": {"backbone": "lenet"},
+        "other": {"backbone": "small_cnn", "weights": "small.pth"},
+    }
+    space = {"source_model": {"choice": ["net", "fresh", "other"]}}
+    search = {"sampler": "random", "trials": 3, "control_tries": 3}
+    study = tiny_study(source_models=models, space=space, search=search)
+    probes = probe_controls(study, SearchSpace(study))
+    assert [name for name, _ in probes] == ["other_probe"] * 3
+    own = [trial for name, trial in control_trials(study, SearchSpace(study))
+           if name == "linear_probe"]  # fmt: skip
+    assert [t.source_model for t in own] == ["net"] * 3
+    assert [trial for _, trial in probes] == [t.replace(source_model="other") for t in own]
+    alone = tiny_study(source_models={"net": models["fresh"]}, search=search)
+    assert probe_controls(alone, SearchSpace(alone)) == []
 
 
 def test_rates_suit_what_is_trained_and_not_the_study(tiny_study: MakeStudy) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from raytl.config import Study, TrialConfig
 from raytl.errors import TrainingError
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.kept.trial_folder import COMMIT, checkpoint_name
-from raytl.sweeping.on_ray import trainable
-from raytl.sweeping.on_ray.trainable import APART, ERROR, METRICS, Held, build_trainable
+from raytl.sweeping.on_ray import group_trial, trainable
+from raytl.sweeping.on_ray.faults import Failure, MetByWorkerError
+from raytl.sweeping.on_ray.trainable import APART, AVOID, FAILED, METRICS, Held, build_trainable
 from raytl.sweeping.search.fusing import grouped
 from raytl.training import fused_group
 from raytl.training.checkpoint import FILE_NAME
@@ -72,9 +73,12 @@ class Machines:
     said: list[dict[str, Any]] = field(default_factory=list)
     held: Held | None = None  # what the last process held
 
-    def run(self, index: int, stop_after: int = EPOCHS, *, same: bool = False) -> list[Metrics]:
+    def run(
+        self, index: int, stop_after: int = EPOCHS, *, same: bool = False, node: str = "here",
+        avoid: Collection[str] = (),
+    ) -> list[Metrics]:  # fmt: skip
         """Run a member until it has reported so many epochs; return those. `same`: in the process
-        of the one before."""
+        of the one before. `avoid`: nodes that it stays away from."""
         told: list[Metrics] = []
 
         def report(result: dict[str, Any]) -> None:
@@ -89,13 +93,14 @@ class Machines:
             return self.train(*given, **options)
 
         self.patch.setattr(tune, "report", report)
+        self.patch.setattr(group_trial, "own_node", lambda: node)
         self.patch.setattr(fused_group, "train_fused_epoch", count)
         self.held = self.held if same and self.held else Held(self.study)
         config = suggestions(self.study, self.members, self.phase)[index]
         folder = self.storage.trial(config["name"])
         try:
-            reporter = trainable.Reporter(folder, config, EPOCHS)
-            trainable._alone(self.held, self.storage, config, reporter)
+            reporter = trainable.reporter(self.study, folder, config)
+            trainable._alone(self.held, self.storage, config, reporter, avoid)
         except InterruptedError:
             pass
         return [timeless(metrics) for metrics in told]
@@ -250,13 +255,44 @@ def test_a_group_that_memory_does_not_hold_trains_one_by_one(
 
 def test_only_the_member_that_diverges_fails(machines: Machines, study: Study) -> None:
     machines.members = [WILD, *MEMBERS[1:]]
-    assert close(machines.run(1), alone(study, 1, machines.members))
+    assert close(machines.run(1, node="there"), alone(study, 1, machines.members))
     trained = machines.trained
     for _ in range(2):  # nobody trains it again to see
-        with pytest.raises(TrainingError, match="at step 2 of 18"):
+        with pytest.raises(MetByWorkerError) as caught:
             machines.run(0)
+        failure = caught.value.failure
+        assert (failure.name, failure.step, failure.node) == ("TrainingError", 2, "there")
+        assert failure.kind == "doubtful" and failure.sound
     assert close(machines.run(2), alone(study, 2, machines.members))
     assert machines.trained == trained
+
+
+def test_what_a_node_is_doubted_for_is_looked_at_elsewhere(
+    machines: Machines, together: list[list[Metrics]]
+) -> None:
+    """The first node's GPU makes numbers of its own."""
+
+    def fail(*given: Any, **options: Any) -> Any:
+        _, *others = train_fused_epoch(*given, **options)
+        return [TrainingError("loss must be finite, but at step 0 of 18"), *others]
+
+    machines.train = fail
+    machines.run(1, stop_after=1, node="broken")
+    machines.train = train_fused_epoch
+    with pytest.raises(MetByWorkerError):
+        machines.run(0, node="good")
+    assert machines.run(0, node="good", avoid=["broken"]) == together[0]
+    assert machines.run(2) == together[2]
+
+
+def test_what_comes_again_elsewhere_is_its_own(machines: Machines) -> None:
+    machines.members = [WILD, *MEMBERS[1:]]
+    machines.run(1, node="there")
+    with pytest.raises(TrainingError, match="at step 2 of 18"):
+        machines.run(0, node="here", avoid=["there"])
+    with pytest.raises(MetByWorkerError) as caught:
+        machines.run(0, node="third", avoid=["there"])
+    assert caught.value.failure.node == "here"
 
 
 def test_a_group_goes_on_when_the_one_that_runs_diverges(machines: Machines, study: Study) -> None:
@@ -322,5 +358,6 @@ def test_an_error_of_its_own_ends_the_trial_alone(machines: Machines) -> None:
     config = suggestions(machines.study, machines.members, "search")[0]
     said: list[dict[str, Any]] = []
     machines.patch.setattr(tune, "report", said.append)
-    build_trainable(machines.study, machines.storage)(config)
-    assert "at step 2 of 18" in said[-1][ERROR]
+    build_trainable(machines.study, machines.storage)(config | {AVOID: ()})
+    failure = Failure.parse(said[-1][FAILED])
+    assert "at step 2 of 18" in failure.text and failure.sound

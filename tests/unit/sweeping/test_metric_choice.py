@@ -142,6 +142,28 @@ def test_as_many_labels_of_each_class_say_nothing_of_a_rare_one(
     assert found.reason is None if said is None else said in str(found.reason)
 
 
+@pytest.mark.parametrize(("labels", "said"), [(7, True), (8, False), (20, False)])
+def test_a_rare_class_is_no_question_where_a_tenth_of_the_rows_is_known_of_each(
+    tmp_path: Path, labels: int, said: bool
+) -> None:
+    target = write_classes(tmp_path / "target", 1)  # 80 training rows
+    study = study_of(None, target, target_domain={"dataset": target, "labels": labels})
+    assert ("not looked at" in str(open_study(study).reason)) == said
+
+
+def test_labels_drawn_in_another_split_say_nothing_of_a_rare_class(tmp_path: Path) -> None:
+    target = write_classes(tmp_path / "target", 1)  # 80 training rows, 40 of the other split
+    splits = {"train": "train", "validation": "test", "test": "spare"}
+    images, label_N = brightness(40, 7)[0], np.arange(40) % 2
+    every = {"train": (np.tile(images, (2, 1, 1, 1)), np.tile(label_N, 2))}
+    every |= dict.fromkeys(("test", "spare"), (images, label_N))
+    target = write_targets(tmp_path / "three", LabelColumn(classes=("dark", "bright")), every)
+    for labels, said in ((9, True), (10, False)):  # a fifth of them in the validation split
+        domain = {"dataset": target, "labels": labels, "splits": splits}
+        found = open_study(study_of(None, target, target_domain=domain))
+        assert ("not looked at" in str(found.reason)) == said
+
+
 def test_a_source_domain_of_other_classes_is_not_asked_which_is_rare(tmp_path: Path) -> None:
     images, label_N = brightness(80, 0)[0], (np.arange(80) < 4).astype(np.int64)
     other = LabelColumn(classes=("calm", "storm"))

@@ -2,12 +2,25 @@
 
 import pytest
 
+from raytl.config import Study, TrialConfig
 from raytl.scoring.metrics import METRICS
+from raytl.sweeping.search.control_facts import facts_of
 from raytl.sweeping.verdict.decision import Decision
 from raytl.sweeping.verdict.intervals import Difference
-from raytl.sweeping.verdict.sentences import amount, plain_sentence, verdict_sentence
+from raytl.sweeping.verdict.sentences import (
+    Trained,
+    amount,
+    control_words,
+    plain_sentence,
+    trained_by,
+    verdict_sentence,
+)
 
 WHAT = "transfer from net by dann"
+
+
+def of(decision: Decision) -> str:
+    return facts_of(decision.control).words
 
 
 def difference(value: float, half: float) -> Difference:
@@ -32,12 +45,22 @@ def test_amounts(name: str, value: float, half: float, text: str) -> None:
     assert amount(difference(value, half), METRICS[name]) == text
 
 
+def test_a_control_of_another_source_model_is_said_to_be_one() -> None:
+    ours, theirs = TrialConfig(source_model="large"), TrialConfig(source_model="small")
+    assert control_words("source_only", ours, ours) == "source_only (no look at the target)"
+    said = control_words("source_only", theirs, ours)
+    assert said == "source_only (no look at the target) of small"
+    assert control_words("constant", theirs, ours) == "a constant guess"
+    probe = control_words("small_probe", theirs, ours)
+    assert probe == "linear_probe (small frozen)"
+
+
 def test_of_errors_less_is_better_in_every_verdict() -> None:
     rmse = METRICS["rmse"]
 
     def said(kind: str, value: float, half: float) -> str:
         decision = Decision(kind=kind, control="scratch", difference=difference(value, half))
-        return verdict_sentence(WHAT, decision, 1, 0.25, rmse)
+        return verdict_sentence(Trained(WHAT), decision, of(decision), 1, 0.25, rmse)
 
     less = "by 3.2 ± 1.1 (root mean squared error) than with training from scratch"
     assert said("helps", 3.24, 1.13) == f"{WHAT} helps: lower {less}"
@@ -45,14 +68,65 @@ def test_of_errors_less_is_better_in_every_verdict() -> None:
     assert hurts == f"{WHAT} hurts (negative transfer): higher {less}; do not transfer"
     alike = said("equivalent", 0.05, 0.11)
     assert alike.endswith("than with training from scratch, within ± 0.25")
-    plain = plain_sentence(WHAT, "target_only", difference(-3.24, 1.13), rmse)
+    plain = plain_sentence(WHAT, facts_of("target_only").words, difference(-3.24, 1.13), rmse)
     assert "worse than the simpler transfer: higher by 3.2 ± 1.1" in plain
 
 
 def test_a_constant_guess_advises_not_to_transfer() -> None:
     decision = Decision(kind="hurts", control="constant", difference=difference(-0.1, 0.01))
-    said = verdict_sentence(WHAT, decision, 1, 1.0, METRICS["auc"])
+    said = verdict_sentence(Trained(WHAT), decision, of(decision), 1, 1.0, METRICS["auc"])
     assert said == (
         f"{WHAT} hurts (negative transfer): -10.0 ± 1.0 points of area under the ROC curve against "
         "a constant guess; do not transfer"
     )
+
+
+FRESH, LEARNT = {"backbone": "small_cnn"}, {"torchvision": "resnet18", "weights": "DEFAULT"}
+
+
+def study(labels: str = "all", source: bool = False) -> Study:
+    return Study.model_validate(
+        {
+            "study": "s",
+            "source_domain": {"dataset": "source"} if source else None,
+            "target_domain": {"dataset": "target", "labels": labels},
+            "source_models": {
+                "plain": FRESH, "learnt": LEARNT, "half": {"parts": {"a": FRESH, "b": LEARNT}},
+            },
+            "space": {},
+        }
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("flat", "words"),
+    [
+        ({"source_model": "learnt"}, "transfer from learnt by finetune"),
+        ({"source_model": "plain"}, "training plain from scratch by finetune"),
+        ({"source_model": "learnt", "recipe": "scratch"}, "training learnt from scratch by "
+         "scratch"),
+        ({"source_model": "plain", "recipe": "dann"}, "transfer from the source domain to plain by "
+         "dann"),
+        ({"source_model": "half"}, "transfer from half by finetune"),
+        ({"source_model": "half", "inputs": "b"}, "transfer from half by finetune"),
+        ({"source_model": "half", "inputs": "a"}, "training half from scratch by finetune"),
+        ({"source_model": "plain", "recipe": "relational_distillation", "student": "learnt"},
+         "transfer from plain by relational_distillation"),
+    ],
+)  # fmt: skip
+def test_what_is_no_transfer_is_not_called_one(flat: dict[str, str], words: str) -> None:
+    found = trained_by(study(source=True), TrialConfig.from_flat(flat))
+    assert (found.words, found.transfers) == (words, "from scratch" not in words)
+
+
+def test_a_fresh_network_without_target_labels_learns_from_the_source_domain() -> None:
+    trial = TrialConfig(source_model="plain", recipe="finetune")
+    found = trained_by(study("none", source=True), trial)
+    assert found == Trained("transfer from the source domain to plain by finetune")
+
+
+def test_training_from_scratch_is_no_negative_transfer() -> None:
+    decision = Decision(kind="hurts", control="scratch", difference=difference(-0.1, 0.01))
+    trained = Trained("training plain from scratch by finetune", transfers=False)
+    said = verdict_sentence(trained, decision, of(decision), 1, 1.0, METRICS["accuracy"])
+    assert said == f"{trained.words} hurts: -10.0 ± 1.0 points against training from scratch"

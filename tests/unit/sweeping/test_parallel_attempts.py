@@ -13,8 +13,9 @@ from raytl.errors import CheckpointError, TrainingError
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.kept.trial_folder import TrialFolder
 from raytl.sweeping.on_ray import parallel_trial
+from raytl.sweeping.on_ray.private_ray import Started
 from raytl.sweeping.on_ray.trainable import METRICS, Reporter
-from raytl.sweeping.on_ray.workers import OutOfMemory, Reported, Started
+from raytl.sweeping.on_ray.workers import OutOfMemory, Reported
 
 CONFIG: dict[str, Any] = {"name": "trial-00000", "micro_batches": 3}
 
@@ -57,7 +58,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 @pytest.fixture
 def report(folder: TrialFolder, told: list[int]) -> Reporter:
     """What an attempt of three epochs reports to."""
-    return Reporter(folder, CONFIG, epochs=3)
+    return Reporter(folder, CONFIG, 3, "1 × 1")
 
 
 @pytest.fixture

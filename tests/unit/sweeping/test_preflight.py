@@ -11,7 +11,7 @@ from conftest import stripes
 from tests_support import write_images
 
 from raytl.config import Study
-from raytl.errors import RaytlError
+from raytl.errors import ConfigError, RaytlError
 from raytl.modalities.image.catalogue import build_backbone
 from raytl.modalities.image.column import ImageColumn
 from raytl.sweeping.preflight import preflight
@@ -198,11 +198,61 @@ def test_channels_that_do_not_fit(domains: tuple[Path, Path], tmp_path: Path) ->
         preflight(Study.model_validate(study))
 
 
+TAUGHT = ("distillation", "relational_distillation")
+
+
+@pytest.mark.parametrize("recipe", TAUGHT)
+def test_a_recipe_with_a_teacher_is_refused_without_a_student(
+    domains: tuple[Path, Path], recipe: str
+) -> None:
+    searched = base(domains) | {"space": {"recipe": {"choice": ["finetune", recipe]}}}
+    said = f"^space.recipe: recipe {recipe} needs student, .* put one into defaults.student"
+    with pytest.raises(ConfigError, match=said):
+        preflight(Study.model_validate(searched))
+    fixed = {"space": {"optimizer.lr": {"choice": [0.1]}}, "defaults": {"recipe": recipe}}
+    with pytest.raises(ConfigError, match=f"^defaults.recipe: recipe {recipe} needs student"):
+        preflight(Study.model_validate(base(domains) | fixed))
+
+
+def test_a_student_that_is_there_for_other_recipes_alone_is_none(
+    domains: tuple[Path, Path],
+) -> None:
+    recipes = ["finetune", "relational_distillation"]
+    for when, refused in ((["finetune"], True), (["relational_distillation"], False)):
+        student = {"choice": ["net"], "when": {"recipe": when}}
+        space = {"recipe": {"choice": recipes}, "student": student}
+        study = Study.model_validate(base(domains) | {"space": space})
+        if not refused:
+            preflight(study)
+            continue
+        with pytest.raises(ConfigError, match="recipe relational_distillation needs student"):
+            preflight(study)
+
+
+def test_a_teacher_that_cannot_teach_is_refused(domains: tuple[Path, Path], tmp_path: Path) -> None:
+    other = dataset(tmp_path / "three", ("a", "b", "c"))
+    pretrain(other, "small_cnn", tmp_path / "of_three", epochs=1)
+    pretrain(domains[0], "small_cnn", tmp_path / "of_two", epochs=1)
+    paths = {name: {"path": tmp_path / name} for name in ("of_two", "of_three")}
+    study = base(domains) | {
+        "source_models": paths | {"net": {"backbone": "small_cnn"}},
+        "defaults": {"recipe": "distillation", "student": "net"},
+    }
+
+    def taught_by(*teachers: str) -> Study:
+        return Study.model_validate(study | {"space": {"source_model": {"choice": teachers}}})
+
+    preflight(taught_by("of_two"))
+    for teacher, why in (("net", "it has no head"), ("of_three", "it has 3 classes, and the oth")):
+        with pytest.raises(ConfigError, match=f"^defaults.recipe: .*but of {teacher}: {why}"):
+            preflight(taught_by("of_two", teacher))
+
+
 def test_a_truncated_shard_is_a_failure(domains: tuple[Path, Path]) -> None:
     file = next(domains[1].glob("train*.arrow"))
     file.write_bytes(file.read_bytes()[:-8])
     with pytest.raises(
-        RaytlError, match=r"target_domain\.dataset: .*shard of split train"
+        RaytlError, match=r"target_domain\.dataset: .*train-00000.*shard has 7714 bytes, expected"
     ) as caught:
         preflight(Study.model_validate(base(domains)))
     assert caught.value.exit_code == 1

@@ -97,8 +97,14 @@ def test_a_failed_trial_has_a_line_for_its_cause(
 def test_a_trial_that_goes_on_is_told(
     progress: Progress, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    progress.recovered("trial-00001")
-    assert lines_of(capsys) == ["trial-00001 lost its process; goes on from its last checkpoint"]
+    progress.recovered("trial-00001", None)
+    progress.recovered("trial-00002", "OSError: disk full")
+    progress.avoided("node-7")
+    assert lines_of(capsys) == [
+        "trial-00001 lost its process; goes on from its last checkpoint",
+        "trial-00002 met OSError: disk full; goes on from its last checkpoint",
+        "node-7: one trial after another fails there; all stay away for a while",
+    ]
 
 
 def test_prefix_features_are_told_of_once(

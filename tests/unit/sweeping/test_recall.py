@@ -18,6 +18,7 @@ from raytl.sweeping.kept.errands import Errand
 from raytl.sweeping.kept.records import (
     FILE_NAME,
     IDENTITY,
+    TRAINED_ON,
     Record,
     Trained,
     read_record,
@@ -129,6 +130,88 @@ def test_a_resumed_run_takes_its_own_record_first(
     recall = remember(storage, store, resumed=True)
     assert recall.recall(ours) == Trained(ours, curve(EPOCHS))
     assert recall.found == 0
+
+
+DOUBTED = "loss must be finite"
+
+
+def test_a_trial_that_failed_and_may_not_do_so_again_is_tried_again_on_resume(
+    remember: Remember, storage: RunStorage
+) -> None:
+    ours = config("trial-00000")
+    first = remember(storage, None)
+    save_weights(storage, ours, epochs=1)
+    first.keep(Trained(ours, curve(1), DOUBTED, sure=False))
+    saved = storage.trial("trial-00000").newest()
+    assert saved is not None and len(saved.curve) == 1  # it goes on from there
+    recall = remember(storage, None, resumed=True)
+    assert recall.recall(ours) == Trained(ours, curve(1))
+    recall.keep(Trained(ours, curve(EPOCHS)))
+    assert read_record(storage, "trial-00000") == Trained(ours, curve(EPOCHS))
+
+
+def test_what_was_suggested_after_an_error_that_did_not_come_again_is_trained_anew(
+    remember: Remember, storage: RunStorage
+) -> None:
+    ours, then = config("trial-00000"), config("trial-00001", trial={"optimizer.lr": 0.25})
+    write_record(storage, Trained(ours, curve(1), DOUBTED, sure=False))
+    write_record(storage, Trained(then, curve(EPOCHS)))
+    save_weights(storage, then, epochs=1)
+    recall = remember(storage, None, resumed=True)
+    assert recall.recall(ours) == Trained(ours, curve(1))
+    now = config("trial-00001", trial={"optimizer.lr": 0.5})
+    with pytest.raises(UserError, match="another trial-00001"):
+        recall.recall(now)  # what the search knows is not settled yet
+    recall.keep(Trained(ours, curve(EPOCHS)))
+    assert recall.recall(now) is None
+    assert storage.trial("trial-00001").newest() is None  # else it would go on from there
+    assert recall.recall(then) == Trained(then, curve(EPOCHS))  # what is still suggested stays
+
+
+def test_an_error_that_comes_again_changes_nothing(remember: Remember, storage: RunStorage) -> None:
+    ours, then = config("trial-00000"), config("trial-00001", trial={"optimizer.lr": 0.25})
+    failed = Trained(ours, curve(1), DOUBTED, sure=False)
+    write_record(storage, failed)
+    write_record(storage, Trained(then, curve(EPOCHS)))
+    recall = remember(storage, None, resumed=True)
+    assert recall.recall(ours) == Trained(ours, curve(1))
+    recall.keep(Trained(ours, curve(1), "loss must be finite, got inf", sure=True))
+    with pytest.raises(UserError, match="another trial-00001"):
+        recall.recall(config("trial-00001", trial={"optimizer.lr": 0.5}))
+
+
+def test_an_error_that_may_not_come_again_is_not_kept_for_other_runs(
+    remember: Remember, storage: RunStorage, store: TrialStore, tmp_path: Path
+) -> None:
+    ours = config("trial-00000")
+    before = remember(RunStorage(tmp_path / "before"), store)
+    assert before.recall(ours) is None
+    before.keep(Trained(ours, curve(1), DOUBTED, sure=False))
+    assert entries() == []
+    with opened(10**6) as other:
+        assert remember(storage, other).recall(ours) is None  # nor claimed for ever
+
+
+@pytest.mark.parametrize("begun_on", ["1 × 1", "1 × 4"])
+def test_what_was_begun_with_other_threads_is_not_kept_for_other_runs(
+    storage: RunStorage, store: TrialStore, identity: Identity, begun_on: str
+) -> None:
+    ours = config("trial-00000")
+    save_weights(storage, ours | {TRAINED_ON: [begun_on]}, epochs=1)
+    recall = Recall(storage, identity, "mine", EPOCHS, store, resumed=True, workers="1 × 4")
+    assert recall.recall(ours) is None
+    recall.keep(Trained(ours, curve(EPOCHS)))
+    assert len(entries()) == (begun_on == "1 × 4")
+    with opened(10**6) as other:
+        assert other.claim(identity.key(ours))
+
+
+def test_an_error_that_an_earlier_raytl_kept_is_not_taken(
+    remember: Remember, storage: RunStorage, store: TrialStore, identity: Identity
+) -> None:
+    ours = config("trial-00000")
+    store.put(identity.key(ours), "theirs", Trained(ours, curve(1), DOUBTED, sure=False), None)
+    assert remember(storage, store).recall(ours) == Trained(ours, curve(1))
 
 
 @pytest.mark.parametrize("error", [None, "loss must be finite"])

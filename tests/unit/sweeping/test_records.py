@@ -1,6 +1,7 @@
 """What became of a trial is read back as it was kept, or not at all."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,9 @@ FAILED = Trained(CONFIG, CURVE[:1], "loss must be finite, but got „nan“")
 
 
 @pytest.mark.parametrize("url", [None, "file://{}/kept", "local://{}/kept"])
-@pytest.mark.parametrize("trained", [WHOLE, FAILED, Trained(CONFIG, [], "no data")])
+@pytest.mark.parametrize(
+    "trained", [WHOLE, FAILED, Trained(CONFIG, [], "no data"), replace(FAILED, sure=False)]
+)
 def test_a_record_is_read_back_to_the_last_digit(
     tmp_path: Path, trained: Trained, url: str | None
 ) -> None:
@@ -42,6 +45,14 @@ def test_a_record_is_read_back_to_the_last_digit(
     write_record(storage, trained)
     assert read_record(storage, "trial-00000") == trained
     assert read_record(storage, "trial-00001") is None
+
+
+def test_a_failure_of_an_earlier_raytl_was_looked_at_once() -> None:
+    whole = '{"config": {}, "curve": [], "error": null}'
+    failed = whole.replace("null", '"nan"')
+    assert Trained.parse(failed, "x") == Trained({}, [], "nan", sure=False)
+    assert Trained.parse(failed, "x").doubted and not Trained.parse(whole, "x").doubted
+    assert not FAILED.doubted and replace(FAILED, sure=False).doubted
 
 
 def test_a_value_that_is_no_number_stays_none(tmp_path: Path) -> None:

@@ -1,126 +1,42 @@
-"""What Tune retries, what it does not, and where a trial goes on."""
+"""What one trial's process says of an error, and where the trial goes on."""
 
 import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ray import tune
-from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError, RayTaskError
-from ray.tune.execution.tune_controller import TuneController
-from ray.tune.experiment import Trial
+from ray.exceptions import ActorDiedError
 
 from raytl.config import Study, TrialConfig
-from raytl.errors import CheckpointError, CorruptError, RaytlError, TrainingError
+from raytl.errors import ConfigError, RaytlError, TrainingError
+from raytl.sweeping.kept.records import TRAINED_ON
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.on_ray import trainable
-from raytl.sweeping.on_ray.faults import (
-    MOST_WAITING,
-    FaultTolerantController,
-    is_fault,
-    surviving_faults,
+from raytl.sweeping.on_ray.faults import Failure, MetByWorkerError
+from raytl.sweeping.on_ray.trainable import (
+    AVOID,
+    FAILED,
+    METRICS,
+    STARTED,
+    Reporter,
+    build_trainable,
+    check_raytl,
 )
-from raytl.sweeping.on_ray.trainable import ERROR, METRICS, Reporter, build_trainable, describe
 from raytl.training.checkpoint import FILE_NAME
 
 MakeStudy = Callable[..., Study]
 
 
-def raised(cause: Exception) -> RayTaskError:
-    """Return what a task's caller gets where the task raised `cause`."""
-    return RayTaskError("train", "a traceback", cause)
-
-
-def test_faults_are_of_machines() -> None:
-    assert is_fault(ActorDiedError())
-    assert is_fault(NodeDiedError("gone"))
-    assert is_fault(OutOfMemoryError("the node's"))
-    assert is_fault(raised(ActorDiedError()))
-    assert is_fault(OSError("no space left"))
-    assert is_fault(MemoryError())
-    assert is_fault(CheckpointError("cut off"))
-    assert is_fault(raised(RaytlError("cannot write: the disk is full")))
-    assert is_fault(raised(CorruptError("a shard")))
-    assert not is_fault(raised(TrainingError("loss must be finite")))
-    assert not is_fault(raised(ValueError("a bug")))
-    assert not is_fault(None)
-
-
-class Untold(FaultTolerantController):
-    """A controller without a cluster."""
-
-    def __init__(self) -> None:
-        self._resetting_trials: set[Trial] = set()
-        self.statuses: list[str] = []
-
-    def _set_trial_status(self, trial: Trial, status: str) -> None:
-        self.statuses.append(status)
-
-
-@pytest.fixture
-def handed_on(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
-    """The errors that Tune's own controller is given."""
-    seen: list[Exception] = []
-
-    def process(self: Any, trial: Trial, exception: Exception) -> None:
-        seen.append(exception)
-
-    monkeypatch.setattr(TuneController, "_process_trial_failure", process)
-    return seen
-
-
-def test_a_trial_that_is_lost_before_it_runs_may_be_retried(handed_on: list[Exception]) -> None:
-    controller, trial = Untold(), Trial("raytl_trial", stub=True, max_failures=2)
-    controller._resetting_trials.add(trial)
-    controller._process_trial_failure(trial, ActorDiedError())  # it is pending
-    assert (trial.max_failures, controller.statuses) == (2, [Trial.RUNNING])
-    assert not controller._resetting_trials
-    assert len(handed_on) == 1
-
-
-def test_no_snapshot_is_kept_but_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[tuple[bool, bool]] = []
-    monkeypatch.setattr(
-        TuneController, "checkpoint", lambda self, force, wait: written.append((force, wait))
-    )
-    controller = Untold()
-    controller.checkpoint()
-    controller.checkpoint(wait=True)
-    assert written == []
-    controller.checkpoint(force=True, wait=True)
-    assert written == [(True, True)]
-
-
-def test_actors_may_wait_for_a_trial_however_many_there_are(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    raises: list[tuple[Any, int]] = []
-    cache = SimpleNamespace(increase_max=lambda key, by: raises.append((key, by)))
-    monkeypatch.setattr(TuneController, "add_trial", lambda self, trial: self._trials.append(trial))
-    controller = Untold()
-    monkeypatch.setattr(controller, "_trials", [], raising=False)
-    monkeypatch.setattr(controller, "_actor_cache", cache, raising=False)
-    for _ in range(3):
-        controller.add_trial(trial := Trial("raytl_trial", stub=True))
-    assert raises == [(trial.placement_group_factory, MOST_WAITING)]
-
-
-def test_tune_uses_the_controller_only_while_it_is_told_to() -> None:
-    from ray.tune import tune
-
-    with surviving_faults():
-        assert tune.TuneController is FaultTolerantController
-    assert tune.TuneController is TuneController
-
-
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What Tune is told."""
+    """What Tune is told, but where a trial starts."""
     reports: list[dict[str, Any]] = []
-    monkeypatch.setattr(tune, "report", reports.append)
+    monkeypatch.setattr(
+        tune, "report", lambda report: None if STARTED in report else reports.append(report)
+    )
     return reports
 
 
@@ -134,57 +50,101 @@ CONFIG = {
 }  # fmt: skip
 
 
-def test_an_error_of_its_own_is_told_once_and_kept(
-    tiny_study: MakeStudy,
-    tmp_path: Path,
-    told: list[dict[str, Any]],
-    monkeypatch: pytest.MonkeyPatch,
+def failing(
+    error: Exception, study: Study, storage: RunStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def diverge(*_: Any) -> None:
-        raise TrainingError("loss must be finite,\nbut got nan")
+    """Run a trial that fails."""
 
-    monkeypatch.setattr(trainable, "_alone", diverge)
-    build_trainable(tiny_study(), RunStorage(tmp_path))(CONFIG)
-    assert told == [{ERROR: "loss must be finite, but got nan"}]
-    assert "in diverge" in (tmp_path / "trial-00000" / "error.txt").read_text()
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(trainable, "_alone", fail)
+    build_trainable(study, storage)(CONFIG)
+
+
+@pytest.mark.parametrize("error", [TrainingError("loss must be finite"), ConfigError("no such")])
+def test_an_error_of_raytls_own_leaves_the_process_to_the_next_trial(
+    tiny_study: MakeStudy, tmp_path: Path, told: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch, error: Exception,
+) -> None:  # fmt: skip
+    failing(error, tiny_study(), RunStorage(tmp_path), monkeypatch)
+    (report,) = told
+    assert Failure.parse(report[FAILED]) == Failure.of(error)
+    assert "in fail" in (tmp_path / "trial-00000" / "error.txt").read_text()
+
+
+def test_an_error_that_nobody_knows_ends_the_process(
+    tiny_study: MakeStudy, tmp_path: Path, told: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    with pytest.raises(ValueError, match="a bug"):
+        failing(ValueError("a bug"), tiny_study(), RunStorage(tmp_path), monkeypatch)
+    assert Failure.parse(told[0][FAILED]).text == "ValueError: a bug"
+    assert "a bug" in (tmp_path / "trial-00000" / "error.txt").read_text()
 
 
 @pytest.mark.parametrize(
     "fault", [OSError(errno.ENOSPC, "No space left"), ActorDiedError(), MemoryError()]
 )
-def test_after_a_fault_tune_tries_again(
-    tiny_study: MakeStudy,
-    tmp_path: Path,
-    told: list[dict[str, Any]],
-    monkeypatch: pytest.MonkeyPatch,
-    fault: Exception,
-) -> None:
-    def lose(*_: Any) -> None:
-        raise fault
-
-    monkeypatch.setattr(trainable, "_alone", lose)
+def test_a_fault_of_the_machine_ends_the_process_and_is_no_error_of_the_trial(
+    tiny_study: MakeStudy, tmp_path: Path, told: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch, fault: Exception,
+) -> None:  # fmt: skip
     with pytest.raises(type(fault)):
-        build_trainable(tiny_study(), RunStorage(tmp_path))(CONFIG)
-    assert told == []
+        failing(fault, tiny_study(), RunStorage(tmp_path), monkeypatch)
+    assert Failure.parse(told[0][FAILED]).kind == "machine"
     assert not (tmp_path / "trial-00000").exists()
 
 
-def test_an_error_that_is_not_raytls_has_its_kind() -> None:
-    assert describe(TrainingError("a\n  b")) == "a b"
-    assert describe(KeyError("width")) == "KeyError: 'width'"
+def test_what_a_worker_met_is_told_as_it_was_there(
+    tiny_study: MakeStudy, tmp_path: Path, told: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    met = Failure("doubtful", "nan", "TrainingError", step=7, node="n1", sound=True)
+    error = MetByWorkerError(met, "the worker's traceback")
+    failing(error, tiny_study(), RunStorage(tmp_path), monkeypatch)
+    assert Failure.parse(told[0][FAILED]) == met
+    assert (tmp_path / "trial-00000" / "error.txt").read_text() == "the worker's traceback"
+
+
+def test_a_trial_asks_for_room_away_from_the_nodes_that_it_avoids(
+    tiny_study: MakeStudy, tmp_path: Path
+) -> None:
+    wanted = build_trainable(tiny_study(), RunStorage(tmp_path))._resources
+    anywhere, elsewhere = wanted(CONFIG), wanted(CONFIG | {AVOID: ("b", "a")})
+    assert anywhere.required_resources == elsewhere.required_resources == {"CPU": 1.0}
+    assert anywhere == wanted(CONFIG | {AVOID: ()})
+    assert elsewhere == wanted(CONFIG | {AVOID: ("a", "b")})
+    assert anywhere != elsewhere
+
+
+def test_a_node_with_another_raytl_trains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from raytl.sweeping import identity
+
+    check_raytl(identity.source_digest())
+    with pytest.raises(
+        RaytlError, match=r"raytl here is not the driver's \(source [0-9a-f]{12}, "
+    ) as e:
+        check_raytl("f" * 64)
+    assert Failure.of(e.value).kind == "machine"
 
 
 def test_what_a_folder_holds_is_told_again(tmp_path: Path, told: list[dict[str, Any]]) -> None:
     folder = RunStorage(tmp_path).trial("trial-00000")
-    report = Reporter(folder, CONFIG, epochs=3)
+    report = Reporter(folder, CONFIG, 3, "1 × 1")
     assert (report.epoch, report.saved) == (0, None)
     for epoch in (1, 2):
         report({"epoch": epoch}, lambda at: None)
-    after_a_loss = Reporter(folder, CONFIG, epochs=3)
+    after_a_loss = Reporter(folder, CONFIG, 3, "1 × 1")
     assert after_a_loss.epoch == 2
-    assert after_a_loss.saved is not None and after_a_loss.saved.config == CONFIG
+    assert after_a_loss.saved is not None
+    assert after_a_loss.saved.config == CONFIG | {TRAINED_ON: ["1 × 1"]}
     assert told[2:] == told[:2]  # also how long each took
+    after_a_loss = Reporter(folder, CONFIG, 3, "1 × 2")  # resumed with more threads
+    del told[4:]
     after_a_loss({"epoch": 3}, lambda at: None)
+    saved = folder.newest()
+    assert saved is not None and saved.config[TRAINED_ON] == ["1 × 1", "1 × 2"]
     seconds = [json.loads(report[METRICS])["seconds"] for report in told[2:]]
     assert seconds == sorted(seconds) and epochs(told) == [1, 2, 1, 2, 3]
     assert [path.name for path in (tmp_path / "trial-00000").iterdir()] == ["checkpoint-00003"]
@@ -211,7 +171,9 @@ def test_from_a_checkpoint_that_cannot_be_read_a_trial_goes_one_further_back(
     _lose_after(2, whole, storage, monkeypatch)
     newest = storage.newest_checkpoint("trial-00000") / FILE_NAME
     assert newest.parent.name == "checkpoint-00002"
-    newest.write_bytes(bytes(newest.stat().st_size))  # its size says nothing
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1  # its size says nothing, and torch would read it
+    newest.write_bytes(content)
     told.clear()
     build_trainable(whole, storage)(CONFIG)
     assert epochs(told) == [1, 2, 1, 2, 3]  # the driver takes each once

@@ -11,9 +11,10 @@ import yaml
 from raytl.config import Study, dump_study
 from raytl.errors import CorruptError, UserError
 from raytl.sweeping.environment import environment
+from raytl.sweeping.kept.storage import LEASE
 from raytl.sweeping.preflight import preflight
 from raytl.sweeping.resolving import resolved
-from raytl.sweeping.run_folder import check_run_folder, check_same, continued
+from raytl.sweeping.run_folder import check_run_folder, check_same, continued, rounding
 
 MakeStudy = Callable[..., Study]
 
@@ -39,8 +40,6 @@ def test_a_run_is_gone_on_with_as_it_was_started(
     tiny_study: MakeStudy, started: Study, tmp_path: Path
 ) -> None:
     run, study = tmp_path / "run", tiny_study(resources={"max_concurrent": 2})
-    with pytest.raises(UserError, match="nothing to resume here; leave out --resume"):
-        check_run_folder(study, run, resume=True)
     assert check_run_folder(study, run, resume=False) == study
     run.mkdir()
     assert check_run_folder(study, run, resume=False) == study
@@ -52,6 +51,26 @@ def test_a_run_is_gone_on_with_as_it_was_started(
         check_run_folder(changed(study, "train.epochs", 3), run, resume=True)
     with pytest.raises(UserError, match="is a file, not a run folder"):
         check_run_folder(study, run / "study.yaml", resume=True)
+
+
+def test_a_run_that_never_began_is_started_with_resume_too(
+    tiny_study: MakeStudy, tmp_path: Path
+) -> None:
+    run, study = tmp_path / "run", tiny_study()
+    assert check_run_folder(study, run, resume=True) == study
+    run.mkdir()
+    assert check_run_folder(study, run, resume=True) == study
+    (run / ".study.yaml.tmp").touch()  # killed while it was written
+    (run / LEASE).touch()
+    assert check_run_folder(study, run, resume=True) == study
+    assert check_run_folder(study, run, resume=False) == study
+
+
+def test_what_is_no_run_is_not_gone_on_with(tiny_study: MakeStudy, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.png").touch()
+    with pytest.raises(UserError, match=r"photos: holds cat\.png, but no study\.yaml, so it is no"):
+        check_run_folder(tiny_study(), tmp_path / "photos", resume=True)
 
 
 def test_lag_and_feed_stay_as_they_were_decided(tiny_study: MakeStudy) -> None:
@@ -70,13 +89,23 @@ def test_lag_and_feed_stay_as_they_were_decided(tiny_study: MakeStudy) -> None:
     ("key", "value"),
     [
         ("search.trials", 5), ("resources.max_concurrent", 7), ("resources.wait_s", 1),
-        ("resources.trial_store_bytes", 5),
+        ("resources.trial_store_bytes", 5), ("resources.cpus_per_worker", 2),
+        ("resources.gpus_per_worker", 0.5), ("resources.workers_per_trial", [1, 2]),
+        ("resources.storage_path", "s3://bucket/runs"),
     ],
 )  # fmt: skip
 def test_what_changes_no_number_may_change(started: Study, key: str, value: Any) -> None:
     other = changed(started, key, value)
     assert other != started
     assert continued(started, other) == other
+
+
+def test_where_other_resources_change_the_last_digits_that_is_said(started: Study) -> None:
+    assert rounding(started, changed(started, "resources.max_concurrent", 7)) == []
+    (said,) = rounding(started, changed(started, "resources.cpus_per_worker", 2))
+    assert said.startswith("resources.cpus_per_worker was 1 and is 2 now: what is trained from now")
+    (said,) = rounding(started, changed(started, "resources.workers_per_trial", [1, 2]))
+    assert said.startswith("resources.workers_per_trial was 1 and is [1, 2] now: ")
 
 
 def test_trials_are_not_taken_away(started: Study) -> None:
@@ -99,7 +128,6 @@ def test_trials_are_not_taken_away(started: Study) -> None:
         ("source_models.net.args.width", 4, 2),
         ("source_models.more", None, {"backbone": "small_cnn"}),
         ("defaults.mapper", None, "mlp"),
-        ("resources.cpus_per_worker", 1, 2),
         ("confirm.level", 0.95, 0.9),
         ("confirm.top", 1, 2),
     ],

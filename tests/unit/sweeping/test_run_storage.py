@@ -3,13 +3,20 @@
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from fsspec.implementations.local import LocalFileSystem
+from pyarrow.fs import FSSpecHandler, PyFileSystem
 from pydantic import ValidationError
 
 from raytl.config import Study
 from raytl.config.reading import check_study
 from raytl.errors import ConfigError, CorruptError, RaytlError, UserError
+from raytl.predictions import FILE_NAME as PREDICTIONS
+from raytl.predictions import Predictions
+from raytl.sweeping.kept import patience
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.study_run import run_study
 
@@ -44,8 +51,10 @@ def test_the_folder_mirrors_what_is_kept(scheme: str, tmp_path: Path) -> None:
     assert other.newest_checkpoint("trial-0") == other.run / "trial-0" / "checkpoint-00002"
     assert (other.run / "trial-0" / "checkpoint-00002" / "a.pt").exists()
     assert not (other.run / "trial-0" / "checkpoint-00001").exists()
+    (here / "best" / "source.json").write_text("newer")
     storage.pull()
-    assert (here / "study.yaml").read_text() == "newer"
+    assert (here / "best" / "source.json").read_text() == "newer"
+    assert (here / "study.yaml").read_text() == "study: x"  # by which the run goes on
 
 
 def test_what_is_here_is_not_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,6 +102,31 @@ def test_a_trial_without_a_whole_checkpoint_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", [None, "file://{}/kept", "local://{}/kept"])
+@pytest.mark.parametrize("altered", ["weights", "predictions"])
+def test_a_retraining_that_was_altered_goes_and_is_trained_again(
+    url: str | None, altered: str, tmp_path: Path
+) -> None:
+    def write(folder: Path) -> None:
+        (folder / "checkpoint.pt").write_bytes(bytes(100))
+        rows = np.arange(4)
+        Predictions(rows, rows % 2, rows % 2).write(folder / PREDICTIONS)
+
+    storage = RunStorage(tmp_path / "run", url and url.format(tmp_path))
+    storage.trial("confirm-a").save({}, [{}], write, last=True)
+    assert storage.predictions("confirm-a").id_N.tolist() == [0, 1, 2, 3]
+    storage.newest_checkpoint("confirm-a")
+    name = "checkpoint.pt" if altered == "weights" else PREDICTIONS
+    file = Path(storage.path) / "confirm-a" / "checkpoint-00001" / name
+    content = bytearray(file.read_bytes())
+    content[50] ^= 1
+    file.write_bytes(content)
+    read = storage.newest_checkpoint if altered == "weights" else storage.predictions
+    with pytest.raises(CorruptError, match="not what was written; go on with --resume: confirm-a"):
+        read("confirm-a")
+    assert storage.trial("confirm-a").newest() is None
+
+
+@pytest.mark.parametrize("url", [None, "file://{}/kept", "local://{}/kept"])
 def test_a_text_is_read_back_wherever_it_is_kept(url: str | None, tmp_path: Path) -> None:
     storage = RunStorage(tmp_path / "run", url and url.format(tmp_path))
     assert storage.read("trial-0/record.json") is None
@@ -103,6 +137,67 @@ def test_a_text_is_read_back_wherever_it_is_kept(url: str | None, tmp_path: Path
     assert [file.name for file in kept.iterdir()] == ["record.json"]
     (kept / "record.json").write_bytes(b"\xff\xfe")
     assert storage.read("trial-0/record.json") is None
+
+
+class SlowDown(FSSpecHandler):  # type: ignore[misc]
+    """A filesystem that refuses as many calls."""
+
+    def __init__(self, refusals: int) -> None:
+        super().__init__(LocalFileSystem())
+        self.refusals = refusals
+
+    def _may_refuse(self) -> None:
+        if self.refusals > 0:
+            self.refusals -= 1
+            raise OSError("AWS Error SLOW_DOWN: please reduce your request rate")
+
+    def get_file_info_selector(self, selector: Any) -> Any:
+        self._may_refuse()
+        return super().get_file_info_selector(selector)
+
+    def open_input_file(self, path: str) -> Any:
+        self._may_refuse()
+        return super().open_input_file(path)
+
+    def open_output_stream(self, path: str, metadata: Any) -> Any:
+        self._may_refuse()
+        return super().open_output_stream(path, metadata)
+
+
+@pytest.fixture
+def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long is waited, without waiting."""
+    waits: list[float] = []
+    monkeypatch.setattr(patience.time, "sleep", waits.append)
+    return waits
+
+
+def behind(slow: SlowDown, tmp_path: Path) -> RunStorage:
+    storage = RunStorage(tmp_path / "run", f"file://{tmp_path}/kept")
+    vars(storage)["_kept"] = (PyFileSystem(slow), f"{tmp_path}/kept/run")
+    return storage
+
+
+def test_a_bucket_that_is_slow_for_a_while_gets_time(tmp_path: Path, waited: list[float]) -> None:
+    slow = SlowDown(2)
+    storage = behind(slow, tmp_path)
+    storage.write("trial-0/record.json", "{}")
+    slow.refusals = 3
+    assert storage.read("trial-0/record.json") == "{}"
+    slow.refusals = 1
+    storage.pull()
+    assert waited == [1.0, 2.0, 1.0, 2.0, 4.0, 1.0]
+    assert (storage.run / "trial-0" / "record.json").exists()
+    assert storage.read("none.json") is None  # it will not come
+
+
+def test_a_bucket_that_stays_out_of_reach_is_told(tmp_path: Path, waited: list[float]) -> None:
+    storage = behind(SlowDown(1000), tmp_path)
+    with pytest.raises(RaytlError, match="cannot read .*/kept/run: AWS Error SLOW_DOWN"):
+        storage.pull()
+    assert waited == list(patience.DELAYS_S)
+    with pytest.raises(OSError, match="SLOW_DOWN"):
+        storage.write("trial-0/record.json", "{}")
 
 
 def test_a_scheme_that_nobody_knows_is_named(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from pyarrow.fs import (
     SubTreeFileSystem,
 )
 
+from raytl.errors import CheckpointError
 from raytl.sweeping.kept import trial_folder
 from raytl.sweeping.kept.trial_folder import COMMIT, TrialFolder, checkpoint_name
 
@@ -86,6 +87,42 @@ def test_the_newest_checkpoint_is_had_again(folder: TrialFolder) -> None:
     with folder.fetched(saved) as here:
         found = {file.name: file.read_bytes() for file in here.iterdir() if file.name != COMMIT}
     assert found == FILES
+
+
+def alter(folder: TrialFolder, name: str) -> None:
+    """Change a bit of a file; its size says nothing."""
+    content = bytearray(read(folder, name))
+    content[len(content) // 2] ^= 1
+    overwrite(folder, name, bytes(content))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_bit_that_has_changed_is_noticed_before_anybody_reads(
+    folder: TrialFolder, name: str
+) -> None:
+    save(folder, 1)
+    saved = folder.newest()
+    assert saved is not None
+    folder.verify(saved, name)
+    alter(folder, f"{checkpoint_name(1)}/{name}")
+    assert newest(folder) == 1
+    with pytest.raises(CheckpointError, match=f"{name} is not what was written"):
+        folder.verify(saved, name)
+    altered = pytest.raises(CheckpointError, match=f"{name} is not what was written")
+    with altered, folder.fetched(saved):
+        pass
+
+
+def test_a_checkpoint_of_an_earlier_raytl_has_no_digests(folder: TrialFolder) -> None:
+    save(folder, 1)
+    at = f"{checkpoint_name(1)}/{COMMIT}"
+    commit = json.loads(read(folder, at))
+    assert commit.pop("sha256").keys() == FILES.keys()
+    overwrite(folder, at, json.dumps(commit).encode())
+    saved = folder.newest()
+    assert saved is not None
+    with folder.fetched(saved) as here:
+        assert (here / "checkpoint.pt").read_bytes() == FILES["checkpoint.pt"]
 
 
 def test_what_was_fetched_goes_and_what_is_kept_stays(folder: TrialFolder) -> None:

@@ -93,3 +93,21 @@ def test_where_not_even_a_row_fits_the_trial_fails(
     limit_rows(run, 0, monkeypatch)
     with pytest.raises(TrainingError, match="out of memory even with 8 parts of a batch; freeze"):
         run.train()
+
+
+def test_whatever_ends_training_says_at_which_step(
+    tiny_study: MakeStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tiny_study, "finetune")
+    plain, calls = run.trainer.recipe.losses, list[int]()
+
+    def losses(model: Any, batch: Any, progress: float) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            raise ValueError("a bug")
+        return plain(model, batch, progress)
+
+    monkeypatch.setattr(run.trainer.recipe, "losses", losses)
+    with pytest.raises(ValueError, match="a bug") as caught:
+        run.train()
+    assert caught.value.__notes__ == ["at step 2 of 4"]

@@ -19,7 +19,7 @@ from raytl.training.building import build_trial
 from raytl.training.feature_store import decode, encode
 from raytl.training.material import Material
 from raytl.training.prefix import Prefix
-from raytl.training.prefix_cache import Draft, cache_folder, make_room, progress
+from raytl.training.prefix_cache import Draft, Room, cache_folder, make_room, progress
 from raytl.training.readers import Stored
 from raytl.training.trial import run_trial
 
@@ -171,7 +171,7 @@ def prefix_of(
 
 def stored(prefix: Prefix, domain: Domain, split: str = "train") -> torch.Tensor:
     """Every row of a split out of the store, computed where it is not there yet."""
-    rows = Stored("image", prefix, budget=2**30).rows(domain, split, "image", None)
+    rows = Stored("image", prefix, Room(2**30)).rows(domain, split, "image", None)
     features = rows.given(np.arange(domain.split(split).rows)).rows
     assert isinstance(features, torch.Tensor)
     return features
@@ -290,6 +290,18 @@ def test_least_valuable_entries_go_first(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["big", "slow"]
     make_room(tmp_path, 500)
     assert [p.name for p in tmp_path.iterdir()] == ["slow"]
+
+
+def test_what_is_kept_stays_and_counts(tmp_path: Path) -> None:
+    for name, seconds in [("cheap", 0.1), ("slow", 10.0), ("slower", 20.0)]:
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "features.npy", np.zeros(1))
+        info = f'{{"bytes": 100, "seconds": {seconds}, "sha256": ""}}'
+        (tmp_path / name / "info.json").write_text(info)
+    make_room(tmp_path, 200, {tmp_path / "cheap"})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cheap", "slower"]
+    make_room(tmp_path, 50, {tmp_path / "cheap", tmp_path / "slower"})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cheap", "slower"]
 
 
 def test_features_hang_on_the_versions_of_their_own_wing(

@@ -1,5 +1,7 @@
 """Prepared rows are kept: a transform prepares each row once, over all trials that read it."""
 
+import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from several_columns import BILSTM, CNN, GRU, run_of, study_of, trained, write_rows
+from several_columns import BILSTM, CNN, GRU, run_of, study_of, target_of, trained, write_rows
 
 from raytl.config import Study
 from raytl.modalities.series.transform import SeriesTransform
@@ -181,3 +183,72 @@ def test_columns_are_kept_each_for_itself(target: Path, prepared: Counter[str]) 
     trained(study, inputs="series")
     splits = SPLITS["test"] * 2  # the test split was not read before
     assert prepared.total() <= splits + 4 * 33
+
+
+def test_branches_share_the_room_of_a_trial(target: Path) -> None:
+    models = {"net": {"parts": {"text": BILSTM, "series": GRU}}}
+
+    def kinds(room: int) -> list[type]:
+        train = {"epochs": 1, "batch_size": 8, "steps_per_epoch": 3, "prefix_cache_bytes": room}
+        readers = run_of(study_of(target, models, train=train))._readers.by_branch
+        return [type(readers[name]) for name in ("text", "series")]
+
+    sizes = {}
+    for name in ("text", "series"):
+        reader = run_of(study_of(target, models))._readers.by_branch[name]
+        assert isinstance(reader, Stored)
+        sizes[name] = entry_bytes(reader, target)
+    both = 2 * sum(sizes.values())
+    assert kinds(2 * both) == [Stored, Stored]
+    one = int(2.5 * max(sizes.values()))  # each would fit half of it alone
+    assert kinds(one) == [Stored, Prepared]
+
+
+def entry_bytes(reader: Stored, target: Path) -> float:
+    """What is stored of both splits of a column takes, by the rows that tell it."""
+    rows = reader.prefix.branch.transform
+    values = target_of(study_of(target, {"net": CNN})).split("train").all(reader.column)
+    return sum(SPLITS.values()) * reader.prefix.of_prepared(rows.prepare(values)).nbytes / 48
+
+
+def test_an_entry_of_a_trial_makes_no_room_for_another_of_its_own(
+    target: Path, prepared: Counter[str]
+) -> None:
+    models = {"net": {"parts": {"text": BILSTM, "series": GRU}}}
+    trained(study_of(target, models))
+    undisturbed = prepared.total()
+    entries = sorted(cache_folder().glob("*/info.json"))
+    assert len(entries) == 4  # two columns of two splits
+    whole = sum(json.loads(file.read_text())["bytes"] for file in entries)
+    # Another study's, dear to compute: whoever needs room would rather delete cheap ones.
+    dear = cache_folder() / "dear"
+    for file in entries:
+        shutil.rmtree(file.parent)
+    room = 3 * whole
+    dear.mkdir()
+    info = {"bytes": room - whole // 2, "seconds": 1e9, "sha256": "", "offsets": None}
+    (dear / "info.json").write_text(json.dumps(info))
+    train = {"epochs": 1, "batch_size": 8, "steps_per_epoch": 3, "prefix_cache_bytes": room}
+    prepared.clear()
+    trained(study_of(target, models, train=train))
+    assert sorted(cache_folder().glob("*/info.json")) == entries and not dear.exists()
+    assert prepared.total() == undisturbed  # nothing was prepared a second time
+
+
+@pytest.mark.parametrize("column", ["text", "series"])
+def test_prepared_rows_are_kept_whether_prefixes_are_reused_or_not(
+    target: Path, column: str
+) -> None:
+    for reuse in (True, False):
+        reader = run_of(study_for(target, column, reuse_prefix=reuse))._readers.by_branch[column]
+        assert isinstance(reader, Stored) and reader.prefix.depth == 0
+
+
+def test_without_reuse_a_frozen_prefix_is_run_on_kept_rows(target: Path) -> None:
+    depths = {}
+    for reuse in (True, False):
+        run = run_of(study_for(target, "text", reuse_prefix=reuse), frozen_depth=1)
+        reader = run._readers.by_branch["text"]
+        assert isinstance(reader, Stored)
+        depths[reuse] = reader.prefix.depth
+    assert depths == {True: 1, False: 0}

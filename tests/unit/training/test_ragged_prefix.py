@@ -26,7 +26,7 @@ from raytl.config import Study
 from raytl.rows import Given, Padded, Rows, count
 from raytl.training.feature_store import OFFSETS, VALUES
 from raytl.training.prefix import Prefix
-from raytl.training.prefix_cache import FeatureRows, cache_folder, progress
+from raytl.training.prefix_cache import FeatureRows, Room, cache_folder, progress
 from raytl.training.readers import Prepared, Stored
 
 sys.path.append(str(Path(__file__).parents[1] / "modalities" / "text"))
@@ -34,7 +34,7 @@ from text_support import save_folder
 
 CPU = torch.device("cpu")
 ROWS = 60
-BUDGET = 2**30
+ROOM = Room(2**30)
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +65,7 @@ def prefix_of(study: Study, column: str, depth: int | str, **more: Any) -> Prefi
 
 
 def stored(study: Study, column: str, prefix: Prefix) -> FeatureRows:
-    rows = Stored(column, prefix, BUDGET).rows(target_of(study), "train", column, None)
+    rows = Stored(column, prefix, ROOM).rows(target_of(study), "train", column, None)
     assert isinstance(rows, FeatureRows)
     return rows
 

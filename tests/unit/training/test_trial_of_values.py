@@ -150,6 +150,30 @@ def test_test_rows_keep_their_groups_and_their_values_as_stored(tmp_path: Path) 
     assert np.array_equal(run.predictions.group_N, split.all("who"))
 
 
+@pytest.mark.parametrize("feed", ["resident", "streaming"])
+@pytest.mark.parametrize("recipe", ["finetune", "dann"])
+def test_values_that_are_large_and_vary_little_are_learnt_as_small_ones(
+    tmp_path: Path, recipe: str, feed: str
+) -> None:
+    found = []
+    for start in (0.0, 2.0**30):  # float32 steps by 128 there; the sums are exact
+        splits = {}
+        for number, (name, rows) in enumerate((("train", 80), ("test", 40))):
+            images, level_N = brightness(rows, number)
+            splits[name] = (images, start + np.round(16 * level_N))
+        data = {r: write_targets(tmp_path / f"{r} {start}", ValueColumn(), splits) for r in "st"}
+        budget = {"epochs": 2, "batch_size": 16, "steps_per_epoch": 10, "feed": feed}
+        study = study_of(data["s"], data["t"], train=budget)
+        config = trial(**{"optimizer.lr": 0.02, "recipe": recipe})
+        metrics = train(study, config, test=True)[1]
+        found.append({k: v for k, v in metrics.items() if k != "train/seconds"})
+    near, far = found
+    assert near["test/r2"] > 0.1  # a constant has 0
+    for name in ("test/rmse", "test/mae", "test/r2", "target/validation_rmse"):
+        assert far[name] == pytest.approx(near[name], rel=1e-3), name
+    assert far["train/loss/task"] == pytest.approx(near["train/loss/task"], rel=1e-3)
+
+
 def test_rows_without_a_value_are_neither_learnt_from_nor_judged(tmp_path: Path) -> None:
     target = write_values(tmp_path / "x", 0, nulls=True)
     study = study_of(None, target)

@@ -54,8 +54,10 @@ def test_the_length_is_that_which_most_sounds_do_not_exceed() -> None:
     assert fitted_spectrogram(AudioOptions(seconds=0.5), RATE, SOUNDS).samples == 4000
 
 
-def test_prepared_rows_have_one_size_and_the_sounds_in_their_middle() -> None:
-    transform = fitted(seconds=0.3)  # 2400 samples: 31 frames; the sounds have 21, 31, 11, 51
+def test_prepared_rows_have_one_size_and_the_recordings_in_their_middle() -> None:
+    transform = fitted(
+        seconds=0.3, centre="clip"
+    )  # 2400 samples: 31 frames; the sounds have 21, 31, 11, 51
     rows = transform.prepare(SOUNDS)
     assert rows.shape == (4, 32, 31) and rows.dtype == torch.float32
     silent = (rows == 0).all(1)
@@ -66,10 +68,51 @@ def test_prepared_rows_have_one_size_and_the_sounds_in_their_middle() -> None:
     ]
 
 
-def test_longer_sounds_are_cut_at_both_ends() -> None:
-    transform = fitted(seconds=0.3)
+def test_longer_recordings_are_cut_at_both_ends() -> None:
+    transform = fitted(seconds=0.3, centre="clip")
     middle = as_rows([SOUNDS[3][800:3200]])
     assert torch.equal(transform.prepare(SOUNDS[3:]), transform.prepare(middle))
+
+
+def word_at(start: int, length: int) -> np.ndarray:
+    """Return a recording of so many samples, silent but for 480 loud ones."""
+    recording = np.zeros(length, np.int16)
+    recording[start : start + 480] = noises(480)[0]
+    return recording
+
+
+def test_a_sound_stands_in_the_middle_wherever_it_is_in_its_recording() -> None:
+    transform = fitted(seconds=0.3)  # 2400 samples, 31 frames 80 apart
+    recordings = [(960, 2400), (0, 2400), (1920, 2400), (80, 800), (4000, 4800), (0, 480)]
+    rows = transform.prepare(as_rows(word_at(*at) for at in recordings))
+    loud = rows[:, :, 12:19]  # six hops in the middle
+    assert loud.std() > 0.5
+    assert torch.allclose(loud, loud[:1].expand_as(loud), atol=1e-5)
+
+
+def test_what_a_recording_lacks_around_its_sound_is_the_mean() -> None:
+    transform = fitted(seconds=0.3)
+    rows = transform.prepare(as_rows([word_at(0, 2400), word_at(1920, 2400), word_at(80, 800)]))
+    absent = [row.nonzero().flatten().tolist() for row in (rows == 0).all(1)]
+    assert absent == [[*range(12)], [*range(19, 31)], [*range(11), *range(22, 31)]]
+
+
+def test_silence_and_an_even_sound_have_their_centre_in_the_middle() -> None:
+    for recording in (np.zeros(801, np.int16), np.full(800, 7, np.int16), np.zeros(1, np.int16)):
+        rows = [
+            fitted(seconds=0.3, centre=centre).prepare(as_rows([recording]))
+            for centre in ("energy", "clip")
+        ]
+        assert torch.equal(*rows)
+
+
+def test_folders_of_before_there_was_a_choice_show_the_middle_of_the_recording() -> None:
+    facts = fitted(seconds=0.3, centre="clip").facts()
+    del facts["spectrogram"]["centre"]
+    sounds = as_rows([word_at(0, 2400), word_at(0, 800), *SOUNDS])
+    older = audio_transform(facts).prepare(sounds)
+    assert torch.equal(older, fitted(seconds=0.3, centre="clip").prepare(sounds))
+    assert not torch.equal(older, fitted(seconds=0.3).prepare(sounds))
 
 
 def test_a_rows_own_frames_have_mean_zero_and_deviation_one() -> None:

@@ -1,26 +1,16 @@
-"""The search space: what Optuna is asked to suggest, and what a grid enumerates.
+"""A study's search space: it suggests, enumerates and completes trials."""
 
-A space maps dotted keys of `TrialConfig` to distributions; a key with `when` is active only where
-its parents have the named values. What is not searched comes from the study's `defaults`.
-"""
-
-import importlib
 import itertools
 import math
-import os
-import sys
-import traceback
-from collections.abc import Callable, Iterator, Mapping
-from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
-from typing import Any, cast
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from pydantic import ValidationError
 
-from raytl.config import TRIAL_KEYS, Distribution, Study, TrialConfig, known_key, nearest
+from raytl.config import Distribution, Study, TrialConfig
 from raytl.errors import ConfigError
-
-Params = dict[str, Any]
+from raytl.search_space.checks import Params, as_list, base_params, check_key, in_order
+from raytl.search_space.functions import load_function, what_failed
 
 
 class SearchSpace:
@@ -31,21 +21,21 @@ class SearchSpace:
     """
 
     def __init__(self, study: Study) -> None:
-        self.base = _base_params(study)
+        self.base = base_params(study)
         self.function = study.space if isinstance(study.space, str) else None
         distributions = {} if isinstance(study.space, str) else study.space
         if self.function is not None:
-            _load_function(self.function)
+            load_function(self.function)
         elif not distributions:
             raise ConfigError("space: it is empty; give at least one key, such as optimizer.lr")
         for key, distribution in distributions.items():
-            _check_key(key, distribution, study, self.base)
-        self.distributions = {key: distributions[key] for key in _order(distributions)}
+            check_key(key, distribution, study, self.base)
+        self.distributions = {key: distributions[key] for key in in_order(distributions)}
 
     def __call__(self, trial: Any) -> Params:
         """Suggest every active key. With a callable space, returns what the callable returns."""
         if self.function is not None:
-            returned = _load_function(self.function)(trial) or {}
+            returned = load_function(self.function)(trial) or {}
             if not isinstance(returned, Mapping):
                 raise ConfigError(
                     f"space: {self.function} must return a dictionary of dotted keys or nothing, "
@@ -140,91 +130,11 @@ def quantiles(distribution: Distribution, count: int) -> list[Any]:
     return [round(v) for v in values] if distribution.is_int else values
 
 
-def _base_params(study: Study) -> Params:
-    unknown = [key for key in study.defaults if not known_key(key)]
-    if unknown:
-        raise ConfigError(
-            f"defaults: unknown key '{unknown[0]}'; {nearest(unknown[0], list(TRIAL_KEYS))}"
-        )
-    both = [key for key in study.defaults if key in study.space and key != "source_model"]
-    if both and not isinstance(study.space, str):
-        # A default inside the space is trial 0's value; one outside it would never be used.
-        for key in both:
-            if not study.space[key].contains(study.defaults[key]):
-                raise ConfigError(
-                    f"defaults.{key}: {study.defaults[key]!r} lies outside space.{key}; "
-                    "put it inside or remove one of the two"
-                )
-    base = {"source_model": next(iter(study.source_models))} | study.defaults
-    _check_source_model(base["source_model"], study, "defaults.source_model")
-    try:
-        TrialConfig.from_flat(base)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"defaults.{place}: {first['msg']}, got {first['input']!r}") from None
-    return base
-
-
-def _check_source_model(name: Any, study: Study, place: str) -> None:
-    if name not in study.source_models:
-        raise ConfigError(
-            f"{place}: unknown source model '{name}'; "
-            f"{nearest(str(name), list(study.source_models))}"
-        )
-
-
-def _check_key(key: str, distribution: Distribution, study: Study, base: Params) -> None:
-    if not known_key(key):
-        raise ConfigError(f"space: unknown key '{key}'; {nearest(key, list(TRIAL_KEYS))}")
-    values = distribution.choice if distribution.choice is not None else distribution.bounds
-    for value in values:
-        if not isinstance(value, str | int | float | bool):
-            raise ConfigError(f"space.{key}: {value!r} is not a plain value (text or number)")
-        if key == "source_model":
-            _check_source_model(value, study, "space.source_model")
-        try:
-            TrialConfig.from_flat(base | {key: value})
-        except ValidationError as error:
-            message = error.errors()[0]["msg"].removeprefix("Value error, ")
-            got = "" if " got " in message else f", got {value!r}"
-            raise ConfigError(f"space.{key}: {message}{got}") from None
-    _check_parents(key, distribution, cast("dict[str, Distribution]", study.space))
-
-
-def _check_parents(key: str, distribution: Distribution, space: dict[str, Distribution]) -> None:
-    for parent, wanted in distribution.when.items():
-        known = space.get(parent)
-        if known is None or known.choice is None:
-            raise ConfigError(
-                f"space.{key}.when: '{parent}' must be a choice of this space; "
-                f"{nearest(parent, [k for k, d in space.items() if d.choice is not None])}"
-            )
-        for value in _as_list(wanted):
-            if value not in known.choice:
-                raise ConfigError(
-                    f"space.{key}.when.{parent}: {value!r} is never chosen; "
-                    f"{parent} is one of {list(known.choice)}"
-                )
-
-
-def _order(space: dict[str, Distribution]) -> list[str]:
-    graph = {key: list(distribution.when) for key, distribution in space.items()}
-    try:
-        return list(TopologicalSorter(graph).static_order())
-    except CycleError as error:
-        raise ConfigError(f"space: when goes in a circle: {' → '.join(error.args[1])}") from None
-
-
 def _is_active(distribution: Distribution, params: Params) -> bool:
-    return all(params.get(k, _ABSENT) in _as_list(v) for k, v in distribution.when.items())
+    return all(params.get(k, _ABSENT) in as_list(v) for k, v in distribution.when.items())
 
 
 _ABSENT = object()
-
-
-def _as_list(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def _suggest(trial: Any, key: str, distribution: Distribution) -> Any:
@@ -251,39 +161,6 @@ def _grid_values(key: str, distribution: Distribution) -> list[Any]:
     return [round(v) for v in values] if distribution.is_int else values
 
 
-def _load_function(name: str) -> Callable[[Any], Params | None]:
-    """Import `module:function`; modules beside the working directory are found as well."""
-    module, _, function = name.partition(":")
-    with _working_directory_on_path():
-        try:
-            loaded = getattr(importlib.import_module(module), function)
-        except Exception as error:  # the user's own code runs
-            raise ConfigError(
-                f"space: cannot load '{name}' as module:function: {_what(error)}; a module is "
-                "looked up in the working directory and on PYTHONPATH"
-            ) from None
-    if not callable(loaded):
-        raise ConfigError(f"space: '{name}' is no function but {loaded!r:.80}; name a function")
-    return cast("Callable[[Any], Params | None]", loaded)
-
-
-def _what(error: Exception) -> str:
-    """Return an error of the user's own code in a line, with its innermost place."""
-    text = f"{type(error).__name__}: {str(error)[:200]}"
-    if isinstance(error, ImportError | AttributeError | SyntaxError):
-        return text  # which say themselves where they are
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{text} ({Path(frame.filename).name}:{frame.lineno})"
-
-
-class _working_directory_on_path:  # noqa: N801 (a context manager, used like a function)
-    def __enter__(self) -> None:
-        sys.path.insert(0, os.getcwd())
-
-    def __exit__(self, *_: object) -> None:
-        sys.path.remove(os.getcwd())
-
-
 def check_callable_space(space: SearchSpace, samples: int = 3) -> None:
     """Draw a few trials from a callable space and check them, before anything long starts."""
     import optuna
@@ -296,5 +173,5 @@ def check_callable_space(space: SearchSpace, samples: int = 3) -> None:
         except ConfigError:
             raise
         except Exception as error:  # the user's own code runs
-            raise ConfigError(f"space: {space.function} fails: {_what(error)}") from None
+            raise ConfigError(f"space: {space.function} fails: {what_failed(error)}") from None
         space.resolve(params)

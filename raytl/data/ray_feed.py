@@ -1,0 +1,93 @@
+"""The Ray Data feed, for a domain that no node keeps whole: tasks on the cluster fetch and prepare
+batches ahead of the training that reads them."""
+
+import pickle
+from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from raytl.config import ON_ANY_NODE, DataTasks
+from raytl.data.batch import Batch
+from raytl.data.branch_rows import BranchRows, FeedRows
+from raytl.data.resident import ResidentFeed
+from raytl.errors import UserError
+from raytl.ranks import WHOLE, Share
+
+PLANNED = 4096  # steps of one execution of Ray Data
+TASK_STEPS = 8  # batches that one task reads
+ROWS, READ = "rows", "read"
+
+
+class RayDataFeed(ResidentFeed):
+    """Reads the same batches as the resident feed: which rows a step has is computed here, and
+    Ray Data fetches by it, in order. Each worker of a trial reads its own share."""
+
+    def __init__(
+        self,
+        source: FeedRows,
+        indices: np.ndarray,
+        *,
+        batch_size: int,
+        seed: int,
+        views: int = 1,
+        share: Share = WHOLE,
+        tasks: DataTasks = ON_ANY_NODE,
+    ) -> None:
+        super().__init__(
+            source, indices, batch_size=batch_size, seed=seed, views=views, share=share
+        )
+        self._tasks = tasks
+
+    def train_batches(self, start_step: int = 0) -> Iterator[Batch]:
+        steps = self.train_rows(start_step)
+        while True:
+            yield from self._read(list(islice(steps, PLANNED)), self.share)
+
+    def eval_batches(self, batch_size: int = 512, share: Share = WHOLE) -> Iterator[Batch]:
+        yield from self._read(list(self.eval_rows(batch_size, share)), WHOLE)
+
+    def _read(self, plan: list[np.ndarray], share: Share) -> Iterator[Batch]:
+        """Yield the batches of these rows, in order."""
+        own = [share.of(rows) for rows in plan]
+        for rows, inputs in zip(plan, _fetched(own, self._source.inputs, self._tasks), strict=True):
+            yield self._with_targets(inputs, rows)
+
+
+def _fetched(
+    plan: list[np.ndarray], inputs: Mapping[str, BranchRows], tasks: DataTasks
+) -> Iterator[Any]:
+    """Yield what the branches are given of each batch of the plan."""
+    import ray.data
+
+    if not ray.is_initialized():
+        raise UserError(
+            "train.feed: ray_data needs a Ray cluster, which this process is not part of; take "
+            "resident or streaming"
+        )
+    blocks = -(-len(plan) // TASK_STEPS)
+    steps = ray.data.from_items([{ROWS: rows} for rows in plan], override_num_blocks=blocks)
+    steps.context.enable_progress_bars = False
+    options = steps.context.execution_options
+    options.preserve_order = True
+    if tasks.nodes:
+        options.label_selector = dict(tasks.nodes)
+    # Where the tasks have no nodes of their own they ask for no CPU: trials may hold all of them,
+    # and a trial that waits for rows would wait for ever.
+    read = steps.map_batches(
+        partial(_given, inputs), batch_size=None, concurrency=min(tasks.at_once, blocks),
+        num_cpus=1 if tasks.nodes else 0,
+    )  # fmt: skip
+    for batch in read.iter_batches(batch_size=TASK_STEPS, prefetch_batches=1):
+        yield from map(pickle.loads, batch[READ])
+
+
+def _given(inputs: Mapping[str, BranchRows], block: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Read batches, in a task: pickled, as branches are given tensors of any kind and size."""
+    found = np.empty(len(block[ROWS]), object)
+    for step, rows in enumerate(block[ROWS]):
+        given = {name: branch.given(np.asarray(rows)) for name, branch in inputs.items()}
+        found[step] = pickle.dumps(given, protocol=pickle.HIGHEST_PROTOCOL)
+    return {READ: found}

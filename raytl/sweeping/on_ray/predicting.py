@@ -1,0 +1,160 @@
+"""Prediction of a large split by a cluster: its shards in parallel, each a part of the output."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from raytl.config.source_model import here
+from raytl.data.dataset import Dataset
+from raytl.errors import UserError
+from raytl.files import digest_of
+from raytl.folders import make_folder
+from raytl.models.source_spec import check_head, read_spec
+from raytl.predictions import Predictions
+from raytl.remote_files import files_in, opened, read_text, upload
+from raytl.training.predict import Predictor
+from raytl.urls import Place, Url
+
+PLAN, DONE = "plan.json", "predictions.json"
+
+
+def predict_on_cluster(
+    model: Place,
+    dataset: Place,
+    split: str,
+    out: Place,
+    *,
+    workers: int,
+    gpus: float = 0,
+) -> dict[str, Any]:
+    """Predict a split with `workers` processes at once, `gpus` of a GPU each, and write a Parquet
+    file a shard under `out`: id, predicted, probability of classes, and target where rows are
+    judged. What an earlier run of the same wrote is kept; `predictions.json` comes last.
+
+    Returns rows, metrics and where they are. Needs a Ray cluster to be connected to. Raises
+    ModelError and DataError as `Predictor.open`, UserError where `out` holds something else.
+    """
+    folder = here(model)
+    spec = read_spec(folder)
+    check_head(spec, folder)
+    data = Dataset.open(dataset)
+    shards = data.split(split).info.shards
+    plan = {"model": digest_of(spec.model_dump(mode="json")), "split": split,
+            "dataset": data.fingerprint, "parts": len(shards)}  # fmt: skip
+    held = _begun(out, plan)
+    missing = [n for n in range(len(shards)) if _part(n, len(shards)) not in held]
+    if missing:
+        _predict(model, dataset, split, out, missing, min(workers, len(missing)), gpus)
+    judged = Predictor.open(folder, dataset)
+    found = _measured(judged, out, len(shards)) if judged.judged else {}
+    facts = {"rows": data.split(split).rows, **found, "out": str(out)}
+    _write(out / DONE, json.dumps(facts | plan, indent=1))
+    return facts
+
+
+def _part(number: int, parts: int) -> str:
+    return f"part-{number:05d}-of-{parts:05d}.parquet"
+
+
+def _begun(out: Place, plan: Mapping[str, Any]) -> set[str]:
+    """Return the parts that are there, of this very plan."""
+    if isinstance(out, Url):
+        found = set(files_in(out))
+    else:
+        make_folder(out)
+        found = {file.name for file in out.iterdir()}
+    if not found:
+        _write(out / PLAN, json.dumps(plan))
+    elif PLAN not in found or json.loads(read_text(out / PLAN)) != plan:
+        raise UserError(
+            f"{out}: holds something else than predictions of this model for this split; give "
+            "another --out"
+        )
+    return found
+
+
+def _write(place: Place, text: str) -> None:
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / place.name
+        file.write_text(text, encoding="utf-8")
+        _put(file, place)
+
+
+def _put(file: Path, place: Place) -> None:
+    """Move a file to where it belongs, whole or not at all."""
+    if isinstance(place, Url):
+        upload(file, place)
+        return
+    partial = place.with_name(f".{place.name}.partial")
+    partial.write_bytes(file.read_bytes())
+    partial.replace(place)
+
+
+def _predict(
+    model: Place,
+    dataset: Place,
+    split: str,
+    out: Place,
+    numbers: list[int],
+    workers: int,
+    gpus: float,
+) -> None:
+    import ray.data
+
+    todo = ray.data.from_items([{"shard": n} for n in numbers], override_num_blocks=len(numbers))
+    todo.context.enable_progress_bars = False
+    writer: Any = PartWriter  # a class whose objects are called, which Ray's types do not know
+    done = todo.map(
+        writer, fn_constructor_args=(model, dataset, split, out), num_gpus=gpus or None,
+        num_cpus=None if gpus else 1, concurrency=(1, workers),
+    )  # fmt: skip
+    for _ in done.iter_rows():
+        pass
+
+
+class PartWriter:
+    """Predicts shards of a split, in a process of the cluster that has loaded the model once."""
+
+    def __init__(self, model: Place, dataset: Place, split: str, out: Place) -> None:
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._predictor = Predictor.open(here(model), dataset, device)
+        self._split, self._out = split, out
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Write the part of one shard."""
+        number = int(row["shard"])
+        split = self._predictor.domain.split(self._split)
+        rows = split.info.shards[number].rows
+        first = int(split.ends[number]) - rows
+        said = self._predictor.predict(self._split, np.arange(first, first + rows)).predictions
+        columns = self._predictor.table(said)
+        if self._predictor.judged:
+            columns["target"] = said.target_N.tolist()
+        name = _part(number, len(split.info.shards))
+        with TemporaryDirectory() as folder:
+            pq.write_table(pa.table(columns), Path(folder) / name)
+            _put(Path(folder) / name, self._out / name)
+        return {"shard": number}
+
+
+def _measured(predictor: Predictor, out: Place, parts: int) -> dict[str, float]:
+    """Return the metrics, from what the parts say of each row."""
+    read = [
+        pq.read_table(opened(out / _part(n, parts)), columns=["id", "target", "predicted"])
+        for n in range(parts)
+    ]
+    id_N, target_N, predicted_N = (column.to_numpy() for column in pa.concat_tables(read).columns)
+    classes = predictor.complete.spec.classes
+    if classes is not None:
+        order = np.argsort(classes)
+        predicted_N = order[np.searchsorted(classes, predicted_N.astype(str), sorter=order)]
+    said = Predictions(id_N, target_N, predicted_N)
+    return dict(predictor.complete.task.measure(said, predictor.measured))

@@ -1,0 +1,142 @@
+"""A study from a clone, as docs/operations.md submits it, on nodes that are started by the commands
+of cluster.yaml; it is kept in a bucket. Ports and the cloud are the test's own."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from cluster_files import plain, run_on_node
+from ray_processes import RAY, TOKEN, free_port
+from s3_server import s3_bucket
+from tests_support import ROOT
+
+from raytl.config import Study, dump_study
+from raytl.remote_files import files_in
+from raytl.urls import Url
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+MARK = "RAYTL_TEST_CLUSTER"  # in the environment of every process that the test's nodes start
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """A head and a worker on this machine. `home`: their user's, `dashboard`: its address."""
+
+    home: Path
+    dashboard: str
+    port: int
+    mark: str
+
+    def run(self, command: str, resources: str) -> None:
+        """Run a start command of cluster.yaml with these nodes' ports."""
+        own = {"RAY_HEAD_IP": "127.0.0.1", MARK: self.mark, "RAY_OVERRIDE_RESOURCES": resources}
+        done = run_on_node(command.replace(":6379", f":{self.port}"), self.home, **own)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def processes(self) -> list[psutil.Process]:
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get(MARK) == self.mark:
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+
+def start_commands(kind: str) -> list[str]:
+    """Return the start commands of cluster.yaml but the one that would end other tests' nodes."""
+    return [each for each in plain("aws")[f"{kind}_start_ray_commands"] if "ray stop" not in each]
+
+
+def ports(*names: str) -> str:
+    return " ".join(f"--{name}-port={free_port()}" for name in names)
+
+
+AGENT = ("dashboard-agent-listen", "dashboard-agent-grpc", "runtime-env-agent", "metrics-export")
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Url]:
+    with s3_bucket(monkeypatch) as found:
+        yield found
+
+
+@pytest.fixture
+def nodes(tmp_path: Path, bucket: Url) -> Iterator[Nodes]:
+    home = tmp_path / "home"
+    (home / ".ray").mkdir(parents=True)
+    (home / ".ray" / "auth_token").write_text(TOKEN)
+    (home / "venv").symlink_to(sys.prefix)
+    port, dashboard = free_port(), free_port()
+    cluster = Nodes(home, f"http://127.0.0.1:{dashboard}", port, uuid.uuid4().hex)
+    (head,) = start_commands("head")
+    head = re.sub(r"--autoscaling-config=\S+", "", head).replace("--port=6379", f"--port={port}")
+    own = f"--node-ip-address=127.0.0.1 --dashboard-port={dashboard} {ports(*AGENT)}"
+    try:
+        cluster.run(f"{head} {own}", "'{\"CPU\":0}'")
+        cluster.run(
+            f"{start_commands('worker')[0]} --node-ip-address=127.0.0.1 {ports(*AGENT)}",
+            "'{\"CPU\":2}'",
+        )
+        yield cluster
+    finally:
+        for process in cluster.processes():
+            process.kill()
+
+
+def documented(which: str) -> str:
+    """Return the command of docs/operations.md that begins with `which`."""
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8").replace("\\\n", "")
+    (command,) = {" ".join(m.split()) for m in re.findall(rf"^    ({which} .*)$", text, re.M)}
+    return command
+
+
+def submit(nodes: Nodes, clone: Path, *entrypoint: str) -> subprocess.CompletedProcess[str]:
+    """Submit a job from the clone as documented, with another study and address."""
+    words = documented("ray job submit").split()
+    words = [RAY, *words[1 : words.index("--") + 1], *entrypoint]
+    words = [nodes.dashboard if word == "http://127.0.0.1:8265" else word for word in words]
+    env = os.environ | {"HOME": str(nodes.home), "RAY_AUTH_MODE": "token"}
+    env = {name: value for name, value in env.items() if name != "RAY_AUTH_TOKEN"}
+    return subprocess.run(words, cwd=clone, env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A checkout, as `git clone` leaves it."""
+    out = tmp_path / "clone"
+    for name in ("raytl", "search_spaces", "clusters", "docs"):
+        shutil.copytree(ROOT / name, out / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", ".gitignore", "README.md", "cluster.yaml"):
+        shutil.copy(ROOT / name, out / name)
+    return out
+
+
+def test_a_study_from_a_clone_runs_on_nodes_of_the_cluster_file(
+    nodes: Nodes, clone: Path, bucket: Url, tiny_study: Callable[..., Study]
+) -> None:
+    study = tiny_study(
+        search={"sampler": "grid", "trials": 1},
+        resources={"storage_path": bucket / "runs", "max_concurrent": 2},
+    )
+    (clone / "study.yaml").write_text(dump_study(study))
+
+    where = submit(nodes, clone, "python", "-c", "'import raytl; print(raytl.__file__)'")
+    assert re.search(r"/runtime_resources/\S*/raytl/__init__.py", where.stdout), where.stdout
+
+    done = submit(nodes, clone, "raytl", "sweep", "study.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "search 1/" in done.stdout
+    assert "tiny/report.html" in files_in(bucket / "runs")
+    assert (nodes.home / "scratch" / "cache" / "trials").is_dir(), "RAYTL_CACHE of the node"
+    assert not (nodes.home / ".cache").exists()

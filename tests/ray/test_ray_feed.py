@@ -1,0 +1,109 @@
+"""The Ray Data feed gives the resident feed's batches, whoever reads them and wherever from."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from s3_server import put, s3_bucket
+from tests_support import write_images
+
+from raytl.config import DataTasks, DomainConfig
+from raytl.data.batch import Batch
+from raytl.data.dataset import Dataset
+from raytl.data.domain import Domain, Domains
+from raytl.data.feed import Feed
+from raytl.errors import UserError
+from raytl.modalities.image.catalogue import build_backbone
+from raytl.modalities.image.column import ImageColumn
+from raytl.modalities.image.transform import ImageTransform
+from raytl.modalities.image.wing import Image
+from raytl.models.branch import Branch, Part
+from raytl.ranks import WHOLE, Share
+from raytl.training.readers import Prepared, Readers
+from raytl.urls import Url
+
+pytestmark = pytest.mark.ray
+ROWS, SHARD_ROWS, SHAPE = 300, 30, (1, 8, 8)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("data") / "d"
+    pixels = np.random.default_rng(0).integers(0, 256, (ROWS, 8, 8, 1)).astype(np.uint8)
+    write_images(
+        out, ImageColumn(shape=(8, 8, 1), dtype="uint8"), ("a", "b"),
+        {"train": [(pixels, np.arange(ROWS) % 2)]}, shard_bytes=64 * SHARD_ROWS,
+    )  # fmt: skip
+    return out
+
+
+@pytest.fixture
+def url(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Url]:
+    with s3_bucket(monkeypatch) as bucket:
+        put(folder, bucket / "d")
+        yield bucket / "d"
+
+
+def feed(place: Path | Url, kind: str, share: Share = WHOLE) -> Feed:
+    dataset = Dataset.open(place)
+    domain = Domain.of(DomainConfig(dataset=place), dataset)
+    transform = ImageTransform(SHAPE, (0.5,), (0.5,))
+    part = Part(Image(), transform, build_backbone("small_cnn", SHAPE, width=2), {}, frozenset(),
+                draws=False)  # fmt: skip
+    readers = Readers(Domains(domain, None), {"image": Prepared("image", Branch(part, ()))})
+    return readers.feed(
+        domain, "train", indices=np.arange(0, ROWS, 2), labelled=True, batch_size=16, seed=3,
+        kind=kind, share=share, tasks=DataTasks(at_once=2),
+    )  # fmt: skip
+
+
+def alike(ours: Iterator[Batch], theirs: Iterator[Batch], batches: int) -> bool:
+    def same(one: Batch, other: Batch) -> bool:
+        (a,), (b,) = one.inputs.values(), other.inputs.values()
+        assert one.target is not None and other.target is not None
+        return (
+            torch.equal(a.rows, b.rows)
+            and torch.equal(one.id, other.id)
+            and torch.equal(one.target, other.target)
+        )
+
+    pairs = list(zip(islice(ours, batches), islice(theirs, batches), strict=True))
+    return len(pairs) == batches and all(same(one, other) for one, other in pairs)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_batches_are_those_of_the_resident_feed_from_any_step_and_for_any_worker(
+    folder: Path,
+) -> None:
+    for start, share in ((0, WHOLE), (7, WHOLE), (3, Share(1, 3))):
+        resident, fetched = feed(folder, "resident", share), feed(folder, "ray_data", share)
+        assert alike(fetched.train_batches(start), resident.train_batches(start), 25)
+    assert alike(
+        feed(folder, "ray_data").eval_batches(40), feed(folder, "resident").eval_batches(40), 4
+    )
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_domain_that_no_node_keeps_is_read_by_ray_data_unasked(
+    folder: Path, url: Url, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from raytl.data.ray_feed import RayDataFeed
+
+    monkeypatch.setenv("RAYTL_CACHE", str(tmp_path))
+    assert not isinstance(feed(url, "auto"), RayDataFeed)
+    monkeypatch.setenv("RAYTL_SHARD_CACHE_BYTES", "16000")
+    small = feed(url, "auto")
+    assert isinstance(small, RayDataFeed)
+    resident = feed(folder, "resident")
+    assert alike(small.train_batches(), resident.train_batches(), 12)
+
+
+def test_without_a_cluster_the_other_feeds_are_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    with pytest.raises(UserError, match="needs a Ray cluster.*resident or streaming"):
+        next(feed(folder, "ray_data").train_batches())

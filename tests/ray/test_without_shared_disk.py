@@ -1,0 +1,126 @@
+"""Two nodes that share no folder: data, source model and run lie in a bucket, and no node can keep
+the data whole. One of them is lost; the answer is that of one machine."""
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ray_processes import (
+    AUTH,
+    TRIAL,
+    free_port,
+    own_actors,
+    ray_head,
+    start_node,
+    stop,
+    sweeping,
+    wait_for,
+)
+from s3_server import put, s3_bucket
+
+from raytl.config import Study
+from raytl.remote_files import files_in
+from raytl.training.pretrain import pretrain
+from raytl.urls import Url
+
+MakeStudy = Callable[..., Study]
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+# So that a lost node is noticed in seconds.
+HEALTH = {"RAY_health_check_period_ms": "500", "RAY_health_check_failure_threshold": "3"}
+CACHE_BYTES = 8000  # the target alone has more
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Url]:
+    with s3_bucket(monkeypatch) as url:
+        yield url
+
+
+def answers(run: Path) -> dict[str, Any]:
+    """Return each trial's objective, and what was confirmed."""
+    board = json.loads((run / "leaderboard.json").read_text())
+    confirmed = json.loads((run / "confirmation.json").read_text())
+    trials = {row["trial"]: (row["status"], row["objective"]) for row in board["trials"]}
+    return trials | {"confirmed": [(c["name"], c["mean"]) for c in confirmed["candidates"]]}
+
+
+def write(study: Study, file: Path) -> Path:
+    content = study.model_dump(mode="json", by_alias=True, exclude_none=True)
+    file.write_text(yaml.safe_dump(content))
+    return file
+
+
+def test_a_study_in_a_bucket_answers_as_on_one_machine_although_a_node_is_lost(
+    tiny_study: MakeStudy,
+    domains: tuple[Path, Path],
+    tmp_path: Path,
+    bucket: Url,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source, target = domains
+    pretrain(source, "small_cnn", tmp_path / "net", epochs=1, batch_size=16, threads=1)
+    for name, folder in {"source": source, "target": target, "net": tmp_path / "net"}.items():
+        put(folder, bucket / name)
+
+    def study(source: str, target: str, net: str, feed: str, **more: Any) -> Study:
+        return tiny_study(
+            source_domain={"dataset": source},
+            target_domain={"dataset": target, "labels": 10},
+            source_models={"net": {"path": net}},
+            train={"epochs": 2, "batch_size": 8, "steps_per_epoch": 40, "feed": feed,
+                   "reuse_prefix": False},
+            resources={"max_concurrent": 2, **more},
+        )  # fmt: skip
+
+    def place(name: str) -> str:
+        return str(bucket / name)
+
+    here = study(str(source), str(target), str(tmp_path / "net"), "resident")
+    there = study(place("source"), place("target"), place("net"), "auto",
+                  storage_path=place("runs"))  # fmt: skip
+
+    with sweeping(write(here, tmp_path / "here.yaml"), tmp_path / "one") as sweep:
+        output = sweep.communicate()[0]
+    assert sweep.returncode == 0, output
+
+    port, nodes = free_port(), []
+    for name, value in (AUTH | {"RAY_ADDRESS": f"127.0.0.1:{port}"}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RAYTL_SHARD_CACHE_BYTES", str(CACHE_BYTES))
+
+    def add(name: str) -> None:
+        env = {"RAYTL_CACHE": str(tmp_path / f"cache-{name}")}
+        nodes.append(start_node(tmp_path / f"{name}.log", port, "--num-cpus=1", env=env))
+
+    with ray_head(tmp_path / "head.log", port, "--num-cpus=0", env=HEALTH):
+        try:
+            add("lost")
+            add("staying")
+            with sweeping(write(there, tmp_path / "there.yaml"), tmp_path / "two") as sweep:
+                wait_for(lambda: _reported(bucket / "runs"), sweep)
+                wait_for(lambda: bool(own_actors(TRIAL, nodes[0].pid)), sweep)
+                os.killpg(nodes[0].pid, signal.SIGKILL)
+                add("coming")
+                output = sweep.communicate()[0]
+        finally:
+            for node in nodes:
+                stop(node)
+    assert sweep.returncode == 0, output
+    resolved = yaml.safe_load((tmp_path / "two" / "study.yaml").read_text())
+    assert resolved["train"]["feed"] == "ray_data"
+    assert answers(tmp_path / "two") == answers(tmp_path / "one")
+    for name in ("staying", "coming"):
+        held = (tmp_path / f"cache-{name}" / "fetched").glob("*.arrow")
+        assert 0 < sum(file.stat().st_size for file in held) <= 1.1 * CACHE_BYTES
+
+
+def _reported(runs: Url) -> bool:
+    """Whether a trial has kept a checkpoint."""
+    return any("checkpoint" in name for name in files_in(runs))
