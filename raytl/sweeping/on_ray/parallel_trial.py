@@ -14,14 +14,14 @@ from typing import Any
 
 import ray
 from ray import train
-from ray.train.torch import TorchConfig
 from ray.util.queue import Queue
 
 from raytl.config import Study
 from raytl.errors import CheckpointError
-from raytl.sweeping.identity import source_digest
+from raytl.packages import source_digest
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.on_ray.private_ray import Introduce, LeanTrainer, Started, free_workers
+from raytl.sweeping.on_ray.process_group import ProcessGroup
 from raytl.sweeping.on_ray.resources import selector, worker_bundle
 from raytl.sweeping.on_ray.retries import MOST_FAULTS
 from raytl.sweeping.on_ray.trainable import Reporter
@@ -104,7 +104,7 @@ class Attempt:
                 "study": study, "queue": self.queue, "storage": storage, "trial": config,
                 "micro_batches": micro_batches, "raytl": source_digest(),
             },
-            torch_config=TorchConfig(backend="nccl" if wanted.gpus_per_worker else "gloo"),
+            backend_config=ProcessGroup("nccl" if wanted.gpus_per_worker else "gloo"),
             scaling_config=RAY_TRAIN.ScalingConfig(
                 num_workers=most if fewest == most else (fewest, most),
                 use_gpu=wanted.gpus_per_worker > 0,

@@ -19,6 +19,7 @@ from ray import tune
 
 from raytl.config import Study, TrialConfig
 from raytl.errors import CheckpointError, RaytlError
+from raytl.packages import source_digest
 from raytl.sweeping.kept.epochs import Epochs, SaveFiles
 from raytl.sweeping.kept.records import workers_of
 from raytl.sweeping.kept.storage import RunStorage
@@ -120,8 +121,6 @@ class Held:
 def build_trainable(study: Study, storage: RunStorage) -> Any:
     """Return Tune's function trainable for `study`, with the resources that it needs. Only
     confirmation reads the test split. `storage`: where the run is kept."""
-    from raytl.sweeping.identity import source_digest
-
     alone, driver = study.resources.workers == (1, 1), source_digest()
     held = Held(study)
 
@@ -156,8 +155,6 @@ def build_trainable(study: Study, storage: RunStorage) -> Any:
 def check_raytl(driver: str) -> None:
     """Raise RaytlError where this process runs another raytl than that of the `driver`, by its
     source's digest: its numbers would not go with the others'."""
-    from raytl.sweeping.identity import source_digest
-
     here = source_digest()
     if here != driver:
         raise RaytlError(
