@@ -1,8 +1,10 @@
-"""The versions of the packages that numbers hang on."""
+"""The versions of the packages that numbers hang on, and raytl's own source."""
 
+import hashlib
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:
@@ -17,3 +19,13 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:  # an extra that was not asked for
         return None
+
+
+@cache
+def source_digest() -> str:
+    """Return the SHA-256 of raytl's own source files."""
+    root, digest = Path(__file__).parent, hashlib.sha256()
+    for file in sorted(root.rglob("*.py")):
+        digest.update(str(file.relative_to(root)).encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

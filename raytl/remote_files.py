@@ -26,6 +26,7 @@ from raytl.errors import RaytlError, UserError
 from raytl.urls import Place, Url
 
 CHUNK = 16 * 2**20  # bytes of a request
+DELAYED = "allow_delayed_open"  # pyarrow's option in a URL
 WITHOUT_FOLDERS = ("s3", "gcs", "abfs")  # where a file needs none above it
 
 
@@ -52,7 +53,7 @@ def _opened(url: str) -> tuple[FileSystem, str]:
     """Opened once a process: each time the region of a bucket would be asked for."""
     scheme = urlsplit(url).scheme
     try:
-        filesystem, root = FileSystem.from_uri(url)
+        filesystem, root = FileSystem.from_uri(_in_one_request(url))
         return filesystem, root.rstrip("/")
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         pass
@@ -65,6 +66,16 @@ def _opened(url: str) -> tuple[FileSystem, str]:
     except (ValueError, ImportError) as error:
         raise RaytlError(f"no filesystem for {scheme}://: {_first_line(error)}") from error
     return PyFileSystem(FSSpecHandler(found)), path.rstrip("/")
+
+
+def _in_one_request(url: str) -> str:
+    """Return the URL with which pyarrow writes a small file to S3 in one request instead of
+    three."""
+    parts = urlsplit(url)
+    if parts.scheme != "s3" or DELAYED in parts.query:
+        return url
+    query = "&".join(part for part in (parts.query, f"{DELAYED}=true") if part)
+    return urlunsplit(parts._replace(query=query))
 
 
 def read_bytes(url: Url) -> bytes:

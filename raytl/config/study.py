@@ -1,5 +1,6 @@
 """The whole study and its sections."""
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, model_validator
@@ -219,6 +220,11 @@ class Study(Frozen):
     @model_validator(mode="after")
     def _check_gpus(self) -> "Study":
         gpus = self.resources.gpus_per_worker
+        if gpus > 1:
+            raise ValueError(
+                "resources: gpus_per_worker <= 1 must hold, for a worker trains on one GPU and "
+                f"others would idle, got {gpus:g}; take 1, and workers_per_trial: {math.ceil(gpus)}"
+            )
         if self.resources.workers[1] > 1 and 0 < gpus < 1:
             raise ValueError(
                 "resources: several workers of a trial need a GPU each (NCCL), got "

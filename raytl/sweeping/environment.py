@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from raytl.files import write_atomically
+from raytl.packages import source_digest
 from raytl.seeds import seed_for
-from raytl.sweeping.identity import source_digest, versions
+from raytl.sweeping.identity import versions
 from raytl.sweeping.preflight import Checked
 
 

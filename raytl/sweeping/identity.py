@@ -1,11 +1,8 @@
 """What a trial's numbers are a function of: if all of it is the same, so are they."""
 
-import hashlib
 import os
 import platform
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +11,7 @@ from raytl.config import Study
 from raytl.data.domain import Domain
 from raytl.files import digest_of
 from raytl.modalities.registry import MODALITIES
-from raytl.packages import versions_of
+from raytl.packages import source_digest, versions_of
 from raytl.sweeping.kept.records import Config
 from raytl.sweeping.preflight import Checked
 
@@ -26,16 +23,6 @@ def versions() -> dict[str, str]:
     modalities that are installed."""
     of_wings = (name for wing in MODALITIES.values() for name in wing.packages)
     return versions_of(dict.fromkeys((*PACKAGES, *of_wings)))
-
-
-@cache
-def source_digest() -> str:
-    """Return the SHA-256 of raytl's own source files."""
-    root, digest = Path(__file__).parent.parent, hashlib.sha256()
-    for file in sorted(root.rglob("*.py")):
-        digest.update(str(file.relative_to(root)).encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def device_kind(study: Study) -> str:
@@ -86,14 +73,18 @@ class Identity:
         trial = config["trial"]
         names = [trial["source_model"], *([trial["student"]] if trial["student"] else [])]
         own = {name: config[name] for name in ("trial", "seed", "rows_seed", "micro_batches")}
-        fused = config.get("fused")
         content = {
             "study": self.facts,
             "source_models": [self.source_models[name] for name in names],
             "test": config["phase"] == "confirm",
-            "fused": fused and [self.fuse, fused["index"], fused["members"]],
+            "fused": self._fused(config["fused"]) if "fused" in config else None,
         }
         return digest_of(content | own)
+
+    def _fused(self, group: dict[str, Any]) -> list[Any]:
+        """Return what numbers hang on of a trial's group: not what its trials are called."""
+        members = [{k: v for k, v in of.items() if k != "name"} for of in group["members"]]
+        return [self.fuse, group["index"], members]
 
     @property
     def digest(self) -> str:

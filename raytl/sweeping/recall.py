@@ -2,7 +2,7 @@
 study that wants the same trial."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +11,7 @@ from pyarrow.fs import LocalFileSystem, copy_files
 from raytl.errors import RaytlError, UserError
 from raytl.files import digest_of
 from raytl.sweeping.identity import Identity
+from raytl.sweeping.kept.errands import Errand, at_once
 from raytl.sweeping.kept.records import (
     IDENTITY,
     TRAINED_ON,
@@ -37,15 +38,19 @@ class Recall:
         *,
         resumed: bool,
         workers: str | None = None,
+        do: Callable[[Errand], None] = at_once,
     ) -> None:
         """`epochs`: of a whole trial. `study`: by name, for who lists the store. `store`: None
         where trials are neither taken from it nor kept there. `resumed`: whether the run's folder
-        may hold trials. `workers`: see `records.workers_of`."""
+        may hold trials. `workers`: see `records.workers_of`. `do`: has what is kept of a trial
+        written, now or soon (see `errands`)."""
+        self._do = do
         self._storage, self._identity, self._study = storage, identity, study
         self._epochs, self._store, self._resumed = epochs, store, resumed
         self._workers = workers
         self.found = 0  # trials that another run had trained
         self._own = set[str]()  # names of what this run had trained
+        self._ended = dict[str, set[str]]()  # group → its trials that have ended
         self._taken = dict[str, Trained]()  # name → what the store had
         self._doubted = dict[str, Trained]()  # name → how it failed, perhaps once only
         self._mixed = set[str]()  # names of what was begun with other workers or threads
@@ -156,18 +161,14 @@ class Recall:
     def keep(self, trained: Trained) -> None:
         """Keep a trial of which nothing more comes, here and in the store. Weights are kept of
         retrainings, and of what is tried again when the run is resumed."""
+        needless = self._needless(trained)
         if trained.config["name"] in self._own:
             return
         failed = self._doubted.get(trained.config["name"])
         self._redone = self._redone or (failed is not None and not _is_alike(failed, trained))
         found = trained == self._taken.get(trained.config["name"])
         self.found += found
-        write_record(self._storage, trained)
-        folder = self._storage.trial(trained.config["name"])
-        if found and trained.error is not None:
-            folder.write_error(f"{trained.error}\n(it was trained in another run)\n")
-        if trained.config["phase"] == "search" and not trained.doubted:
-            folder.clear()
+        self._do(lambda: self._write(trained, needless, found=found))
         if self._store is None:
             return
         key = self._identity.key(trained.config)
@@ -181,6 +182,30 @@ class Recall:
             self._give_up(error)
         else:
             self._store.release(key)
+
+    def _needless(self, trained: Trained) -> list[str]:
+        """Return the trials whose checkpoints nobody asks for any more, now that this one has
+        ended. Those of a group's trials are needed until all have ended: whoever runs trains all
+        (see `training.fused_group`)."""
+        config = trained.config
+        if config["phase"] != "search" or trained.doubted:
+            return []
+        if "fused" not in config:
+            return [config["name"]]
+        names = {of["name"] for of in config["fused"]["members"]}
+        ended = self._ended.setdefault(config["fused"]["group"], set())
+        ended.add(config["name"])
+        return sorted(names) if ended == names else []
+
+    def _write(self, trained: Trained, needless: list[str], *, found: bool) -> None:
+        """Keep a trial's record in its folder. Only then checkpoints go: lost in between, it would
+        be reported from the last one."""
+        write_record(self._storage, trained)
+        if found and trained.error is not None:
+            folder = self._storage.trial(trained.config["name"])
+            folder.write_error(f"{trained.error}\n(it was trained in another run)\n")
+        for name in needless:
+            self._storage.trial(name).clear()
 
     @contextlib.contextmanager
     def _checkpoint(self, trained: Trained) -> Iterator[Path | None]:

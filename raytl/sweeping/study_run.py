@@ -19,6 +19,7 @@ from raytl.models.source_model import save_source_model
 from raytl.seeds import seed_for
 from raytl.sweeping.environment import environment, save_environment
 from raytl.sweeping.identity import Identity, device_kind
+from raytl.sweeping.kept.errands import Errands
 from raytl.sweeping.kept.lease import Lease, leased
 from raytl.sweeping.kept.records import Record, workers_of
 from raytl.sweeping.kept.storage import RunStorage
@@ -37,10 +38,11 @@ from raytl.sweeping.search.searcher import Listener, StudySearch
 from raytl.sweeping.verdict.confirmation import build_confirmation, retrained
 from raytl.sweeping.verdict.confirmed import Confirmation, save_confirmation
 from raytl.sweeping.verdict.confirming import Confirming, Unconfirmed
-from raytl.training.fused_group import forget_group
 from raytl.urls import Place
 
-BOARD_EVERY_S = 1.0  # at most: with many trials it takes its time
+BOARD_EVERY_S = 1.0  # at most
+BOARD_SHARE = 0.02  # of the time that writing it may take: it takes longer with every trial
+SNAPSHOT_EVERY_S = 60.0  # at most
 
 
 @dataclass(frozen=True)
@@ -101,13 +103,13 @@ def run_study(
                     _say(f"warning: {change}")
             write_atomically(run / "study.yaml", dump_study(study))
             save_environment(facts, run)
-            storage.push()
-            with _opened(study, store) as trials:
+            storage.push(whole=False)
+            with _opened(study, store) as trials, Errands() as errands:
                 recall = Recall(
                     storage, Identity.of(checked, device), study.study, study.train.epochs, trials,
-                    resumed=resume, workers=workers_of(study),
+                    resumed=resume, workers=workers_of(study), do=errands.do,
                 )  # fmt: skip
-                search = _search(checked, storage, budget, recall, lease, listeners)
+                search = _search(checked, storage, budget, recall, lease, errands, listeners)
         lease.check()
         return _answer(checked, storage, search, facts)
 
@@ -137,7 +139,7 @@ def _answer(
         raise RaytlError(f"{run}: stopped, go on with --resume: {search.stopped}")
     if not search.finished:
         return StudyResult(run, leaderboard, None)
-    _forget_groups(search)
+    _forget_groups(storage, search)
     if not leaderboard.has_result:
         failed = next((row for row in leaderboard.trials if row.error), None)
         cause = f"; the first said: {failed.error} (log: {run}/{failed.log})" if failed else ""
@@ -161,20 +163,29 @@ def _say(text: str) -> None:
 
 
 class _Board(Listener):
-    """Writes the leaderboard as trials end, so that a killed study has one too."""
+    """Writes the leaderboard as trials end, and has it kept, so that a killed study has one too."""
 
-    def __init__(self, study: Study, run: Path) -> None:
-        self._study, self._run = study, run
-        self._saved = -math.inf
+    def __init__(self, study: Study, storage: RunStorage, errands: Errands) -> None:
+        self._study, self._storage, self._errands = study, storage, errands
+        self._due = self._snapshot_due = -math.inf
         self.search: StudySearch | None = None
 
     def ended(self, record: Record) -> None:
-        assert self.search is not None
-        if time.monotonic() - self._saved < BOARD_EVERY_S:
+        start = time.monotonic()
+        if start < self._due:
             return
-        self._saved = time.monotonic()
+        assert self.search is not None
         board = build_leaderboard(self._study, self.search.records(), complete=False)
-        save_leaderboard(board, self._run)
+        save_leaderboard(board, self._storage.run)
+        now = time.monotonic()
+        self._due = now + max(BOARD_EVERY_S, (now - start) / BOARD_SHARE)
+        if now > self._snapshot_due:
+            self._snapshot_due = math.inf  # one at a time
+            self._errands.do(self._push)
+
+    def _push(self) -> None:
+        self._storage.push(whole=False)
+        self._snapshot_due = time.monotonic() + SNAPSHOT_EVERY_S
 
 
 @contextlib.contextmanager
@@ -192,11 +203,12 @@ def _search(
     budget: Plan,
     recall: Recall,
     lease: Lease,
+    errands: Errands,
     listeners: Sequence[Listener],
 ) -> StudySearch:
     """Run search and confirmation as far as they come; return what became of them."""
     study, run, objective = checked.study, storage.run, objective_metric(checked.study)
-    progress, board = Progress(objective, storage), _Board(study, run)
+    progress, board = Progress(objective, storage), _Board(study, storage, errands)
     confirming: Confirming | Unconfirmed = Unconfirmed(study)
     if checked.test_labels:
         confirming = Confirming(study, storage.predictions, redraw=checked.redraws)
@@ -237,10 +249,16 @@ def _promising(checked: Checked, run: Path) -> list[str]:
     return [name for name in order(load_ranking(file), score) if name in known]
 
 
-def _forget_groups(search: StudySearch) -> None:
-    for record in search.records():
-        if "fused" in record.config:
-            forget_group(record.config["fused"]["group"])
+def _forget_groups(storage: RunStorage, search: StudySearch) -> None:
+    """Delete what is kept of groups for trials that this study has not come to."""
+    configs = {record.name: record.config for record in search.records()}
+    for config in configs.values():
+        if config["phase"] == "search" and "fused" in config:
+            names = {of["name"] for of in config["fused"]["members"]}
+            for name in names - configs.keys():
+                storage.trial(name).remove()
+            if names - configs.keys():
+                storage.trial(config["name"]).clear()
 
 
 def export(

@@ -124,6 +124,8 @@ def test_frozen_depth_beyond_the_backbone() -> None:
         ({"workers_per_trial": [1, 2, 3]}, {}, "1 <= fewest <= most"),
         ({"workers_per_trial": 2.5}, {}, "must be a number of workers"),
         ({"workers_per_trial": 2, "gpus_per_worker": 0.5}, {}, "need a GPU each"),
+        ({"gpus_per_worker": 2}, {}, "got 2; take 1, and workers_per_trial: 2"),
+        ({"gpus_per_worker": 1.5}, {}, "<= 1 must hold, .* got 1.5"),
         ({"workers_per_trial": 3}, {"batch_size": 8, "accumulation_steps": 3}, "got 8 for 9"),
     ],
 )

@@ -1,5 +1,6 @@
 """URLs: what they mean, and files behind them."""
 
+import logging
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from raytl.config.study import DomainConfig, TargetDomainConfig
 from raytl.errors import ModelError, RaytlError, UserError
 from raytl.folders import new_folder
 from raytl.node_cache import local_copy
-from raytl.remote_files import delete, download, exists, file_at, files_in, read_text
+from raytl.remote_files import delete, download, exists, file_at, files_in, read_text, upload
 from raytl.urls import Url, place_of
 
 
@@ -151,3 +152,12 @@ def test_a_new_folder_behind_a_url_is_whole_or_not_taken_for_one(
     with pytest.raises(ZeroDivisionError):
         fail()
     assert not files_in(bucket / "e")
+
+
+def test_a_small_file_is_written_in_one_request(
+    bucket: Url, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "small").write_text("x")
+    caplog.set_level(logging.INFO, "werkzeug")  # the server's log
+    upload(tmp_path / "small", bucket / "small")
+    assert [line.split('"')[1].split()[0] for line in caplog.messages] == ["PUT"]

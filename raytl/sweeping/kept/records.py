@@ -84,13 +84,13 @@ class Trained:
 
 def write_record(storage: RunStorage, trained: Trained) -> None:
     """Keep what was trained in the trial's folder."""
-    storage.write(f"{trained.config['name']}/{FILE_NAME}", trained.dump())
+    storage.write_both(f"{trained.config['name']}/{FILE_NAME}", trained.dump())
 
 
 def read_record(storage: RunStorage, name: str) -> Trained | None:
     """Return what was trained of the trial in the folder `name`; None where nothing whole is kept:
     it is trained again."""
-    text = storage.read(f"{name}/{FILE_NAME}")
+    text = storage.read_nearest(f"{name}/{FILE_NAME}")
     if text is None:
         return None
     try:

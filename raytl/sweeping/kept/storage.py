@@ -1,15 +1,18 @@
 """Where a run is kept: in its folder, or behind a URL whose files the folder mirrors.
 
 With a URL, trials write their checkpoints there from wherever they run, and the driver their
-records. The folder on the driver's machine has what a person reads; what it lacks is fetched, so
-that another machine can go on with `--resume`.
+records and snapshots of all else. The folder on the driver's machine has what a person reads; what
+it lacks is fetched, so that another machine can go on with `--resume`.
 """
 
 import contextlib
+import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import IO, Any
 
 from pyarrow.fs import (
     FileSelector,
@@ -23,18 +26,13 @@ from raytl.errors import CheckpointError, CorruptError, RaytlError
 from raytl.files import write_atomically
 from raytl.predictions import FILE_NAME as PREDICTIONS
 from raytl.predictions import Predictions
-from raytl.remote_files import filesystem_of
+from raytl.remote_files import CHUNK, WITHOUT_FOLDERS, filesystem_of
+from raytl.sweeping.kept import snapshot
 from raytl.sweeping.kept.patience import patiently
 from raytl.sweeping.kept.trial_folder import Saved, TrialFolder, verify
 
-# What stands in a run's folder besides its trials' folders.
-OWN_FILES = (
-    "study.yaml", "environment.json", "ranking.json", "leaderboard.json", "leaderboard.csv",
-    "confirmation.json", "report.html",
-)  # fmt: skip
-OWN_FOLDERS = ("best", "predictions", "tensorboard")
+AT_ONCE = 16  # files that are fetched at once: each waits for the network, not for this machine
 LEASE = "lease.json"  # of the process that drives the run
-DECIDING = ("study.yaml", "environment.json")  # what a run goes on by: as the last driver kept it
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,10 @@ class RunStorage:
     def __post_init__(self) -> None:
         # Now: trials, to which this is sent, run in folders of their own.
         object.__setattr__(self, "_place", str(self.run.resolve()))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Each process reaches the filesystem for itself, with its own credentials.
+        return {name: value for name, value in vars(self).items() if name != "_kept"}
 
     @cached_property
     def _kept(self) -> tuple[FileSystem, str]:
@@ -79,34 +81,36 @@ class RunStorage:
             raise RaytlError(f"resources.storage_path: cannot read {self.path}: {error}") from error
         return bool(info.type != FileType.NotFound)
 
-    def push(self) -> None:
-        """Copy what raytl wrote into the folder to where the run is kept."""
+    def push(self, *, whole: bool = True) -> None:
+        """Keep a snapshot of what raytl wrote into the folder; with `whole`, its folders, too."""
         if not self.remote:
             return
         try:
-            for top in (*OWN_FILES, *OWN_FOLDERS):
-                for file in (self.run / top, *(self.run / top).rglob("*")):
-                    if file.is_file():
-                        self._copy(file.relative_to(self.run).as_posix(), up=True)
+            snapshot.take(self.run, self._upload, whole=whole)
         except OSError as error:
             raise RaytlError(
                 f"resources.storage_path: cannot write {self.path}: {error}"
             ) from error
 
     def pull(self) -> None:
-        """Copy what is kept into the folder: what raytl wrote, where it is missing or where the run
-        goes on by it, and each trial's record and error, but no checkpoints."""
+        """Copy what is kept into the folder, where it is not there: what raytl wrote, and each
+        trial's record and error, but no checkpoints; and what the run goes on by, as it is
+        kept."""
         if not self.remote:
             return
         try:
-            for name in patiently(lambda: list(self._names(""))):
-                own = name.split("/")[0] in (*OWN_FILES, *OWN_FOLDERS)
-                if own and name not in DECIDING and (self.run / name).exists():
-                    continue
-                if own or ("/" in name and "/checkpoint-" not in name):
-                    self._copy(name, up=False)
+            files = patiently(lambda: self._files(""))
+            self._fetch([name for name, size in files.items() if self._lacks(name, size)])
         except OSError as error:
             raise RaytlError(f"resources.storage_path: cannot read {self.path}: {error}") from error
+        snapshot.unpack(self.run)
+
+    def _lacks(self, name: str, size: int) -> bool:
+        if snapshot.is_part(name):
+            return snapshot.lacks(self.run, name)
+        here = self.run / name
+        of_trial = "/" in name and "/checkpoint-" not in name
+        return of_trial and not (here.exists() and here.stat().st_size == size)
 
     def trial(self, name: str) -> TrialFolder:
         """Return the folder of a trial."""
@@ -127,16 +131,33 @@ class RunStorage:
     def write(self, name: str, text: str) -> None:
         """Keep a text file, whole or not at all."""
         if not self.remote:
-            (self.run / name).parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.run / name, text)
+            self._write_here(name, text)
             return
 
         def write() -> None:
-            _make_parent(self.filesystem, f"{self.path}/{name}")
+            self._make_parent(name)
             with self.filesystem.open_output_stream(f"{self.path}/{name}") as file:
                 file.write(text.encode())
 
         patiently(write)
+
+    def write_both(self, name: str, text: str) -> None:
+        """Keep a text file, and have it in the folder, too."""
+        self.write(name, text)
+        if self.remote:
+            self._write_here(name, text)
+
+    def read_nearest(self, name: str) -> str | None:
+        """Return a text file that is written once: from the folder, if it is there; else as it is
+        kept."""
+        try:
+            return (self.run / name).read_text(encoding="utf-8")
+        except (FileNotFoundError, UnicodeDecodeError):
+            return self.read(name)
+
+    def _write_here(self, name: str, text: str) -> None:
+        (self.run / name).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.run / name, text)
 
     def newest_checkpoint(self, trial: str) -> Path:
         """Return the last checkpoint of a trial, fetched into the run's folder if it is kept
@@ -145,8 +166,7 @@ class RunStorage:
         saved = self._newest(trial)
         at = PurePosixPath(saved.path)
         if self.remote:
-            for file in self._names(f"{trial}/{at.name}"):
-                self._copy(file, up=False)
+            self._fetch(list(self._files(f"{trial}/{at.name}")))
         with self._dropping(trial, saved):
             verify(self.run / trial / at.name)
         return self.run / trial / at.name
@@ -175,27 +195,42 @@ class RunStorage:
             raise CorruptError(f"{self.path}/{trial}: the trial's checkpoint is missing")
         return saved
 
-    def _names(self, folder: str) -> Iterator[str]:
-        """Yield the kept files of a folder by their paths in the run."""
+    def _files(self, folder: str) -> dict[str, int]:
+        """Return the kept files of a folder, by their paths in the run, with their bytes."""
         at = f"{self.path}/{folder}".rstrip("/")
         selector = FileSelector(at, recursive=True, allow_not_found=True)
-        for info in self.filesystem.get_file_info(selector):
-            if info.type == FileType.File:
-                yield str(PurePosixPath(info.path).relative_to(self.path))
+        return {
+            str(PurePosixPath(info.path).relative_to(self.path)): info.size
+            for info in self.filesystem.get_file_info(selector)
+            if info.type == FileType.File
+        }
 
-    def _copy(self, name: str, *, up: bool) -> None:
-        patiently(lambda: self._copy_once(name, up=up))
+    def _fetch(self, names: list[str]) -> None:
+        """Copy kept files into the folder."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for _ in pool.map(lambda name: patiently(lambda: self._fetch_one(name)), names):
+                pass
 
-    def _copy_once(self, name: str, *, up: bool) -> None:
-        here, there = str(self.run / name), f"{self.path}/{name}"
-        local, kept = LocalFileSystem(), self.filesystem
-        if up:
-            _make_parent(kept, there)
-            copy_files(here, there, source_filesystem=local, destination_filesystem=kept)
-        else:
-            Path(here).parent.mkdir(parents=True, exist_ok=True)
-            copy_files(there, here, source_filesystem=kept, destination_filesystem=local)
+    def _fetch_one(self, name: str) -> None:
+        here = self.run / name
+        partial = here.with_name(f".{here.name}.partial")
+        here.parent.mkdir(parents=True, exist_ok=True)
+        copy_files(
+            f"{self.path}/{name}", str(partial), source_filesystem=self.filesystem,
+            destination_filesystem=LocalFileSystem(),
+        )  # fmt: skip
+        partial.replace(here)
 
+    def _upload(self, file: IO[bytes], name: str) -> None:
+        def upload() -> None:
+            file.seek(0)
+            self._make_parent(name)
+            with self.filesystem.open_output_stream(f"{self.path}/{name}") as there:
+                shutil.copyfileobj(file, there, CHUNK)
 
-def _make_parent(filesystem: FileSystem, path: str) -> None:
-    filesystem.create_dir(str(PurePosixPath(path).parent), recursive=True)
+        patiently(upload)
+
+    def _make_parent(self, name: str) -> None:
+        if self.filesystem.type_name not in WITHOUT_FOLDERS:
+            parent = PurePosixPath(f"{self.path}/{name}").parent
+            self.filesystem.create_dir(str(parent), recursive=True)

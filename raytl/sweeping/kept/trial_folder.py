@@ -19,6 +19,7 @@ from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem, copy
 
 from raytl.errors import CheckpointError
 from raytl.files import sha256_of
+from raytl.remote_files import WITHOUT_FOLDERS
 
 Metrics = dict[str, Any]
 # Written last: the trial, its metrics, and the sizes and SHA-256 of the other files
@@ -26,6 +27,7 @@ COMMIT = "commit.json"
 READ = 2**20  # bytes at a time
 KEPT = 2  # checkpoints of a trial in training: one may be found corrupt
 ERROR_LOG = "error.txt"
+FAILURE = "failure.json"  # of a trial that another of its group has trained
 
 
 def checkpoint_name(epoch: int) -> str:
@@ -67,15 +69,17 @@ class TrialFolder:
         self,
         config: dict[str, Any],
         curve: Sequence[Metrics],
-        save: Callable[[Path], None],
+        save: Callable[[Path], None] | None,
         *,
         last: bool,
     ) -> None:
         """Write the checkpoint of the last epoch in `curve`. `save` writes its files into a folder;
-        `last`: no further one follows, and those before go."""
+        None where nobody wants the weights. `last`: no further one follows, and those before
+        go."""
         with tempfile.TemporaryDirectory(prefix="raytl-") as temporary:
             folder = Path(temporary)
-            save(folder)
+            if save is not None:
+                save(folder)
             files = sorted(folder.iterdir())
             commit = {
                 "config": config, "curve": list(curve),
@@ -94,7 +98,8 @@ class TrialFolder:
             shutil.rmtree(target, ignore_errors=True)
             draft.replace(target)
             return
-        self.filesystem.create_dir(target, recursive=True)
+        if self.filesystem.type_name not in WITHOUT_FOLDERS:
+            self.filesystem.create_dir(target, recursive=True)
         for file in sorted(folder.iterdir(), key=lambda file: file.name == COMMIT):
             copy_files(
                 str(file), f"{target}/{file.name}", source_filesystem=LocalFileSystem(),
@@ -103,13 +108,22 @@ class TrialFolder:
 
     def newest(self) -> Saved | None:
         """Return the newest whole checkpoint."""
-        return next((saved for path in self._checkpoints() if (saved := self._open(path))), None)
+        return next(self.whole(), None)
 
-    def _checkpoints(self) -> list[str]:
-        """Return the paths of all checkpoints, the newest first."""
+    def whole(self) -> Iterator[Saved]:
+        """Yield the whole checkpoints, the newest first."""
+        for path in self._listed()[0]:
+            saved = self._open(path)
+            if saved is not None:
+                yield saved
+
+    def _listed(self) -> tuple[list[str], list[str]]:
+        """Return the paths of all checkpoints, the newest first, and those of checkpoints that were
+        begun here; in one request."""
         found = self.filesystem.get_file_info(FileSelector(self.path, allow_not_found=True))
-        paths = [info.path for info in found if info.base_name.startswith("checkpoint-")]
-        return sorted(paths, reverse=True)
+        names = sorted((info.base_name, info.path) for info in found)
+        whole = [path for name, path in names if name.startswith("checkpoint-")]
+        return whole[::-1], [path for name, path in names if name.startswith(".checkpoint-")]
 
     def _open(self, path: str) -> Saved | None:
         try:
@@ -156,9 +170,8 @@ class TrialFolder:
 
     def _prune(self, kept: int) -> None:
         """Delete all but the newest, and what processes that were lost had begun."""
-        found = self.filesystem.get_file_info(FileSelector(self.path, allow_not_found=True))
-        begun = [info.path for info in found if info.base_name.startswith(".checkpoint-")]
-        for path in [*self._checkpoints()[kept:], *begun]:
+        checkpoints, begun = self._listed()
+        for path in [*checkpoints[kept:], *begun]:
             with contextlib.suppress(OSError):  # the next one tries again
                 self.filesystem.delete_dir(path)
 
@@ -166,8 +179,33 @@ class TrialFolder:
         """Delete all checkpoints: nothing more comes of the trial, and nobody wants its weights."""
         self._prune(0)
 
+    def end(self) -> None:
+        """Delete all checkpoints but the last: nothing more comes of the trial."""
+        self._prune(1)
+
+    def remove(self) -> None:
+        """Delete the folder, if it is there."""
+        with contextlib.suppress(OSError):
+            self.filesystem.delete_dir(self.path)
+
+    def write_failure(self, failure: dict[str, Any]) -> None:
+        """Keep how the trial ended, for whoever runs it, where another of its group has met it."""
+        self._write(FAILURE, json.dumps(failure))
+
+    def failure(self) -> dict[str, Any] | None:
+        """Return what `write_failure` kept; None where there is nothing whole."""
+        try:
+            with self.filesystem.open_input_file(f"{self.path}/{FAILURE}") as file:
+                return dict(json.loads(file.read()))
+        except (OSError, ValueError, TypeError):
+            return None
+
     def write_error(self, text: str) -> None:
         """Keep what the trial failed of."""
-        self.filesystem.create_dir(self.path, recursive=True)
-        with self.filesystem.open_output_stream(f"{self.path}/{ERROR_LOG}") as file:
+        self._write(ERROR_LOG, text)
+
+    def _write(self, name: str, text: str) -> None:
+        if self.filesystem.type_name not in WITHOUT_FOLDERS:
+            self.filesystem.create_dir(self.path, recursive=True)
+        with self.filesystem.open_output_stream(f"{self.path}/{name}") as file:
             file.write(text.encode())

@@ -121,6 +121,10 @@ class Attempts:
             self._retries.got_further(name, self._nodes.get(name))
         return self._search.report(name, metrics)
 
+    def take_apart(self, group: str) -> None:
+        """Note that the trials of a group do not train together after all."""
+        self._search.take_apart(group)
+
     def failed(self, name: str, failure: Failure) -> None:
         """Note what an attempt says of why it ends."""
         self._failures[name] = failure

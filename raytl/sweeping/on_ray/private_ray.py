@@ -11,11 +11,11 @@ from functools import partial
 from typing import Any
 
 import ray
-from ray.train.torch import TorchTrainer
 from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.execution.callback import ControllerCallback
 from ray.train.v2._internal.execution.worker_group import worker_group
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.util.placement_group import get_placement_group, remove_placement_group
 from ray.util.queue import Queue
 
@@ -51,12 +51,12 @@ class IdleActors:
         self._kept = resources
 
 
-class LeanTrainer(TorchTrainer):
-    """Without the helpers that it would start in processes of their own and we do not need: one
-    that distributes datasets of Ray Data, and one that frees placement groups by asking the
-    dashboard. Stands for options of `TorchTrainer`. `name`: what the room that is reserved for the
-    workers goes by, so that whoever comes after a lost driver takes it over; stands for a public
-    name of a run."""
+class LeanTrainer(DataParallelTrainer):
+    """What `TorchTrainer` adds a backend to, which imports torch; see `process_group`. Without the
+    helpers that it would start in processes of their own and we do not need: one that distributes
+    datasets of Ray Data, and one that frees placement groups by asking the dashboard. Stands for
+    options of `TorchTrainer`. `name`: what the room that is reserved for the workers goes by, so
+    that whoever comes after a lost driver takes it over; stands for a public name of a run."""
 
     def __init__(self, *args: Any, name: str, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -64,7 +64,7 @@ class LeanTrainer(TorchTrainer):
 
     def _create_default_callbacks(self) -> list[Any]:
         needless = (DatasetsCallback, PlacementGroupCleanerCallback)
-        every = super()._create_default_callbacks()  # type: ignore[misc]  # not in its stubs
+        every = super()._create_default_callbacks()
         return [callback for callback in every if not isinstance(callback, needless)]
 
 

@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import socket
-import time
 import traceback
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
@@ -20,7 +19,9 @@ from ray import tune
 
 from raytl.config import Study, TrialConfig
 from raytl.errors import CheckpointError, RaytlError
-from raytl.sweeping.kept.records import TRAINED_ON, workers_of
+from raytl.packages import source_digest
+from raytl.sweeping.kept.epochs import Epochs, SaveFiles
+from raytl.sweeping.kept.records import workers_of
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.kept.trial_folder import Metrics, TrialFolder
 from raytl.sweeping.on_ray.faults import Failure, MetByWorkerError, own_node
@@ -28,13 +29,15 @@ from raytl.sweeping.on_ray.private_ray import HEAD
 from raytl.sweeping.on_ray.resources import selector, worker_bundle
 
 if TYPE_CHECKING:
+    from raytl.sweeping.on_ray.group_trial import Groups
+    from raytl.training.fused_group import FusedGroup
     from raytl.training.material import Material
 
 Trainable = Callable[[dict[str, Any]], None]
-SaveFiles = Callable[[Path], None]
 # What Tune is told: the node where a trial has started, an epoch's metrics as JSON, which it leaves
-# as they are, or why it stopped.
+# as they are, why it stopped, or the name of a group whose trials train one by one after all.
 STARTED, METRICS, FAILED = "raytl_started", "raytl_metrics", "raytl_failed"
+APART = "raytl_apart"
 AVOID = "avoid"  # of a trial's config: the nodes that it is to stay away from
 # Of a trial with several workers: they have the CPUs, and the head survives them.
 DRIVER_RESOURCES = {HEAD: 0.001}
@@ -60,34 +63,28 @@ def trial_device(study: Study) -> str:
 
 
 class Reporter:
-    """Keeps each epoch of a trial in its folder, then tells Tune of it."""
+    """Keeps each epoch of a trial, then tells Tune of it."""
 
     def __init__(
         self, folder: TrialFolder, config: dict[str, Any], epochs: int, workers: str
     ) -> None:
         """Takes up what the folder holds and reports it, in case that the driver does not know.
-        `workers`: see `records.workers_of`."""
-        self._folder, self._epochs = folder, epochs
+        `epochs`: of the whole trial. `workers`: see `records.workers_of`."""
         self.saved = folder.newest()
-        others = self.saved.config.get(TRAINED_ON, []) if self.saved else []
-        self._config = config | {TRAINED_ON: sorted({*others, workers})}
-        self._curve = list(self.saved.curve) if self.saved else []
-        before = self._curve[-1]["seconds"] if self._curve else 0.0
-        self._start = time.perf_counter() - before
-        for metrics in self._curve:
-            tune.report({METRICS: json.dumps(metrics)})
-
-    @property
-    def epoch(self) -> int:
-        """How many epochs are done."""
-        return len(self._curve)
+        self._kept = Epochs(folder, config, epochs, self.saved, workers)
+        self.epoch = 0  # how many epochs are done, as far as Tune knows
+        for metrics in self._kept.curve:
+            self.tell(metrics)
 
     def __call__(self, metrics: Metrics, save: SaveFiles) -> None:
         """Keep and report the next epoch's metrics; `save` writes its checkpoint into a folder."""
-        metrics = metrics | {"seconds": time.perf_counter() - self._start}
-        self._curve.append(metrics)
-        self._folder.save(self._config, self._curve, save, last=self.epoch >= self._epochs)
-        tune.report({METRICS: json.dumps(metrics)})
+        self.tell(self._kept.keep(metrics, save))
+
+    def tell(self, metrics: Metrics) -> None:
+        """Report an epoch that is kept, unless Tune knows of it."""
+        if metrics["epoch"] > self.epoch:
+            self.epoch = metrics["epoch"]
+            tune.report({METRICS: json.dumps(metrics)})
 
 
 def reporter(study: Study, folder: TrialFolder, config: dict[str, Any]) -> Reporter:
@@ -101,6 +98,7 @@ class Held:
 
     study: Study
     _material: "Material | None" = None
+    _groups: "Groups | None" = None
 
     def material(self) -> "Material":
         """Return the study's data and source models, opened once."""
@@ -110,12 +108,19 @@ class Held:
             self._material = Material.of(self.study)
         return self._material
 
+    def group(self, config: dict[str, Any], device: str) -> "FusedGroup":
+        """Return a trial's group; of the last one asked for, what is in memory."""
+        from raytl.sweeping.on_ray.group_trial import Groups
+
+        if self._groups is None:
+            self._groups = Groups()
+        test = config["phase"] == "confirm"
+        return self._groups.of(self.material(), config, device=device, test=test)
+
 
 def build_trainable(study: Study, storage: RunStorage) -> Any:
     """Return Tune's function trainable for `study`, with the resources that it needs. Only
     confirmation reads the test split. `storage`: where the run is kept."""
-    from raytl.sweeping.identity import source_digest
-
     alone, driver = study.resources.workers == (1, 1), source_digest()
     held = Held(study)
 
@@ -127,7 +132,7 @@ def build_trainable(study: Study, storage: RunStorage) -> Any:
             check_raytl(driver)
             report = reporter(study, folder, config)
             if alone:
-                _alone(held, storage, config, report)
+                _alone(held, storage, config, report, avoid)
             else:
                 _with_workers(held, storage, config, report, avoid)
         except Exception as error:
@@ -150,8 +155,6 @@ def build_trainable(study: Study, storage: RunStorage) -> Any:
 def check_raytl(driver: str) -> None:
     """Raise RaytlError where this process runs another raytl than that of the `driver`, by its
     source's digest: its numbers would not go with the others'."""
-    from raytl.sweeping.identity import source_digest
-
     here = source_digest()
     if here != driver:
         raise RaytlError(
@@ -188,7 +191,13 @@ def _with_workers(
         run_parallel_trial(held.study, storage, config, report, avoid)
 
 
-def _alone(held: Held, storage: RunStorage, config: dict[str, Any], report: Reporter) -> None:
+def _alone(
+    held: Held,
+    storage: RunStorage,
+    config: dict[str, Any],
+    report: Reporter,
+    avoid: Collection[str],
+) -> None:
     # Imported here: the driver pickles this function and needs none of it.
     import torch
 
@@ -196,9 +205,13 @@ def _alone(held: Held, storage: RunStorage, config: dict[str, Any], report: Repo
 
     study = held.study
     if report.epoch >= study.train.epochs:
+        if config["phase"] == "confirm":
+            storage.trial(config["name"]).end()  # who has trained it may have left more
         return
     keep_freed_memory()
     torch.set_num_threads(study.resources.cpus_per_worker)
+    if "fused" in config and _in_group(held, storage, config, report, avoid):
+        return
     if report.saved is None:
         _train(held, config, report, None)
         return
@@ -209,25 +222,33 @@ def _alone(held: Held, storage: RunStorage, config: dict[str, Any], report: Repo
         return
     except CheckpointError:
         folder.drop(report.saved)
-    _alone(held, storage, config, reporter(study, folder, config))
+    _alone(held, storage, config, reporter(study, folder, config), avoid)
+
+
+def _in_group(
+    held: Held,
+    storage: RunStorage,
+    config: dict[str, Any],
+    report: Reporter,
+    avoid: Collection[str],
+) -> bool:
+    """Train with the others of the trial's group; return whether that pays."""
+    from raytl.sweeping.on_ray.group_trial import group_pays, run_group_trial
+
+    group = held.group(config, trial_device(held.study))
+    if not group_pays(group, held.study, config):
+        tune.report({APART: config["fused"]["group"]})
+        return False
+    run_group_trial(group, held.study, storage, config, report, avoid)
+    return True
 
 
 def _train(held: Held, config: dict[str, Any], report: Reporter, resume_from: Path | None) -> None:
-    from raytl.sweeping.search.fusing import members_of
-    from raytl.training.fused_group import run_fused_trial
     from raytl.training.trial import run_trial
 
-    device, test = trial_device(held.study), config["phase"] == "confirm"
-    options: dict[str, Any] = {"device": device, "test": test}
-    if "fused" in config:
-        group, index = config["fused"]["group"], config["fused"]["index"]
-        run_fused_trial(
-            held.material(), members_of(config), index, group, report, start=report.epoch,
-            resume_from=resume_from, **options,
-        )  # fmt: skip
-    else:
-        run_trial(
-            held.material(), TrialConfig.from_flat(config["trial"]), int(config["seed"]), report,
-            resume_from=resume_from, micro_batches=config["micro_batches"],
-            rows_seed=config["rows_seed"], **options,
-        )  # fmt: skip
+    run_trial(
+        held.material(), TrialConfig.from_flat(config["trial"]), int(config["seed"]), report,
+        device=trial_device(held.study), resume_from=resume_from,
+        test=config["phase"] == "confirm", micro_batches=config["micro_batches"],
+        rows_seed=config["rows_seed"],
+    )  # fmt: skip

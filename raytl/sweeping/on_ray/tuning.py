@@ -27,7 +27,7 @@ from raytl.sweeping.on_ray.faults import Failure
 from raytl.sweeping.on_ray.private_ray import IdleActors
 from raytl.sweeping.on_ray.resources import Plan, fitting, room_for, worker_bundle
 from raytl.sweeping.on_ray.retries import Retries
-from raytl.sweeping.on_ray.trainable import AVOID, FAILED, METRICS, STARTED, build_trainable
+from raytl.sweeping.on_ray.trainable import APART, AVOID, FAILED, METRICS, STARTED, build_trainable
 from raytl.sweeping.search.searcher import StudySearch
 
 REACH_S = 10.0  # for a cluster's address to answer; Ray itself would try for minutes
@@ -232,6 +232,8 @@ class _Judges(_Shared, FIFOScheduler):
             self.attempts.started(name, result[STARTED])
         if FAILED in result:
             self.attempts.failed(name, Failure.parse(result[FAILED]))
+        if APART in result:
+            self.attempts.take_apart(result[APART])
         if METRICS not in result:
             return str(TrialScheduler.CONTINUE)
         stays = self.attempts.reported(name, json.loads(result[METRICS]))

@@ -1,29 +1,28 @@
-"""What runs below a trial's driver: the workers, and what Ray Train's controller passes up from
-them through a queue."""
+"""What runs below a trial's driver: the workers. The first of them keeps each epoch in the trial's
+folder and passes up its metrics alone, through a queue."""
 
-import contextlib
-import tempfile
 import traceback
-from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ray import train
-from ray.util.queue import Queue
+from ray.train.collective import broadcast_from_rank_zero
 
+from raytl.config import TrialConfig
 from raytl.errors import CheckpointError
-from raytl.sweeping.kept.trial_folder import COMMIT, verify
+from raytl.sweeping.kept.epochs import Epochs, SaveFiles
+from raytl.sweeping.kept.records import workers_of
+from raytl.sweeping.kept.trial_folder import Saved, TrialFolder
 from raytl.sweeping.on_ray.faults import Failure, MetByWorkerError, is_of_peers
 from raytl.sweeping.on_ray.trainable import check_raytl, trial_device
 
 
 @dataclass(frozen=True)
 class Reported:
-    """One epoch, as the workers' controller passes it up."""
+    """One epoch, which is kept."""
 
     metrics: dict[str, Any]
-    checkpoint: train.Checkpoint
 
 
 @dataclass(frozen=True)
@@ -31,19 +30,6 @@ class OutOfMemory:
     """A worker ran out of memory with so many parts of a batch."""
 
     micro_batches: int
-
-
-class PassUp(train.UserCallback):
-    """Passes up what the workers report. Runs in Ray Train's controller."""
-
-    def __init__(self, queue: Queue) -> None:
-        self.queue = queue
-
-    def after_report(
-        self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: train.Checkpoint | None
-    ) -> None:
-        assert checkpoint is not None
-        self.queue.put(Reported(metrics[0], checkpoint))
 
 
 def work(config: dict[str, Any]) -> None:
@@ -66,6 +52,7 @@ def work(config: dict[str, Any]) -> None:
 
 
 def _train(config: dict[str, Any]) -> None:
+    """Train from the trial's newest checkpoint on."""
     import torch
     from ray.train.torch import get_device
 
@@ -73,38 +60,33 @@ def _train(config: dict[str, Any]) -> None:
     from raytl.training.material import Material
     from raytl.training.trial import run_trial
 
-    study = config["study"]
+    study, queue, trial = config["study"], config["queue"], config["trial"]
     check_raytl(config["raytl"])
+    folder: TrialFolder = config["storage"].trial(trial["name"])
+    kept = start = None
+    if train.get_context().get_world_rank() == 0:
+        saved = folder.newest()
+        kept = Epochs(folder, trial, study.train.epochs, saved, workers_of(study))
+        for metrics in kept.curve:  # of workers that were lost before they could say so
+            queue.put(Reported(metrics))
+        start = (saved and saved.path, kept.done)
+    path, done = broadcast_from_rank_zero(start)
+    if done:
+        return
     keep_freed_memory()
     torch.set_num_threads(study.resources.cpus_per_worker)
     device = trial_device(study)
     if device == "cuda":  # several workers may see the same GPUs
         device = str(get_device())
         torch.cuda.set_device(device)
-    first = train.get_context().get_world_rank() == 0
 
-    def report(metrics: dict[str, Any], save: Any) -> None:
-        if not first:
-            train.report({})
-            return
-        with tempfile.TemporaryDirectory(prefix="raytl-") as folder:
-            save(Path(folder))
-            train.report(metrics, checkpoint=train.Checkpoint.from_directory(folder))
+    def report(metrics: dict[str, Any], save: SaveFiles) -> None:
+        if kept is not None:
+            queue.put(Reported(kept.keep(metrics, save)))
 
-    with _folder_of(train.get_checkpoint() or config["checkpoint"]) as resume_from:
+    with folder.fetched(Saved(path, {}, ())) if path else nullcontext() as resume_from:
         run_trial(
-            Material.of(study), config["trial"], config["seed"], report, device=device,
-            resume_from=resume_from, test=config["test"],
-            micro_batches=config["micro_batches"], rows_seed=config["rows_seed"],
+            Material.of(study), TrialConfig.from_flat(trial["trial"]), int(trial["seed"]), report,
+            device=device, resume_from=resume_from, test=trial["phase"] == "confirm",
+            micro_batches=config["micro_batches"], rows_seed=trial["rows_seed"],
         )  # fmt: skip
-
-
-@contextlib.contextmanager
-def _folder_of(checkpoint: Any) -> Iterator[Path | None]:
-    if checkpoint is None:
-        yield None
-        return
-    with checkpoint.as_directory() as folder:
-        if (Path(folder) / COMMIT).exists():  # the trial's own, not one of Ray Train's
-            verify(Path(folder))
-        yield Path(folder)

@@ -10,7 +10,7 @@ from raytl.recipes import RECIPES
 from raytl.scoring.metrics import METRICS
 from raytl.sweeping.kept.records import Config
 from raytl.training.fused import FACTORS
-from raytl.training.fused_group import MemberConfig
+from raytl.training.fused_group import LEAST_FUSED_ON_CPU, MemberConfig
 
 # What trials of one group may differ in, besides their seeds.
 DIFFERENCES = ("optimizer.lr", "optimizer.weight_decay", "head.dropout", *FACTORS)
@@ -34,18 +34,19 @@ def grouped(suggestions: Sequence[Config], study: Study, scope: str) -> list[Con
     Members have one recipe and one task, so that trials whose task is fitted to labels train with
     those alone that draw the same rows.
 
-    A group is {"group": its name, "index": the member's number, "members": what each differs in}.
+    A group is {"group": its name, "index": the member's number, "members": each one's name and
+    what it differs in}.
     """
     groups: dict[str, list[list[int]]] = {}
-    size = group_size(study)
+    size, fewest = group_size(study), _fewest(study)
     for number, suggestion in enumerate(suggestions):
-        if RECIPES[suggestion["trial"]["recipe"]].vectorises:
+        if _may_fuse(TrialConfig.from_flat(suggestion["trial"])):
             chunks = groups.setdefault(_architecture(suggestion, study), [[]])
             if len(chunks[-1]) == size:
                 chunks.append([])
             chunks[-1].append(number)
     found = list(suggestions)
-    chunks = [chunk for chunks in groups.values() for chunk in chunks if len(chunk) > 1]
+    chunks = [chunk for chunks in groups.values() for chunk in chunks if len(chunk) >= fewest]
     for count, chunk in enumerate(chunks):
         members = [_difference(suggestions[number]) for number in chunk]
         # What another group left behind is not this one's.
@@ -55,6 +56,28 @@ def grouped(suggestions: Sequence[Config], study: Study, scope: str) -> list[Con
             group = {"group": name, "index": index, "members": members}
             found[number] = suggestions[number] | {"fused": group}
     return found
+
+
+def _fewest(study: Study) -> int:
+    """Return how many trials a group has at least."""
+    on_cpu = study.train.fuse == "auto" and not study.resources.gpus_per_worker
+    return LEAST_FUSED_ON_CPU if on_cpu else 2
+
+
+def _may_fuse(trial: TrialConfig) -> bool:
+    """Whether a trial may train with others like it, as far as its configuration says: its losses
+    vectorise, and it may read features of all blocks."""
+    recipe = RECIPES[trial.recipe]
+    if not recipe.vectorises or recipe.freezes == "nothing" or trial.lora_rank:
+        return False
+    if recipe.freezes == "all" or trial.mapper.name == "matrix":
+        return True
+    depths = [trial.frozen_depth, *trial.branch_depths.values()]
+    return not all(depth == 0 or _is_part(depth) for depth in depths)
+
+
+def _is_part(depth: int | str) -> bool:
+    return isinstance(depth, str) and depth.endswith("%") and float(depth[:-1]) < 100
 
 
 def _architecture(suggestion: Config, study: Study) -> str:
@@ -67,17 +90,34 @@ def _architecture(suggestion: Config, study: Study) -> str:
 
 def _difference(suggestion: Config) -> Config:
     return {key: suggestion["trial"][key] for key in DIFFERENCES} | {
-        key: suggestion[key] for key in ("seed", "rows_seed")
+        key: suggestion[key] for key in ("name", "seed", "rows_seed")
     }
+
+
+def group_of(config: Config) -> str | None:
+    """Return the name of a trial's group; None where it trains alone."""
+    return config["fused"]["group"] if "fused" in config else None
+
+
+def configs_of(config: Config) -> list[Config]:
+    """Return what is kept of each trial of a trial's group, as its configuration: the keys that
+    `records.IDENTITY` names, its name and phase."""
+    return [
+        {
+            "name": member["name"],
+            "phase": config["phase"],
+            "trial": config["trial"] | {key: member[key] for key in DIFFERENCES},
+            "seed": member["seed"],
+            "rows_seed": member["rows_seed"],
+            "micro_batches": config["micro_batches"],
+        }
+        for member in config["fused"]["members"]
+    ]
 
 
 def members_of(config: dict[str, Any]) -> list[MemberConfig]:
     """Return the trials of a trial's group and their seeds."""
     return [
-        MemberConfig(
-            TrialConfig.from_flat(config["trial"] | {k: member[k] for k in DIFFERENCES}),
-            member["seed"],
-            member["rows_seed"],
-        )
-        for member in config["fused"]["members"]
+        MemberConfig(TrialConfig.from_flat(of["trial"]), of["seed"], of["rows_seed"])
+        for of in configs_of(config)
     ]

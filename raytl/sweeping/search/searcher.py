@@ -12,7 +12,7 @@ from raytl.config import Study, TrialConfig
 from raytl.search_space import SearchSpace
 from raytl.sweeping.kept.records import Config, Metrics, Record, Trained
 from raytl.sweeping.search.control_tries import ControlTries
-from raytl.sweeping.search.fusing import grouped
+from raytl.sweeping.search.fusing import group_of, grouped
 from raytl.sweeping.search.halving import Everyone, Ladder
 from raytl.sweeping.search.objective import ObjectiveMetric
 from raytl.sweeping.search.runs import Run
@@ -99,7 +99,9 @@ class StudySearch:
         self._controls = ControlTries(study, controls)
         self._runs: dict[str, Run] = {}
         self._running: dict[str, Run] = {}
-        self._aside: list[Config] = []  # what others train just now, or what waits for a decision
+        # What others train just now, or what waits for a decision
+        self._aside: list[Config] = []
+        self._apart: set[str] = set()  # groups whose trials train one by one after all
         self._retrainings: list[Config] = []
         self._controls_chosen = self._best_chosen = confirming is None
         self._lost: dict[str, str] = {}  # trials that machines could not train: why
@@ -142,6 +144,9 @@ class StudySearch:
                 self._stop_if_lost(elsewhere=busy)
                 return None
             run = self._runs.get(config["name"]) or self._start(config)
+            if self._is_trained(config):
+                self._aside.append(config)
+                continue
             found = self._memory.recall(config) if self._memory else None
             busy = busy or found == "busy"
             if found == "busy" or (found is not None and self._waits_with(run, found)):
@@ -164,6 +169,17 @@ class StudySearch:
     def is_over(self, name: str) -> bool:
         """Whether nothing more is wanted of a trial."""
         return self._runs[name].over
+
+    def take_apart(self, group: str) -> None:
+        """Note that the trials of a group do not train together after all."""
+        self._apart.add(group)
+
+    def _is_trained(self, config: Config) -> bool:
+        """Whether another trial of its group runs, which trains this one as well."""
+        group = group_of(config)
+        if group is None or group in self._apart:
+            return False
+        return any(group_of(run.config) == group for run in self._running.values())
 
     def fail(self, name: str, error: str, *, sure: bool = True) -> None:
         """Note a trial's own error. `sure`: it would come again anywhere."""

@@ -13,12 +13,13 @@ import pytest
 import torch
 import yaml
 
+from raytl import packages
 from raytl.config import Study, TrialConfig, dump_study
 from raytl.data.domain import Domain, Domains
 from raytl.files import digest_of
-from raytl.packages import versions_of
+from raytl.packages import source_digest, versions_of
 from raytl.sweeping import identity
-from raytl.sweeping.identity import Identity, device_kind, source_digest, versions
+from raytl.sweeping.identity import Identity, device_kind, versions
 from raytl.sweeping.preflight import Checked, preflight
 from raytl.sweeping.resolving import resolved
 
@@ -263,7 +264,7 @@ def test_every_source_file_counts_with_its_name(
 ) -> None:
     (tmp_path / "sweeping").mkdir()
     file = tmp_path / "sweeping" / "identity.py"
-    monkeypatch.setattr(identity, "__file__", str(file))
+    monkeypatch.setattr(packages, "__file__", str(tmp_path / "packages.py"))
 
     def digest() -> str:
         return str(source_digest.__wrapped__())  # what is computed once

@@ -1,20 +1,20 @@
 """What the driver of a trial with several workers does with what they report, and how they end."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pyarrow.fs import LocalFileSystem
 from ray import tune
-from ray.train import Checkpoint
 
 from raytl.config import Study
 from raytl.errors import CheckpointError, TrainingError
 from raytl.sweeping.kept.storage import RunStorage
+from raytl.sweeping.kept.trial_folder import TrialFolder
 from raytl.sweeping.on_ray import parallel_trial
 from raytl.sweeping.on_ray.private_ray import Started
-from raytl.sweeping.on_ray.trainable import Reporter
+from raytl.sweeping.on_ray.trainable import METRICS, Reporter
 from raytl.sweeping.on_ray.workers import OutOfMemory, Reported
 
 CONFIG: dict[str, Any] = {"name": "trial-00000", "micro_batches": 3}
@@ -25,12 +25,9 @@ class Script:
 
     def __init__(self, *ends: Any) -> None:
         self.ends, self.micro_batches, self.stopped = list(ends), list[int](), 0
-        self.started_from = list[int | None]()  # epochs of the checkpoint
 
     def __call__(self, *given: Any) -> Any:
-        *_, saved, parts = given
-        self.started_from.append(None if saved is None else len(saved.curve))
-        self.micro_batches.append(parts)
+        self.micro_batches.append(given[-1])
         return self
 
     def run(self) -> Any:
@@ -44,10 +41,24 @@ class Script:
 
 
 @pytest.fixture
-def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reporter:
-    """What an attempt of two epochs reports to; Tune hears nothing."""
-    monkeypatch.setattr(tune, "report", lambda metrics: None)
-    return Reporter(RunStorage(tmp_path).trial("trial-00000"), CONFIG, 2, "1 × 1")
+def folder(tmp_path: Path) -> TrialFolder:
+    return RunStorage(tmp_path).trial("trial-00000")
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The epochs that Tune is told of."""
+    epochs = list[int]()
+    monkeypatch.setattr(
+        tune, "report", lambda result: epochs.append(json.loads(result[METRICS])["epoch"])
+    )
+    return epochs
+
+
+@pytest.fixture
+def report(folder: TrialFolder, told: list[int]) -> Reporter:
+    """What an attempt of three epochs reports to."""
+    return Reporter(folder, CONFIG, 3, "1 × 1")
 
 
 @pytest.fixture
@@ -82,13 +93,22 @@ def test_what_a_worker_raises_ends_the_trial_and_its_workers(
 
 
 def test_a_checkpoint_that_cannot_be_read_gives_way_to_the_one_before(
-    play: Callable[[Script], None], report: Reporter
+    play: Callable[[Script], None], report: Reporter, folder: TrialFolder
 ) -> None:
-    report({"epoch": 1}, lambda folder: None)
+    for epoch in (1, 2):
+        report({"epoch": epoch}, lambda folder: None)
     script = Script(CheckpointError("cut off"), None)
     play(script)
-    assert script.started_from == [1, None]
     assert script.stopped == 2
+    saved = folder.newest()
+    assert saved is not None and len(saved.curve) == 1
+
+
+def test_where_no_checkpoint_is_left_that_is_said(play: Callable[[Script], None]) -> None:
+    script = Script(CheckpointError("cut off"))
+    with pytest.raises(CheckpointError, match="cut off"):
+        play(script)
+    assert script.stopped == 1
 
 
 class Items:
@@ -103,9 +123,9 @@ class Items:
 
 @pytest.fixture
 def attempt(report: Reporter, monkeypatch: pytest.MonkeyPatch) -> parallel_trial.Attempt:
-    """An attempt of two epochs without workers."""
+    """An attempt of three epochs without workers."""
     made: parallel_trial.Attempt = object.__new__(parallel_trial.Attempt)
-    for name, value in (("_epochs", 2), ("_reporter", report), ("_shown", None)):
+    for name, value in (("_epochs", 3), ("_reporter", report)):
         monkeypatch.setattr(made, name, value, raising=False)
     monkeypatch.setattr(made, "_fit", lambda: None)
     return made
@@ -127,38 +147,11 @@ def test_what_ray_train_raises_is_raised(attempt: parallel_trial.Attempt) -> Non
         attempt.run()
 
 
-@pytest.fixture
-def reported(tmp_path: Path) -> Callable[[int, str], Reported]:
-    """Make what the workers report of an epoch, with a checkpoint of its own."""
-
-    def make(epoch: int, name: str) -> Reported:
-        (folder := tmp_path / "workers" / name).mkdir(parents=True)
-        (folder / "checkpoint.pt").write_text(name)
-        checkpoint = Checkpoint(str(folder), LocalFileSystem())
-        return Reported({"epoch": epoch}, checkpoint)
-
-    return make
-
-
-MakeReported = Callable[[int, str], Reported]
-
-
-def test_an_epoch_that_is_done_again_after_a_loss_is_kept_once(
-    attempt: parallel_trial.Attempt, report: Reporter, reported: MakeReported, tmp_path: Path
+def test_an_epoch_that_is_done_again_after_a_loss_is_told_once(
+    attempt: parallel_trial.Attempt, told: list[int]
 ) -> None:
-    queue: Any = Items(reported(1, "first"), reported(1, "again"), None)
+    queue: Any = Items(*(Reported({"epoch": epoch}) for epoch in (1, 1, 2, 1, 2, 3)), "unread")
     attempt.queue = queue
     assert attempt.run() is None
-    kept = RunStorage(tmp_path).newest_checkpoint("trial-00000")
-    assert (report.epoch, (kept / "checkpoint.pt").read_text()) == (1, "first")
-
-
-def test_of_the_workers_own_checkpoints_the_newest_stays(
-    attempt: parallel_trial.Attempt, report: Reporter, reported: MakeReported, tmp_path: Path
-) -> None:
-    queue: Any = Items(reported(1, "first"), reported(2, "second"))
-    attempt.queue = queue
-    assert attempt.run() is None
-    assert [path.name for path in (tmp_path / "workers").iterdir()] == ["second"]
-    kept = RunStorage(tmp_path).newest_checkpoint("trial-00000")
-    assert (report.epoch, (kept / "checkpoint.pt").read_text()) == (2, "second")
+    assert told == [1, 2, 3]
+    assert queue.items == ["unread"]

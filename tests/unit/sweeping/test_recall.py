@@ -14,6 +14,7 @@ from raytl.predictions import FILE_NAME as PREDICTIONS
 from raytl.predictions import Predictions
 from raytl.sweeping import recall as recall_module
 from raytl.sweeping.identity import Identity
+from raytl.sweeping.kept.errands import Errand
 from raytl.sweeping.kept.records import (
     FILE_NAME,
     IDENTITY,
@@ -223,6 +224,52 @@ def test_a_record_of_a_trial_that_did_not_run_to_its_end_is_taken_too(
     assert recall.recall(ours) == Trained(ours, curve(1), error)
 
 
+def test_checkpoints_go_when_the_record_is_written(identity: Identity, tmp_path: Path) -> None:
+    left = list[Errand]()
+    storage = RunStorage(tmp_path / "run")
+    recall = Recall(storage, identity, "tiny", EPOCHS, None, resumed=False, do=left.append)
+    ours = config("trial-00000")
+    storage.trial("trial-00000").save(ours, curve(EPOCHS), None, last=True)
+    recall.keep(Trained(ours, curve(EPOCHS)))
+    assert read_record(storage, "trial-00000") is None
+    assert storage.trial("trial-00000").newest() is not None
+    (errand,) = left
+    errand()
+    assert read_record(storage, "trial-00000") == Trained(ours, curve(EPOCHS))
+    assert storage.trial("trial-00000").newest() is None
+
+
+def test_checkpoints_of_a_group_go_when_all_have_ended(
+    remember: Remember, storage: RunStorage
+) -> None:
+    names = ["trial-00000", "trial-00001"]
+    group = {"group": "a", "members": [{"name": name} for name in names]}
+    ours = [config(name) | {"fused": group | {"index": i}} for i, name in enumerate(names)]
+    for of in ours:
+        storage.trial(of["name"]).save(of, curve(EPOCHS), None, last=True)
+    recall = remember(storage, None)
+
+    def left() -> list[bool]:
+        return [storage.trial(name).newest() is not None for name in names]
+
+    recall.keep(Trained(ours[1], curve(1)))
+    assert left() == [True, True]  # whoever runs next trains this one on
+    recall.keep(Trained(ours[0], curve(EPOCHS)))
+    assert left() == [False, False]
+
+    # A run that is resumed knows who had ended before.
+    for of in ours:
+        storage.trial(of["name"]).save(of, curve(EPOCHS), None, last=True)
+    resumed = remember(storage, None, resumed=True)
+    taken = resumed.recall(ours[0])
+    assert isinstance(taken, Trained)
+    resumed.keep(taken)
+    assert left() == [True, True]
+    (storage.run / names[1] / FILE_NAME).unlink()
+    resumed.keep(Trained(ours[1], curve(1)))
+    assert left() == [False, False]
+
+
 def test_where_nothing_whole_is_kept_a_trial_is_trained_again(
     remember: Remember, storage: RunStorage
 ) -> None:
@@ -230,8 +277,8 @@ def test_where_nothing_whole_is_kept_a_trial_is_trained_again(
     recall = remember(storage, None, resumed=True)
     assert recall.recall(ours) is None
     write_record(storage, Trained(ours, curve(EPOCHS)))
-    record = kept_at(storage) / "trial-00000" / FILE_NAME
-    record.write_bytes(record.read_bytes()[:-9])
+    for record in {at / "trial-00000" / FILE_NAME for at in (kept_at(storage), storage.run)}:
+        record.write_bytes(record.read_bytes()[:-9])
     assert recall.recall(ours) is None
 
 

@@ -45,7 +45,10 @@ def suggested(study: Study, redraw: bool, **flat: Any) -> list[dict[str, Any]]:
 def test_tasks_fitted_to_other_rows_do_not_train_together(
     metric: str, flat: dict[str, Any], redraw: bool, sizes: list[int]
 ) -> None:
-    study = study_of(None, Path("nowhere"), search={"metric": metric})
+    study = study_of(
+        None, Path("nowhere"), search={"metric": metric}, train={"epochs": 1, "fuse": 4}
+    )
+    flat = flat | {"frozen_depth": "100%"}
     found = grouped(suggested(study, redraw, **flat), study, "run")
     assert [len(members_of(config)) for config in found] == sizes
     if sizes[0] == 2:

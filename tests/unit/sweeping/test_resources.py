@@ -91,8 +91,8 @@ def test_a_cluster_that_grows_is_waited_for(tiny_study: MakeStudy) -> None:
 
 def test_the_wait_has_an_end(tiny_study: MakeStudy) -> None:
     cluster = GrowingCluster()
-    study = tiny_study(resources={"gpus_per_worker": 2, "wait_s": 0.05})
-    with pytest.raises(RaytlError, match="after 0.05 s the cluster still has 2 CPUs and 0 GPUs"):
+    study = tiny_study(resources={"cpus_per_worker": 99, "wait_s": 0.05})
+    with pytest.raises(RaytlError, match="after 0.05 s the cluster still has 2 CPUs and"):
         wait_for_room(study, cluster.nodes, cluster.asked.append, cluster.said.append)
     assert cluster.asked[-1] == []
 

@@ -12,6 +12,7 @@ from ray.exceptions import ActorDiedError
 
 from raytl.config import Study, TrialConfig
 from raytl.errors import ConfigError, RaytlError, TrainingError
+from raytl.packages import source_digest
 from raytl.sweeping.kept.records import TRAINED_ON
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.on_ray import trainable
@@ -118,10 +119,8 @@ def test_a_trial_asks_for_room_away_from_the_nodes_that_it_avoids(
     assert anywhere != elsewhere
 
 
-def test_a_node_with_another_raytl_trains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from raytl.sweeping import identity
-
-    check_raytl(identity.source_digest())
+def test_a_node_with_another_raytl_trains_nothing() -> None:
+    check_raytl(source_digest())
     with pytest.raises(
         RaytlError, match=r"raytl here is not the driver's \(source [0-9a-f]{12}, "
     ) as e:

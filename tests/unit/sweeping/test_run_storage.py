@@ -35,7 +35,7 @@ def test_the_folder_mirrors_what_is_kept(scheme: str, tmp_path: Path) -> None:
     storage.push()
     assert storage.holds_a_run()
     found = {p.relative_to(kept).as_posix() for p in kept.rglob("*") if p.is_file()}
-    assert found == {"study.yaml", "best/source.json"}
+    assert found == {"study.yaml", "best/source.json", "snapshot.json"}
 
     trial = storage.trial("trial-0")
     for epoch in (1, 2):
@@ -45,7 +45,9 @@ def test_the_folder_mirrors_what_is_kept(scheme: str, tmp_path: Path) -> None:
     other = RunStorage(tmp_path / "there" / "run", storage.storage_path)
     other.pull()
     pulled = {p.relative_to(other.run).as_posix() for p in other.run.rglob("*") if p.is_file()}
-    assert pulled == {"study.yaml", "best/source.json", "trial-0/record.json"}
+    assert pulled == {
+        "study.yaml", "best/source.json", "snapshot.json", "trial-0/record.json"
+    }  # fmt: skip
     assert other.newest_checkpoint("trial-0") == other.run / "trial-0" / "checkpoint-00002"
     assert (other.run / "trial-0" / "checkpoint-00002" / "a.pt").exists()
     assert not (other.run / "trial-0" / "checkpoint-00001").exists()
@@ -53,6 +55,33 @@ def test_the_folder_mirrors_what_is_kept(scheme: str, tmp_path: Path) -> None:
     storage.pull()
     assert (here / "best" / "source.json").read_text() == "newer"
     assert (here / "study.yaml").read_text() == "study: x"  # by which the run goes on
+
+
+def test_what_is_here_is_not_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = RunStorage(tmp_path / "here" / "run", f"file://{tmp_path}/kept")
+    for number in range(40):
+        storage.write_both(f"trial-{number}/record.json", str(number))
+    (storage.run / "trial-7" / "record.json").unlink()
+    (storage.run / "trial-8" / "record.json").write_text("cut off in the middle")
+    fetched = []
+    fetch = RunStorage._fetch_one
+    monkeypatch.setattr(
+        RunStorage, "_fetch_one", lambda of, name: (fetched.append(name), fetch(of, name))
+    )
+    storage.pull()
+    assert sorted(fetched) == ["trial-7/record.json", "trial-8/record.json"]
+    assert (storage.run / "trial-8" / "record.json").read_text() == "8"
+    assert not list(storage.run.rglob("*.partial"))
+
+
+def test_what_is_written_once_is_read_where_it_is_nearest(tmp_path: Path) -> None:
+    storage = RunStorage(tmp_path / "here" / "run", f"file://{tmp_path}/kept")
+    storage.write("trial-0/record.json", "kept")
+    assert storage.read_nearest("trial-0/record.json") == "kept"
+    storage.write_both("trial-0/record.json", "both")
+    storage.write("trial-0/record.json", "later")
+    assert storage.read_nearest("trial-0/record.json") == "both"
+    assert storage.read_nearest("trial-1/record.json") is None
 
 
 def test_without_a_url_the_folder_is_all_there_is(tmp_path: Path) -> None:

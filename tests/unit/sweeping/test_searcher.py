@@ -27,9 +27,10 @@ MakeStudy = Callable[..., Study]
 METRIC = "target/validation_accuracy"
 EPOCHS, TEST_ROWS = 8, 100
 TRAIN = {"epochs": EPOCHS, "batch_size": 8, "steps_per_epoch": 3}
+FROZEN = {"frozen_depth": {"choice": ["100%"]}}  # such trials may train together
 RATES = {"optimizer.lr": {"choice": [0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.003]}}
-POINTS = {"recipe": {"choice": ["finetune", "dann", "lp_ft"]}} | RATES
-RANGES = {
+POINTS = {"recipe": {"choice": ["finetune", "dann", "lp_ft"]}} | RATES | FROZEN
+RANGES = FROZEN | {
     "recipe": {"choice": ["finetune", "dann", "lp_ft"]},
     "adversarial_lambda": {"float": [0.1, 10.0], "log": True, "when": {"recipe": "dann"}},
     "optimizer.lr": {"float": [1e-3, 1e-1], "log": True},
@@ -275,10 +276,12 @@ def train(
 
 
 def suggested(search: StudySearch) -> list[Config]:
-    """Return all that can be started now."""
+    """Return all that can be started now, where no group trains together."""
     found: list[Config] = []
     while (config := search.suggest()) is not None:
         found.append(config)
+        if "fused" in config:
+            search.take_apart(config["fused"]["group"])
     return found
 
 
@@ -419,10 +422,10 @@ def test_more_trials_leave_the_first_ones_in_their_groups(tiny_study: MakeStudy)
     few, many = (
         {
             config["name"]: config["fused"]["members"]
-            for config in suggested(build(World(small(tiny_study, trials=trials))))
+            for config in suggested(build(World(small(tiny_study, RATES | FROZEN, trials=trials))))
             if is_searched(config)
         }
-        for trials in (4, 6)
+        for trials in (5, 7)
     )
     assert few == {name: many[name] for name in few}
 
@@ -952,7 +955,9 @@ def test_trials_are_counted_as_far_as_they_are_known(tiny_study: MakeStudy) -> N
     assert search.running == 5 and not search.finished
 
 
-MDD = {"recipe": {"choice": ["finetune", "mdd"]}, "optimizer.lr": {"choice": [0.1, 0.03, 0.01]}}
+MDD = FROZEN | {
+    "recipe": {"choice": ["finetune", "mdd"]}, "optimizer.lr": {"choice": [0.1, 0.03, 0.01]},
+}  # fmt: skip
 
 
 def test_trials_that_differ_in_numbers_alone_are_grouped(tiny_study: MakeStudy) -> None:
@@ -977,8 +982,84 @@ def test_trials_that_differ_in_numbers_alone_are_grouped(tiny_study: MakeStudy) 
     assert not any("fused" in trial for trial in plain)
 
 
+GROUP = FROZEN | {"optimizer.lr": {"choice": [0.1, 0.03, 0.01, 0.003]}}
+
+
+def grouping(tiny_study: MakeStudy, **more: Any) -> Study:
+    """A grid of four trials, which are one group where they may be."""
+    return tiny_study(
+        **{
+            "space": GROUP, "train": TRAIN,
+            "search": {"sampler": "grid", "trials": 4, "parallel": 2, "control_tries": 1},
+        } | more
+    )  # fmt: skip
+
+
+def test_one_trial_of_a_group_runs_at_a_time(tiny_study: MakeStudy) -> None:
+    """It trains the others as well; they would hold room for nothing."""
+    search = build(World(grouping(tiny_study)))
+    first = search.suggest()
+    assert first is not None and first["name"] == "trial-00000" and "fused" in first
+    others = []
+    while (config := search.suggest()) is not None:
+        others.append(config)
+    assert others and all(config["control"] for config in others)
+    search.end(first["name"], lost="its machine")  # it is not over: another goes on
+    search.stopped = None
+    following = search.suggest()
+    assert following is not None and following["name"] == "trial-00001"
+    assert search.suggest() is None
+
+
+def test_a_group_that_is_taken_apart_runs_at_once(tiny_study: MakeStudy) -> None:
+    search = build(World(grouping(tiny_study)))
+    first = search.suggest()
+    assert first is not None
+    search.take_apart(first["fused"]["group"])
+    names = [config["name"] for config in suggested(search) if is_searched(config)]
+    assert names == ["trial-00001", "trial-00002", "trial-00003"]
+
+
+@pytest.mark.parametrize(
+    ("more", "fused"),
+    [
+        ({}, True),
+        ({"space": GROUP | {"frozen_depth": {"choice": ["75%"]}}}, False),
+        ({"space": GROUP | {"frozen_depth": {"choice": [0]}}}, False),
+        ({"space": GROUP | {"frozen_depth": {"choice": [5]}}}, True),  # may be all blocks
+        (
+            {
+                "space": GROUP
+                | {"recipe": {"choice": ["linear_probe"]}, "frozen_depth": {"choice": [0]}}
+            },
+            True,
+        ),
+        ({"space": GROUP | {"optimizer.lr": {"choice": [0.1, 0.03, 0.01]}}}, False),  # too few
+        (
+            {
+                "space": GROUP | {"optimizer.lr": {"choice": [0.1, 0.03]}},
+                "resources": {"gpus_per_worker": 1},
+            },
+            True,
+        ),
+        (
+            {
+                "space": GROUP | {"optimizer.lr": {"choice": [0.1, 0.03]}},
+                "train": TRAIN | {"fuse": 2},
+            },
+            True,
+        ),
+    ],
+)
+def test_who_may_train_together_is_told_by_the_study_as_far_as_it_goes(
+    tiny_study: MakeStudy, more: dict[str, Any], fused: bool
+) -> None:
+    found = [c for c in suggested(build(World(grouping(tiny_study, **more)))) if is_searched(c)]
+    assert ["fused" in config for config in found] == [fused] * len(found) and found
+
+
 def test_tpe_is_asked_ahead_only_while_it_draws_at_random(tiny_study: MakeStudy) -> None:
-    space = {"optimizer.lr": RANGES["optimizer.lr"]}
+    space = FROZEN | {"optimizer.lr": RANGES["optimizer.lr"]}
     trials: dict[str, list[Config]] = {}
     for fuse in ("auto", "off"):
         study = tiny_study(

@@ -172,6 +172,16 @@ def test_nothing_stays_where_nobody_wants_the_weights(folder: TrialFolder) -> No
     assert read(folder, "error.txt") == b"a traceback"
 
 
+def test_an_end_whose_weights_nobody_wants_is_kept_as_its_numbers(folder: TrialFolder) -> None:
+    save(folder, 1)
+    folder.save(CONFIG, curve(2), None, last=True)
+    saved = folder.newest()
+    assert saved is not None and saved.curve == curve(2)
+    with folder.fetched(saved) as here:
+        assert [file.name for file in here.iterdir()] == [COMMIT]
+    assert names(folder) == [checkpoint_name(2)]
+
+
 def test_an_epoch_is_saved_again(folder: TrialFolder) -> None:
     save(folder, 1)
     folder.save(CONFIG | {"seed": 4}, curve(1), lambda at: None, last=False)

@@ -1,0 +1,73 @@
+"""What is kept of the trials of a group, each in its own folder: see `training.fused_group`."""
+
+from collections.abc import Collection
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from raytl.sweeping.kept.epochs import Epochs, SaveFiles
+from raytl.sweeping.kept.trial_folder import Metrics, TrialFolder
+from raytl.training.fused_group import Failure
+
+
+class KeptTrial:
+    """A trial that another of its group may train. `config`: of the trial. `workers`: see
+    `records.workers_of`. `share`: of the group's time, its own. `node`: where this process runs, by
+    Ray's id."""
+
+    def __init__(
+        self,
+        folder: TrialFolder,
+        config: dict[str, Any],
+        budget: int,
+        workers: str,
+        *,
+        share: float,
+        node: str | None,
+    ) -> None:
+        self._folder, self._config, self._budget = folder, config, budget
+        self._workers, self._share, self._node = workers, share, node
+        self._saved = {len(saved.curve): saved for saved in folder.whole()}
+        kept = folder.failure()
+        self.failed_on: str | None = kept["node"] if kept else None
+        self.failure = Failure(kept["epoch"], kept["text"]) if kept else None
+        self._epochs = Epochs(folder, config, budget, None, workers, share=share)
+
+    @property
+    def epochs(self) -> Collection[int]:
+        """The epochs after which it can go on."""
+        return self._saved.keys()
+
+    def fetched(self, epoch: int) -> AbstractContextManager[Path]:
+        """Yield a folder of this machine with the checkpoint after one of `epochs`."""
+        return self._folder.fetched(self._saved[epoch])
+
+    def drop(self, epoch: int) -> None:
+        """Delete a checkpoint that cannot be read after all."""
+        self._folder.drop(self._saved.pop(epoch))
+
+    def take_up(self, epoch: int) -> None:
+        """Go on after one of `epochs`, or from the start: what is kept of later ones counts no
+        more."""
+        self._saved = {number: saved for number, saved in self._saved.items() if number <= epoch}
+        if self.failure is not None and self.failure.epoch > epoch:
+            self.failure = None
+        self._epochs = Epochs(
+            self._folder, self._config, self._budget, self._saved.get(epoch), self._workers,
+            share=self._share,
+        )  # fmt: skip
+
+    def keep(self, metrics: Metrics, save: SaveFiles) -> Metrics:
+        """Keep the next epoch and return its metrics; `save` writes its checkpoint into a
+        folder."""
+        return self._epochs.keep(metrics, save)
+
+    def fail(self, failure: Failure) -> None:
+        """Keep how it ended."""
+        self.failure, self.failed_on = failure, self._node
+        kept = {"epoch": failure.epoch, "text": failure.text, "node": self._node}
+        self._folder.write_failure(kept)
+
+    def doubt(self) -> None:
+        """Take how it ended as not there: it is tried again."""
+        self.failure = None
