@@ -7,7 +7,8 @@ is measured is raytl's and Ray's own work:
 
   CPU milliseconds of the driver a trial, over the whole run and in each fifth of it: flat, where
   the cost grows with the number of trials alone
-  requests to S3 of the driver and of the trials, and of the last snapshot, with its seconds
+  requests to S3 of the driver and of the trials, and of the last snapshot, with its seconds; and
+  what another machine takes to fetch the run, to go on with it
   memory of the driver, before the first trial and after the last
 
     python benchmarks/scale.py --trials 500
@@ -28,7 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -47,6 +48,7 @@ from raytl.reporting.tensorboard import TensorBoard
 from raytl.sweeping import study_run
 from raytl.sweeping.identity import Identity, device_kind
 from raytl.sweeping.kept.errands import Errands
+from raytl.sweeping.kept.lease import leased
 from raytl.sweeping.kept.records import Record
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.on_ray.resources import plan
@@ -192,22 +194,25 @@ def run(study: Study, out: Path, log: Path, profile: str | None) -> dict[str, An
         with (
             profiled(profile),
             patch("raytl.sweeping.on_ray.trainable._alone", idle),
+            leased(storage, print) as lease,
             Errands() as errands,
         ):
             recall = Recall(
                 storage, Identity.of(checked, device_kind(study)), study.study, study.train.epochs,
                 None, resumed=False, do=errands.do,
             )  # fmt: skip
-            search = study_run._search(checked, storage, budget, recall, errands, [board, costs])
+            search = study_run._search(
+                checked, storage, budget, recall, lease, errands, [board, costs]
+            )
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
         assert search.finished
         rss_after = process.memory_info().rss
     during = read_log(log)[before:]
-    mark, start = len(read_log(log)), time.perf_counter()
-    storage.push()
-    pushed = time.perf_counter() - start
-    snapshot = read_log(log)[mark:]
+    snapshot = measured(storage.push, log)
+    elsewhere = RunStorage(out.with_name("elsewhere") / out.name, storage.storage_path)
+    fetched = measured(elsewhere.pull, log)
     trials = len(search.records())
+    assert len(list(elsewhere.run.glob("*/record.json"))) == trials
     return {
         "trials": trials,
         "seconds": seconds,
@@ -217,10 +222,18 @@ def run(study: Study, out: Path, log: Path, profile: str | None) -> dict[str, An
         "driver_requests": kinds(during, DRIVER),
         "trial_requests_a_trial": len([r for r in during if r.key == TRIAL]) / trials,
         "trial_requests": kinds(during, TRIAL),
-        "snapshot_seconds": pushed,
-        "snapshot_requests": kinds(snapshot, DRIVER),
+        "last_snapshot": snapshot,
+        "fetched_by_another_machine": fetched,
         "driver_mib": [rss / 2**20, rss_after / 2**20],
     }
+
+
+def measured(call: Callable[[], None], log: Path) -> dict[str, Any]:
+    """Return the seconds and the requests of a call."""
+    mark, start = len(read_log(log)), time.perf_counter()
+    call()
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "requests": kinds(read_log(log)[mark:], DRIVER)}
 
 
 @contextlib.contextmanager

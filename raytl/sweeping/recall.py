@@ -163,6 +163,8 @@ class Recall:
         retrainings, and of what is tried again when the run is resumed."""
         needless = self._needless(trained)
         if trained.config["name"] in self._own:
+            if "fused" in trained.config:  # the last of its group, perhaps
+                self._do(lambda: self._clear(needless))
             return
         failed = self._doubted.get(trained.config["name"])
         self._redone = self._redone or (failed is not None and not _is_alike(failed, trained))
@@ -204,6 +206,9 @@ class Recall:
         if found and trained.error is not None:
             folder = self._storage.trial(trained.config["name"])
             folder.write_error(f"{trained.error}\n(it was trained in another run)\n")
+        self._clear(needless)
+
+    def _clear(self, needless: list[str]) -> None:
         for name in needless:
             self._storage.trial(name).clear()
 

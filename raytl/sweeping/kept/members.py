@@ -29,7 +29,8 @@ class KeptTrial:
         self._workers, self._share, self._node = workers, share, node
         self._saved = {len(saved.curve): saved for saved in folder.whole()}
         kept = folder.failure()
-        self.failed_on: str | None = kept["node"] if kept else None
+        self.failed_on: str | None = kept["node"] if kept else None  # the node, by Ray's id
+        self.told = bool(kept and kept["told"])  # the trial itself has said how it ended
         self.failure = Failure(kept["epoch"], kept["text"]) if kept else None
         self._epochs = Epochs(folder, config, budget, None, workers, share=share)
 
@@ -64,10 +65,19 @@ class KeptTrial:
 
     def fail(self, failure: Failure) -> None:
         """Keep how it ended."""
-        self.failure, self.failed_on = failure, self._node
-        kept = {"epoch": failure.epoch, "text": failure.text, "node": self._node}
-        self._folder.write_failure(kept)
+        self.failure, self.failed_on, self.told = failure, self._node, False
+        self._write_failure(failure)
+
+    def tell(self) -> None:
+        """Note that the trial itself has said how it ended."""
+        assert self.failure is not None
+        self.told = True
+        self._write_failure(self.failure)
 
     def doubt(self) -> None:
         """Take how it ended as not there: it is tried again."""
         self.failure = None
+
+    def _write_failure(self, failure: Failure) -> None:
+        place = {"node": self.failed_on, "told": self.told}
+        self._folder.write_failure({"epoch": failure.epoch, "text": failure.text} | place)

@@ -5,7 +5,6 @@ So a group holds one trial's room, is trained once wherever its members run, and
 whichever of them runs next where a node is lost.
 """
 
-from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -57,28 +56,27 @@ def group_pays(group: FusedGroup, study: Study, config: dict[str, Any]) -> bool:
 
 
 def run_group_trial(
-    group: FusedGroup,
-    study: Study,
-    storage: RunStorage,
-    config: dict[str, Any],
-    report: Reporter,
-    avoid: Collection[str],
+    group: FusedGroup, study: Study, storage: RunStorage, config: dict[str, Any], report: Reporter
 ) -> None:
     """Train a trial's whole group until the trial has all its epochs, and report those.
 
-    `avoid`: nodes that the trial stays away from; what it failed of on one of them is looked at
-    again. Raises TrainingError where its loss is not finite; MetByWorkerError where another trial
-    of the group has met that, on its node.
+    Raises TrainingError where its loss is not finite; MetByWorkerError where another trial of the
+    group has met that, on its node. Whoever runs the trial once more looks again.
     """
     index, kept = config["fused"]["index"], _kept(study, storage, config)
     own = kept[index]
-    if own.failure is not None and own.failed_on not in avoid:
+    if own.failure is not None and not own.told:
+        own.tell()
         failure = Failure.of(TrainingError(own.failure.text))
         raise MetByWorkerError(replace(failure, node=own.failed_on), own.failure.text)
     own.doubt()
     group.take_up(kept)
-    while report.epoch < study.train.epochs:
-        report.tell(group.epoch(index))
+    try:
+        while report.epoch < study.train.epochs:
+            report.tell(group.epoch(index))
+    except TrainingError:
+        own.tell()
+        raise
 
 
 def _kept(study: Study, storage: RunStorage, config: dict[str, Any]) -> list[KeptTrial]:

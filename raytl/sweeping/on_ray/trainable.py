@@ -132,7 +132,7 @@ def build_trainable(study: Study, storage: RunStorage) -> Any:
             check_raytl(driver)
             report = reporter(study, folder, config)
             if alone:
-                _alone(held, storage, config, report, avoid)
+                _alone(held, storage, config, report)
             else:
                 _with_workers(held, storage, config, report, avoid)
         except Exception as error:
@@ -191,13 +191,7 @@ def _with_workers(
         run_parallel_trial(held.study, storage, config, report, avoid)
 
 
-def _alone(
-    held: Held,
-    storage: RunStorage,
-    config: dict[str, Any],
-    report: Reporter,
-    avoid: Collection[str],
-) -> None:
+def _alone(held: Held, storage: RunStorage, config: dict[str, Any], report: Reporter) -> None:
     # Imported here: the driver pickles this function and needs none of it.
     import torch
 
@@ -210,7 +204,7 @@ def _alone(
         return
     keep_freed_memory()
     torch.set_num_threads(study.resources.cpus_per_worker)
-    if "fused" in config and _in_group(held, storage, config, report, avoid):
+    if "fused" in config and _in_group(held, storage, config, report):
         return
     if report.saved is None:
         _train(held, config, report, None)
@@ -222,16 +216,10 @@ def _alone(
         return
     except CheckpointError:
         folder.drop(report.saved)
-    _alone(held, storage, config, reporter(study, folder, config), avoid)
+    _alone(held, storage, config, reporter(study, folder, config))
 
 
-def _in_group(
-    held: Held,
-    storage: RunStorage,
-    config: dict[str, Any],
-    report: Reporter,
-    avoid: Collection[str],
-) -> bool:
+def _in_group(held: Held, storage: RunStorage, config: dict[str, Any], report: Reporter) -> bool:
     """Train with the others of the trial's group; return whether that pays."""
     from raytl.sweeping.on_ray.group_trial import group_pays, run_group_trial
 
@@ -239,7 +227,7 @@ def _in_group(
     if not group_pays(group, held.study, config):
         tune.report({APART: config["fused"]["group"]})
         return False
-    run_group_trial(group, held.study, storage, config, report, avoid)
+    run_group_trial(group, held.study, storage, config, report)
     return True
 
 

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,11 +74,10 @@ class Machines:
     held: Held | None = None  # what the last process held
 
     def run(
-        self, index: int, stop_after: int = EPOCHS, *, same: bool = False, node: str = "here",
-        avoid: Collection[str] = (),
-    ) -> list[Metrics]:  # fmt: skip
+        self, index: int, stop_after: int = EPOCHS, *, same: bool = False, node: str = "here"
+    ) -> list[Metrics]:
         """Run a member until it has reported so many epochs; return those. `same`: in the process
-        of the one before. `avoid`: nodes that it stays away from."""
+        of the one before."""
         told: list[Metrics] = []
 
         def report(result: dict[str, Any]) -> None:
@@ -100,7 +99,7 @@ class Machines:
         folder = self.storage.trial(config["name"])
         try:
             reporter = trainable.reporter(self.study, folder, config)
-            trainable._alone(self.held, self.storage, config, reporter, avoid)
+            trainable._alone(self.held, self.storage, config, reporter)
         except InterruptedError:
             pass
         return [timeless(metrics) for metrics in told]
@@ -256,18 +255,16 @@ def test_a_group_that_memory_does_not_hold_trains_one_by_one(
 def test_only_the_member_that_diverges_fails(machines: Machines, study: Study) -> None:
     machines.members = [WILD, *MEMBERS[1:]]
     assert close(machines.run(1, node="there"), alone(study, 1, machines.members))
-    trained = machines.trained
-    for _ in range(2):  # nobody trains it again to see
-        with pytest.raises(MetByWorkerError) as caught:
-            machines.run(0)
-        failure = caught.value.failure
-        assert (failure.name, failure.step, failure.node) == ("TrainingError", 2, "there")
-        assert failure.kind == "doubtful" and failure.sound
+    with pytest.raises(MetByWorkerError) as caught:
+        machines.run(0)
+    failure = caught.value.failure
+    assert (failure.name, failure.step, failure.node) == ("TrainingError", 2, "there")
+    assert failure.kind == "doubtful" and failure.sound
     assert close(machines.run(2), alone(study, 2, machines.members))
-    assert machines.trained == trained
+    assert machines.trained == EPOCHS
 
 
-def test_what_a_node_is_doubted_for_is_looked_at_elsewhere(
+def test_what_a_node_is_doubted_for_is_looked_at_again(
     machines: Machines, together: list[list[Metrics]]
 ) -> None:
     """The first node's GPU makes numbers of its own."""
@@ -281,18 +278,22 @@ def test_what_a_node_is_doubted_for_is_looked_at_elsewhere(
     machines.train = train_fused_epoch
     with pytest.raises(MetByWorkerError):
         machines.run(0, node="good")
-    assert machines.run(0, node="good", avoid=["broken"]) == together[0]
+    assert machines.run(0, node="good") == together[0]
     assert machines.run(2) == together[2]
 
 
-def test_what_comes_again_elsewhere_is_its_own(machines: Machines) -> None:
+def test_what_comes_again_is_said_to_come_from_there(machines: Machines) -> None:
     machines.members = [WILD, *MEMBERS[1:]]
     machines.run(1, node="there")
-    with pytest.raises(TrainingError, match="at step 2 of 18"):
-        machines.run(0, node="here", avoid=["there"])
-    with pytest.raises(MetByWorkerError) as caught:
-        machines.run(0, node="third", avoid=["there"])
-    assert caught.value.failure.node == "here"
+    with pytest.raises(MetByWorkerError):
+        machines.run(0, node="here")
+    trained = machines.trained
+    for _ in range(2):
+        with pytest.raises(TrainingError, match="at step 2 of 18"):
+            machines.run(0, node="here")
+    assert machines.trained > trained
+    kept = machines.storage.trial("trial-00000").failure()
+    assert kept is not None and (kept["node"], kept["told"]) == ("here", True)
 
 
 def test_a_group_goes_on_when_the_one_that_runs_diverges(machines: Machines, study: Study) -> None:

@@ -265,8 +265,9 @@ def test_checkpoints_of_a_group_go_when_all_have_ended(
     assert isinstance(taken, Trained)
     resumed.keep(taken)
     assert left() == [True, True]
-    (storage.run / names[1] / FILE_NAME).unlink()
-    resumed.keep(Trained(ours[1], curve(1)))
+    other = resumed.recall(ours[1])
+    assert isinstance(other, Trained)
+    resumed.keep(other)
     assert left() == [False, False]
 
 
