@@ -5,7 +5,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from raytl.files import digest_of
 from raytl.sweeping.kept.epochs import Epochs, SaveFiles
+from raytl.sweeping.kept.records import IDENTITY
 from raytl.sweeping.kept.trial_folder import Metrics, TrialFolder
 from raytl.training.fused_group import Failure
 
@@ -27,8 +29,12 @@ class KeptTrial:
     ) -> None:
         self._folder, self._config, self._budget = folder, config, budget
         self._workers, self._share, self._node = workers, share, node
-        self._saved = {len(saved.curve): saved for saved in folder.whole()}
+        self._of = _digest(config)  # what was kept of another trial of this name is not its own
+        whole = (saved for saved in folder.whole() if _digest(saved.config) == self._of)
+        self._saved = {len(saved.curve): saved for saved in whole}
         kept = folder.failure()
+        if kept is not None and kept["of"] != self._of:
+            kept = None
         self.failed_on: str | None = kept["node"] if kept else None  # the node, by Ray's id
         self.told = bool(kept and kept["told"])  # the trial itself has said how it ended
         self.failure = Failure(kept["epoch"], kept["text"]) if kept else None
@@ -79,5 +85,12 @@ class KeptTrial:
         self.failure = None
 
     def _write_failure(self, failure: Failure) -> None:
-        place = {"node": self.failed_on, "told": self.told}
-        self._folder.write_failure({"epoch": failure.epoch, "text": failure.text} | place)
+        where = {"node": self.failed_on, "told": self.told, "of": self._of}
+        self._folder.write_failure({"epoch": failure.epoch, "text": failure.text} | where)
+
+
+def _digest(config: dict[str, Any]) -> str:
+    """Return that of all that a trial's numbers hang on within a run: its group, too."""
+    group = config.get("fused", {})
+    own = [config.get(key) for key in IDENTITY]
+    return digest_of([*own, group.get("index"), group.get("members")])

@@ -101,7 +101,7 @@ def group_of(config: Config) -> str | None:
 
 def configs_of(config: Config) -> list[Config]:
     """Return what is kept of each trial of a trial's group, as its configuration: the keys that
-    `records.IDENTITY` names, its name and phase."""
+    `records.IDENTITY` names, its name, phase and group."""
     return [
         {
             "name": member["name"],
@@ -110,8 +110,9 @@ def configs_of(config: Config) -> list[Config]:
             "seed": member["seed"],
             "rows_seed": member["rows_seed"],
             "micro_batches": config["micro_batches"],
+            "fused": config["fused"] | {"index": index},
         }
-        for member in config["fused"]["members"]
+        for index, member in enumerate(config["fused"]["members"])
     ]
 
 

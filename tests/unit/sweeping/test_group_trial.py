@@ -222,6 +222,18 @@ def test_a_group_goes_on_from_what_all_have_or_anew(
     assert machines.trained == trained
 
 
+def test_what_was_kept_of_another_trial_of_the_name_is_not_taken(
+    machines: Machines, together: list[list[Metrics]]
+) -> None:
+    """Whoever resumes a run may be suggested others than before."""
+    machines.members = [MEMBERS[0], WILD, (0.03, 0.1, 3, None)]
+    machines.run(0, stop_after=2)
+    shutil.rmtree(machines.storage.run / "trial-00000")  # as who is suggested another does
+    machines.members = MEMBERS
+    for index in range(3):
+        assert machines.run(index) == together[index]
+
+
 def test_what_was_half_kept_is_trained_again(
     machines: Machines, together: list[list[Metrics]]
 ) -> None:
