@@ -165,8 +165,8 @@ def _say(text: str) -> None:
 class _Board(Listener):
     """Writes the leaderboard as trials end, and has it kept, so that a killed study has one too."""
 
-    def __init__(self, study: Study, storage: RunStorage, errands: Errands) -> None:
-        self._study, self._storage, self._errands = study, storage, errands
+    def __init__(self, study: Study, storage: RunStorage, lease: Lease, errands: Errands) -> None:
+        self._study, self._storage, self._lease, self._errands = study, storage, lease, errands
         self._due = self._snapshot_due = -math.inf
         self.search: StudySearch | None = None
 
@@ -184,6 +184,8 @@ class _Board(Listener):
             self._errands.do(self._push)
 
     def _push(self) -> None:
+        if self._lease.lost is not None:  # the run is another driver's
+            return
         self._storage.push(whole=False)
         self._snapshot_due = time.monotonic() + SNAPSHOT_EVERY_S
 
@@ -208,7 +210,7 @@ def _search(
 ) -> StudySearch:
     """Run search and confirmation as far as they come; return what became of them."""
     study, run, objective = checked.study, storage.run, objective_metric(checked.study)
-    progress, board = Progress(objective, storage), _Board(study, storage, errands)
+    progress, board = Progress(objective, storage), _Board(study, storage, lease, errands)
     confirming: Confirming | Unconfirmed = Unconfirmed(study)
     if checked.test_labels:
         confirming = Confirming(study, storage.predictions, redraw=checked.redraws)

@@ -99,7 +99,7 @@ class RunStorage:
         if not self.remote:
             return
         try:
-            files = patiently(lambda: self._files(""))
+            files = self._files("")
             self._fetch([name for name, size in files.items() if self._lacks(name, size)])
         except OSError as error:
             raise RaytlError(f"resources.storage_path: cannot read {self.path}: {error}") from error
@@ -201,7 +201,7 @@ class RunStorage:
         selector = FileSelector(at, recursive=True, allow_not_found=True)
         return {
             str(PurePosixPath(info.path).relative_to(self.path)): info.size
-            for info in self.filesystem.get_file_info(selector)
+            for info in patiently(lambda: self.filesystem.get_file_info(selector))
             if info.type == FileType.File
         }
 

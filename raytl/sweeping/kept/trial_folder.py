@@ -20,6 +20,7 @@ from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem, copy
 from raytl.errors import CheckpointError
 from raytl.files import sha256_of
 from raytl.remote_files import WITHOUT_FOLDERS
+from raytl.sweeping.kept.patience import patiently
 
 Metrics = dict[str, Any]
 # Written last: the trial, its metrics, and the sizes and SHA-256 of the other files
@@ -120,18 +121,19 @@ class TrialFolder:
     def _listed(self) -> tuple[list[str], list[str]]:
         """Return the paths of all checkpoints, the newest first, and those of checkpoints that were
         begun here; in one request."""
-        found = self.filesystem.get_file_info(FileSelector(self.path, allow_not_found=True))
+        selector = FileSelector(self.path, allow_not_found=True)
+        found = patiently(lambda: self.filesystem.get_file_info(selector))
         names = sorted((info.base_name, info.path) for info in found)
         whole = [path for name, path in names if name.startswith("checkpoint-")]
         return whole[::-1], [path for name, path in names if name.startswith(".checkpoint-")]
 
     def _open(self, path: str) -> Saved | None:
         try:
-            with self.filesystem.open_input_file(f"{path}/{COMMIT}") as file:
-                commit = json.loads(file.read())
+            commit = json.loads(self._read(f"{path}/{COMMIT}"))
             sizes, config, curve = dict(commit["files"]), dict(commit["config"]), commit["curve"]
             sha256 = dict(commit.get("sha256", {}))
-            infos = self.filesystem.get_file_info([f"{path}/{name}" for name in sizes])
+            files = [f"{path}/{name}" for name in sizes]
+            infos = patiently(lambda: self.filesystem.get_file_info(files))
         except (OSError, ValueError, KeyError, TypeError):
             return None
         found = {info.base_name: info.size for info in infos if info.type == FileType.File}
@@ -185,8 +187,8 @@ class TrialFolder:
 
     def remove(self) -> None:
         """Delete the folder, if it is there."""
-        with contextlib.suppress(OSError):
-            self.filesystem.delete_dir(self.path)
+        with contextlib.suppress(FileNotFoundError):
+            patiently(lambda: self.filesystem.delete_dir(self.path))
 
     def write_failure(self, failure: dict[str, Any]) -> None:
         """Keep how the trial ended, for whoever runs it, where another of its group has met it."""
@@ -195,10 +197,16 @@ class TrialFolder:
     def failure(self) -> dict[str, Any] | None:
         """Return what `write_failure` kept; None where there is nothing whole."""
         try:
-            with self.filesystem.open_input_file(f"{self.path}/{FAILURE}") as file:
-                return dict(json.loads(file.read()))
+            return dict(json.loads(self._read(f"{self.path}/{FAILURE}")))
         except (OSError, ValueError, TypeError):
             return None
+
+    def _read(self, path: str) -> bytes:
+        def read() -> bytes:
+            with self.filesystem.open_input_file(path) as file:
+                return bytes(file.read())
+
+        return patiently(read)
 
     def write_error(self, text: str) -> None:
         """Keep what the trial failed of."""
@@ -207,5 +215,9 @@ class TrialFolder:
     def _write(self, name: str, text: str) -> None:
         if self.filesystem.type_name not in WITHOUT_FOLDERS:
             self.filesystem.create_dir(self.path, recursive=True)
-        with self.filesystem.open_output_stream(f"{self.path}/{name}") as file:
-            file.write(text.encode())
+
+        def write() -> None:
+            with self.filesystem.open_output_stream(f"{self.path}/{name}") as file:
+                file.write(text.encode())
+
+        patiently(write)

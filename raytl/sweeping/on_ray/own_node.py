@@ -1,7 +1,4 @@
-"""The Ray node that runs on this machine: which it is, whether it lives, and how it is drained.
-
-All of it is private in Ray 2.60: what `ray drain-node` calls, whose command line hides it.
-"""
+"""The Ray node that runs on this machine: which it is, whether it lives, and how it is drained."""
 
 import time
 from dataclasses import dataclass
@@ -32,17 +29,15 @@ class OwnNode:
 
         Raises RaytlError where the head does not answer or does not accept.
         """
-        from ray._raylet import GcsClient  # type: ignore[attr-defined]
-        from ray.core.generated.autoscaler_pb2 import (  # type: ignore[attr-defined]
-            DRAIN_NODE_REASON_PREEMPTION,
-        )
         from ray.exceptions import RayError
+
+        # Imported here: whoever waits for a notice, on every spot node, needs none of it.
+        from raytl.sweeping.on_ray.private_ray import drain_node
 
         milliseconds = int(max(deadline, time.time()) * 1000)
         try:
-            client = GcsClient(address=self.address)
-            accepted, why_not = client.drain_node(
-                self.node_id, DRAIN_NODE_REASON_PREEMPTION, text, milliseconds, timeout=ASK_S
+            accepted, why_not = drain_node(
+                self.address, self.node_id, text, milliseconds, timeout=ASK_S
             )
         except (RayError, RuntimeError, OSError) as error:
             raise RaytlError(f"{self.address}: cannot drain {self.node_id}: {error}") from error

@@ -90,6 +90,23 @@ class Introduce(ControllerCallback):
         self.queue.put(Started(ray.get_runtime_context().current_actor))
 
 
+def drain_node(
+    address: str, node_id: str, text: str, milliseconds: int, *, timeout: float
+) -> tuple[bool, str]:
+    """Tell the cluster at HOST:PORT that a node goes at so many `milliseconds` of Unix time; return
+    whether it accepts, and else why not. Stands for `ray drain-node`, which Ray hides and
+    does not promise either. `timeout`: in seconds."""
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+    from ray.core.generated.autoscaler_pb2 import (  # type: ignore[attr-defined]
+        DRAIN_NODE_REASON_PREEMPTION,
+    )
+
+    accepted, why_not = GcsClient(address=address).drain_node(
+        node_id, DRAIN_NODE_REASON_PREEMPTION, text, milliseconds, timeout=timeout
+    )
+    return bool(accepted), str(why_not)
+
+
 def free_workers(name: str) -> None:
     """Free what workers of that name hold, also those of a driver that was lost. Stands for what
     `TorchTrainer.fit` would do if its process lived."""

@@ -128,9 +128,10 @@ def build_trainable(study: Study, storage: RunStorage) -> Any:
         avoid, config = config.get(AVOID, ()), {k: v for k, v in config.items() if k != AVOID}
         folder, report = storage.trial(config["name"]), None
         try:
-            tune.report({STARTED: own_node() if alone else None})
             check_raytl(driver)
             report = reporter(study, folder, config)
+            # Only now: what the folder holds says nothing good of this node.
+            tune.report({STARTED: own_node() if alone else None})
             if alone:
                 _alone(held, storage, config, report)
             else:

@@ -226,9 +226,9 @@ class _Judges(_Shared, FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         name = trial.config["name"]
+        self._special.discard(trial.trial_id)
+        self._keep(tune_controller)
         if STARTED in result:
-            self._special.discard(trial.trial_id)
-            self._keep(tune_controller)
             self.attempts.started(name, result[STARTED])
         if FAILED in result:
             self.attempts.failed(name, Failure.parse(result[FAILED]))

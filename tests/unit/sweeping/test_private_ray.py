@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 from ray._common.constants import HEAD_NODE_RESOURCE_NAME
+from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 from ray.data._internal.cluster_autoscaler import default_autoscaling_coordinator
+from ray.scripts import scripts
 from ray.train.torch import TorchTrainer
 from ray.train.v2._internal.execution.controller import TrainController
 from ray.train.v2._internal.execution.scaling_policy import scaling_policy
@@ -55,6 +57,14 @@ def test_all_that_is_private_in_ray_stands_in_one_file() -> None:
             text = file.read_text(encoding="utf-8")
             assert "unittest.mock" not in text, file
             assert "__internal_head__" not in text and "_actor_cache" not in text, file
+
+
+def test_a_node_is_drained_as_rays_own_command_does() -> None:
+    from ray._raylet import InnerGcsClient  # type: ignore[attr-defined]
+
+    used = code_of(scripts.drain_node.callback)
+    assert {"GcsClient", "drain_node"} <= used and hasattr(InnerGcsClient, "drain_node")
+    assert "DRAIN_NODE_REASON_PREEMPTION" in DrainNodeReason.keys()  # noqa: SIM118 (no mapping)
 
 
 # Actors of Tune that wait

@@ -149,6 +149,19 @@ def test_what_a_folder_holds_is_told_again(tmp_path: Path, told: list[dict[str, 
     assert [path.name for path in (tmp_path / "trial-00000").iterdir()] == ["checkpoint-00003"]
 
 
+def test_what_a_folder_holds_says_nothing_of_the_node(
+    tiny_study: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(tune, "report", lambda report: said.extend(report))
+    storage = RunStorage(tmp_path)
+    Reporter(storage.trial("trial-00000"), CONFIG, 3, "1 × 1")({"epoch": 1}, lambda at: None)
+    said.clear()
+    monkeypatch.setattr(trainable, "_alone", lambda *_: None)
+    build_trainable(tiny_study(), storage)(CONFIG)
+    assert said == [METRICS, STARTED]
+
+
 @pytest.fixture
 def whole(tiny_study: MakeStudy) -> Study:
     return tiny_study(train={"epochs": 3, "batch_size": 8, "steps_per_epoch": 3})

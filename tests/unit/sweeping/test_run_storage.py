@@ -191,6 +191,39 @@ def test_a_bucket_that_is_slow_for_a_while_gets_time(tmp_path: Path, waited: lis
     assert storage.read("none.json") is None  # it will not come
 
 
+def test_a_trials_folder_behind_a_slow_bucket_is_not_taken_for_empty(
+    tmp_path: Path, waited: list[float]
+) -> None:
+    slow = SlowDown(0)
+    trial = behind(slow, tmp_path).trial("trial-0")
+    trial.save({}, [{}], lambda folder: (folder / "a.pt").touch(), last=False)
+    trial.write_failure({"epoch": 1})
+    slow.refusals = 2
+    assert trial.newest() is not None
+    slow.refusals = 1
+    assert trial.failure() == {"epoch": 1}
+    slow.refusals = 1
+    trial.clear()
+    assert waited == [1.0, 2.0, 1.0, 1.0]
+    assert trial.newest() is None
+
+
+def test_a_snapshot_is_written_and_fetched_in_spite_of_a_slow_bucket(
+    tmp_path: Path, waited: list[float]
+) -> None:
+    slow = SlowDown(1)
+    storage = behind(slow, tmp_path)
+    storage.run.mkdir()
+    (storage.run / "study.yaml").write_text("study: x")
+    slow.refusals = 2
+    storage.push()
+    (storage.run / "study.yaml").unlink()
+    slow.refusals = 1
+    storage.pull()
+    assert (storage.run / "study.yaml").read_text() == "study: x"
+    assert len(waited) == 3
+
+
 def test_a_bucket_that_stays_out_of_reach_is_told(tmp_path: Path, waited: list[float]) -> None:
     storage = behind(SlowDown(1000), tmp_path)
     with pytest.raises(RaytlError, match="cannot read .*/kept/run: AWS Error SLOW_DOWN"):

@@ -132,6 +132,9 @@ def test_idle_actors_hold_no_room_that_a_trial_waits_for(told: Told, controller:
     assert kept(controller) == {}
     judges.on_trial_result(controller, elsewhere, {STARTED: "b"})
     assert kept(controller).keys() == {("room", ())}
+    judges.on_trial_add(controller, cut := trial("t4", ("b",)))
+    judges.on_trial_result(controller, cut, {METRICS: json.dumps({"epoch": 2})})  # in its folder
+    assert kept(controller).keys() == {("room", ())}
     judges.on_trial_add(controller, lost := trial("t3", ("b",)))
     judges.on_trial_error(controller, lost)  # before it has started
     assert kept(controller).keys() == {("room", ())}
