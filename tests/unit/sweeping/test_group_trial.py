@@ -226,11 +226,12 @@ def test_what_was_kept_of_another_trial_of_the_name_is_not_taken(
     machines: Machines, together: list[list[Metrics]]
 ) -> None:
     """Whoever resumes a run may be suggested others than before."""
-    machines.members = [MEMBERS[0], WILD, (0.03, 0.1, 3, None)]
+    machines.members = [MEMBERS[0], (0.03, 0.1, 3, None), WILD]
     machines.run(0, stop_after=2)
-    shutil.rmtree(machines.storage.run / "trial-00000")  # as who is suggested another does
     machines.members = MEMBERS
-    for index in range(3):
+    machines.run(0)
+    for index in (1, 2):
+        shutil.rmtree(machines.storage.run / f"trial-{index:05d}" / checkpoint_name(EPOCHS))
         assert machines.run(index) == together[index]
 
 
