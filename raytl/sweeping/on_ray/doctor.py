@@ -152,11 +152,12 @@ def examine_cluster(
     Raises RaytlError where there is no cluster, where the runs' folder or the storage cannot be
     written from here, or no room came.
     """
+    if room and study is None:
+        raise UserError("--room needs a study, which says what a trial takes")
+
     from raytl.sweeping.on_ray.resources import wait_for_room
     from raytl.sweeping.on_ray.tuning import ray_session
 
-    if room and study is None:
-        raise UserError("--room needs a study, which says what a trial takes")
     storage = storage or (study.resources.storage_path if study is not None else None)
     with _asking(study, storage) as asked, ray_session(address) as cluster:
         if room and study is not None and cluster.grows:
