@@ -1,6 +1,7 @@
 """What the doctor makes of nodes that differ, lag, cannot read or do not answer."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from raytl.config import Study
+from raytl.sweeping.on_ray import doctor, tuning
 from raytl.sweeping.on_ray.doctor import LEAST_FREE_BYTES, Finding, auth_finding, judge
 from raytl.sweeping.on_ray.node_facts import PACKAGES, Asked, NodeFacts, examine
 from raytl.sweeping.on_ray.storage_check import StorageFacts
@@ -145,3 +147,39 @@ def test_a_cluster_without_token_is_warned(monkeypatch: pytest.MonkeyPatch) -> N
     assert auth_finding(joined=True).level == "ok"
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     assert auth_finding(joined=False).level == "warning"
+
+
+class Growing:
+    """A cluster that gets a node when it is asked for room."""
+
+    grows = True
+
+    def __init__(self) -> None:
+        self.asked: list[list[dict[str, float]]] = []
+
+    def nodes(self) -> list[dict[str, float]]:
+        return [{"CPU": 0.0}, *([{"CPU": 4.0}] if self.asked else [])]
+
+    def request(self, bundles: list[dict[str, float]]) -> None:
+        self.asked.append(bundles)
+
+
+def test_room_is_made_before_nodes_are_looked_at(
+    tiny_study: Callable[..., Study], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RAYTL_ROOT", str(tmp_path))
+    cluster, looked = Growing(), list[int]()
+    monkeypatch.setattr(tuning, "ray_session", lambda address: nullcontext(cluster))
+
+    def visit(asked: Asked) -> list[NodeFacts | str]:
+        looked.append(len(cluster.nodes()))
+        return [GOOD] * len(cluster.nodes())
+
+    monkeypatch.setattr(doctor, "visit", visit)
+    said = list[str]()
+    doctor.examine_cluster(tiny_study(), None, room=False, say=said.append)
+    assert (looked, cluster.asked, said) == ([1], [], [])
+    doctor.examine_cluster(tiny_study(), None, room=True, say=said.append)
+    assert looked == [1, 2]
+    assert cluster.asked == [[{"CPU": 1.0}], []]
+    assert said[0].startswith("waiting for 1 CPU: the cluster has 0 CPUs")
