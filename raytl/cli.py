@@ -329,14 +329,22 @@ def store_(
 @app.command()
 def doctor(
     study: Annotated[
-        Path | None, typer.Argument(help="A study file, to look for its data.")
+        str | None,
+        typer.Argument(help="A study file, for its data and storage; or the URL of a bucket."),
     ] = None,
     address: Annotated[
         str | None, typer.Option(help="The cluster's; RAY_ADDRESS or this machine by default.")
     ] = None,
+    room: Annotated[
+        bool, typer.Option("--room", help="Let the autoscaler bring nodes for a trial first.")
+    ] = False,
 ) -> None:
     """Look on every node for what usually goes wrong; exit 1 where something does."""
-    findings = verbs.doctor(study, address=address)
+
+    def say(text: str) -> None:
+        log_console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    findings = verbs.doctor(study, address=address, room=room, say=say)
     marks = {"ok": "ok     ", "warning": "warning", "failure": "FAILURE"}
     for finding in findings:
         text = f"{marks[finding.level]}  {finding.check}: {finding.text}"

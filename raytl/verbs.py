@@ -16,7 +16,7 @@ from raytl.config import Study, load_study
 from raytl.errors import CorruptError, UserError
 from raytl.files import check_writable, write_atomically
 from raytl.folders import rooted
-from raytl.urls import Place, place_of
+from raytl.urls import Place, Url, place_of
 
 if TYPE_CHECKING:
     from raytl.data.shard import ShardReport
@@ -131,12 +131,25 @@ def _sample_images(study: Study) -> dict[str, Any]:
     return images
 
 
-def doctor(study: Study | Path | str | None = None, *, address: str | None = None) -> list[Finding]:
-    """Look on every node of a cluster for what usually goes wrong; see `sweeping.doctor`."""
+def doctor(
+    study: Study | Path | str | None = None,
+    *,
+    address: str | None = None,
+    room: bool = False,
+    say: Callable[[str], None] = print,
+) -> list[Finding]:
+    """Look on every node of a cluster for what usually goes wrong; see `on_ray.doctor`.
+
+    `study` may also be the URL where runs are to be kept.
+    """
     from raytl.sweeping.on_ray.doctor import examine_cluster
 
-    checked = study if study is None or isinstance(study, Study) else load_study(study)
-    return examine_cluster(checked, address)
+    place = place_of(study) if isinstance(study, str | Path) else None
+    storage = place if isinstance(place, Url) else None
+    if isinstance(place, Path):
+        study = load_study(place)
+    checked = study if isinstance(study, Study) else None
+    return examine_cluster(checked, address, storage=storage, room=room, say=say)
 
 
 def watch_spot(

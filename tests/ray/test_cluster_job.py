@@ -6,14 +6,17 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
 from cluster_files import plain, run_on_node
+from metadata_server import aws, metadata_service
 from ray_processes import RAY, TOKEN, free_port
 from s3_server import s3_bucket
 from tests_support import ROOT
@@ -42,6 +45,20 @@ class Nodes:
         done = run_on_node(command.replace(":6379", f":{self.port}"), self.home, **own)
         assert done.returncode == 0, done.stdout + done.stderr
 
+    def watched(self, metadata: str) -> Path:
+        """Start the watcher of the worker, with another metadata service; return its log."""
+        (watcher,) = [each for each in start_commands("worker") if "watch-spot" in each]
+        (node_id,) = [
+            argument.removeprefix("--node_id=")
+            for process in self.processes()
+            if process.name() == "raylet" and "__internal_head__" not in " ".join(process.cmdline())
+            for argument in process.cmdline()
+            if argument.startswith("--node_id=")
+        ]
+        more = f"--cloud aws --metadata {metadata} --node-id {node_id}"
+        self.run(watcher.replace("--cloud aws", more), "")
+        return self.home / "raytl-watch-spot.log"
+
     def processes(self) -> list[psutil.Process]:
         found = []
         for process in psutil.process_iter():
@@ -58,11 +75,11 @@ def start_commands(kind: str) -> list[str]:
     return [each for each in plain("aws")[f"{kind}_start_ray_commands"] if "ray stop" not in each]
 
 
-def ports(*names: str) -> str:
-    return " ".join(f"--{name}-port={free_port()}" for name in names)
-
-
-AGENT = ("dashboard-agent-listen", "dashboard-agent-grpc", "runtime-env-agent", "metrics-export")
+def own_places() -> str:
+    """Return options that let a node run beside others on this machine."""
+    agents = ("dashboard-agent-listen", "dashboard-agent-grpc", "runtime-env-agent",
+              "metrics-export")  # fmt: skip
+    return " ".join(["--node-ip-address=127.0.0.1", *(f"--{a}-port={free_port()}" for a in agents)])
 
 
 @pytest.fixture
@@ -73,6 +90,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Url]:
 
 @pytest.fixture
 def nodes(tmp_path: Path, bucket: Url) -> Iterator[Nodes]:
+    """Start a head without CPUs and a worker with two, each with folders of its own."""
     home = tmp_path / "home"
     (home / ".ray").mkdir(parents=True)
     (home / ".ray" / "auth_token").write_text(TOKEN)
@@ -81,17 +99,16 @@ def nodes(tmp_path: Path, bucket: Url) -> Iterator[Nodes]:
     cluster = Nodes(home, f"http://127.0.0.1:{dashboard}", port, uuid.uuid4().hex)
     (head,) = start_commands("head")
     head = re.sub(r"--autoscaling-config=\S+", "", head).replace("--port=6379", f"--port={port}")
-    own = f"--node-ip-address=127.0.0.1 --dashboard-port={dashboard} {ports(*AGENT)}"
-    try:
-        cluster.run(f"{head} {own}", "'{\"CPU\":0}'")
-        cluster.run(
-            f"{start_commands('worker')[0]} --node-ip-address=127.0.0.1 {ports(*AGENT)}",
-            "'{\"CPU\":2}'",
-        )
-        yield cluster
-    finally:
-        for process in cluster.processes():
-            process.kill()
+    with TemporaryDirectory(prefix="ray-h-") as of_head, TemporaryDirectory(prefix="ray-w-") as of:
+        try:
+            more = f"--dashboard-port={dashboard} --temp-dir={of_head}"
+            cluster.run(f"{head} {own_places()} {more}", "'{\"CPU\":0}'")
+            worker = start_commands("worker")[0]
+            cluster.run(f"{worker} {own_places()} --temp-dir={of}", "'{\"CPU\":2}'")
+            yield cluster
+        finally:
+            for process in cluster.processes():
+                process.kill()
 
 
 def documented(which: str) -> str:
@@ -131,7 +148,7 @@ def test_a_study_from_a_clone_runs_on_nodes_of_the_cluster_file(
     )
     (clone / "study.yaml").write_text(dump_study(study))
 
-    where = submit(nodes, clone, "python", "-c", "'import raytl; print(raytl.__file__)'")
+    where = submit(nodes, clone, "python", "-c", "import raytl; print(raytl.__file__)")
     assert re.search(r"/runtime_resources/\S*/raytl/__init__.py", where.stdout), where.stdout
 
     done = submit(nodes, clone, "raytl", "sweep", "study.yaml")
@@ -140,3 +157,13 @@ def test_a_study_from_a_clone_runs_on_nodes_of_the_cluster_file(
     assert "tiny/report.html" in files_in(bucket / "runs")
     assert (nodes.home / "scratch" / "cache" / "trials").is_dir(), "RAYTL_CACHE of the node"
     assert not (nodes.home / ".cache").exists()
+
+
+def test_the_watcher_runs_on_when_the_command_that_started_it_has_ended(nodes: Nodes) -> None:
+    with metadata_service(aws(None)) as service:
+        log = nodes.watched(service.base)
+        while not (log.exists() and "watching over node" in log.read_text()):
+            time.sleep(0.1)
+        service.answer = aws('{"action": "terminate", "time": "2036-11-28T08:22:00Z"}')
+        while "the node is drained" not in log.read_text():
+            time.sleep(0.1)

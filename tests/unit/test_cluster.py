@@ -3,9 +3,11 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
+import yaml
 from cluster_files import CPU, FILES, GPU, SDKS, SETUP, START, commands, launched, plain, prepared
 from packaging.requirements import Requirement
 from tests_support import ROOT
@@ -117,3 +119,45 @@ def test_every_version_is_pinned_and_none_against_pyproject() -> None:
             f"clusters/requirements.txt: {name} {pins.get(name)}; see docs/operations.md, Versions"
         )
     assert {"ray", "torch", "torchvision"} <= pins.keys()
+
+
+def rayjob() -> dict[str, Any]:
+    return dict(yaml.safe_load((ROOT / "docs" / "rayjob.yaml").read_text(encoding="utf-8")))
+
+
+def test_the_kubernetes_job_is_the_same_cluster() -> None:
+    """What KubeRay's operator itself would check is not checked here: it needs a Kubernetes."""
+    job = rayjob()
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    cluster = job["spec"]["rayClusterSpec"]
+    assert cluster["rayVersion"] == dict(line.split("==") for line in LOCK)["ray"]
+    assert cluster["authOptions"] == {"mode": "token"}
+    assert cluster["enableInTreeAutoscaling"]
+    assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+    groups = {group["groupName"]: group for group in cluster["workerGroupSpecs"]}
+    types = plain("aws")["available_node_types"]
+    for name, group in groups.items():
+        (container,) = group["template"]["spec"]["containers"]
+        offered = types[f"{name}_spot"]["resources"]
+        assert group["minReplicas"] == 0
+        assert group["maxReplicas"] == types[f"{name}_spot"]["max_workers"]
+        assert container["resources"]["limits"]["cpu"] == str(offered["CPU"])
+        gpus = container["resources"]["limits"].get("nvidia.com/gpu", "0")
+        assert gpus == str(offered.get("GPU", 0))
+
+
+def test_the_kubernetes_job_goes_on_and_shares_no_disk() -> None:
+    spec = rayjob()["spec"]
+    assert spec["entrypoint"].startswith("raytl sweep ")
+    assert spec["entrypoint"].endswith(" --resume")
+    assert spec["backoffLimit"] > 0
+    cluster = spec["rayClusterSpec"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        pod = group["template"]["spec"]
+        kinds = {kind for volume in pod["volumes"] for kind in volume if kind != "name"}
+        assert kinds <= {"emptyDir", "configMap"}
+        (container,) = pod["containers"]
+        mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+        assert mounted.keys() == {volume["name"] for volume in pod["volumes"]}
+        (cache,) = [each["value"] for each in container["env"] if each["name"] == "RAYTL_CACHE"]
+        assert cache.startswith(mounted["scratch"])

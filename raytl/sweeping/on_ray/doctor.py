@@ -1,26 +1,22 @@
 """What usually goes wrong on a cluster, looked for on every node before a study starts."""
 
+import contextlib
 import os
-import platform
-import shutil
-import socket
-import time
 import uuid
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from raytl.config import Study
-from raytl.errors import RaytlError
+from raytl.errors import RaytlError, UserError
 from raytl.folders import rooted
+from raytl.sweeping.on_ray.node_facts import EXAMINE_S, PACKAGES, Asked, NodeFacts, visit
+from raytl.sweeping.on_ray.storage_check import delete_note, write_note
+from raytl.urls import Url
 
-PACKAGES = ("raytl", "ray", "torch", "torchvision", "pyarrow")
 LEAST_FREE_BYTES = 5 * 2**30
 MOST_CLOCK_SKEW_S = 2.0
-EXAMINE_S = 120.0  # a node that has not answered by then is reported as such
 Level = Literal["ok", "warning", "failure"]
 
 
@@ -33,129 +29,27 @@ class Finding:
     text: str
 
 
-@dataclass(frozen=True)
-class NodeFacts:
-    """What a task found on its node."""
-
-    node: str
-    versions: dict[str, str]
-    gpus_of_ray: float
-    gpus_of_torch: int
-    free_bytes: int
-    clock: float  # Unix time, between the driver's `asked` and `answered`
-    asked: float
-    answered: float
-    note: str | None  # what the driver wrote into the shared folder, if the node could read it
-    wrote: bool  # whether the node could write there
-    problems: list[str] = field(default_factory=list)  # datasets and weights it could not read
-
-
-def examine(note: Path, study: Study | None, gpus: float) -> dict[str, Any]:
-    """Gather this node's facts. Runs as a Ray task."""
-    import torch
-
-    wrote = True
-    try:
-        note.with_name(f"{note.name}.{uuid.uuid4().hex}").touch()
-    except OSError:
-        wrote = False
-    return {
-        "node": socket.gethostname(),
-        "versions": {"python": platform.python_version()} | {p: _version(p) for p in PACKAGES},
-        "gpus_of_ray": gpus,
-        "gpus_of_torch": torch.cuda.device_count(),
-        "free_bytes": shutil.disk_usage("/tmp").free,
-        "clock": time.time(),
-        "note": note.read_text(encoding="utf-8") if note.exists() else None,
-        "wrote": wrote,
-        "problems": _unreadable(study) if study is not None else [],
-    }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "missing"
-
-
-def _unreadable(study: Study) -> list[str]:
-    from raytl.data.dataset import Dataset
-
-    problems = []
-    for domain in (study.target_domain, study.source_domain):
-        if domain is not None:
-            try:
-                Dataset.open(domain.dataset)
-            except RaytlError as error:
-                problems.append(str(error))
-    for name, model in study.source_models.items():
-        for plain in model.plain:
-            for path in (plain.path, str(plain.weights) if plain.has_local_weights else None):
-                if path is not None and not Path(path).exists():
-                    problems.append(f"source model {name}: {path} is not there")
-    return problems
-
-
-def visit(note: Path, study: Study | None) -> list[NodeFacts | str]:
-    """Examine every node of the cluster that this process is connected to, all at once.
-
-    Returns a node's facts, or its address where no answer came.
-    """
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    alive = [node for node in ray.nodes() if node["Alive"]]
-    asked = time.time()
-    tasks = {}
-    for node in alive:
-        here: Any = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        task = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=here)(examine)
-        gpus = node["Resources"].get("GPU", 0.0)
-        tasks[task.remote(note, study, gpus)] = node["NodeManagerAddress"]
-    found: list[NodeFacts | str] = []
-    waiting, end = list(tasks), time.monotonic() + EXAMINE_S
-    while waiting and time.monotonic() < end:
-        done, waiting = ray.wait(waiting, timeout=1.0)
-        for ref in done:
-            try:
-                found.append(NodeFacts(**ray.get(ref), asked=asked, answered=time.time()))
-            except ray.exceptions.RayError:
-                found.append(tasks[ref])
-    return [*found, *(tasks[ref] for ref in waiting)]
-
-
-def judge(visited: Sequence[NodeFacts | str], text: str, study: Study | None) -> list[Finding]:
-    """Return the findings; `text` is what the driver wrote into the shared folder."""
+def judge(visited: Sequence[NodeFacts | str], asked: Asked) -> list[Finding]:
+    """Return the findings on what the nodes answered to what they were asked."""
     facts = [node for node in visited if isinstance(node, NodeFacts)]
     silent = [node for node in visited if isinstance(node, str)]
+    study = asked.study
     findings = [
-        _finding("nodes", silent, f"{len(facts)} answered", f"no answer within {EXAMINE_S:g} s")
+        _finding("nodes", silent, f"{len(facts)} answered", f"no answer within {EXAMINE_S:g} s"),
+        _versions(facts),
+        _gpus(facts, study),
+        _shared(facts, study) if asked.storage is None else _stored(facts, asked.storage),
     ]
-    findings += [_versions(facts), _gpus(facts, study)]
-    unshared = [n.node for n in facts if n.note != text or not n.wrote]
-    findings.append(
-        _finding(
-            "shared storage",
-            unshared,
-            "readable and writable on every node",
-            f"cannot read and write {rooted('runs')} as the driver does; mount one file system "
-            "everywhere and name it in RAYTL_ROOT",
-        )
-    )
-    problems = [f"{node.node}: {problem}" for node in facts for problem in node.problems]
     if study is not None:
+        problems = [f"{node.node}: {problem}" for node in facts for problem in node.problems]
         findings.append(_finding("data", problems, "datasets and weights are readable", ""))
     full = [n.node for n in facts if n.free_bytes < LEAST_FREE_BYTES]
     gib = f"{LEAST_FREE_BYTES / 2**30:g} GiB"
-    findings.append(_finding("disk", full, f"at least {gib} free", f"less than {gib} free in /tmp"))
+    little = f"less than {gib} free in /tmp or RAYTL_CACHE"
+    findings.append(_finding("disk", full, f"at least {gib} free", little))
     skewed = [n.node for n in facts if _skew(n) > MOST_CLOCK_SKEW_S]
-    findings.append(
-        _finding(
-            "clock", skewed, "the nodes agree", f"off by more than {MOST_CLOCK_SKEW_S:g} s; run NTP"
-        )
-    )
-    return findings
+    apart = f"off by more than {MOST_CLOCK_SKEW_S:g} s; run NTP"
+    return [*findings, _finding("clock", skewed, "the nodes agree", apart), _notices(facts)]
 
 
 def _finding(check: str, where: Sequence[str], good: str, bad: str) -> Finding:
@@ -165,7 +59,7 @@ def _finding(check: str, where: Sequence[str], good: str, bad: str) -> Finding:
 
 
 def _versions(facts: Sequence[NodeFacts]) -> Finding:
-    for name in ("python", *PACKAGES):
+    for name in ("python", *PACKAGES, "raytl's source"):
         counts = Counter(node.versions[name] for node in facts)
         if len(counts) > 1 or "missing" in counts:
             parts = ", ".join(f"{name} {v} on {n} nodes" for v, n in counts.most_common())
@@ -188,6 +82,44 @@ def _gpus(facts: Sequence[NodeFacts], study: Study | None) -> Finding:
     return Finding("GPUs", "ok", f"{total:g} in all")
 
 
+def _shared(facts: Sequence[NodeFacts], study: Study | None) -> Finding:
+    """A study without a storage_path needs a disk that all share; where no study was named, who
+    knows."""
+    apart = [n.node for n in facts if not n.shares]
+    if not apart:
+        return Finding("shared storage", "ok", "readable and writable on every node")
+    text = (
+        f"{'; '.join(apart)}: cannot read and write {rooted('runs')} as the driver does; keep runs "
+        "in a bucket (resources.storage_path), or mount one file system everywhere and name it in "
+        "RAYTL_ROOT"
+    )
+    return Finding("shared storage", "failure" if study is not None else "warning", text)
+
+
+def _stored(facts: Sequence[NodeFacts], url: Url) -> Finding:
+    wrong = [
+        f"{n.node}: {why}" for n in facts if n.storage is not None for why in n.storage.refused
+    ]
+    skews = {n.node: n.storage.skew_s for n in facts if n.storage and n.storage.skew_s is not None}
+    wrong += [
+        f"{node}: its clock is {skew:+.0f} s off the storage's; run NTP (S3 refuses 15 minutes)"
+        for node, skew in skews.items()
+        if abs(skew) > MOST_CLOCK_SKEW_S
+    ]
+    longest = max((n.storage.seconds for n in facts if n.storage is not None), default=0.0)
+    clocks = "" if skews else ", by a clock that it does not tell"
+    good = f"{url.shown}: every node writes, reads, lists and deletes, in {longest:.1f} s{clocks}"
+    return _finding("storage", wrong, good, "")
+
+
+def _notices(facts: Sequence[NodeFacts]) -> Finding:
+    unwatched = [f"{n.node}: {n.unwatched}" for n in facts if n.unwatched is not None]
+    if not unwatched:
+        return Finding("spot notices", "ok", "heard on every spot node")
+    remedy = "start it beside Ray, as cluster.yaml does, or what it trains counts as lost"
+    return Finding("spot notices", "warning", f"{'; '.join(unwatched)}; {remedy}")
+
+
 def _skew(node: NodeFacts) -> float:
     """Return by how many seconds the node's clock lies outside the driver's interval."""
     return max(node.asked - node.clock, node.clock - node.answered, 0.0)
@@ -205,22 +137,53 @@ def auth_finding(joined: bool) -> Finding:
     )  # fmt: skip
 
 
-def examine_cluster(study: Study | None, address: str | None) -> list[Finding]:
+def examine_cluster(
+    study: Study | None,
+    address: str | None,
+    *,
+    storage: Url | None = None,
+    room: bool = False,
+    say: Callable[[str], None] = print,
+) -> list[Finding]:
     """Connect to the cluster (see `ray_session`) and look for what usually goes wrong.
 
-    Raises RaytlError where there is no cluster, or the runs' folder cannot be written.
+    `storage`: where runs are kept, the study's `resources.storage_path` by default; without any
+    they are in a folder that nodes share. `room`: let the autoscaler bring nodes for a trial first.
+    Raises RaytlError where there is no cluster, where the runs' folder or the storage cannot be
+    written from here, or no room came.
     """
+    if room and study is None:
+        raise UserError("--room needs a study, which says what a trial takes")
+
+    from raytl.sweeping.on_ray.resources import wait_for_room
     from raytl.sweeping.on_ray.tuning import ray_session
 
-    note, text = rooted("runs") / f".doctor-{uuid.uuid4().hex}", uuid.uuid4().hex
+    storage = storage or (study.resources.storage_path if study is not None else None)
+    with _asking(study, storage) as asked, ray_session(address) as cluster:
+        if room and study is not None and cluster.grows:
+            wait_for_room(study, cluster.nodes, cluster.request, say)
+        return [*judge(visit(asked), asked), auth_finding(cluster.grows)]
+
+
+@contextlib.contextmanager
+def _asking(study: Study | None, storage: Url | None) -> Iterator[Asked]:
+    """Yield what nodes are asked, the driver's notes written for as long."""
+    text = uuid.uuid4().hex
+    if storage is not None:
+        stored = write_note(storage, text)
+        try:
+            yield Asked(text, storage=storage, stored=stored, study=study)
+        finally:
+            delete_note(storage, stored)
+        return
+    note = rooted("runs") / f".doctor-{uuid.uuid4().hex}"
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text(text, encoding="utf-8")
     except OSError as error:
         raise RaytlError(f"{note.parent}: cannot write here: {error.strerror or error}") from error
     try:
-        with ray_session(address) as cluster:
-            return [*judge(visit(note, study), text, study), auth_finding(cluster.grows)]
+        yield Asked(text, note, study=study)
     finally:
         for left in note.parent.glob(f"{note.name}*"):
             left.unlink(missing_ok=True)
