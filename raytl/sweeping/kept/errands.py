@@ -16,11 +16,12 @@ def at_once(errand: Errand) -> None:
 
 class Errands:
     """A thread that does one errand after another. What an errand raises, `do` or the end of the
-    block raises: the first of them."""
+    block raises; those after it are left: who cannot write one thing is not asked for more."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="raytl-errand")
         self._left: list[Future[None]] = []
+        self._failed = False
 
     def __enter__(self) -> "Errands":
         return self
@@ -28,7 +29,16 @@ class Errands:
     def do(self, errand: Errand) -> None:
         """Have an errand done."""
         self._collect(MOST_LEFT)
-        self._left.append(self._pool.submit(errand))
+        self._left.append(self._pool.submit(self._run, errand))
+
+    def _run(self, errand: Errand) -> None:
+        if self._failed:
+            return
+        try:
+            errand()
+        except BaseException:
+            self._failed = True
+            raise
 
     def _collect(self, most_left: int) -> None:
         """Take note of those that are done; wait until no more than so many are left."""
