@@ -226,7 +226,7 @@ def test_what_was_kept_of_another_trial_of_the_name_is_not_taken(
     machines: Machines, together: list[list[Metrics]]
 ) -> None:
     """Whoever resumes a run may be suggested others than before."""
-    machines.members = [MEMBERS[0], (0.03, 0.1, 3, None), WILD]
+    machines.members = [MEMBERS[0], (0.03, 0.1, 3, None), (0.004, 0.0, 3, None)]
     machines.run(0, stop_after=2)
     machines.members = MEMBERS
     machines.run(0)
