@@ -111,17 +111,16 @@ def nodes(tmp_path: Path, bucket: Url) -> Iterator[Nodes]:
                 process.kill()
 
 
-def documented(which: str) -> str:
-    """Return the command of docs/operations.md that begins with `which`."""
+def documented() -> list[str]:
+    """Return how docs/operations.md submits jobs, up to what is run: `ray job submit … --`."""
     text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8").replace("\\\n", "")
-    (command,) = {" ".join(m.split()) for m in re.findall(rf"^    ({which} .*)$", text, re.M)}
-    return command
+    (command,) = set(re.findall(r"^    (ray job submit .*? --) ", text, re.M))
+    return str(command).split()
 
 
 def submit(nodes: Nodes, clone: Path, *entrypoint: str) -> subprocess.CompletedProcess[str]:
-    """Submit a job from the clone as documented, with another study and address."""
-    words = documented("ray job submit").split()
-    words = [RAY, *words[1 : words.index("--") + 1], *entrypoint]
+    """Submit a job from the clone as documented, to another address."""
+    words = [RAY, *documented()[1:], *entrypoint]
     words = [nodes.dashboard if word == "http://127.0.0.1:8265" else word for word in words]
     env = os.environ | {"HOME": str(nodes.home), "RAY_AUTH_MODE": "token"}
     env = {name: value for name, value in env.items() if name != "RAY_AUTH_TOKEN"}

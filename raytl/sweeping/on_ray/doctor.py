@@ -115,7 +115,7 @@ def _stored(facts: Sequence[NodeFacts], url: Url) -> Finding:
 def _notices(facts: Sequence[NodeFacts]) -> Finding:
     unwatched = [f"{n.node}: {n.unwatched}" for n in facts if n.unwatched is not None]
     if not unwatched:
-        return Finding("spot notices", "ok", "heard on every spot node")
+        return Finding("spot notices", "ok", "no spot node is without a watcher")
     remedy = "start it beside Ray, as cluster.yaml does, or what it trains counts as lost"
     return Finding("spot notices", "warning", f"{'; '.join(unwatched)}; {remedy}")
 
