@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests_support import REAL_DATA, write_images
+from tests_support import CREDENTIALS, REAL_DATA, write_images
 
 from raytl.config import Study
 from raytl.modalities.image.column import ImageColumn
@@ -36,6 +36,7 @@ def ray_cluster(prefix_cache: None) -> Iterator[None]:
     import ray
 
     os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
+    os.environ.update(CREDENTIALS)  # its processes have the environment of now
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()

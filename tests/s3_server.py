@@ -4,17 +4,16 @@ import contextlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 from moto.server import ThreadedMotoServer
 from pyarrow.fs import S3FileSystem
 from ray_processes import free_port
+from tests_support import CREDENTIALS
 
 from raytl.remote_files import upload
 from raytl.urls import Url
-
-SECRET = "not-for-any-file-0123456789"
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "raytl-test", "AWS_SECRET_ACCESS_KEY": SECRET}
 
 
 @contextlib.contextmanager
@@ -28,6 +27,9 @@ def s3_bucket(monkeypatch: pytest.MonkeyPatch, name: str = "bucket") -> Iterator
     server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
     server.start()
     try:
+        # Servers of one process share what they hold.
+        reset = Request(f"http://127.0.0.1:{port}/moto-api/reset", method="POST")
+        urlopen(reset, timeout=30).close()
         options = {
             "region": "us-east-1", "scheme": "http", "endpoint_override": f"127.0.0.1:{port}",
         }  # fmt: skip

@@ -14,6 +14,8 @@ from raytl.tasks.columns import LabelColumn
 ROOT = Path(__file__).parent.parent
 SEARCH_SPACES = ROOT / "search_spaces"
 REAL_DATA = ROOT.parent / "shared" / "data"  # optional
+SECRET = "not-for-any-file-0123456789"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "raytl-test", "AWS_SECRET_ACCESS_KEY": SECRET}  # of S3 servers
 
 Pairs = Iterable[tuple[np.ndarray, np.ndarray]]  # images (N, H, W, C) and labels (N,)
 

@@ -26,7 +26,7 @@ from raytl.config import Study, dump_study
 from raytl.remote_files import files_in
 from raytl.urls import Url
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.nodes]
 
 MARK = "RAYTL_TEST_CLUSTER"  # in the environment of every process that the test's nodes start
 

@@ -25,7 +25,7 @@ from raytl.config import Study, dump_study
 MakeStudy = Callable[..., Study]
 MEMBERS, EPOCHS = 4, 4
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.nodes]
 
 # So that a lost node is noticed in seconds.
 HEALTH = {"RAY_health_check_period_ms": "500", "RAY_health_check_failure_threshold": "3"}
@@ -80,7 +80,7 @@ def test_a_group_is_trained_once_and_goes_on_elsewhere(
                 # The first node alone trains the first epoch, so it is that one that is lost.
                 first = tmp_path / "lost" / "trial-00003" / "checkpoint-00001" / "commit.json"
                 wait_for(first.exists, sweep)
-                assert own_actors(TRIAL, nodes[0].pid)
+                wait_for(lambda: bool(own_actors(TRIAL, nodes[0].pid)), sweep)
                 add("second")
                 os.killpg(nodes[0].pid, signal.SIGKILL)
                 output = sweep.communicate()[0]

@@ -10,7 +10,8 @@ import pytest
 import yaml
 from pyarrow.fs import FileSelector, FileSystem
 from ray_processes import sweeping, wait_for
-from s3_server import SECRET, s3_bucket
+from s3_server import s3_bucket
+from tests_support import SECRET
 
 from raytl.config import Study
 

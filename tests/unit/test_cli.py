@@ -217,7 +217,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 PRETRAIN = ["pretrain", "--dataset", "digits", "--backbone", "lenet", "--out", "m"]
 LIGHT_MISTAKES = [
     (["sweep", "s.yaml", "--out", "run"], 2, "the run folder exists; go on with --resume"),
-    (["sweep", "s.yaml", "--out", "new", "--resume"], 2, "nothing to resume here"),
+    (["sweep", "s.yaml", "--out", "digits", "--resume"], 2, "no study.yaml, so it is no run"),
     (["sweep", "s.yaml", "--out", "file"], 2, "is a file, not a run folder"),
     (["sweep", "s.yaml", "--trials", "0"], 2, "search.trials: Input should be greater than 0"),
     (["sweep", "s.yaml", "--set", "search.trials"], 2, "expected key=value"),

@@ -51,7 +51,7 @@ CONTROL_FACTS: dict[str, ControlFacts] = {
 # How the names of controls end that read one of several columns; before the column may stand
 # another source model than trial 0's, and a point
 ALONE = "_alone"
-PROBE = "_probe"  # how those end that freeze another source model than trial 0's
+PROBE = "_frozen"  # how those end that freeze another source model than trial 0's
 
 
 def facts_of(control: str) -> ControlFacts:

@@ -69,7 +69,7 @@ def test_every_further_pretrained_source_model_is_probed(tiny_study: MakeStudy) 
     search = {"sampler": "random", "trials": 3, "control_tries": 3}
     study = tiny_study(source_models=models, space=space, search=search)
     probes = probe_controls(study, SearchSpace(study))
-    assert [name for name, _ in probes] == ["other_probe"] * 3
+    assert [name for name, _ in probes] == ["other_frozen"] * 3
     own = [trial for name, trial in control_trials(study, SearchSpace(study))
            if name == "linear_probe"]  # fmt: skip
     assert [t.source_model for t in own] == ["net"] * 3

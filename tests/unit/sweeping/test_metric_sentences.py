@@ -52,8 +52,10 @@ def test_a_control_of_another_source_model_is_said_to_be_one() -> None:
     said = control_words("source_only", theirs, ours)
     assert said == "source_only (no look at the target) of small"
     assert control_words("constant", theirs, ours) == "a constant guess"
-    probe = control_words("small_probe", theirs, ours)
+    probe = control_words("small_frozen", theirs, ours)
     assert probe == "linear_probe (small frozen)"
+    plain = control_words("linear_probe", ours, ours)
+    assert plain == "linear_probe (the source model frozen)"
     assert control_words("small.name_alone", theirs, ours) == "name alone of small"
     assert control_words("name_alone", theirs, ours) == "name alone of small"
     assert control_words("name_alone", ours, ours) == "name alone"
@@ -62,11 +64,11 @@ def test_a_control_of_another_source_model_is_said_to_be_one() -> None:
 def test_a_candidate_is_compared_with_its_own_source_model_where_it_can_be() -> None:
     ours, other = TrialConfig(source_model="large"), TrialConfig(source_model="small")
     controls = {
-        "linear_probe": other, "large_probe": ours, "target_only": other,
+        "linear_probe": other, "large_frozen": ours, "target_only": other,
         "name_alone": other, "large.name_alone": ours,
     }  # fmt: skip
     assert of_other_models(controls, ours) == {"linear_probe", "name_alone"}
-    assert of_other_models(controls, other) == {"large_probe", "large.name_alone"}
+    assert of_other_models(controls, other) == {"large_frozen", "large.name_alone"}
     assert of_other_models({"name_alone": other}, ours) == set()
 
 

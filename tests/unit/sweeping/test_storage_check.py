@@ -2,6 +2,7 @@
 refuses."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -112,10 +113,21 @@ def test_clocks_are_compared_to_the_second(written: int, skew: float) -> None:
     assert storage_check._skew([FileInfo("x")], before=100.5, after=101.0) is None
 
 
-def test_a_spot_machine_without_a_watcher_is_found() -> None:
-    """No test of this suite that is run beside this one has a process with the watcher's name."""
+@dataclass
+class Process:
+    """What is seen of a process of the machine."""
+
+    info: dict[str, list[str]]
+
+
+def test_a_spot_machine_without_a_watcher_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    running: list[Process] = []
+    monkeypatch.setattr("psutil.process_iter", lambda _: running)
     with metadata_service(aws(None)) as service:
         assert unwatched(Aws(service.base)) == "a spot machine without `raytl watch-spot`"
+        running.append(Process({"cmdline": ["python", "raytl", "watch-spot"]}))
+        assert unwatched(Aws(service.base)) is None
+        running.clear()
         service.answer = aws(None, life_cycle="on-demand")
         assert unwatched(Aws(service.base)) is None
     silent = Aws(f"http://127.0.0.1:{free_port()}")
