@@ -1,6 +1,7 @@
 """A study from a clone, as docs/operations.md submits it, on nodes that are started by the commands
 of cluster.yaml; it is kept in a bucket. Ports and the cloud are the test's own."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -45,6 +46,14 @@ class Nodes:
         done = run_on_node(command.replace(":6379", f":{self.port}"), self.home, **own)
         assert done.returncode == 0, done.stdout + done.stderr
 
+    def stop(self) -> None:
+        """End all that the nodes started, also what a process that is being ended starts."""
+        while left := self.processes():
+            for process in left:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            psutil.wait_procs(left, timeout=5)
+
     def watched(self, metadata: str) -> Path:
         """Start the watcher of the worker, with another metadata service; return its log."""
         (watcher,) = [each for each in start_commands("worker") if "watch-spot" in each]
@@ -60,13 +69,13 @@ class Nodes:
         return self.home / "raytl-watch-spot.log"
 
     def processes(self) -> list[psutil.Process]:
+        """Return those that run, by the mark in their environment."""
         found = []
         for process in psutil.process_iter():
-            try:
-                if process.environ().get(MARK) == self.mark:
+            with contextlib.suppress(psutil.Error):
+                marked = process.environ().get(MARK) == self.mark
+                if marked and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
-            except psutil.Error:
-                continue
         return found
 
 
@@ -107,8 +116,7 @@ def nodes(tmp_path: Path, bucket: Url) -> Iterator[Nodes]:
             cluster.run(f"{worker} {own_places()} --temp-dir={of}", "'{\"CPU\":2}'")
             yield cluster
         finally:
-            for process in cluster.processes():
-                process.kill()
+            cluster.stop()
 
 
 def documented() -> list[str]:
@@ -155,7 +163,7 @@ def test_a_study_from_a_clone_runs_on_nodes_of_the_cluster_file(
     assert "search 1/" in done.stdout
     assert "tiny/report.html" in files_in(bucket / "runs")
     assert (nodes.home / "scratch" / "cache" / "trials").is_dir(), "RAYTL_CACHE of the node"
-    assert not (nodes.home / ".cache").exists()
+    assert not (nodes.home / ".cache" / "raytl").exists()
 
 
 def test_the_watcher_runs_on_when_the_command_that_started_it_has_ended(nodes: Nodes) -> None:
