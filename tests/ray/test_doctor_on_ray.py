@@ -38,7 +38,7 @@ def doctor(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.slow
+@pytest.mark.nodes
 def test_a_study_that_is_kept_in_a_bucket_needs_no_disk_that_all_share(
     tiny_study: Callable[..., Study], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,7 +55,7 @@ def test_a_study_that_is_kept_in_a_bucket_needs_no_disk_that_all_share(
         assert not files_in(bucket)
 
 
-@pytest.mark.slow
+@pytest.mark.nodes
 def test_a_bucket_by_its_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with s3_bucket(monkeypatch) as bucket:
         done = doctor(tmp_path, bucket / "runs")

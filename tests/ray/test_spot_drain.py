@@ -18,7 +18,7 @@ from ray_processes import AUTH, free_port, ray_head, start_node, stop
 from raytl.errors import RaytlError
 from raytl.sweeping.on_ray.own_node import OwnNode, find_own_node
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.nodes]
 
 ACTION = '{"action": "terminate", "time": "2036-11-28T08:22:00Z"}'
 
