@@ -57,7 +57,7 @@ def test_a_group_is_trained_once_and_goes_on_elsewhere(
         space={"optimizer.lr": {"choice": [0.01, 0.02, 0.04, 0.08]}},
         defaults={"frozen_depth": "100%"},
         search={"sampler": "grid", "trials": MEMBERS, "scheduler": "none", "control_tries": 1},
-        train={"epochs": EPOCHS, "batch_size": 8, "steps_per_epoch": 1000, "fuse": MEMBERS},
+        train={"epochs": EPOCHS, "batch_size": 8, "steps_per_epoch": 300, "fuse": MEMBERS},
         resources={"max_concurrent": 2},
     )
     file, port = tmp_path / "study.yaml", free_port()
