@@ -80,10 +80,24 @@ def trimmed(rows: Rows) -> Rows:
 
 
 def move(rows: Rows, device: torch.device) -> Rows:
-    """Return the rows on a device."""
+    """Return the rows on a device. The host does not wait for a copy to a GPU to end, and from
+    pinned memory not even for its begin."""
     if isinstance(rows, Padded):
-        return Padded(rows.values.to(device), rows.sizes.to(device))
-    return rows.to(device)
+        return Padded(moved(rows.values, device), moved(rows.sizes, device))
+    return moved(rows, device)
+
+
+def moved(values: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on a device, as `move` does rows."""
+    # Back to the host there is always a wait: what is read too early is anything.
+    return values.to(device, non_blocking=device.type != "cpu")
+
+
+def pinned(rows: Rows) -> Rows:
+    """Return the rows in pinned memory, from which a GPU copies by itself. Needs CUDA."""
+    if isinstance(rows, Padded):
+        return Padded(rows.values.pin_memory(), rows.sizes.pin_memory())
+    return rows.pin_memory()
 
 
 def split(rows: Rows, sizes: Sequence[int]) -> list[Rows]:
@@ -119,6 +133,10 @@ class Given:
     def to(self, device: torch.device) -> "Given":
         """Return the same on a device."""
         return replace(self, rows=move(self.rows, device))
+
+    def pinned(self) -> "Given":
+        """Return the same in pinned memory."""
+        return replace(self, rows=pinned(self.rows))
 
 
 Inputs = dict[str, Given]  # by branch

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from raytl.rows import Cut, Inputs
+from raytl.rows import Cut, Inputs, moved
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,15 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         """Return the batch with what is computed with on a device; ids stay where they are."""
         inputs = {name: given.to(device) for name, given in self.inputs.items()}
-        target = None if self.target is None else self.target.to(device)
+        target = None if self.target is None else moved(self.target, device)
         return replace(self, inputs=inputs, target=target)
+
+    def pinned(self) -> "Batch":
+        """Return the batch in pinned memory, from which it goes to a GPU while the host goes on.
+        Needs CUDA."""
+        inputs = {name: given.pinned() for name, given in self.inputs.items()}
+        target = None if self.target is None else self.target.pin_memory()
+        return Batch(inputs, target, self.id.pin_memory())
 
     def cut(self, own: Cut, every: Cut) -> "Batch":
         """Return some of the rows: `own` among this worker's, `every` among all."""

@@ -1,6 +1,6 @@
 """Feeds: endless seeded training batches and one ordered pass for evaluation."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Literal, Protocol
 
 import psutil
@@ -31,6 +31,11 @@ class Feed(Protocol):
         """Yield every row of `share` once in stored order; the last batch may be shorter, and a
         share without rows is one empty batch."""
         ...
+
+
+def closable(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
+    """Yield a feed's batches; closed, this closes what the feed has open for them, if anything."""
+    yield from batches
 
 
 def chosen_kind(

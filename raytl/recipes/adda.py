@@ -43,6 +43,7 @@ class Adda(Recipe):
         )
         self.encoder = copy.deepcopy(context.model).requires_grad_(False)
         self.register_buffer("switched", torch.tensor(False))
+        self._known_switched = False  # without asking the device in each step
 
     @classmethod
     def streams(cls, labelled: bool, has_source: bool) -> tuple[Stream, ...]:
@@ -61,8 +62,10 @@ class Adda(Recipe):
         if progress < self.trial.probe_fraction:
             outputs = run_streams(model, TrainBatch(source=batch.source, labelled=batch.labelled))
             return {"task": self.task_loss(outputs, batch)}
-        if not self.switched:
-            self._switch(model)
+        if not self._known_switched:
+            if not self.switched:
+                self._switch(model)
+            self._known_switched = True
         assert batch.source is not None
         rows = batch.source.own_rows
         with torch.no_grad():

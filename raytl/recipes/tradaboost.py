@@ -78,11 +78,11 @@ class TrAdaBoost(Recipe):
             1.0 - scores.softmax(1).gather(1, y.unsqueeze(1)).squeeze(1)
             for scores, y in zip(logits, labels, strict=True)
         )
-        error = float((target_weights_B * of_target).sum() / target_weights_B.sum())
-        error = min(max(error, LEAST_ERROR), LARGEST_ERROR)
+        error = (target_weights_B * of_target).sum() / target_weights_B.sum()
+        error = error.double().clamp(LEAST_ERROR, LARGEST_ERROR)  # nobody waits for its value
         keep = 1.0 - 1.0 / ROUNDS
         old = self.source_log_weights_N[source_id]
         self.source_log_weights_N[source_id] = keep * old + self.log_beta * of_source
         old = self.target_log_weights_N[target_id]
-        rise = -math.log(error / (1.0 - error))
+        rise = -torch.log(error / (1.0 - error)).to(old.dtype)
         self.target_log_weights_N[target_id] = keep * old + rise * of_target

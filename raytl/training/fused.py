@@ -8,7 +8,8 @@ Legend: N trials, B batch.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,6 +18,7 @@ from torch.func import functional_call, grad_and_value, vmap
 
 from raytl.data.batch import TrainBatch
 from raytl.errors import TrainingError
+from raytl.training.finiteness import Finiteness, NotFinite
 from raytl.training.fused_masks import Masks, with_masks
 from raytl.training.fused_rows import Rows, as_batch, stacked_rows
 from raytl.training.loop import Trainer, not_finite, schedule
@@ -24,7 +26,8 @@ from raytl.training.stacked_optimizer import Stacked, StackedOptimizer, clip_sta
 
 # Keys of a trial that enter its losses as factors.
 FACTORS = ("adversarial_lambda", "alignment_lambda")
-Streams = Callable[[int], Iterator[TrainBatch]]  # number of a member → its batches from now on
+# Number of a member → its batches from now on
+Streams = Callable[[int], Generator[TrainBatch, None, None]]
 Means = dict[str, float]
 
 
@@ -60,12 +63,22 @@ def train_fused_epoch(
         same_rows: all members read the same batches; only the first one's are read.
     """
     epoch = _FusedEpoch([m.trainer for m in members], [m.seed for m in members])
-    readers = [streams(0)] if same_rows else [streams(i) for i in range(len(members))]
-    for _ in range(steps):
-        failed = epoch.step([next(reader) for reader in readers])
-        if failed:
-            return _without(failed, members, streams, steps, same_rows)
-    return list(epoch.finish())
+    failed = _steps(epoch, streams, steps, 1 if same_rows else len(members))
+    return _without(failed, members, streams, steps, same_rows) if failed else list(epoch.finish())
+
+
+def _steps(
+    epoch: "_FusedEpoch", streams: Streams, steps: int, count: int
+) -> dict[int, TrainingError]:
+    """Take the steps of an epoch on the batches of the first `count` members, or stop where some
+    were not finite: those are returned."""
+    with ExitStack() as opened:
+        readers = [opened.enter_context(closing(streams(i))) for i in range(count)]
+        for _ in range(steps):
+            failed = epoch.step([next(reader) for reader in readers])
+            if failed:
+                return failed
+        return epoch.settle()
 
 
 def _without(
@@ -83,6 +96,15 @@ def _without(
         )
         results |= dict(zip(rest, means, strict=True))
     return [results[i] for i in range(len(members))]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What is told of a step that was not finite. `number`: within the epoch."""
+
+    number: int
+    losses: dict[str, Tensor]
+    norms_N: Tensor
 
 
 class _FusedEpoch:
@@ -107,14 +129,15 @@ class _FusedEpoch:
         self._branches = trainers[0].model.named_branches
         self._sums: dict[str, Tensor] = {}
         self._norms_N = torch.zeros(len(trainers), device=trainers[0].device)
+        self._finiteness = Finiteness[_Step](trainers[0].device)
 
     @property
     def _progress(self) -> float:
         return (self._trainers[0].step + self._done) / self._trainers[0].steps
 
     def step(self, batches: Sequence[TrainBatch]) -> dict[int, TrainingError]:
-        """Take a step, or none where a member's loss or gradient is not finite: those are
-        returned."""
+        """Take a step. Returns the members whose loss or gradient was not finite, in this step or,
+        on a GPU, in the one before; then the epoch is not to go on."""
         progress = self._progress
         for trainer in self._trainers:
             schedule(trainer, progress)
@@ -134,9 +157,10 @@ class _FusedEpoch:
             grad_and_value(losses_of, has_aux=True), in_dims=(0, 0, 0, rows_dim)
         )(self._stacked, self._factors, masks, rows)
         norms_N = clip_stacked(gradients, self._trainers[0].config.clip_norm)
-        finite = torch.isfinite(totals_N + norms_N).tolist()
-        if not all(finite):
-            return {i: self._error(i, losses, norms_N) for i, good in enumerate(finite) if not good}
+        finite_N = torch.isfinite(totals_N + norms_N)
+        failed = self._errors(self._finiteness.look(finite_N, _Step(self._done, losses, norms_N)))
+        if failed:
+            return failed
         self._optimizer.step(self._stacked, gradients)
         self._done += 1
         self._norms_N = self._norms_N + norms_N
@@ -144,10 +168,19 @@ class _FusedEpoch:
             self._sums[name] = self._sums.get(name, 0.0) + loss_N
         return {}
 
-    def _error(self, index: int, losses: dict[str, Tensor], norms_N: Tensor) -> TrainingError:
-        trainer = replace(self._trainers[index], step=self._trainers[index].step + self._done)
-        own = {name: loss_N[index] for name, loss_N in losses.items()}
-        return not_finite(own, norms_N[index], trainer)
+    def settle(self) -> dict[int, TrainingError]:
+        """Return the members whose last step was not finite."""
+        return self._errors(self._finiteness.settle())
+
+    def _errors(self, found: "NotFinite[_Step] | None") -> dict[int, TrainingError]:
+        if found is None:
+            return {}
+        return {index: self._error(index, found.step) for index in found.trials}
+
+    def _error(self, index: int, step: "_Step") -> TrainingError:
+        trainer = replace(self._trainers[index], step=self._trainers[index].step + step.number)
+        own = {name: loss_N[index] for name, loss_N in step.losses.items()}
+        return not_finite(own, step.norms_N[index], trainer)
 
     @torch.no_grad()
     def finish(self) -> Iterator[Means]:

@@ -16,6 +16,7 @@ from raytl.models.transfer_model import Block, TransferModel
 from raytl.ranks import WHOLE, data_parallel, own_share
 from raytl.recipes import Recipe
 from raytl.recipes.base import Losses
+from raytl.training.finiteness import Finiteness, NotFinite, update_if_finite
 from raytl.training.optimization import (
     clip_gradients,
     learning_rate_factor,
@@ -67,12 +68,21 @@ class Trainer:
         self.objective = data_parallel(objective, all_used=all_used)
 
 
+@dataclass(frozen=True)
+class Step:
+    """What is told of a step that was not finite. `norm`: the gradient's length."""
+
+    number: int
+    losses: Losses
+    norm: torch.Tensor
+
+
 def train_epoch(trainer: Trainer, batches: Iterator[TrainBatch], steps: int) -> dict[str, float]:
     """Take `steps` steps and return the mean of every loss and of the gradient's length before it
     was clipped, and the schedules' last values.
 
-    Raises TrainingError before the update where a loss or the gradient is not finite. Whatever is
-    raised has a note that says at which step.
+    Raises TrainingError where a loss or the gradient is not finite, whose update does not count: on
+    a GPU this is known one step late. Whatever is raised has a note that says at which step.
     """
     try:
         return _train(trainer, batches, steps)
@@ -87,28 +97,44 @@ def _train(trainer: Trainer, batches: Iterator[TrainBatch], steps: int) -> dict[
     sums: Losses = {}
     norms = torch.zeros((), device=trainer.device)
     scalars: dict[str, float] = {}
+    finiteness = Finiteness[Step](trainer.device)
     for _ in range(steps):
         progress = trainer.step / trainer.steps
         lr = schedule(trainer, progress)
 
         trainer.hold(trainer.recipe.held_blocks(trainer.model, progress))
-        losses = _fill_gradients(trainer, next(batches), progress)
+        try:
+            losses = _fill_gradients(trainer, next(batches), progress)
+        except Exception:
+            _check(trainer, finiteness.settle())  # what came first is to be told
+            raise
         norm = clip_gradients(trainer.optimizer, trainer.config.clip_norm)
-        # One sync a step, paid on purpose: an update with a NaN cannot be taken back.
-        if not torch.isfinite(losses["total"] + norm):
-            raise not_finite(losses, norm, trainer)
-        trainer.optimizer.step()
+        # The one sync of a step, paid on purpose: an update with a NaN cannot be taken back.
+        finite = torch.isfinite(losses["total"] + norm)
+        _check(trainer, finiteness.look(finite, Step(trainer.step, losses, norm)))
+        if finiteness.late:
+            update_if_finite(trainer.optimizer, finite)
+        else:
+            trainer.optimizer.step()
         trainer.step += 1
 
         norms = norms + norm
         for name, loss in losses.items():
             sums[name] = sums.get(name, 0.0) + loss
         scalars = {"lr": lr} | trainer.recipe.scalars(progress)
+    _check(trainer, finiteness.settle())
     if trainer.micro_batches > 1:
         scalars["micro_batches"] = trainer.micro_batches
     means = {f"train/loss/{name}": float(value) / steps for name, value in sums.items()}
     means["train/gradient_norm"] = float(norms) / steps
     return means | {f"train/{name}": value for name, value in scalars.items()}
+
+
+def _check(trainer: Trainer, found: NotFinite[Step] | None) -> None:
+    """Raise TrainingError where a step was not finite, the trainer at that step."""
+    if found is not None:
+        trainer.step = found.step.number
+        raise not_finite(found.step.losses, found.step.norm, trainer)
 
 
 def _fill_gradients(trainer: Trainer, batch: TrainBatch, progress: float) -> Losses:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from raytl import devices
 from raytl.config import OptimizerConfig, TrialConfig
 from raytl.config.learning_rates import TRANSFERRED_SCALE
 from raytl.models.branch import Branch
@@ -38,7 +39,8 @@ def build_optimizer(
     Each group carries `lr_scale`: for transferred blocks `transferred_lr_scale` (auto: what
     TRANSFERRED_SCALE says), times `layer_decay` for each block further from the head; 1 for the
     rest. With `l2_sp`, in recipes that draw transferred blocks to their starting point, these have
-    no weight decay.
+    no weight decay. Where the device runs beside the host the optimiser is a fused one, which can
+    be told on the device to leave out a step (see `finiteness`).
     """
     config, decay = trial.optimizer, trial.optimizer.weight_decay
     pulled = bool(trial.l2_sp) and model.transferred and recipe.pulls_to_start
@@ -57,10 +59,23 @@ def build_optimizer(
     new = [*model.adapter_parameters(), *model.new_parameters(), *added]
     groups.append({"params": new, "lr_scale": 1.0, "weight_decay": decay})
     params = [group | {"lr": config.lr * group["lr_scale"]} for group in groups if group["params"]]
+    fused = devices.runs_beside(params[0]["params"][0].device) or None
     if config.name == "sgd":
-        return torch.optim.SGD(params, lr=config.lr, momentum=config.momentum)
+        sgd = torch.optim.SGD(params, lr=config.lr, momentum=config.momentum, fused=fused)
+        return _with_momentum(sgd) if fused and config.momentum else sgd
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.name]
-    return kind(params, lr=config.lr)
+    return kind(params, lr=config.lr, fused=fused)
+
+
+def _with_momentum(optimizer: torch.optim.SGD) -> torch.optim.SGD:
+    """Begin all momentum at zero, from which the first step comes to the same. The fused SGD cannot
+    begin it for some parameters of a group later than for others, as where a recipe's discriminator
+    gets its first gradient in the middle of training, and would leave it undefined where the first
+    step is left out."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 def _transferred_scale(config: OptimizerConfig, branch: Branch) -> float:

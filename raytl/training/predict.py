@@ -15,7 +15,7 @@ from raytl.models.source_folder import CompleteModel, load_complete_model, match
 from raytl.predictions import Predictions
 from raytl.tasks.base import Task
 from raytl.training.evaluation import Evaluation, evaluate
-from raytl.training.readers import Prepared, Readers
+from raytl.training.readers import Prepared, Reader, Readers
 from raytl.urls import Place
 
 
@@ -50,12 +50,14 @@ class Predictor:
             DomainConfig(dataset=dataset), data, lambda column: task.mismatch(column) is None
         )
         columns = matched_columns(model, complete.spec, domain.columns)
-        branches = complete.model.named_branches
-        readers = Readers(
-            Domains(domain, None), {n: Prepared(columns[n], part) for n, part in branches.items()}
-        )
-        complete.model.to(device)
-        return cls(complete, domain, readers, torch.device(device))
+        by_branch: dict[str, Reader] = {
+            name: Prepared(columns[name], part)
+            for name, part in complete.model.named_branches.items()
+        }
+        place = torch.device(device)
+        complete.model.to(place)
+        readers = Readers(Domains(domain, None), by_branch, place)
+        return cls(complete, domain, readers, place)
 
     @property
     def judged(self) -> bool:

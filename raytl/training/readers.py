@@ -6,8 +6,10 @@ from functools import partial
 from typing import Protocol
 
 import numpy as np
+import torch
 
 from raytl.config import ON_ANY_NODE, AugmentConfig, DataTasks, FeedKind
+from raytl.data.ahead import ahead_for
 from raytl.data.augmentation import AugmentedFeed
 from raytl.data.branch_rows import (
     BranchRows,
@@ -31,6 +33,7 @@ from raytl.ranks import WHOLE, Share
 from raytl.training.prefix import Prefix
 from raytl.training.prefix_cache import Room, stored_features
 
+CPU = torch.device("cpu")
 HELD_SHARE = 1 / 64  # of what a node may keep of datasets behind URLs
 
 FEEDS: dict[str, type[ResidentFeed]] = {"resident": ResidentFeed, "streaming": StreamingFeed}
@@ -99,10 +102,12 @@ class Stored:
 
 @dataclass(frozen=True)
 class Readers:
-    """How every branch of a trial reads, a teacher's branches included."""
+    """How every branch of a trial reads, a teacher's branches included. `device`: where what is
+    read is computed with."""
 
     domains: Domains
     by_branch: Mapping[str, Reader]
+    device: torch.device = CPU
 
     def of(self, branches: Collection[str]) -> "Readers":
         """Return the readers of these branches alone."""
@@ -178,10 +183,10 @@ class Readers:
         feed = made(
             source, rows, batch_size=batch_size, seed=seed, views=max(1, len(views)), share=share
         )
-        if augmented is None or views:
-            return feed
-        branches = [name for name in inputs if self.by_branch[name].augments]
-        return AugmentedFeed(feed, augmented[0], seed, branches)
+        if augmented is not None and not views:
+            branches = [name for name in inputs if self.by_branch[name].augments]
+            feed = AugmentedFeed(feed, augmented[0], seed, branches)
+        return ahead_for(feed, self.device)
 
 
 def _are_few(rows: np.ndarray, split: Split, dataset: Dataset) -> bool:

@@ -97,7 +97,9 @@ class StackedOptimizer:
                 for moment, stacked in self._moments.items():
                     state[moment] = stacked[name][index].clone()
                 if self._kind is Adam:
-                    state["step"] = torch.tensor(float(self._steps))
+                    # Fused optimisers count on their device, the others on the host.
+                    place = self._device if self._groups[index]["fused"] else torch.device("cpu")
+                    state["step"] = torch.tensor(float(self._steps), device=place)
 
 
 def clip_stacked(gradients: Stacked, most: float) -> Tensor:

@@ -1,5 +1,6 @@
 """One trial in training, in a plain Python process."""
 
+import contextlib
 import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -100,6 +101,7 @@ class TrialRun:
             **_reads(material, self.feeds, parts.model.named_branches),
         )  # fmt: skip
         self._batches = joint_batches(self.feeds, start_step=self.trainer.step)
+        self._read = self.trainer.step  # steps whose batches are read
 
     @property
     def reads_features(self) -> bool:
@@ -122,7 +124,11 @@ class TrialRun:
         """Train for one epoch. Raises TrainingError where a loss is not finite."""
         torch.manual_seed(self.epoch_seed)  # dropout draws from the global generator
         start = time.perf_counter()
+        if self._read != self.trainer.step:  # its group has trained epochs, by batches of its own
+            self.close()
+            self._batches = joint_batches(self.feeds, start_step=self.trainer.step)
         metrics: Metrics = train_epoch(self.trainer, self._batches, self.steps)
+        self._read = self.trainer.step
         return metrics | {"train/seconds": time.perf_counter() - start}
 
     def judge(self, metrics: Metrics) -> Metrics:
@@ -141,6 +147,10 @@ class TrialRun:
             self.predictions = result.predictions
             metrics |= of_test_split(result)
         return metrics
+
+    def close(self) -> None:
+        """End what reads training batches; a trial that was closed is not trained on."""
+        self._batches.close()
 
     def _evaluate_split(self, split: str) -> Evaluation:
         """Evaluate on a whole split of the target domain, with its groups."""
@@ -190,8 +200,9 @@ def run_trial(
         material, trial, seed, device=device, resume_from=resume_from, test=test,
         micro_batches=micro_batches, rows_seed=rows_seed,
     )  # fmt: skip
-    while not run.done:
-        report(run.judge(run.train()), run.save)
+    with contextlib.closing(run):
+        while not run.done:
+            report(run.judge(run.train()), run.save)
     return run.parts
 
 

@@ -99,7 +99,7 @@ def readers_of(study: Study, domains: Domains, parts: TrialParts, device: torch.
                 readers[name] = Stored(column, kept, room)
                 free -= num_bytes
                 break
-    return Readers(domains, readers)
+    return Readers(domains, readers, device)
 
 
 def _worth_storing(train: TrainConfig, prefix: Prefix, splits: Collection[Split]) -> list[Prefix]:

@@ -1,0 +1,61 @@
+"""What is particular to the device that trains: that it computes beside the host, how it rounds,
+and what it cannot do."""
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Compute capability from which on a GPU has bfloat16: Ampere's. A T4 has 7.5, a V100 7.0.
+BFLOAT16_FROM = (8, 0)
+
+
+def runs_beside(device: torch.device) -> bool:
+    """Whether the device computes beside the host, which must then not wait for it in each step."""
+    return device.type == "cuda"
+
+
+def current(device: torch.device) -> AbstractContextManager[object]:
+    """Make the device the one that this thread works with."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+def begin_read(values: Tensor) -> Callable[[], list[Any]]:
+    """Begin to copy a device's values, (N,), to the host; return what waits for them, and for
+    nothing that the device is asked for from now on."""
+    if not values.is_cuda:
+        return values.tolist
+    copied = values.to("cpu", non_blocking=True)  # into pinned memory
+    done = torch.cuda.Event()
+    done.record(torch.cuda.current_stream(values.device))
+
+    def read() -> list[Any]:
+        done.synchronize()
+        return copied.tolist()
+
+    return read
+
+
+def arithmetic_of(device: torch.device) -> dict[str, Any]:
+    """Return what the last digits of a frozen network's output hang on, besides network, rows and
+    versions: the kind of device, and on a GPU whether products and convolutions are in TF32
+    (10 bits of mantissa, NVIDIA's from Ampere on) and what was asked for of them otherwise."""
+    if device.type != "cuda":
+        return {"device": device.type}
+    return {
+        "device": f"cuda {torch.cuda.get_device_name(device)}",
+        "tf32": {
+            "products": torch.get_float32_matmul_precision(),
+            "convolutions": torch.backends.cudnn.allow_tf32,
+            "driver": os.environ.get("NVIDIA_TF32_OVERRIDE"),
+        },
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+    }
+
+
+def lacks_bfloat16(device: torch.device) -> bool:
+    """Whether a GPU would have to emulate bfloat16, slowly where it can at all."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) < BFLOAT16_FROM
