@@ -1,7 +1,9 @@
 """What is particular to the device that trains: that it computes beside the host, how it rounds,
 and what it cannot do."""
 
+import gc
 import os
+import platform
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -39,12 +41,25 @@ def begin_read(values: Tensor) -> Callable[[], list[Any]]:
     return read
 
 
+def free_gpu_memory() -> None:
+    """Give back what this process holds of a GPU's memory and nothing refers to any more: torch
+    keeps it for itself, and other trials may share the GPU."""
+    if torch.cuda.is_initialized():
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+def cpu_kind() -> str:
+    """Return the CPU with the instruction set that torch uses of it."""
+    return f"cpu {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+
+
 def arithmetic_of(device: torch.device) -> dict[str, Any]:
     """Return what the last digits of a frozen network's output hang on, besides network, rows and
     versions: the kind of device, and on a GPU whether products and convolutions are in TF32
     (10 bits of mantissa, NVIDIA's from Ampere on) and what was asked for of them otherwise."""
     if device.type != "cuda":
-        return {"device": device.type}
+        return {"device": cpu_kind() if device.type == "cpu" else device.type}
     return {
         "device": f"cuda {torch.cuda.get_device_name(device)}",
         "tf32": {
@@ -59,3 +74,15 @@ def arithmetic_of(device: torch.device) -> dict[str, Any]:
 def lacks_bfloat16(device: torch.device) -> bool:
     """Whether a GPU would have to emulate bfloat16, slowly where it can at all."""
     return device.type == "cuda" and torch.cuda.get_device_capability(device) < BFLOAT16_FROM
+
+
+def gpus_without_bfloat16() -> list[str]:
+    """Return those of this machine that torch sees, with their compute capabilities."""
+    every = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
+    return [described(device) for device in every if lacks_bfloat16(device)]
+
+
+def described(device: torch.device) -> str:
+    """Return a GPU's name and its compute capability."""
+    major, minor = torch.cuda.get_device_capability(device)
+    return f"{torch.cuda.get_device_name(device)} ({major}.{minor})"

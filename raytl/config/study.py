@@ -137,8 +137,23 @@ class TrainConfig(Frozen):
     reuse_prefix: bool = True
     prefix_dtype: Literal["float32", "bfloat16"] = "float32"  # of stored features
     prefix_cache_bytes: PositiveInt = 4 * 2**30  # of the cache folder, at most
+    # Compile networks with torch.compile: takes a minute or more, and gains most on GPUs. Rows of
+    # one shape only; trials of a group, which run no network, gain nothing
+    compile: bool = False
+    # The same bits in each run on the same kind of GPU; an operation that cannot is refused
+    deterministic: bool = False
+    benchmark: bool = False  # cuDNN tries its algorithms and takes the fastest one of now
     # Trials that train on the same features as one batched module, at most; auto: where it pays
     fuse: Literal["auto", "off"] | Annotated[int, Field(ge=2)] = "auto"
+
+    @model_validator(mode="after")
+    def _check_algorithms(self) -> "TrainConfig":
+        if self.deterministic and self.benchmark:
+            raise ValueError(
+                "deterministic and benchmark exclude each other, as the fastest algorithm is "
+                "another one each time; leave one out"
+            )
+        return self
 
 
 class Study(Frozen):

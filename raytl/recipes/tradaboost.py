@@ -19,6 +19,7 @@ from raytl.recipes.base import (
     run_streams,
     targets_of,
 )
+from raytl.rows import moved
 
 ROUNDS = 10  # of boosting, as far as the rate β of the source is concerned
 LEAST_ERROR, LARGEST_ERROR = 0.05, 0.45
@@ -57,12 +58,14 @@ class TrAdaBoost(Recipe):
         outputs = run_streams(model, batch)
         source, target = batch.source, batch.labelled
         assert source is not None and target is not None
+        device = self.source_log_weights_N.device
+        source_id, target_id = moved(source.id, device), moved(target.id, device)
         weights = [
-            self.source_log_weights_N[source.id].exp(), self.target_log_weights_N[target.id].exp()
+            self.source_log_weights_N[source_id].exp(), self.target_log_weights_N[target_id].exp()
         ]  # fmt: skip
         logits = [outputs["source"].out, outputs["labelled"].out]
         labels = [targets_of(source), targets_of(target)]
-        self._update(source.id, target.id, logits, labels, weights[1])
+        self._update(source_id, target_id, logits, labels, weights[1])
         losses = self.row_losses(torch.cat(logits), torch.cat(labels))
         every = torch.cat(weights)
         return {"task": (every * losses).sum() / every.sum()}

@@ -5,10 +5,9 @@ import platform
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from raytl.config import Study
 from raytl.data.domain import Domain
+from raytl.devices import cpu_kind
 from raytl.files import digest_of
 from raytl.modalities.registry import MODALITIES
 from raytl.packages import source_digest, versions_of
@@ -31,9 +30,7 @@ def device_kind(study: Study) -> str:
     it is no part of it. RAYTL_DEVICE counts as in `trainable.trial_device`."""
     kind = "cuda" if study.resources.gpus_per_worker else "cpu"
     kind = os.environ.get("RAYTL_DEVICE", kind)
-    if kind != "cpu":
-        return kind
-    return f"cpu {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    return cpu_kind() if kind == "cpu" else kind
 
 
 @dataclass(frozen=True)

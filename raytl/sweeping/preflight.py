@@ -29,6 +29,7 @@ from raytl.sweeping.search.probe_controls import probe_controls
 from raytl.sweeping.suiting import check_judges, check_needs
 from raytl.sweeping.teaching_check import check_teachers
 from raytl.tasks.base import Task
+from raytl.training.compiling import check_fixed_shapes
 from raytl.training.fitted_task import fitted_task
 from raytl.training.material import Material
 from raytl.training.splits import redrawable
@@ -168,6 +169,8 @@ def _tried(material: Material, name: str) -> Tried:
             if plain.folder is not None and verify_source_model(plain.folder).complete:
                 load_complete_model(plain.folder)
         model = load_source_model(name, config, models.columns, models.samples, seed=0)
+        if material.study.train.compile:
+            check_fixed_shapes({name: part.transform for name, part in model.parts.items()})
         seconds = _run_seconds(model, material.domains)
     digests = {n: digest_of_state(part.backbone) for n, part in model.parts.items()}
     return Tried(model.spec, digest_of(digests), seconds / ROWS_TRIED)

@@ -105,6 +105,8 @@ class Progress(Listener):
         parts = record.last.get("train/micro_batches")
         if parts:
             line += f" (memory ran out: batches in {parts} parts)"
+        if record.last.get("train/in_float32"):
+            line += " (its GPU has no bfloat16: trained in float32)"
         self._say(line)
         best = "" if self._best is None else f"best {figure(self._best)}"
         self._bar.update(self._task, description=phase, total=count, completed=done, note=best)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from raytl.config import MetricName
 from raytl.modalities.column import Column
 from raytl.predictions import Predictions
+from raytl.rows import moved
 from raytl.scoring.classification import calibration_error, class_weights, confusion_matrix
 from raytl.tasks.base import Predicted, Targets, Task
 from raytl.tasks.columns import NO_LABEL, LabelColumn, has_target
@@ -61,7 +62,7 @@ class Classification(Task):
         if not balanced or self.counts is None:
             return loss_B
         weights_K = torch.as_tensor(class_weights(self.counts), dtype=loss_B.dtype)
-        return weights_K.to(loss_B.device)[target_B] * loss_B
+        return moved(weights_K, loss_B.device)[target_B] * loss_B
 
     def predict(self, out_BK: Tensor) -> Predicted:
         p_BK = out_BK.float().softmax(1)

@@ -1,9 +1,9 @@
 """Files of features, row after row: written by chunks in any order, read by row number.
 
 Rows of one shape are one array (N, …). Rows of unequal sizes stand one after the other, (ΣS, …),
-with offsets (N + 1,) beside them.
+with offsets (N + 1,) beside them. Maps may stand with their channels last, as a GPU runs them.
 
-Legend: N rows, B of them asked for, S positions of the longest of these.
+Legend: N rows, B of them asked for, S positions of the longest of these; maps (B, C, H, W).
 """
 
 from collections.abc import Callable, Sequence
@@ -36,11 +36,14 @@ class Encoded:
         return self.values.nbytes
 
 
-def encode(rows: Rows, dtype: StoredType) -> Encoded:
-    """Return rows as NumPy can hold them: bfloat16 as its bits, int16; whole numbers as int32."""
+def encode(rows: Rows, dtype: StoredType, *, channels_last: bool = False) -> Encoded:
+    """Return rows as NumPy can hold them: bfloat16 as its bits, int16; whole numbers as int32; maps
+    with `channels_last` if so asked."""
     if isinstance(rows, Padded):
         own = rows.values[rows.mask]
         return Encoded(_encoded(own, dtype), rows.sizes[:, 0].cpu().numpy())
+    if channels_last and rows.dim() == 4:
+        rows = rows.permute(0, 2, 3, 1).contiguous()
     return Encoded(_encoded(rows, dtype))
 
 
@@ -77,17 +80,20 @@ def by_length(rows: Padded, run: Callable[[Rows], Encoded]) -> Encoded:
 
 @dataclass(frozen=True)
 class Features:
-    """A file of features, mapped."""
+    """A file of features, mapped. `channels_last`: as they were encoded."""
 
     values: np.ndarray
     offsets: np.ndarray | None = None
+    channels_last: bool = False
 
     @classmethod
-    def open(cls, folder: Path) -> "Features":
+    def open(cls, folder: Path, *, channels_last: bool = False) -> "Features":
         """Map the files of a folder."""
         offsets = folder / OFFSETS
         return cls(
-            np.load(folder / VALUES, mmap_mode="r"), np.load(offsets) if offsets.exists() else None
+            np.load(folder / VALUES, mmap_mode="r"),
+            np.load(offsets) if offsets.exists() else None,
+            channels_last,
         )
 
     @property
@@ -98,7 +104,8 @@ class Features:
     def rows(self, numbers: np.ndarray) -> Rows:
         """Return the rows of these numbers, (B,), copied out of the file."""
         if self.offsets is None:
-            return decode(self.values[numbers])
+            rows = decode(self.values[numbers])
+            return rows.permute(0, 3, 1, 2) if self.channels_last and rows.dim() == 4 else rows
         starts, sizes = self.offsets[numbers], self.offsets[numbers + 1] - self.offsets[numbers]
         mask_BS = np.arange(sizes.max(initial=0)) < sizes[:, None]
         places_BS = starts[:, None] + np.arange(mask_BS.shape[1])

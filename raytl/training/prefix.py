@@ -6,11 +6,13 @@ transform. So its output on a dataset's split can be kept and read in its stead.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 
+from raytl import devices
+from raytl.devices import arithmetic_of
 from raytl.files import digest_of
 from raytl.modalities.registry import stored_modality
 from raytl.models.branch import Branch
@@ -20,7 +22,7 @@ from raytl.rows import Padded, Rows, count, move
 from raytl.state_dicts import digest_of_state
 from raytl.training.feature_store import Encoded, StoredType, by_length, encode
 
-FORMAT = 5  # of what is stored; part of every key
+FORMAT = 6  # of what is stored; part of every key
 _row_bytes: dict[str, float] = {}
 
 
@@ -51,6 +53,12 @@ class Prefix:
         """How many steps of the branch are done in what is stored."""
         return self.branch.backbone.steps if self.whole else self.depth
 
+    @property
+    def channels_last(self) -> bool:
+        """Whether maps are stored with their channels last: a GPU runs them so, and would turn them
+        around in each step."""
+        return self.depth > 0 and devices.runs_beside(self.device)
+
     def row_bytes(self, rows: Rows) -> float:
         """Return the bytes of a stored row, the mean over these prepared ones."""
         sizes = rows.sizes.tolist() if isinstance(rows, Padded) else None
@@ -73,12 +81,13 @@ class Prefix:
     def _finish(self, h: Rows, done: int) -> Encoded:
         was_training = self.branch.training
         self.branch.eval()
-        if isinstance(h, Padded):
-            encoded = by_length(h, lambda some: encode(self._run(some, done), self.dtype))
-        else:
-            encoded = encode(self._run(h, done), self.dtype)
+        run = partial(self._encoded, done=done)
+        encoded = by_length(h, run) if isinstance(h, Padded) else run(h)
         self.branch.train(was_training)
         return encoded
+
+    def _encoded(self, h: Rows, done: int) -> Encoded:
+        return encode(self._run(h, done), self.dtype, channels_last=self.channels_last)
 
     def _run(self, h: Rows, done: int) -> Rows:
         h = self.branch.backbone.run(h, done, self.depth)
@@ -99,13 +108,14 @@ class Prefix:
         """Return what the features of given rows depend on after `depth` blocks.
 
         Weights alone would not do: arguments change strides and the like, and kinds of device
-        round otherwise.
+        round otherwise, each as it is set.
         """
         branch = self.branch
         return {
             "format": FORMAT,
             "versions": versions_of(_packages(branch)),
-            "device": self.device.type,
+            "arithmetic": arithmetic_of(self.device),
+            "channels_last": self.channels_last,
             "modality": branch.modality.name,
             "backbone": branch.backbone.name,
             "args": branch.args,

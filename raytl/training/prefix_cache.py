@@ -78,7 +78,8 @@ def stored_features(prefix: Prefix, fingerprint: str, rows: ColumnRows, room: Ro
         draft = _draft(entry, prefix, rows, room)
         if draft is not None:
             _compute(draft, _source(prefix, named, rows))
-    return FeatureRows(Features.open(entry), prefix.done, not prefix.branch.wholly_frozen)
+    stored = Features.open(entry, channels_last=prefix.channels_last)
+    return FeatureRows(stored, prefix.done, not prefix.branch.wholly_frozen)
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def _source(
     for depth in shorter:
         entry = cache_folder() / prefix.key(named, depth)
         if is_whole(entry):
-            stored = Features.open(entry)
+            stored = Features.open(entry, channels_last=prefix.channels_last)
             return lambda some: prefix.of_stored(stored.rows(_numbers(some)), depth)
     return lambda some: prefix.of_prepared(rows.prepared(_numbers(some)))
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from raytl.rows import moved
+
 Stacked = dict[str, Tensor]  # each parameter's values in all trials, (N, …)
 MOMENTS = {SGD: ("momentum_buffer",), Adam: ("exp_avg", "exp_avg_sq")}
 
@@ -54,7 +56,7 @@ class StackedOptimizer:
     def _hyper(self, key: str) -> Tensor:
         """Return a hyperparameter of all trials, (N,)."""
         values = [group[key] for group in self._groups]
-        return torch.tensor(values, dtype=torch.float64).to(self._device)
+        return moved(torch.tensor(values, dtype=torch.float64), self._device)
 
     @torch.no_grad()
     def step(self, params: Stacked, gradients: Stacked) -> None:

@@ -20,6 +20,7 @@ from raytl.seeds import seed_for
 from raytl.training.building import TrialParts, build_trial
 from raytl.training.checkpoint import load_checkpoint, save_checkpoint
 from raytl.training.closed_form import fit_matrix
+from raytl.training.compiling import compile_blocks, eagerly
 from raytl.training.evaluation import Evaluation, evaluate
 from raytl.training.evidence import evidence_feeds
 from raytl.training.fitted_task import fit_constant
@@ -27,6 +28,8 @@ from raytl.training.judging import Metrics, metric_of, of_test_split, validated
 from raytl.training.loop import Trainer, train_epoch
 from raytl.training.material import Material
 from raytl.training.optimization import build_optimizer
+from raytl.training.precision import autocasts
+from raytl.training.torch_options import torch_options
 from raytl.training.trial_feeds import readers_of, training_feeds
 
 Save = Callable[[Path], None]
@@ -97,9 +100,11 @@ class TrialRun:
             parts.model, parts.recipe, optimizer, trial.optimizer, self.device,
             steps=self.steps * study.train.epochs, step=self.steps * self.epoch,
             micro_batches=parts_of_batch,
-            autocast=study.train.precision == "bfloat16",
+            autocast=autocasts(study.train, self.device),
             **_reads(material, self.feeds, parts.model.named_branches),
         )  # fmt: skip
+        if study.train.compile:  # only now: what came before ran on batches of its own
+            compile_blocks(parts.branches, self.device)
         self._batches = joint_batches(self.feeds, start_step=self.trainer.step)
         self._read = self.trainer.step  # steps whose batches are read
 
@@ -134,16 +139,20 @@ class TrialRun:
     def judge(self, metrics: Metrics) -> Metrics:
         """Count an epoch as done; return its training `metrics` and what there is to measure."""
         self.epoch += 1
-        metrics = metrics | validated(
-            self.study, self.parts, self._validation, self._source_validation, self._evidence,
-            self.device, last=self.done,
-        )  # fmt: skip
+        with eagerly(self.study.train.compile):
+            metrics = metrics | validated(
+                self.study, self.parts, self._validation, self._source_validation, self._evidence,
+                self.device, last=self.done,
+            )  # fmt: skip
         metrics |= {"epoch": self.epoch, "step": self.trainer.step}
         metrics |= {"frozen_blocks": self.parts.model.num_frozen_blocks()}
         metrics["trainable_parameters"] = self.parts.model.num_trainable()
+        if self.study.train.precision == "bfloat16" and not self.trainer.autocast:
+            metrics["train/in_float32"] = 1  # for want of a GPU that has bfloat16
         if self._test and self.done:
             split = self.study.target_domain.splits.test
-            result = self._evaluate_split(split)
+            with eagerly(self.study.train.compile):
+                result = self._evaluate_split(split)
             self.predictions = result.predictions
             metrics |= of_test_split(result)
         return metrics
@@ -196,13 +205,14 @@ def run_trial(
     `report` is called once an epoch with the metrics and a function that saves a checkpoint.
     Raises TrainingError where a loss is not finite.
     """
-    run = TrialRun(
-        material, trial, seed, device=device, resume_from=resume_from, test=test,
-        micro_batches=micro_batches, rows_seed=rows_seed,
-    )  # fmt: skip
-    with contextlib.closing(run):
-        while not run.done:
-            report(run.judge(run.train()), run.save)
+    with torch_options(material.study.train):
+        run = TrialRun(
+            material, trial, seed, device=device, resume_from=resume_from, test=test,
+            micro_batches=micro_batches, rows_seed=rows_seed,
+        )  # fmt: skip
+        with contextlib.closing(run):
+            while not run.done:
+                report(run.judge(run.train()), run.save)
     return run.parts
 
 

@@ -18,6 +18,7 @@ from raytl.modalities.base import Transform
 from raytl.modalities.column import Column
 from raytl.modalities.image.column import ImageColumn
 from raytl.modalities.image.spec import Shape
+from raytl.rows import moved
 
 # ITU-R BT.601 luminance of red, green and blue.
 LUMINANCE = (0.299, 0.587, 0.114)
@@ -70,7 +71,7 @@ class ImageTransform(Transform):
             )
             if self.interpolation == "bicubic" and rows.dtype == torch.uint8:
                 x = x.clamp(0.0, 1.0)  # beyond which it swings at edges
-        mean, std = self.mean.to(x.device), self.std.to(x.device)
+        mean, std = moved(self.mean, x.device), moved(self.std, x.device)
         return (x - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)
 
     def for_column(self, column: Column) -> "ImageTransform":
@@ -103,7 +104,7 @@ def _fit_channels(x_BCHW: Tensor, channels: int) -> Tensor:
     if found == 1:
         return x_BCHW.expand(-1, channels, -1, -1)
     if found == 3 and channels == 1:
-        weights = torch.tensor(LUMINANCE, device=x_BCHW.device).view(1, 3, 1, 1)
+        weights = moved(torch.tensor(LUMINANCE), x_BCHW.device).view(1, 3, 1, 1)
         return (x_BCHW * weights).sum(1, keepdim=True)
     raise DataError(
         f"images with {found} channels do not fit a backbone with {channels}; only grey and "

@@ -43,6 +43,7 @@ def judge(visited: Sequence[NodeFacts | str], asked: Asked) -> list[Finding]:
     if study is not None:
         problems = [f"{node.node}: {problem}" for node in facts for problem in node.problems]
         findings.append(_finding("data", problems, "datasets and weights are readable", ""))
+        findings += _bfloat16(facts, study)
     full = [n.node for n in facts if n.free_bytes < LEAST_FREE_BYTES]
     gib = f"{LEAST_FREE_BYTES / 2**30:g} GiB"
     little = f"less than {gib} free in /tmp or RAYTL_CACHE"
@@ -80,6 +81,27 @@ def _gpus(facts: Sequence[NodeFacts], study: Study | None) -> Finding:
     if study is not None and study.resources.gpus_per_worker and not total:
         return Finding("GPUs", "warning", "none now; the study waits for resources.wait_s")
     return Finding("GPUs", "ok", f"{total:g} in all")
+
+
+def _bfloat16(facts: Sequence[NodeFacts], study: Study) -> list[Finding]:
+    """What comes of GPUs without bfloat16 where a study on GPUs asks for it."""
+    computed = study.train.precision == "bfloat16"
+    stored = study.train.prefix_dtype == "bfloat16"
+    if not study.resources.gpus_per_worker or not (computed or stored):
+        return []
+    without = [f"{n.node}: {', '.join(n.without_bfloat16)}" for n in facts if n.without_bfloat16]
+    if not without:
+        return [Finding("bfloat16", "ok", "every GPU has it")]
+    parts = []
+    if computed:
+        parts.append(
+            "trials there train in float32, and their numbers may differ from others'; take "
+            "train.precision: float32, or GPUs of one kind"
+        )
+    if stored:
+        parts.append("stored features are only rounded to it (train.prefix_dtype), as elsewhere")
+    text = f"none on {'; '.join(without)}: {'. '.join(parts)}"
+    return [Finding("bfloat16", "warning" if computed else "ok", text)]
 
 
 def _shared(facts: Sequence[NodeFacts], study: Study | None) -> Finding:

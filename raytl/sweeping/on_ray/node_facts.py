@@ -53,6 +53,7 @@ class NodeFacts:
     shares: bool  # whether it reads and writes the driver's folder
     storage: StorageFacts | None = None
     problems: list[str] = field(default_factory=list)  # datasets and weights it could not read
+    without_bfloat16: list[str] = field(default_factory=list)  # GPUs that would emulate it
     unwatched: str | None = None  # why a spot machine would go without notice
 
 
@@ -60,6 +61,7 @@ def examine(asked: Asked, gpus: float) -> dict[str, Any]:
     """Gather this node's facts. Runs as a Ray task."""
     import torch
 
+    from raytl.devices import gpus_without_bfloat16
     from raytl.sweeping.identity import source_digest
 
     cloud = cloud_here()
@@ -69,6 +71,7 @@ def examine(asked: Asked, gpus: float) -> dict[str, Any]:
         "versions": found | {"raytl's source": source_digest()[:12]},
         "gpus_of_ray": gpus,
         "gpus_of_torch": torch.cuda.device_count(),
+        "without_bfloat16": gpus_without_bfloat16(),
         "free_bytes": min(_free(Path("/tmp")), _free(cache_folder())),
         "clock": time.time(),
         "shares": asked.note is not None and _shares(asked.note, asked.text),

@@ -13,7 +13,9 @@ import ray
 from ray.train.backend import Backend, BackendConfig
 from ray.util import get_node_ip_address
 
-TIMEOUT = timedelta(minutes=30)  # of what workers do together, as Ray Train has it
+# What one worker may wait for before it comes to what all do together: an entry of prefix features,
+# one of its chunks and its end, of two branches. Ray Train's own 30 minutes are fewer than one.
+WAITS = 6
 
 
 @dataclass
@@ -57,4 +59,13 @@ def _meeting_point() -> str:
 def _join(kind: str, url: str, rank: int, size: int) -> None:
     import torch.distributed as dist
 
-    dist.init_process_group(kind, init_method=url, rank=rank, world_size=size, timeout=TIMEOUT)
+    dist.init_process_group(kind, init_method=url, rank=rank, world_size=size, timeout=patience())
+
+
+def patience() -> timedelta:
+    """Return how long workers wait for one of them in what they do together. A worker that is lost
+    is found by Ray Train long before."""
+    # Imported here, in the worker: it needs torch.
+    from raytl.training.prefix_cache import LOCK_S
+
+    return timedelta(seconds=WAITS * LOCK_S)

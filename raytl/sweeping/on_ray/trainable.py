@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import socket
+import sys
 import traceback
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
@@ -117,6 +118,22 @@ class Held:
         test = config["phase"] == "confirm"
         return self._groups.of(self.material(), config, device=device, test=test)
 
+    def let_go(self) -> None:
+        """At a trial's end, leave a GPU's memory to others: what nothing refers to any more, and
+        where other trials share the GPU the models of a group, which whoever trains it next loads
+        from their checkpoints. Nothing on a CPU, or where torch was not needed."""
+        if "torch" not in sys.modules:
+            return
+        from raytl.devices import free_gpu_memory
+
+        if 0 < self.study.resources.gpus_per_worker < 1:
+            self.drop_group()
+        free_gpu_memory()
+
+    def drop_group(self) -> None:
+        """Let go of the models of the group that trained last."""
+        self._groups = None
+
 
 def build_trainable(study: Study, storage: RunStorage) -> Any:
     """Return Tune's function trainable for `study`, with the resources that it needs. Only
@@ -142,6 +159,11 @@ def build_trainable(study: Study, storage: RunStorage) -> Any:
             _tell(folder, failure, trace)
             if not failure.sound:  # the next trial is to have a process of its own
                 raise
+        except SystemExit as stopped:  # Tune stops a trial early
+            traceback.clear_frames(stopped.__traceback__)  # which refer to all that was trained
+            raise
+        finally:
+            held.let_go()
 
     def wanted(config: dict[str, Any]) -> tune.PlacementGroupFactory:
         if not alone:
@@ -223,18 +245,21 @@ def _alone(held: Held, storage: RunStorage, config: dict[str, Any], report: Repo
 def _in_group(held: Held, storage: RunStorage, config: dict[str, Any], report: Reporter) -> bool:
     """Train with the others of the trial's group; return whether that pays."""
     from raytl.sweeping.on_ray.group_trial import group_pays, run_group_trial
+    from raytl.training.torch_options import torch_options
 
-    group = held.group(config, trial_device(held.study))
-    if not group_pays(group, held.study, config):
-        tune.report({APART: config["fused"]["group"]})
-        return False
-    run_group_trial(group, held.study, storage, config, report)
+    with torch_options(held.study.train):
+        group = held.group(config, trial_device(held.study))
+        if not group_pays(group, held.study, config):
+            tune.report({APART: config["fused"]["group"]})
+            return False
+        run_group_trial(group, held.study, storage, config, report)
     return True
 
 
 def _train(held: Held, config: dict[str, Any], report: Reporter, resume_from: Path | None) -> None:
     from raytl.training.trial import run_trial
 
+    held.drop_group()
     run_trial(
         held.material(), TrialConfig.from_flat(config["trial"]), int(config["seed"]), report,
         device=trial_device(held.study), resume_from=resume_from,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from raytl.config import Study
 from raytl.sweeping.on_ray import doctor, tuning
@@ -137,6 +138,38 @@ def test_a_study_that_wants_gpus_where_there_are_none_is_warned(
     node = replace(GOOD, gpus_of_ray=0.0, gpus_of_torch=0)
     gpus = found("GPUs", node, asked=replace(FOLDER, study=study))
     assert (gpus.level, gpus.text) == ("warning", "none now; the study waits for resources.wait_s")
+
+
+def bfloat16(study: Study, *nodes: NodeFacts) -> list[tuple[str, str]]:
+    findings = judge(nodes, replace(FOLDER, study=study))
+    return [(each.level, each.text) for each in findings if each.check == "bfloat16"]
+
+
+def test_gpus_without_bfloat16_are_named_where_a_study_asks_for_it(
+    tiny_study: Callable[..., Study],
+) -> None:
+    gpus = {"gpus_per_worker": 1}
+    old = replace(GOOD, node="two", without_bfloat16=["Tesla T4 (7.5)"])
+    computed = tiny_study(resources=gpus, train={"precision": "bfloat16"})
+    assert bfloat16(computed, GOOD) == [("ok", "every GPU has it")]
+    ((level, text),) = bfloat16(computed, GOOD, old)
+    assert level == "warning"
+    assert text.startswith("none on two: Tesla T4 (7.5): trials there train in float32, and their")
+    stored = tiny_study(resources=gpus, train={"prefix_dtype": "bfloat16"})
+    ((level, text),) = bfloat16(stored, GOOD, old)
+    assert level == "ok"
+    assert text.endswith(
+        "stored features are only rounded to it (train.prefix_dtype), as elsewhere"
+    )
+    assert bfloat16(tiny_study(resources=gpus), old) == []
+    assert bfloat16(tiny_study(train={"precision": "bfloat16"}), old) == [], "on CPUs"
+
+
+def test_a_node_is_asked_which_of_its_gpus_lack_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    assert examine(FOLDER, 1.0)["without_bfloat16"] == ["Tesla T4 (7.5)"]
 
 
 def test_a_cluster_without_token_is_warned(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,9 @@
 """Trials that train together report what each would report alone, wherever they run."""
 
+import gc
 import json
 import shutil
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 import torch
 from ray import tune
 
+from raytl import devices
 from raytl.config import Study, TrialConfig
 from raytl.errors import TrainingError
 from raytl.sweeping.kept.storage import RunStorage
@@ -19,11 +22,11 @@ from raytl.sweeping.on_ray import group_trial, trainable
 from raytl.sweeping.on_ray.faults import Failure, MetByWorkerError
 from raytl.sweeping.on_ray.trainable import APART, AVOID, FAILED, METRICS, Held, build_trainable
 from raytl.sweeping.search.fusing import grouped
-from raytl.training import fused_group
+from raytl.training import fused_group, trial
 from raytl.training.checkpoint import FILE_NAME
 from raytl.training.fused import train_fused_epoch
 from raytl.training.material import Material
-from raytl.training.trial import run_trial
+from raytl.training.trial import TrialRun, run_trial
 
 MakeStudy = Callable[..., Study]
 Metrics = dict[str, Any]
@@ -375,3 +378,76 @@ def test_an_error_of_its_own_ends_the_trial_alone(machines: Machines) -> None:
     build_trainable(machines.study, machines.storage)(config | {AVOID: ()})
     failure = Failure.parse(said[-1][FAILED])
     assert "at step 2 of 18" in failure.text and failure.sound
+
+
+# A GPU's memory between trials
+
+
+@pytest.mark.parametrize(("gpus", "held"), [(0.5, False), (1, True), (0, True)])
+def test_trials_that_share_a_gpu_leave_no_group_on_it(
+    study: Study, machines: Machines, monkeypatch: pytest.MonkeyPatch, gpus: float, held: bool
+) -> None:
+    monkeypatch.setenv("RAYTL_DEVICE", "cpu")
+    resources = study.resources.model_copy(update={"gpus_per_worker": gpus})
+    machines.study = study.model_copy(update={"resources": resources})
+    machines.run(0, stop_after=2)
+    assert machines.held is not None
+    members = list(machines.held._groups.group._runs.values())  # type: ignore[union-attr]
+    assert len(members) == 3
+    machines.held.let_go()
+    assert (machines.held._groups is not None) == held
+
+
+def test_whoever_finds_the_models_gone_goes_on_from_what_is_kept(
+    machines: Machines, together: list[list[Metrics]]
+) -> None:
+    machines.run(0, stop_after=2)
+    assert machines.held is not None
+    machines.held.drop_group()
+    assert machines.run(0, same=True) == together[0]
+    assert machines.run(1, same=True) == together[1]
+
+
+def test_a_trial_of_no_group_drops_the_one_before(machines: Machines) -> None:
+    machines.run(0)
+    assert machines.held is not None and machines.held._groups is not None
+    config = suggestions(machines.study, MEMBERS, "search")[1]
+    own = {key: value for key, value in config.items() if key != "fused"} | {"name": "trial-00009"}
+    folder = machines.storage.trial("trial-00009")
+    machines.patch.setattr(tune, "report", lambda result: None)
+    reporter = trainable.reporter(machines.study, folder, own)
+    trainable._alone(machines.held, machines.storage, own, reporter)
+    assert machines.held._groups is None
+
+
+def test_memory_is_free_when_tune_stops_a_trial_early(
+    tiny_study: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tune stops it within its report; nothing may refer to the trial's models by then."""
+    built: list[Any] = []
+    freed: list[list[bool]] = []
+
+    class Seen(TrialRun):
+        def __init__(self, *given: Any, **options: Any) -> None:
+            super().__init__(*given, **options)
+            built.append(weakref.ref(self))
+
+    def report(result: dict[str, Any]) -> None:
+        if METRICS in result:
+            raise SystemExit(0)
+
+    def free() -> None:
+        gc.collect()
+        freed.append([run() is None for run in built])
+
+    monkeypatch.setattr(trial, "TrialRun", Seen)
+    monkeypatch.setattr(devices, "free_gpu_memory", free)
+    monkeypatch.setattr(tune, "report", report)
+    config = suggestions(
+        tiny_study(train={"epochs": EPOCHS, "batch_size": 8, "steps_per_epoch": 6, "fuse": 3}),
+        MEMBERS, "search",
+    )[0]  # fmt: skip
+    del config["fused"]
+    with pytest.raises(SystemExit):
+        build_trainable(tiny_study(), RunStorage(tmp_path))(config)
+    assert freed == [[True]]

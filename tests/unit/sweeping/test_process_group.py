@@ -10,7 +10,8 @@ from ray.train.backend import BackendConfig
 from ray.train.torch import TorchConfig
 
 from raytl.sweeping.on_ray import process_group
-from raytl.sweeping.on_ray.process_group import ProcessGroup
+from raytl.sweeping.on_ray.process_group import ProcessGroup, patience
+from raytl.training.prefix_cache import LOCK_S
 
 
 class Workers:
@@ -40,6 +41,7 @@ def test_all_workers_join_at_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
     group.backend_cls().on_start(workers, group)
     assert sorted(of["rank"] for of in joined) == [0, 1]
     places = {(of["kind"], of["init_method"], of["world_size"]) for of in joined}
+    assert {of["timeout"] for of in joined} == {patience()}
     ((kind, url, size),) = places
     assert (kind, size) == ("gloo", 2) and url.startswith("tcp://")
 
@@ -52,6 +54,11 @@ def test_where_workers_meet_is_a_free_port_of_theirs(monkeypatch: pytest.MonkeyP
     dist.destroy_process_group()
     monkeypatch.setattr(process_group, "get_node_ip_address", lambda: "::1")
     assert process_group._meeting_point().startswith("tcp://[::1]:")
+
+
+def test_workers_have_more_patience_than_any_wait_for_prefix_features() -> None:
+    """A worker waits for another process's draft, for one of its chunks and for its end."""
+    assert patience().total_seconds() > 3 * LOCK_S
 
 
 def test_it_is_to_ray_train_what_its_own_is() -> None:

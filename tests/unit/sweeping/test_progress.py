@@ -75,6 +75,16 @@ def test_each_trial_has_a_line(progress: Progress, capsys: pytest.CaptureFixture
     ]
 
 
+def test_a_trial_whose_gpu_has_no_bfloat16_says_so(
+    progress: Progress, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = ended("trial-00000", [0.25])
+    record.curve[-1]["train/in_float32"] = 1
+    with progress.shown(SEARCH, "plan"):
+        progress.ended(record)
+    assert lines_of(capsys)[-1].endswith("1 (its GPU has no bfloat16: trained in float32)")
+
+
 def test_a_failed_trial_has_a_line_for_its_cause(
     progress: Progress, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -137,3 +137,28 @@ def test_a_chunk_that_is_written_again_replaces_what_was_there(tmp_path: Path) -
 def test_bytes_are_those_of_the_positions_that_there_are() -> None:
     assert encode(padded(ragged()), "float32").nbytes == sum(SIZES) * 4 * 4
     assert Encoded(np.zeros((3, 2), np.int16)).nbytes == 12
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_maps_with_their_channels_last_come_back_as_such(tmp_path: Path, dtype: StoredType) -> None:
+    maps_BCHW = torch.arange(6 * 2 * 3 * 4).view(6, 2, 3, 4).float()
+    encoded = encode(maps_BCHW, dtype, channels_last=True)
+    assert encoded.values.shape == (6, 3, 4, 2)
+    writer = FeatureWriter(tmp_path)
+    writer.begin(encode(maps_BCHW[:1], dtype, channels_last=True), 6)
+    writer.put(range(6), encoded)
+    found = Features.open(tmp_path, channels_last=True).rows(np.array([4, 1]))
+    assert isinstance(found, torch.Tensor)
+    assert torch.equal(found, maps_BCHW[[4, 1]])
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_what_is_no_map_has_no_channels_to_put_last(tmp_path: Path) -> None:
+    features_BD = torch.rand(3, 5)
+    encoded = encode(features_BD, "float32", channels_last=True)
+    assert encoded.values.shape == (3, 5)
+    writer = FeatureWriter(tmp_path)
+    writer.begin(encode(features_BD[:1], "float32", channels_last=True), 3)
+    writer.put(range(3), encoded)
+    found = Features.open(tmp_path, channels_last=True).rows(np.arange(3))
+    assert isinstance(found, torch.Tensor) and torch.equal(found, features_BD)

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from raytl import devices
 from raytl.config import Study, TrialConfig
 from raytl.data.domain import Domain
 from raytl.models.grafting import BODY, GRAFT
-from raytl.rows import Rows, count
+from raytl.rows import Rows, count, move
 from raytl.training import prefix
 from raytl.training.building import build_trial
 from raytl.training.feature_store import decode, encode
@@ -201,12 +202,40 @@ def test_the_key_tells_arguments_apart_that_share_weights(tiny_study: MakeStudy)
     assert found["plain"][1] * 4 == found["dilated"][1]  # twice the side
 
 
-def test_the_key_tells_kinds_of_device_apart(tiny_study: MakeStudy) -> None:
-    keys = []
-    for device in ("cpu", "cuda:0", "cuda:1"):
-        prefix, _ = prefix_of(tiny_study(), device=device)
-        keys.append(prefix.key(["rows"]))
-    assert keys[0] != keys[1] == keys[2]
+def test_the_key_tells_kinds_of_device_and_their_settings_apart(
+    tiny_study: MakeStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {"cuda:0": "Tesla T4", "cuda:1": "Tesla T4", "cuda:2": "NVIDIA A100"}
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: names[str(device)])
+
+    def key(device: str) -> str:
+        return prefix_of(tiny_study(), device=device)[0].key(["rows"])
+
+    on_cpu, *on_gpus = (key(device) for device in ("cpu", *names))
+    assert on_gpus[0] == on_gpus[1] and len({on_cpu, *on_gpus}) == 3
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    assert key("cuda:0") not in on_gpus and key("cpu") == on_cpu
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_maps_for_a_gpu_keep_their_channels_last(
+    tiny_study: MakeStudy, monkeypatch: pytest.MonkeyPatch, dtype: str
+) -> None:
+    study = tiny_study()
+    shorter, domain = prefix_of(study, 2, dtype=dtype)
+    expected = stored(shorter, domain)
+    assert expected.is_contiguous(), "on a CPU they are as they were"
+    longer = stored(*prefix_of(study, 3, dtype=dtype))
+    monkeypatch.setattr(devices, "runs_beside", lambda device: True)
+    found = stored(*prefix_of(study, 2, dtype=dtype))
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert not found.is_contiguous()
+    assert torch.equal(found, expected)
+    some = move(found, torch.device("cpu"))
+    assert isinstance(some, torch.Tensor)
+    assert some.is_contiguous(memory_format=torch.channels_last)
+    # The longer one is computed from the shorter one, as that is stored.
+    torch.testing.assert_close(stored(*prefix_of(study, 3, dtype=dtype)), longer)
 
 
 def test_a_bfloat16_entry_is_the_same_whatever_was_stored_before(
