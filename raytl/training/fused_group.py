@@ -10,7 +10,7 @@ somebody stopped, and their arithmetic costs little.
 import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -192,7 +192,8 @@ def _train_together(runs: Sequence[TrialRun]) -> list[Metrics | TrainingError]:
 
 def _train_alone(run: TrialRun) -> Metrics | TrainingError:
     try:
-        return run.train()
+        with closing(run):
+            return run.train()
     except TrainingError as error:
         return error
 

@@ -2,13 +2,14 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from raytl.config import TrialConfig
+from raytl.data.batch import TrainBatch
 from raytl.data.mixing import joint_batches, steps_per_epoch
 from raytl.models.mappers import Matrix
 from raytl.models.sync_batch_norm import synchronise_batch_norm
@@ -105,8 +106,8 @@ class TrialRun:
         )  # fmt: skip
         if study.train.compile:  # only now: what came before ran on batches of its own
             compile_blocks(parts.branches, self.device)
-        self._batches = joint_batches(self.feeds, start_step=self.trainer.step)
-        self._read = self.trainer.step  # steps whose batches are read
+        self._batches: Generator[TrainBatch, None, None] | None = None  # of the steps from now on
+        self._read = 0  # steps before those
 
     @property
     def reads_features(self) -> bool:
@@ -129,10 +130,7 @@ class TrialRun:
         """Train for one epoch. Raises TrainingError where a loss is not finite."""
         torch.manual_seed(self.epoch_seed)  # dropout draws from the global generator
         start = time.perf_counter()
-        if self._read != self.trainer.step:  # its group has trained epochs, by batches of its own
-            self.close()
-            self._batches = joint_batches(self.feeds, start_step=self.trainer.step)
-        metrics: Metrics = train_epoch(self.trainer, self._batches, self.steps)
+        metrics: Metrics = train_epoch(self.trainer, self._own_batches(), self.steps)
         self._read = self.trainer.step
         return metrics | {"train/seconds": time.perf_counter() - start}
 
@@ -157,9 +155,18 @@ class TrialRun:
             metrics |= of_test_split(result)
         return metrics
 
+    def _own_batches(self) -> Iterator[TrainBatch]:
+        if self._read != self.trainer.step:  # its group has trained since, by batches of its own
+            self.close()
+        if self._batches is None:
+            self._batches = joint_batches(self.feeds, start_step=self.trainer.step)
+        return self._batches
+
     def close(self) -> None:
-        """End what reads training batches; a trial that was closed is not trained on."""
-        self._batches.close()
+        """End what reads training batches; more training opens it again."""
+        if self._batches is not None:
+            self._batches.close()
+        self._batches = None
 
     def _evaluate_split(self, split: str) -> Evaluation:
         """Evaluate on a whole split of the target domain, with its groups."""

@@ -1,6 +1,7 @@
 """What hangs on the device is told apart without one: torch's answers are set by hand."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -41,6 +42,37 @@ def test_a_gpu_runs_beside_the_host_and_a_cpu_does_not() -> None:
 
 def test_what_a_cpu_holds_is_read_as_it_is() -> None:
     assert begin_read(torch.tensor([True, False]))() == [True, False]
+
+
+def test_a_flag_is_read_once_its_copy_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    class Copy:
+        def tolist(self) -> list[bool]:
+            done.append("read")
+            return [False]
+
+    class Flags:
+        is_cuda, device = True, GPU
+
+        def to(self, place: str, *, non_blocking: bool) -> Copy:
+            done.append(f"copy to {place}, non_blocking={non_blocking}")
+            return Copy()
+
+    class Event:
+        def record(self, stream: str) -> None:
+            done.append(f"recorded on {stream}")
+
+        def synchronize(self) -> None:
+            done.append("waited")
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"stream of {device}")
+    flags: Any = Flags()
+    read = begin_read(flags)
+    assert done == ["copy to cpu, non_blocking=True", "recorded on stream of cuda:0"]
+    assert read() == [False]
+    assert done[2:] == ["waited", "read"]
 
 
 def test_a_t4_has_no_bfloat16(gpus: Callable[..., None]) -> None:

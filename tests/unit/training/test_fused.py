@@ -57,7 +57,6 @@ def make_runs(study: Study, seeds: list[int], **flat: Any) -> list[TrialRun]:
         run.trainer.model.double()
         run.trainer.recipe.double()
         run.feeds = {name: Doubled(feed) for name, feed in run.feeds.items()}
-        run._batches = joint_batches(run.feeds)
     return runs
 
 
@@ -135,3 +134,26 @@ def test_a_member_that_diverges_leaves_the_others_alone(tiny_study: MakeStudy) -
 def test_what_does_not_vectorise_is_not_fused(tiny_study: MakeStudy, flat: dict[str, Any]) -> None:
     runs = make_runs(tiny_study(), [0, 0, 0], **flat)
     assert not any(run.reads_features and fusable(run.trainer) for run in runs)
+
+
+def test_who_trains_alone_after_its_group_goes_on_with_the_rows_of_its_step(
+    tiny_study: MakeStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ids_of_second_epoch(*, fused: bool) -> list[list[int]]:
+        run = make_runs(tiny_study(), [3, 4, 5], recipe="finetune")[0]
+        fused_epoch([run], same_rows=True) if fused else run.train()
+        plain, seen = run.trainer.recipe.losses, list[list[int]]()
+
+        def losses(model: Any, batch: Any, progress: float) -> Any:
+            seen.append(batch.labelled.id.tolist())
+            return plain(model, batch, progress)
+
+        monkeypatch.setattr(run.trainer.recipe, "losses", losses)
+        run.epoch = 1
+        run.train()
+        run.close()
+        return seen
+
+    expected = ids_of_second_epoch(fused=False)
+    assert len(expected) == 3
+    assert ids_of_second_epoch(fused=True) == expected
