@@ -62,13 +62,18 @@ def arithmetic_of(device: torch.device) -> dict[str, Any]:
         return {"device": cpu_kind() if device.type == "cpu" else device.type}
     return {
         "device": f"cuda {torch.cuda.get_device_name(device)}",
-        "tf32": {
-            "products": torch.get_float32_matmul_precision(),
-            "convolutions": torch.backends.cudnn.allow_tf32,
-            "driver": os.environ.get("NVIDIA_TF32_OVERRIDE"),
-        },
+        "tf32": [*_float32_precisions(), os.environ.get("NVIDIA_TF32_OVERRIDE")],
         "deterministic": torch.are_deterministic_algorithms_enabled(),
     }
+
+
+def _float32_precisions() -> tuple[object, object]:
+    """Return how a GPU computes float32's products and convolutions, in torch's own words."""
+    try:
+        cudnn: Any = torch.backends.cudnn  # mypy knows no `conv`
+        return torch.backends.cuda.matmul.fp32_precision, cudnn.conv.fp32_precision
+    except AttributeError:  # torch before 2.9; from then on the older words are errors for some
+        return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
 
 
 def lacks_bfloat16(device: torch.device) -> bool:

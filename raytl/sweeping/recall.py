@@ -3,6 +3,7 @@ study that wants the same trial."""
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -54,7 +55,8 @@ class Recall:
         self._taken = dict[str, Trained]()  # name → what the store had
         self._doubted = dict[str, Trained]()  # name → how it failed, perhaps once only
         self._mixed = set[str]()  # names of what was begun with other workers or threads
-        self._redone = False  # a trial that had failed did not: others may be suggested after it
+        self._once_redone = set[str]()  # names of what had failed and did otherwise, now or before
+        self._redone = False  # there are such: others may be suggested after them
         self.store_failed: str | None = None  # why it is used no more
 
     @property
@@ -74,7 +76,10 @@ class Recall:
                 self._mixed.add(config["name"])
             if not self._is_same(config, kept.config if kept else begun):
                 self._storage.trial(config["name"]).clear()  # it was another's
-            elif kept is not None and kept.doubted:
+                kept = None
+            if kept is not None and kept.redone:
+                self._once_redone.add(config["name"])
+            if kept is not None and kept.doubted:
                 self._doubted[config["name"]] = kept
                 return Trained(config, kept.curve)
             elif kept is not None and self._usable(config, kept):
@@ -162,19 +167,24 @@ class Recall:
         """Keep a trial of which nothing more comes, here and in the store. Weights are kept of
         retrainings, and of what is tried again when the run is resumed."""
         needless = self._needless(trained)
-        if trained.config["name"] in self._own:
+        name = trained.config["name"]
+        failed = self._doubted.get(name)
+        if failed is not None and not _is_alike(failed, trained):
+            self._once_redone.add(name)
+        # Only now: until then the search has not been told of it.
+        self._redone = self._redone or name in self._once_redone
+        if name in self._own:
             if "fused" in trained.config:  # the last of its group, perhaps
                 self._do(lambda: self._clear(needless))
             return
-        failed = self._doubted.get(trained.config["name"])
-        self._redone = self._redone or (failed is not None and not _is_alike(failed, trained))
-        found = trained == self._taken.get(trained.config["name"])
+        found = trained == self._taken.get(name)
         self.found += found
-        self._do(lambda: self._write(trained, needless, found=found))
+        kept = replace(trained, redone=name in self._once_redone)
+        self._do(lambda: self._write(kept, needless, found=found))
         if self._store is None:
             return
         key = self._identity.key(trained.config)
-        if trained.doubted or trained.config["name"] in self._mixed:
+        if trained.doubted or name in self._mixed:
             self._store.release(key)
             return
         try:

@@ -98,7 +98,7 @@ def test_a_trial_without_bfloat16_says_so_and_trains_in_float32(gpus: Callable[.
     [
         lambda patch: patch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4"),
         lambda patch: patch.setattr(torch.backends.cudnn, "allow_tf32", False),
-        lambda patch: patch.setattr(torch, "get_float32_matmul_precision", lambda: "high"),
+        lambda patch: torch.set_float32_matmul_precision("high"),
         lambda patch: patch.setenv("NVIDIA_TF32_OVERRIDE", "0"),
         lambda patch: patch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True),
     ],
@@ -113,9 +113,12 @@ def test_how_a_gpu_rounds_is_what_it_is_and_how_it_is_set(
     assert arithmetic_of(GPU) == before
     assert before["device"] == "cuda NVIDIA A100"
     assert arithmetic_of(CPU) == {"device": cpu_kind()}, "and on a CPU, nothing else"
-    change(monkeypatch)
-    assert arithmetic_of(GPU) != before
-    assert arithmetic_of(CPU) == {"device": cpu_kind()}
+    try:
+        change(monkeypatch)
+        assert arithmetic_of(GPU) != before
+        assert arithmetic_of(CPU) == {"device": cpu_kind()}
+    finally:
+        torch.set_float32_matmul_precision("highest")
 
 
 def test_memory_goes_back_where_a_gpu_was_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from raytl.config import Study
@@ -54,12 +54,14 @@ class Record:
 @dataclass(frozen=True)
 class Trained:
     """What was trained of a trial, whatever counts of it. `sure`: the error would come again
-    anywhere; where that is not known, the trial is tried again when the run is resumed."""
+    anywhere; where that is not known, the trial is tried again when the run is resumed. `redone`:
+    it was, and did otherwise, so that others may be suggested after it than have been."""
 
     config: Config
     curve: Sequence[Metrics]
     error: str | None = None
     sure: bool = True
+    redone: bool = field(default=False, compare=False)  # what was trained is the same
 
     @property
     def doubted(self) -> bool:
@@ -77,7 +79,8 @@ class Trained:
             content = json.loads(text)
             error = content["error"]
             sure = bool(content.get("sure", error is None))  # what is old was looked at once
-            return cls(dict(content["config"]), list(content["curve"]), error, sure)
+            redone = bool(content.get("redone", False))
+            return cls(dict(content["config"]), list(content["curve"]), error, sure, redone)
         except (ValueError, KeyError, TypeError) as error:
             raise CorruptError(f"{place}: is no whole record of a trial ({error!r:.100})") from None
 

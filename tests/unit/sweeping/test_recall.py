@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,34 @@ def test_what_was_suggested_after_an_error_that_did_not_come_again_is_trained_an
     assert recall.recall(now) is None
     assert storage.trial("trial-00001").newest() is None  # else it would go on from there
     assert recall.recall(then) == Trained(then, curve(EPOCHS))  # what is still suggested stays
+
+
+@pytest.mark.parametrize(
+    "second", [Trained({}, curve(EPOCHS)), Trained({}, curve(2), DOUBTED, False)]
+)
+def test_a_run_that_is_cut_off_before_that_goes_on_all_the_same(
+    remember: Remember, storage: RunStorage, second: Trained
+) -> None:
+    """Between a trial that did otherwise and the end of what is suggested after it."""
+    ours, then = config("trial-00000"), config("trial-00001", trial={"optimizer.lr": 0.25})
+    now = config("trial-00001", trial={"optimizer.lr": 0.5})
+    write_record(storage, Trained(ours, curve(1), DOUBTED, sure=False))
+    write_record(storage, Trained(then, curve(EPOCHS)))
+    resumed = remember(storage, None, resumed=True)
+    resumed.recall(ours)
+    resumed.keep(replace(second, config=ours))
+    for _ in range(2):  # cut off here, twice
+        again = remember(storage, None, resumed=True)
+        assert again.recall(ours) == Trained(ours, second.curve)
+        with pytest.raises(UserError, match="another trial-00001"):
+            again.recall(now)  # what the search knows is not settled yet
+        again.keep(replace(second, config=ours))
+    assert again.recall(now) is None
+    again.keep(Trained(now, curve(EPOCHS)))
+    last = remember(storage, None, resumed=True)
+    last.recall(ours)
+    last.keep(replace(second, config=ours))
+    assert last.recall(now) == Trained(now, curve(EPOCHS))
 
 
 def test_an_error_that_comes_again_changes_nothing(remember: Remember, storage: RunStorage) -> None:

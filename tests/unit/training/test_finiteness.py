@@ -2,6 +2,7 @@
 for the device to say so. The device here is the CPU, told apart by a patch."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -233,3 +234,20 @@ def test_of_several_it_is_told_which_and_late_if_asked(monkeypatch: pytest.Monke
     found = late.settle()
     assert found is not None and (found.step, found.trials) == ("third", [0])
     assert late.settle() is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_trial_goes_on_where_optimisers_may_leave_out_steps(
+    beside: None, tiny_study: MakeStudy, tmp_path: Path, kind: str
+) -> None:
+    whole, cut = (make_run(tiny_study, optimizer=kind) for _ in range(2))
+    for run in (whole, cut):
+        run.judge(run.train())
+    cut.save(tmp_path)
+    trial = TrialConfig.from_flat(
+        {"source_model": "net", "recipe": "dann", "optimizer.lr": 0.02, "optimizer": kind}
+    )
+    again = TrialRun(cut.material, trial, seed=3, resume_from=tmp_path)
+    again.train()
+    whole.train()
+    assert same(weights(whole), weights(again))
