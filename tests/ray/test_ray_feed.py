@@ -1,5 +1,6 @@
 """The Ray Data feed gives the resident feed's batches, whoever reads them and wherever from."""
 
+import threading
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -11,6 +12,7 @@ from s3_server import put, s3_bucket
 from tests_support import write_images
 
 from raytl.config import DataTasks, DomainConfig
+from raytl.data.ahead import AheadFeed
 from raytl.data.batch import Batch
 from raytl.data.dataset import Dataset
 from raytl.data.domain import Domain, Domains
@@ -91,6 +93,19 @@ def test_batches_are_those_of_the_resident_feed_from_any_step_and_for_any_worker
     assert alike(
         feed(folder, "ray_data").eval_batches(40), feed(folder, "resident").eval_batches(40), 4
     )
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_it_can_be_read_ahead_and_left_in_the_middle(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAYTL_SHARD_CACHE_BYTES", "1000")
+    fetched = AheadFeed(feed(folder, "ray_data"), torch.device("cpu"))
+    assert alike(fetched.train_batches(7), feed(folder, "resident").train_batches(7), 12)
+    batches = fetched.train_batches()
+    next(batches)
+    batches.close()  # type: ignore[attr-defined]
+    assert not [thread for thread in threading.enumerate() if thread.name == "raytl-ahead"]
 
 
 @pytest.mark.usefixtures("ray_cluster")
