@@ -2,6 +2,7 @@
 for the device to say so. The device here is the CPU, told apart by a patch."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from raytl.data.mixing import joint_batches
 from raytl.errors import TrainingError
 from raytl.models.transfer_model import TransferModel
 from raytl.recipes import RECIPES
+from raytl.training import loop
 from raytl.training.finiteness import Finiteness, update_if_finite
 from raytl.training.fused import Member, train_fused_epoch
 from raytl.training.material import Material
+from raytl.training.optimization import clip_gradients
 from raytl.training.trial import TrialRun
 
 MakeStudy = Callable[..., Study]
@@ -192,6 +195,46 @@ def test_in_a_step_the_host_waits_for_nothing(
         metrics = run.train()
     means = [name for name in metrics if name.startswith("train/loss/")]
     assert len(waits.seen) == len(means) + 1, waits.seen
+
+
+class BlockingCopies(TorchDispatchMode):
+    """Notes the copies to another device that the host would wait for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        if func._schema.name == "aten::_to_copy":
+            moves = out.device != args[0].device
+            if moves and not kwargs.get("non_blocking", False):
+                self.seen.append(f"{tuple(args[0].shape)} to {out.device}")
+        return out
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.keys() - {"constant", "distillation"}))
+def test_in_a_step_the_host_waits_for_no_copy(
+    tiny_study: MakeStudy, monkeypatch: pytest.MonkeyPatch, recipe: str
+) -> None:
+    """Torch's `meta` device, which has shapes alone, stands for a GPU."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # it knows no meta
+    net = {"backbone": "small_cnn", "args": {"width": 4}}
+    study = tiny_study(source_models={"net": net, "other": net}, train={"reuse_prefix": False})
+    flat: dict[str, Any] = {"source_model": "net", "recipe": recipe, "class_weights": "balanced"}
+    flat |= {"student": "other"} if RECIPES[recipe].uses_student else {}
+    run = TrialRun(Material.of(study), TrialConfig.from_flat(flat), seed=3)
+    trainer, meta = run.trainer, torch.device("meta")
+    for module in (trainer.model, trainer.recipe):
+        module.to(meta)
+    trainer.device = meta
+    batches = joint_batches(run.feeds)
+    loop._fill_gradients(trainer, next(batches), 0.1)
+    with BlockingCopies() as copies:
+        loop._fill_gradients(trainer, next(batches), 0.2)
+        clip_gradients(trainer.optimizer, 5.0)
+    assert copies.seen == []
 
 
 def test_a_group_learns_late_too_whose_step_was_not_finite(
