@@ -52,8 +52,18 @@ class Counted:
         return Batch({"a": Given(rows), "b": Given(ragged)}, torch.ones(2), torch.tensor([number]))
 
 
+BEFORE = set[threading.Thread]()  # those of other tests, whose trials may not be forgotten yet
+
+
+@pytest.fixture(autouse=True)
+def before() -> None:
+    BEFORE.clear()
+    BEFORE.update(threading.enumerate())
+
+
 def readers_alive() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name == "raytl-ahead"]
+    alive = set(threading.enumerate()) - BEFORE
+    return [thread.name for thread in alive if thread.name == "raytl-ahead"]
 
 
 def numbers(batches: Iterator[Batch]) -> list[int]:
