@@ -6,7 +6,7 @@ with offsets (N + 1,) beside them.
 Legend: N rows, B of them asked for, S positions of the longest of these.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from raytl.rows import Padded, Rows, cut, trimmed
+from raytl.training.batches import MOST_ROWS, rows_at_once
 
 VALUES, OFFSETS = "features.npy", "offsets.npy"
 SIMILAR = 32  # rows of similar lengths that are run together
@@ -34,6 +35,13 @@ class Encoded:
     def nbytes(self) -> int:
         """Bytes of all rows."""
         return self.values.nbytes
+
+
+def joined(parts: Sequence[Encoded]) -> Encoded:
+    """Return the rows of all parts, one after the other."""
+    sizes = [part.sizes for part in parts if part.sizes is not None]
+    values = np.concatenate([part.values for part in parts])
+    return Encoded(values, np.concatenate(sizes) if sizes else None)
 
 
 def encode(rows: Rows, dtype: StoredType) -> Encoded:
@@ -65,14 +73,12 @@ def by_length(rows: Padded, run: Callable[[Rows], Encoded]) -> Encoded:
     order = torch.argsort(rows.sizes[:, 0], descending=True, stable=True)
     parts = [run(trimmed(cut(rows, some))) for some in order.split(SIMILAR)]
     back = torch.argsort(order).cpu().numpy()
-    sizes = [part.sizes for part in parts if part.sizes is not None]
-    values = np.concatenate([part.values for part in parts])
-    if not sizes:
-        return Encoded(values[back])
-    sizes_N = np.concatenate(sizes)
-    ends_N = np.cumsum(sizes_N)
-    own = [values[ends_N[row] - sizes_N[row] : ends_N[row]] for row in back]
-    return Encoded(np.concatenate(own), sizes_N[back])
+    whole = joined(parts)
+    if whole.sizes is None:
+        return Encoded(whole.values[back])
+    ends_N = np.cumsum(whole.sizes)
+    own = [whole.values[ends_N[row] - whole.sizes[row] : ends_N[row]] for row in back]
+    return Encoded(np.concatenate(own), whole.sizes[back])
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,13 @@ class Features:
     def lengths(self) -> np.ndarray | None:
         """The true size of every row, (N,), where they differ."""
         return None if self.offsets is None else np.diff(self.offsets)
+
+    @property
+    def at_once(self) -> int:
+        """How many rows are run at once."""
+        if self.offsets is not None:
+            return MOST_ROWS
+        return rows_at_once(int(np.prod(self.values.shape[1:])))
 
     def rows(self, numbers: np.ndarray) -> Rows:
         """Return the rows of these numbers, (B,), copied out of the file."""
@@ -119,8 +132,19 @@ class FeatureWriter:
             shape = (count, *first.values.shape[1:])
             np.lib.format.open_memmap(self.folder / VALUES, "w+", first.values.dtype, shape)
 
+    def fill(self, chunk: range, batches: Iterable[tuple[range, Encoded]]) -> None:
+        """Write the rows of a chunk as they come, batch after batch."""
+        ragged = []
+        for batch, rows in batches:
+            if rows.sizes is None:
+                self.put(batch, rows)
+            else:
+                ragged.append(rows)
+        if ragged:
+            self.put(chunk, joined(ragged))
+
     def put(self, chunk: range, rows: Encoded) -> None:
-        """Write the rows of a chunk."""
+        """Write the rows of a chunk, or where they are of one shape of a part of one."""
         if rows.sizes is not None:
             np.save(self._part(chunk, "sizes"), rows.sizes)
             np.save(self._part(chunk, "values"), rows.values)

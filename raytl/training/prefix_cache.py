@@ -8,7 +8,7 @@ help. A lock goes with its process: what a killed one held, another computes.
 import json
 import shutil
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -21,11 +21,12 @@ from raytl import folders
 from raytl.data.branch_rows import ColumnRows
 from raytl.files import sha256_of
 from raytl.rows import Given
+from raytl.training.batches import in_batches
 from raytl.training.feature_store import OFFSETS, VALUES, Encoded, Features, FeatureWriter
 from raytl.training.prefix import Prefix
 
 MOST_CHUNKS = 64
-LEAST_ROWS = 32  # of a chunk
+LEAST_ROWS, MOST_ROWS = 32, 4096  # of a chunk, those of more chunks where there are very many
 LOCK_S = 3600.0  # at most that long another process may hold what this one waits for
 STALE_S = 7 * 86400.0  # drafts that nobody touched for so long are deleted
 
@@ -94,7 +95,7 @@ class Draft:
 
     @property
     def chunks(self) -> list[range]:
-        size = max(LEAST_ROWS, -(-self.rows // MOST_CHUNKS))
+        size = min(MOST_ROWS, max(LEAST_ROWS, -(-self.rows // MOST_CHUNKS)))
         return [range(i, min(i + size, self.rows)) for i in range(0, self.rows, size)]
 
     def done(self, chunk: range) -> Path:
@@ -125,9 +126,19 @@ def _draft(entry: Path, prefix: Prefix, rows: ColumnRows, room: Room) -> Draft |
     return draft
 
 
-def _source(
-    prefix: Prefix, named: Sequence[object], rows: ColumnRows
-) -> Callable[[range], Encoded]:
+@dataclass(frozen=True)
+class Source:
+    """What computes rows of a split, by their numbers, `at_once` of them in a batch."""
+
+    compute: Callable[[range], Encoded]
+    at_once: int
+
+    def batches(self, chunk: range) -> Iterator[tuple[range, Encoded]]:
+        """Yield the rows of a chunk, batch after batch; raises as `in_batches`."""
+        return in_batches(chunk, self.at_once, self.compute)
+
+
+def _source(prefix: Prefix, named: Sequence[object], rows: ColumnRows) -> Source:
     """Return what computes rows: from the longest shorter prefix that is stored, or from the column
     itself.
 
@@ -138,23 +149,29 @@ def _source(
     for depth in shorter:
         entry = cache_folder() / prefix.key(named, depth)
         if is_whole(entry):
-            stored = Features.open(entry)
-            return lambda some: prefix.of_stored(stored.rows(_numbers(some)), depth)
-    return lambda some: prefix.of_prepared(rows.prepared(_numbers(some)))
+            return _longer(prefix, Features.open(entry), depth)
+    return Source(
+        lambda some: prefix.of_prepared(rows.prepared(_numbers(some))),
+        prefix.rows_at_once(rows.prepared(np.arange(1))),
+    )
+
+
+def _longer(prefix: Prefix, stored: Features, depth: int) -> Source:
+    return Source(lambda some: prefix.of_stored(stored.rows(_numbers(some)), depth), stored.at_once)
 
 
 def _numbers(chunk: range) -> np.ndarray:
     return np.arange(chunk.start, chunk.stop)
 
 
-def _compute(draft: Draft, source: Callable[[range], Encoded]) -> None:
+def _compute(draft: Draft, source: Source) -> None:
     start, writer = time.perf_counter(), FeatureWriter(draft.folder)
     for timeout in (0.0, LOCK_S):  # first what nobody holds, then what is not done all the same
         for chunk in draft.chunks:
             try:
                 with FileLock(draft.lock(chunk), timeout=timeout):
                     if not draft.done(chunk).exists() and draft.folder.exists():
-                        writer.put(chunk, source(chunk))
+                        writer.fill(chunk, source.batches(chunk))
                         draft.done(chunk).touch()
             except Timeout:
                 if timeout:
