@@ -13,7 +13,7 @@ from typing import Any
 from raytl.config import Study, TrialConfig, dump_study
 from raytl.errors import RaytlError, UserError
 from raytl.files import write_atomically
-from raytl.folders import make_folder
+from raytl.folders import make_folder, sharing_note
 from raytl.models.adapters import merge_adapters
 from raytl.models.source_model import save_source_model
 from raytl.seeds import seed_for
@@ -38,6 +38,7 @@ from raytl.sweeping.search.searcher import Listener, StudySearch
 from raytl.sweeping.verdict.confirmation import build_confirmation, retrained
 from raytl.sweeping.verdict.confirmed import Confirmation, save_confirmation
 from raytl.sweeping.verdict.confirming import Confirming, Unconfirmed
+from raytl.training.published import Published, Shared
 from raytl.urls import Place
 
 BOARD_EVERY_S = 1.0  # at most
@@ -83,8 +84,9 @@ def run_study(
     checked = replace(checked, study=resolved(checked.study, checked.num_bytes, checked.kept))
     study = checked.study
     reason = checked.reason if left_open else None
-    for note in (*([reason] if reason else []), *checked.notes):
-        _say(note)
+    for note in (reason, sharing_note(), *checked.notes):
+        if note is not None:
+            _say(note)
     for warning in checked.warnings:
         _say(f"warning: {warning}")
     with contextlib.ExitStack() as driving:
@@ -104,6 +106,8 @@ def run_study(
             write_atomically(run / "study.yaml", dump_study(study))
             save_environment(facts, run)
             storage.push(whole=False)
+            if cluster.grows or len(cluster.nodes()) > 1:
+                storage = replace(storage, shared=Shared(Published(storage.features)))
             with _opened(study, store) as trials, Errands() as errands:
                 recall = Recall(
                     storage, Identity.of(checked, device), study.study, study.train.epochs, trials,

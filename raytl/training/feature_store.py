@@ -17,8 +17,8 @@ from torch import Tensor
 
 from raytl.rows import Padded, Rows, cut, trimmed
 from raytl.training.batches import MOST_ROWS, rows_at_once
+from raytl.training.entry_files import OFFSETS, VALUES
 
-VALUES, OFFSETS = "features.npy", "offsets.npy"
 SIMILAR = 32  # rows of similar lengths that are run together
 StoredType = Literal["float32", "bfloat16"]
 

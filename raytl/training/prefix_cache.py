@@ -5,6 +5,7 @@ rows; every process that needs the entry takes chunks that no other holds, so th
 help. A lock goes with its process: what a killed one held, another computes.
 """
 
+import contextlib
 import json
 import shutil
 import time
@@ -22,18 +23,21 @@ from raytl.data.branch_rows import ColumnRows
 from raytl.files import sha256_of
 from raytl.rows import Given
 from raytl.training.batches import in_batches
-from raytl.training.feature_store import OFFSETS, VALUES, Encoded, Features, FeatureWriter
+from raytl.training.entry_files import INFO, OFFSETS, VALUES
+from raytl.training.feature_store import Encoded, Features, FeatureWriter
 from raytl.training.prefix import Prefix
+from raytl.training.published import Published
 
 MOST_CHUNKS = 64
 LEAST_ROWS, MOST_ROWS = 32, 4096  # of a chunk, those of more chunks where there are very many
 LOCK_S = 3600.0  # at most that long another process may hold what this one waits for
+TRIES = 3  # a copy may be deleted between the look at it and its map
 STALE_S = 7 * 86400.0  # drafts that nobody touched for so long are deleted
 
 
 def cache_folder() -> Path:
     """Return the folder of the prefix features."""
-    return folders.cache_folder() / "prefix"
+    return folders.node_folder() / "prefix"
 
 
 @dataclass(frozen=True)
@@ -57,29 +61,49 @@ class FeatureRows:
 @dataclass(frozen=True)
 class Room:
     """What a trial has of the cache folder: `budget`, the bytes that all entries may take, and its
-    `own` entries, of all its branches, which are not deleted to make room for another of them."""
+    `own` entries, of all its branches, which are not deleted to make room for another of them.
+    `published`: what the run's nodes share, where there are several."""
 
     budget: int
     own: set[Path] = field(default_factory=set)
+    published: Published | None = None
 
 
 def stored_features(prefix: Prefix, fingerprint: str, rows: ColumnRows, room: Room) -> FeatureRows:
     """Return the features of all rows of a dataset's column (its `fingerprint`), computing and
     storing them where they are not yet.
 
-    They are computed from those of a shorter prefix where these are stored in float32. An entry
-    that is not what was written is computed again. Other trials' entries that save the fewest
-    seconds per byte go first where the cache would grow beyond its budget.
+    What another node has published is fetched. Else they are computed, from those of a shorter
+    prefix where these are stored in float32. An entry that is not what was written is computed
+    again. Other trials' entries that save the fewest seconds per byte go first where the cache
+    would grow beyond its budget.
     """
     named = [fingerprint, rows.split.name, rows.column, rows.view and list(rows.view.key)]
     entry = cache_folder() / prefix.key(named)
     entry.parent.mkdir(parents=True, exist_ok=True)
     room.own.add(entry)
+    runs = not prefix.branch.wholly_frozen
     if not is_whole(entry):
+        found = _fetched(room.published, entry.name)
+        if found is not None:
+            return FeatureRows(found, prefix.done, runs)
         draft = _draft(entry, prefix, rows, room)
         if draft is not None:
-            _compute(draft, _source(prefix, named, rows))
-    return FeatureRows(Features.open(entry), prefix.done, not prefix.branch.wholly_frozen)
+            info = _compute(draft, _source(prefix, named, rows))
+            if info is not None and room.published is not None:
+                room.published.publish(entry, info)
+    return FeatureRows(Features.open(entry), prefix.done, runs)
+
+
+def _fetched(published: Published | None, key: str) -> Features | None:
+    """Return what another node has published of an entry."""
+    for _ in range(TRIES):
+        copy = None if published is None else published.fetched(key)
+        if copy is None:
+            return None
+        with contextlib.suppress(FileNotFoundError):
+            return Features.open(copy)
+    return None
 
 
 @dataclass(frozen=True)
@@ -164,7 +188,8 @@ def _numbers(chunk: range) -> np.ndarray:
     return np.arange(chunk.start, chunk.stop)
 
 
-def _compute(draft: Draft, source: Source) -> None:
+def _compute(draft: Draft, source: Source) -> dict[str, Any] | None:
+    """Compute what is left of a draft; return the entry's info where this process finished it."""
     start, writer = time.perf_counter(), FeatureWriter(draft.folder)
     for timeout in (0.0, LOCK_S):  # first what nobody holds, then what is not done all the same
         for chunk in draft.chunks:
@@ -176,16 +201,17 @@ def _compute(draft: Draft, source: Source) -> None:
             except Timeout:
                 if timeout:
                     raise
-    _finish(draft, time.perf_counter() - start)
+    info = _finish(draft, time.perf_counter() - start)
     for chunk in draft.chunks:  # each process for itself: it may have made them anew
         draft.lock(chunk).unlink(missing_ok=True)
+    return info
 
 
-def _finish(draft: Draft, seconds: float) -> None:
-    """Make the draft the entry, unless another process has."""
+def _finish(draft: Draft, seconds: float) -> dict[str, Any] | None:
+    """Make the draft the entry and return its info, unless another process has."""
     with _entry_lock(draft.entry):
         if is_whole(draft.entry):
-            return
+            return None
         FeatureWriter(draft.folder).finish(draft.chunks)
         file, offsets = draft.folder / VALUES, draft.folder / OFFSETS
         info = {
@@ -194,11 +220,12 @@ def _finish(draft: Draft, seconds: float) -> None:
             "offsets": sha256_of(offsets) if offsets.exists() else None,
             "seconds": seconds,
         }
-        (draft.folder / "info.json").write_text(json.dumps(info), encoding="utf-8")
+        (draft.folder / INFO).write_text(json.dumps(info), encoding="utf-8")
         draft.folder.replace(draft.entry)
         # After the replacement: a chunk whose mark is gone would be taken for one that is not done.
         for mark in [draft.entry / "ready", *draft.entry.glob("done-*")]:
             mark.unlink()
+        return info
 
 
 def progress() -> tuple[int, int]:
@@ -215,7 +242,7 @@ def progress() -> tuple[int, int]:
 
 def _info(entry: Path) -> dict[str, Any] | None:
     try:
-        return dict(json.loads((entry / "info.json").read_text(encoding="utf-8")))
+        return dict(json.loads((entry / INFO).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return None
 

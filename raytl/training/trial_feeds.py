@@ -81,11 +81,12 @@ def training_feeds(
     return feeds, validation, source_validation
 
 
-def readers_of(study: Study, domains: Domains, parts: TrialParts, device: torch.device) -> Readers:
+def readers_of(material: Material, parts: TrialParts, device: torch.device) -> Readers:
     """Return how the branches read: prefix features where those pay, else prepared rows that are
     kept where preparing takes time. All that a trial has stored takes half of the cache at most."""
-    train, splits = study.train, _splits(domains)
-    room, free = Room(train.prefix_cache_bytes), float(train.prefix_cache_bytes // 2)
+    train, domains = material.study.train, material.domains
+    splits, free = _splits(domains), float(train.prefix_cache_bytes // 2)
+    room = Room(train.prefix_cache_bytes, published=material.shared.published)
     readers: dict[str, Reader] = {}
     for name, branch in parts.branches.items():
         column = name.rpartition("/")[2]

@@ -24,7 +24,7 @@ from several_columns import (
 
 from raytl.config import Study
 from raytl.rows import Given, Padded, Rows, count
-from raytl.training.feature_store import OFFSETS, VALUES
+from raytl.training.entry_files import OFFSETS, VALUES
 from raytl.training.prefix import Prefix
 from raytl.training.prefix_cache import FeatureRows, Room, cache_folder, progress
 from raytl.training.readers import Prepared, Stored
