@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ from raytl.sweeping.teaching_check import check_teachers
 from raytl.tasks.base import Task
 from raytl.training.fitted_task import fitted_task
 from raytl.training.material import Material
+from raytl.training.operations import operations
 from raytl.training.splits import redrawable
 
 ROWS_TRIED = 4
@@ -48,6 +50,7 @@ class Checked:
     domains: Domains
     source_models: dict[str, SourceSpec]
     weights: dict[str, str]  # SHA-256 of each source model's weights as they were loaded
+    operations: dict[str, float]  # floating-point, of each source model's forward pass for a row
     num_bytes: int  # of the splits that trials and confirmation read
     controls: tuple[tuple[str, TrialConfig], ...] = ()  # by name, in the order in which they run
     warnings: tuple[str, ...] = ()
@@ -99,11 +102,12 @@ def preflight(study: Study) -> Checked:
     trials = study.search.trials + len(controls)
     warnings = effort_warnings(opened, trials, slowest.row_seconds, slowest.spec.backbone)
     weights = {name: one.weights for name, one in tried.items()}
+    done = {name: one.operations for name, one in tried.items()}
     skipped = (*skipped_controls(study, space).items(), *alone.skipped)
     notes = [*opened.notes]
     notes += [f"the {control} control is left out: {why}" for control, why in skipped]
     return Checked(
-        study, space, domains, specs, weights, _num_bytes(domains), controls, tuple(warnings),
+        study, space, domains, specs, weights, done, _num_bytes(domains), controls, tuple(warnings),
         tuple(notes), opened.test_labels, opened.reason,
     )  # fmt: skip
 
@@ -152,12 +156,13 @@ def _check_targets(task: Task, source: Domain, target: Domain) -> None:
 
 @dataclass(frozen=True)
 class Tried:
-    """A source model that was loaded and run. `weights`: their SHA-256. `row_seconds`: of its
-    forward pass, for a row."""
+    """A source model that was loaded and run. `weights`: their SHA-256. `row_seconds` and
+    `operations`: of its forward pass, for a row."""
 
     spec: SourceSpec
     weights: str
     row_seconds: float
+    operations: float
 
 
 def _tried(material: Material, name: str) -> Tried:
@@ -168,16 +173,17 @@ def _tried(material: Material, name: str) -> Tried:
             if plain.folder is not None and verify_source_model(plain.folder).complete:
                 load_complete_model(plain.folder)
         model = load_source_model(name, config, models.columns, models.samples, seed=0)
-        seconds = _run_seconds(model, material.domains)
+        seconds, done = _run(model, material.domains)
     digests = {n: digest_of_state(part.backbone) for n, part in model.parts.items()}
-    return Tried(model.spec, digest_of(digests), seconds / ROWS_TRIED)
+    return Tried(model.spec, digest_of(digests), seconds / ROWS_TRIED, done)
 
 
 @torch.inference_mode()
-def _run_seconds(model: SourceModel, domains: Domains) -> float:
+def _run(model: SourceModel, domains: Domains) -> tuple[float, float]:
     """Run each part on rows of every domain that has its column; return the seconds of a forward
-    pass over one domain's. The first one, which is slower, is not counted."""
-    seconds = 0.0
+    pass over one domain's, and its operations for a row. The first pass, which is slower, is not
+    timed."""
+    seconds = done = 0.0
     for name, part in model.parts.items():
         branch = Branch(part, ()).eval()
         every = [d for d in (domains.target, domains.source) if d is not None]
@@ -191,7 +197,8 @@ def _run_seconds(model: SourceModel, domains: Domains) -> float:
         start = time.perf_counter()
         branch(given[0])
         seconds += time.perf_counter() - start
-    return seconds
+        done += operations(partial(branch, given[0]), branch, ROWS_TRIED)
+    return seconds, done
 
 
 def _first_rows(

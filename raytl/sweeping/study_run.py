@@ -25,8 +25,9 @@ from raytl.sweeping.kept.records import Record, workers_of
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.kept.trial_store import TrialStore, opened, store_folder
 from raytl.sweeping.leaderboard import Leaderboard, build_leaderboard, save_leaderboard
+from raytl.sweeping.on_ray.pooling import pooled_features
 from raytl.sweeping.on_ray.resources import Plan, plan, wait_for_room
-from raytl.sweeping.on_ray.tuning import ray_session, run_trials
+from raytl.sweeping.on_ray.tuning import Cluster, ray_session, run_trials
 from raytl.sweeping.preflight import Checked, preflight
 from raytl.sweeping.progress import Progress
 from raytl.sweeping.recall import Recall
@@ -39,7 +40,7 @@ from raytl.sweeping.verdict.confirmation import build_confirmation, retrained
 from raytl.sweeping.verdict.confirmed import Confirmation, save_confirmation
 from raytl.sweeping.verdict.confirming import Confirming, Unconfirmed
 from raytl.training.published import Published, Shared
-from raytl.urls import Place
+from raytl.urls import Place, Url
 
 BOARD_EVERY_S = 1.0  # at most
 BOARD_SHARE = 0.02  # of the time that writing it may take: it takes longer with every trial
@@ -106,8 +107,8 @@ def run_study(
             write_atomically(run / "study.yaml", dump_study(study))
             save_environment(facts, run)
             storage.push(whole=False)
-            if cluster.grows or len(cluster.nodes()) > 1:
-                storage = replace(storage, shared=Shared(Published(storage.features)))
+            shared = _shared(checked, storage, cluster, budget, device)
+            storage = replace(storage, shared=shared)
             with _opened(study, store) as trials, Errands() as errands:
                 recall = Recall(
                     storage, Identity.of(checked, device), study.study, study.train.epochs, trials,
@@ -116,6 +117,21 @@ def run_study(
                 search = _search(checked, storage, budget, recall, lease, errands, listeners)
         lease.check()
         return _answer(checked, storage, search, facts)
+
+
+def _shared(
+    checked: Checked, storage: RunStorage, cluster: Cluster, budget: Plan, device: str
+) -> Shared:
+    """Return what the trials share of prefix features: of large data computed now."""
+    several = cluster.grows or len(cluster.nodes()) > 1
+    place = storage.features
+    if several and isinstance(place, Path):  # so that nodes fetch it, and map nothing shared
+        place = Url(f"file://{place}")
+    pooled = pooled_features(
+        checked, place, device.split()[0], say=_say,
+        workers=budget.concurrent * checked.study.resources.workers[1],
+    )  # fmt: skip
+    return Shared(Published(storage.features) if several else None, pooled)
 
 
 def _as_started(storage: RunStorage, study: Study, resume: bool) -> Study:

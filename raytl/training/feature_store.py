@@ -67,6 +67,14 @@ def decode(values: np.ndarray) -> Tensor:
     return torch.from_numpy(values)
 
 
+def decoded(encoded: Encoded) -> Rows:
+    """Return the rows as they are read once they are stored."""
+    if encoded.sizes is None:
+        return decode(encoded.values)
+    ends_N = np.cumsum([0, *encoded.sizes])
+    return Features(encoded.values, ends_N).rows(np.arange(len(encoded.sizes)))
+
+
 def by_length(rows: Padded, run: Callable[[Rows], Encoded]) -> Encoded:
     """Return what `run` gives of the rows, run in parts of SIMILAR rows of similar lengths: were
     all padded to the longest, most positions of short rows would be computed for nothing."""

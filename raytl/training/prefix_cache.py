@@ -78,7 +78,7 @@ def stored_features(prefix: Prefix, fingerprint: str, rows: ColumnRows, room: Ro
     again. Other trials' entries that save the fewest seconds per byte go first where the cache
     would grow beyond its budget.
     """
-    named = [fingerprint, rows.split.name, rows.column, rows.view and list(rows.view.key)]
+    named = named_rows(fingerprint, rows)
     entry = cache_folder() / prefix.key(named)
     entry.parent.mkdir(parents=True, exist_ok=True)
     room.own.add(entry)
@@ -93,6 +93,11 @@ def stored_features(prefix: Prefix, fingerprint: str, rows: ColumnRows, room: Ro
             if info is not None and room.published is not None:
                 room.published.publish(entry, info)
     return FeatureRows(Features.open(entry), prefix.done, runs)
+
+
+def named_rows(fingerprint: str, rows: ColumnRows) -> list[object]:
+    """Return what tells the rows of a dataset's column from others, ready for JSON."""
+    return [fingerprint, rows.split.name, rows.column, rows.view and list(rows.view.key)]
 
 
 def _fetched(published: Published | None, key: str) -> Features | None:

@@ -19,6 +19,7 @@ from raytl.files import sha256_of
 from raytl.node_cache import NodeCache
 from raytl.remote_files import fetch, put, put_text, read_text
 from raytl.training.entry_files import INFO, OFFSETS, VALUES
+from raytl.training.pooled import Pooled
 from raytl.urls import Place
 
 # What a node is taken to fetch in a second, beside its trials: about half a gigabit.
@@ -85,9 +86,11 @@ class Published:
 @dataclass(frozen=True)
 class Shared:
     """What a run's trials share of prefix features beside their node's cache. `published`: entries
-    of other nodes, where there are such."""
+    of other nodes, where there are such. `pooled`: features that the cluster has computed before
+    the trials, where data are large."""
 
     published: Published | None = None
+    pooled: Pooled | None = None
 
 
 NOTHING_SHARED = Shared()
