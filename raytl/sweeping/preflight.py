@@ -173,17 +173,17 @@ def _tried(material: Material, name: str) -> Tried:
             if plain.folder is not None and verify_source_model(plain.folder).complete:
                 load_complete_model(plain.folder)
         model = load_source_model(name, config, models.columns, models.samples, seed=0)
-        seconds, done = _run(model, material.domains)
+        seconds = _run_seconds(model, material.domains)
+        done = _operations(model, material.domains)
     digests = {n: digest_of_state(part.backbone) for n, part in model.parts.items()}
     return Tried(model.spec, digest_of(digests), seconds / ROWS_TRIED, done)
 
 
 @torch.inference_mode()
-def _run(model: SourceModel, domains: Domains) -> tuple[float, float]:
+def _run_seconds(model: SourceModel, domains: Domains) -> float:
     """Run each part on rows of every domain that has its column; return the seconds of a forward
-    pass over one domain's, and its operations for a row. The first pass, which is slower, is not
-    timed."""
-    seconds = done = 0.0
+    pass over one domain's. The first one, which is slower, is not counted."""
+    seconds = 0.0
     for name, part in model.parts.items():
         branch = Branch(part, ()).eval()
         every = [d for d in (domains.target, domains.source) if d is not None]
@@ -197,8 +197,18 @@ def _run(model: SourceModel, domains: Domains) -> tuple[float, float]:
         start = time.perf_counter()
         branch(given[0])
         seconds += time.perf_counter() - start
-        done += operations(partial(branch, given[0]), branch, ROWS_TRIED)
-    return seconds, done
+    return seconds
+
+
+def _operations(model: SourceModel, domains: Domains) -> float:
+    """Return the operations of a forward pass for a row."""
+    every, done = [d for d in (domains.target, domains.source) if d is not None], 0.0
+    for name, part in model.parts.items():
+        branch = Branch(part, ()).eval()
+        given = (_first_rows(name, part.transform, domains, domain) for domain in every)
+        rows = next(each for each in given if each is not None)
+        done += operations(partial(branch, rows), branch, ROWS_TRIED)
+    return done
 
 
 def _first_rows(

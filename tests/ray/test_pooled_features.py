@@ -17,7 +17,7 @@ from tests_support import write_images
 
 from raytl.config import Study, TrialConfig
 from raytl.data.ray_feed import RayDataFeed
-from raytl.errors import CorruptError, RaytlError
+from raytl.errors import CorruptError, DataError, RaytlError
 from raytl.modalities.image.column import ImageColumn
 from raytl.remote_files import delete, files_in
 from raytl.sweeping import pool_plan
@@ -159,12 +159,10 @@ def test_what_an_actor_meets_is_said_as_raytls_own(
     tiny_study: MakeStudy, data: Path, tmp_path: Path
 ) -> None:
     pool = pool_of(study_on(tiny_study, data, "streaming"), tmp_path / "prefix")
-    unknown = replace(pool.tasks[0], branch="sound")
-    with pytest.raises(
-        RaytlError, match="a process of the cluster failed: KeyError.*--resume"
-    ) as e:
-        replace(pool, tasks=[unknown]).compute([(0, 0)], workers=1)
-    assert len(str(e.value).splitlines()) <= 3
+    unknown = replace(pool, tasks=[replace(pool.tasks[0], branch="sound")])
+    with pytest.raises(RaytlError, match="features failed: KeyError: 'sound'.*--resume") as strange:
+        unknown.compute([(0, 0)], workers=1)
+    assert len(str(strange.value).splitlines()) <= 3
     shard = data / "from" / "train-00001-of-00004.arrow"
     broken = bytearray(shard.read_bytes())
     broken[len(broken) // 2] ^= 255
@@ -173,4 +171,8 @@ def test_what_an_actor_meets_is_said_as_raytls_own(
     with pytest.raises(CorruptError, match="train-00001-of-00004.arrow: SHA-256") as raised:
         pool.compute([(of_source, 0), (of_source, 1)], workers=1)
     assert len(str(raised.value).splitlines()) <= 3
+    for file in (data / "from").iterdir():
+        file.unlink()
+    with pytest.raises(DataError, match="no dataset here"):  # as an actor starts
+        pool.compute([(0, 0)], workers=1)
     assert not list((tmp_path / "prefix").rglob(FILE))

@@ -1,10 +1,16 @@
 """Prefix features of large data, computed once by the cluster before the trials: shard by shard, on
 a pool of actors, each of which has built the branch once. What is there is not computed again."""
 
+import contextlib
+import logging
+import pickle
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
+
+from ray.exceptions import RayError
 
 from raytl.config import Study
 from raytl.data.domain import Domains
@@ -20,6 +26,7 @@ from raytl.training.pool_tasks import PoolTask
 from raytl.training.pooled import FILE, Pooled, ShardNote, note_of, write_manifest
 from raytl.urls import Place, Url
 
+FAILED = "failed"  # of a shard's row: the error that came instead, pickled
 READERS = 16  # notes that are read at once: each waits for the network
 
 
@@ -83,6 +90,7 @@ class Pool:
         Needs a Ray cluster to be connected to. Raises RaytlError for what an actor met.
         """
         import ray.data
+        from ray.data.exceptions import SystemException
 
         items = [{"task": task, "shard": shard} for task, shard in missing]
         todo = ray.data.from_items(items, override_num_blocks=len(items))
@@ -94,11 +102,13 @@ class Pool:
             writer, fn_constructor_args=(self.study, list(self.tasks), self.place, source_digest()),
             compute=pool, num_cpus=bundle.get("CPU"), num_gpus=bundle.get("GPU"),
         )  # fmt: skip
-        try:
-            for _ in done.iter_rows():
-                pass
-        except Exception as error:
-            raise _said(error) from None
+        with _saying_it_here():
+            try:
+                for row in done.iter_rows():
+                    if row[FAILED]:
+                        raise pickle.loads(row[FAILED])
+            except (RayError, SystemException) as error:
+                raise _lost(error) from None
 
     def finish(self) -> None:
         """Say of each task's features that they are whole."""
@@ -123,43 +133,70 @@ def _note(place: Place, file: str) -> ShardNote:
 
 
 class ShardWriter:
-    """Computes shards of features, in a process of the cluster that has opened the study once."""
+    """Computes shards of features, in a process of the cluster that has opened the study once. What
+    it meets it gives back: of what it raises, Ray Data keeps no more than a trace."""
 
     def __init__(self, study: Study, tasks: Sequence[PoolTask], place: Place, raytl: str) -> None:
-        import torch
-
-        from raytl.memory import keep_freed_memory
-        from raytl.training.material import Material
-        from raytl.training.pool_writing import PoolWriter
-
-        check_raytl(raytl)
-        keep_freed_memory()
-        torch.set_num_threads(study.resources.cpus_per_worker)
-        self._writer = PoolWriter(Material.of(study), torch.device(trial_device(study)))
         self._tasks, self._place = tasks, place
+        self._write: Callable[[PoolTask, int, Place], None] | None = None
+        self._failed = b""
+        try:
+            self._write = _writer(study, raytl)
+        except Exception as error:
+            self._failed = _said(error)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Write the features of one shard."""
-        self._writer.write(self._tasks[int(row["task"])], int(row["shard"]), self._place)
-        return row
+        failed = self._failed
+        try:
+            if self._write is not None:
+                self._write(self._tasks[int(row["task"])], int(row["shard"]), self._place)
+        except Exception as error:
+            failed = _said(error)
+        return row | {FAILED: failed}
 
 
-def _said(error: Exception) -> RaytlError:
-    """Return what an actor met, as its own error where it is one of raytl's."""
-    every = list(_chain(error))
-    for each in every:
-        if isinstance(each, RaytlError) and not hasattr(each, "cause"):
-            return each
-    return RaytlError(
-        f"prefix features: a process of the cluster failed: {describe(every[-1])[:300]}; look at "
-        "its node, and go on with --resume"
+def _writer(study: Study, raytl: str) -> Callable[[PoolTask, int, Place], None]:
+    import torch
+
+    from raytl.memory import keep_freed_memory
+    from raytl.training.material import Material
+    from raytl.training.pool_writing import PoolWriter
+
+    check_raytl(raytl)
+    keep_freed_memory()
+    torch.set_num_threads(study.resources.cpus_per_worker)
+    return PoolWriter(Material.of(study), torch.device(trial_device(study))).write
+
+
+def _said(error: Exception) -> bytes:
+    """Return what an actor met, pickled, as raytl's own error."""
+    if isinstance(error, RaytlError):
+        return pickle.dumps(error)
+    text = describe(error)[:300]
+    return pickle.dumps(
+        RaytlError(
+            f"{socket.gethostname()}: computing prefix features failed: {text}; look at this node, "
+            "and go on with --resume"
+        )
     )
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and those that it came from. Ray's say so in `cause`."""
-    seen: BaseException | None = error
-    while seen is not None:
-        yield seen
-        inner = getattr(seen, "cause", None)
-        seen = inner if isinstance(inner, BaseException) else seen.__cause__
+def _lost(error: Exception) -> RaytlError:
+    text = describe(error)[:300]
+    return RaytlError(
+        f"prefix features: the cluster lost a process that computed them: {text}; look at its "
+        "nodes, and go on with --resume"
+    )
+
+
+@contextlib.contextmanager
+def _saying_it_here() -> Iterator[None]:
+    """Leave out what Ray Data says of plans and errors: raytl says it in a line."""
+    logger = logging.getLogger("ray.data")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

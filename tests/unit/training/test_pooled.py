@@ -25,7 +25,7 @@ from raytl.training.prefix import Prefix
 from raytl.training.prefix_cache import cache_folder
 from raytl.training.pretrain import pretrain
 from raytl.training.trial import TrialRun, run_trial
-from raytl.urls import Place
+from raytl.urls import Place, Url
 
 MakeStudy = Callable[..., Study]
 TRAIN = {"epochs": 2, "batch_size": 8, "steps_per_epoch": 12}
@@ -37,12 +37,14 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "cache"))
 
 
-@pytest.fixture(params=["a folder", "a bucket"])
+@pytest.fixture(params=["a folder", "a folder that nodes share", "a bucket"])
 def place(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Place]:
     if request.param == "a folder":
         yield tmp_path / "run" / "prefix"
+    elif request.param == "a folder that nodes share":
+        yield Url(f"file://{tmp_path}/run") / "prefix"
     else:
         with s3_bucket(monkeypatch) as bucket:
             yield bucket / "run" / "prefix"
