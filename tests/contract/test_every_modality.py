@@ -20,9 +20,9 @@ from raytl.modalities.registry import MODALITIES
 from raytl.predictions import FILE_NAME, Predictions
 from raytl.scoring.validators import VALIDATORS
 from raytl.training.building import TrialParts, build_trial
+from raytl.training.cache_entries import cache_folder
 from raytl.training.material import Material
 from raytl.training.predict import predict_split
-from raytl.training.prefix_cache import cache_folder
 from raytl.training.pretrain import pretrain
 from raytl.training.published import Shared
 from raytl.training.trial import run_trial

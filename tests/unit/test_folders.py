@@ -10,7 +10,7 @@ import pytest
 from raytl import folders
 from raytl.folders import node_folder, shared_type, sharing_note
 from raytl.node_cache import NodeCache
-from raytl.training.prefix_cache import cache_folder
+from raytl.training.cache_entries import cache_folder
 
 Mount = Callable[..., None]
 

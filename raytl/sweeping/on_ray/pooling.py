@@ -19,6 +19,7 @@ from raytl.packages import source_digest
 from raytl.remote_files import files_in, read_text, there
 from raytl.sweeping.on_ray.faults import describe
 from raytl.sweeping.on_ray.resources import worker_bundle
+from raytl.sweeping.on_ray.retries import MOST_FAULTS
 from raytl.sweeping.on_ray.trainable import check_raytl, trial_device
 from raytl.sweeping.pool_plan import pool_plan
 from raytl.sweeping.preflight import Checked
@@ -48,7 +49,7 @@ def pooled_features(
     if missing:
         say(
             f"prefix features of {len(missing)} shards are computed first, for all trials: about "
-            f"{plan.seconds / 60:.0f} minutes of one process's work"
+            f"{plan.seconds:.0f} s of one process's work for all shards"
         )
         pool.compute(missing, workers)
     pool.finish()
@@ -101,6 +102,7 @@ class Pool:
         done = todo.map(
             writer, fn_constructor_args=(self.study, list(self.tasks), self.place, source_digest()),
             compute=pool, num_cpus=bundle.get("CPU"), num_gpus=bundle.get("GPU"),
+            max_restarts=MOST_FAULTS, max_task_retries=MOST_FAULTS,  # else for ever
         )  # fmt: skip
         with _saying_it_here():
             try:

@@ -18,11 +18,11 @@ from raytl.config import Study, TrialConfig
 from raytl.errors import CorruptError
 from raytl.modalities.image.column import ImageColumn
 from raytl.rows import Padded, Rows, count
+from raytl.training.cache_entries import cache_folder
 from raytl.training.material import Material
 from raytl.training.pooled import FILE, FeatureColumn, Pooled
 from raytl.training.pooled_rows import PooledRows
 from raytl.training.prefix import Prefix
-from raytl.training.prefix_cache import cache_folder
 from raytl.training.pretrain import pretrain
 from raytl.training.trial import TrialRun, run_trial
 from raytl.urls import Place, Url
@@ -157,6 +157,19 @@ def test_steps_have_the_rows_that_they_have_without(
         for one, two in islice(pairs, 20):
             assert torch.equal(one.id, two.id)
             assert (one.inputs["image"].done, two.inputs["image"].done) == (2, 0)
+
+
+def test_what_validators_mix_is_computed_by_the_trial(
+    tiny_study: MakeStudy, sharded: dict[str, Any], tmp_path: Path
+) -> None:
+    target = sharded["target_domain"] | {"labels": "none"}
+    search = {"sampler": "grid", "trials": 2, "scheduler": "none", "objective": "mixval"}
+    more = sharded | {"target_domain": target, "search": search}
+    own = metrics(Material.of(tiny_study(train=TRAIN, **more)), recipe="dann", frozen_depth=2)
+    study = tiny_study(train=TRAIN | {"feed": "streaming"}, **more)
+    pooled = computed(study, tasks_of(study, "image", [2]), tmp_path / "prefix")
+    close(own, metrics(pooled_material(study, pooled), recipe="dann", frozen_depth=2))
+    assert any("mixval" in name for name in own[0])
 
 
 def test_each_shard_of_data_has_one_of_features(

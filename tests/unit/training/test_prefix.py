@@ -16,10 +16,11 @@ from raytl.models.grafting import BODY, GRAFT
 from raytl.rows import Rows, count
 from raytl.training import prefix
 from raytl.training.building import build_trial
+from raytl.training.cache_entries import cache_folder, make_room, progress
 from raytl.training.feature_store import decode, encode
 from raytl.training.material import Material
 from raytl.training.prefix import Prefix
-from raytl.training.prefix_cache import Draft, Room, cache_folder, make_room, progress
+from raytl.training.prefix_cache import Draft, Room
 from raytl.training.readers import Stored
 from raytl.training.trial import run_trial
 

@@ -15,9 +15,10 @@ from raytl.errors import RaytlError
 from raytl.remote_files import fetch, files_in, put
 from raytl.rows import count
 from raytl.training.building import build_trial
+from raytl.training.cache_entries import cache_folder
 from raytl.training.material import Material
 from raytl.training.prefix import Prefix
-from raytl.training.prefix_cache import FeatureRows, Room, cache_folder
+from raytl.training.prefix_cache import FeatureRows, Room
 from raytl.training.published import Published, worth_fetching
 from raytl.training.readers import Stored
 from raytl.urls import Place, Url
