@@ -6,10 +6,15 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from raytl.errors import RaytlError, UserError
 from raytl.urls import Place, Url
+
+# Types of file systems that nodes share, as mounts call them, by their beginnings.
+SHARED = ("nfs", "cifs", "smb", "lustre", "gpfs", "beegfs", "ceph", "afs", "orangefs", "fuse.")
+NOT_SHARED = ("fuse.fuse-overlayfs", "fuse.lxcfs")
 
 
 def rooted(path: Path | str) -> Path:
@@ -28,6 +33,43 @@ def cache_folder() -> Path:
     user's cache."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(os.environ.get("RAYTL_CACHE") or Path(base) / "raytl")
+
+
+def node_folder() -> Path:
+    """Return the folder of what this node alone keeps, maps and deletes: the cache folder, but
+    where that lies on a file system that nodes share a folder among the temporary files: what one
+    node has mapped from there, another could delete."""
+    folder = cache_folder()
+    if shared_type(folder) is None:
+        return folder
+    return Path(tempfile.gettempdir()) / f"raytl-{os.getuid()}"
+
+
+def shared_type(folder: Path) -> str | None:
+    """Return the type of the file system that a folder lies on, or will lie on, where that is one
+    that nodes share (NFS, say); else None. What is mounted is looked at once a process."""
+    return _shared_type(Path(os.path.realpath(folder)))
+
+
+@lru_cache(maxsize=64)
+def _shared_type(folder: Path) -> str | None:
+    import psutil
+
+    above = {str(folder), *map(str, folder.parents)}
+    mounts = [m for m in psutil.disk_partitions(all=True) if m.mountpoint in above]
+    kind = max(mounts, key=lambda mount: len(mount.mountpoint)).fstype if mounts else ""
+    return kind if kind.startswith(SHARED) and kind not in NOT_SHARED else None
+
+
+def sharing_note() -> str | None:
+    """Return what a person is to know where the cache folder is one that nodes share."""
+    kind = shared_type(cache_folder())
+    if kind is None:
+        return None
+    return (
+        f"RAYTL_CACHE: {cache_folder()} lies on {kind}, which nodes share; features and copies of "
+        f"data are kept in {node_folder()} instead, so name a folder of the node's own disk"
+    )
 
 
 def refuse_existing(out: Place, force: bool) -> None:

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from raytl.errors import CorruptError, RaytlError, UserError
 from raytl.files import digest_of
-from raytl.folders import cache_folder, make_folder
+from raytl.folders import make_folder, node_folder
 from raytl.remote_files import download, file_at, files_in
 from raytl.urls import Place, Url
 
@@ -33,8 +33,8 @@ def limit_bytes() -> int:
     no whole number."""
     text = os.environ.get(LIMIT)
     if text is None:
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        return shutil.disk_usage(cache_folder()).total // 2
+        node_folder().mkdir(parents=True, exist_ok=True)
+        return shutil.disk_usage(node_folder()).total // 2
     if not (text.isdecimal() and int(text)):
         raise UserError(f"{LIMIT}: must be a number of bytes >= 1, got '{text}'")
     return int(text)
@@ -52,7 +52,7 @@ class NodeCache:
     @classmethod
     def of_node(cls) -> "NodeCache":
         """Return the cache that this node's processes share."""
-        return cls(cache_folder() / "fetched", limit_bytes())
+        return cls(node_folder() / "fetched", limit_bytes())
 
     def get(self, name: str, fetch: Callable[[Path], None]) -> Path:
         """Return the entry `name`; where it is not there, `fetch` makes it at the path that it is

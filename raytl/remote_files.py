@@ -4,10 +4,13 @@ Credentials come from the environment, as the cloud's own tools find them, and a
 """
 
 import contextlib
+import shutil
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit, urlunsplit
 
 import pyarrow as pa
@@ -161,6 +164,37 @@ def upload(file: Path, url: Url) -> None:
             str(file), path, source_filesystem=_LOCAL, destination_filesystem=filesystem,
             chunk_size=CHUNK,
         )  # fmt: skip
+
+
+def fetch(place: Place, to: Path) -> None:
+    """Copy a file, here or behind a URL, to this machine's own disk. Raises as `read_bytes`."""
+    if isinstance(place, Url):
+        download(place, to)
+    else:
+        shutil.copyfile(place, to)
+
+
+def put(file: Path, place: Place) -> None:
+    """Copy a file of this machine to where others read it, whole or not at all. Raises RaytlError
+    where that cannot be behind a URL, OSError where it cannot be in a folder."""
+    if isinstance(place, Url):
+        upload(file, place)
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    partial = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        shutil.copyfile(file, partial)
+        partial.replace(place)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def put_text(text: str, place: Place) -> None:
+    """Write a UTF-8 text to where others read it; see `put`."""
+    with TemporaryDirectory(prefix="raytl-") as folder:
+        file = Path(folder) / place.name
+        file.write_text(text, encoding="utf-8")
+        put(file, place)
 
 
 def delete(url: Url) -> None:

@@ -132,8 +132,9 @@ class TrainConfig(Frozen):
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast in training
     feed: FeedKind = "auto"
     augment: AugmentConfig = AugmentConfig()
-    # Compute a frozen prefix once for all trials, where that pays. What a transform prepared of
-    # rows (token numbers, spectrograms) is kept either way: it is the same bit by bit.
+    # Compute a frozen prefix once for all trials, where that pays: on each node, or of large data
+    # by the cluster before they start (docs/data.md). What a transform prepared of rows (token
+    # numbers, spectrograms) is kept either way: it is the same bit by bit.
     reuse_prefix: bool = True
     prefix_dtype: Literal["float32", "bfloat16"] = "float32"  # of stored features
     prefix_cache_bytes: PositiveInt = 4 * 2**30  # of the cache folder, at most

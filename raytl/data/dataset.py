@@ -134,6 +134,11 @@ class Split:
         """Bytes of the split's shards."""
         return sum(shard.bytes for shard in self.info.shards)
 
+    @property
+    def kept(self) -> bool:
+        """Whether a node keeps all of the split's shards once it has read them."""
+        return self._files.kept
+
     @cached_property
     def ends(self) -> np.ndarray:
         """How many rows stand in the shards up to each, (S,): where the stored rows part."""

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ from raytl.tasks.base import Task
 from raytl.training.compiling import check_fixed_shapes
 from raytl.training.fitted_task import fitted_task
 from raytl.training.material import Material
+from raytl.training.operations import operations
 from raytl.training.splits import redrawable
 
 ROWS_TRIED = 4
@@ -49,6 +51,7 @@ class Checked:
     domains: Domains
     source_models: dict[str, SourceSpec]
     weights: dict[str, str]  # SHA-256 of each source model's weights as they were loaded
+    operations: dict[str, float]  # floating-point, of each source model's forward pass for a row
     num_bytes: int  # of the splits that trials and confirmation read
     controls: tuple[tuple[str, TrialConfig], ...] = ()  # by name, in the order in which they run
     warnings: tuple[str, ...] = ()
@@ -100,11 +103,12 @@ def preflight(study: Study) -> Checked:
     trials = study.search.trials + len(controls)
     warnings = effort_warnings(opened, trials, slowest.row_seconds, slowest.spec.backbone)
     weights = {name: one.weights for name, one in tried.items()}
+    done = {name: one.operations for name, one in tried.items()}
     skipped = (*skipped_controls(study, space).items(), *alone.skipped)
     notes = [*opened.notes]
     notes += [f"the {control} control is left out: {why}" for control, why in skipped]
     return Checked(
-        study, space, domains, specs, weights, _num_bytes(domains), controls, tuple(warnings),
+        study, space, domains, specs, weights, done, _num_bytes(domains), controls, tuple(warnings),
         tuple(notes), opened.test_labels, opened.reason,
     )  # fmt: skip
 
@@ -153,12 +157,13 @@ def _check_targets(task: Task, source: Domain, target: Domain) -> None:
 
 @dataclass(frozen=True)
 class Tried:
-    """A source model that was loaded and run. `weights`: their SHA-256. `row_seconds`: of its
-    forward pass, for a row."""
+    """A source model that was loaded and run. `weights`: their SHA-256. `row_seconds` and
+    `operations`: of its forward pass, for a row."""
 
     spec: SourceSpec
     weights: str
     row_seconds: float
+    operations: float
 
 
 def _tried(material: Material, name: str) -> Tried:
@@ -172,8 +177,9 @@ def _tried(material: Material, name: str) -> Tried:
         if material.study.train.compile:
             check_fixed_shapes({name: part.transform for name, part in model.parts.items()})
         seconds = _run_seconds(model, material.domains)
+        done = _operations(model, material.domains)
     digests = {n: digest_of_state(part.backbone) for n, part in model.parts.items()}
-    return Tried(model.spec, digest_of(digests), seconds / ROWS_TRIED)
+    return Tried(model.spec, digest_of(digests), seconds / ROWS_TRIED, done)
 
 
 @torch.inference_mode()
@@ -195,6 +201,17 @@ def _run_seconds(model: SourceModel, domains: Domains) -> float:
         branch(given[0])
         seconds += time.perf_counter() - start
     return seconds
+
+
+def _operations(model: SourceModel, domains: Domains) -> float:
+    """Return the operations of a forward pass for a row."""
+    every, done = [d for d in (domains.target, domains.source) if d is not None], 0.0
+    for name, part in model.parts.items():
+        branch = Branch(part, ()).eval()
+        given = (_first_rows(name, part.transform, domains, domain) for domain in every)
+        rows = next(each for each in given if each is not None)
+        done += operations(partial(branch, rows), branch, ROWS_TRIED)
+    return done
 
 
 def _first_rows(

@@ -14,7 +14,7 @@ from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.kept.trial_folder import ERROR_LOG
 from raytl.sweeping.search.objective import ObjectiveMetric, figure
 from raytl.sweeping.search.searcher import Listener, StudySearch
-from raytl.training.prefix_cache import progress as prefix_progress
+from raytl.training.cache_entries import progress as prefix_progress
 
 LONGEST_CAUSE = 300  # letters
 

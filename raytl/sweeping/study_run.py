@@ -13,7 +13,7 @@ from typing import Any
 from raytl.config import Study, TrialConfig, dump_study
 from raytl.errors import RaytlError, UserError
 from raytl.files import write_atomically
-from raytl.folders import make_folder
+from raytl.folders import make_folder, sharing_note
 from raytl.models.adapters import merge_adapters
 from raytl.models.source_model import save_source_model
 from raytl.seeds import seed_for
@@ -25,8 +25,9 @@ from raytl.sweeping.kept.records import Record, workers_of
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.kept.trial_store import TrialStore, opened, store_folder
 from raytl.sweeping.leaderboard import Leaderboard, build_leaderboard, save_leaderboard
+from raytl.sweeping.on_ray.pooling import pooled_features
 from raytl.sweeping.on_ray.resources import Plan, plan, wait_for_room
-from raytl.sweeping.on_ray.tuning import ray_session, run_trials
+from raytl.sweeping.on_ray.tuning import Cluster, ray_session, run_trials
 from raytl.sweeping.preflight import Checked, preflight
 from raytl.sweeping.progress import Progress
 from raytl.sweeping.recall import Recall
@@ -38,7 +39,8 @@ from raytl.sweeping.search.searcher import Listener, StudySearch
 from raytl.sweeping.verdict.confirmation import build_confirmation, retrained
 from raytl.sweeping.verdict.confirmed import Confirmation, save_confirmation
 from raytl.sweeping.verdict.confirming import Confirming, Unconfirmed
-from raytl.urls import Place
+from raytl.training.published import Published, Shared
+from raytl.urls import Place, Url
 
 BOARD_EVERY_S = 1.0  # at most
 BOARD_SHARE = 0.02  # of the time that writing it may take: it takes longer with every trial
@@ -83,8 +85,9 @@ def run_study(
     checked = replace(checked, study=resolved(checked.study, checked.num_bytes, checked.kept))
     study = checked.study
     reason = checked.reason if left_open else None
-    for note in (*([reason] if reason else []), *checked.notes):
-        _say(note)
+    for note in (reason, sharing_note(), *checked.notes):
+        if note is not None:
+            _say(note)
     for warning in checked.warnings:
         _say(f"warning: {warning}")
     with contextlib.ExitStack() as driving:
@@ -104,6 +107,8 @@ def run_study(
             write_atomically(run / "study.yaml", dump_study(study))
             save_environment(facts, run)
             storage.push(whole=False)
+            shared = _shared(checked, storage, cluster, budget, device)
+            storage = replace(storage, shared=shared)
             with _opened(study, store) as trials, Errands() as errands:
                 recall = Recall(
                     storage, Identity.of(checked, device), study.study, study.train.epochs, trials,
@@ -112,6 +117,21 @@ def run_study(
                 search = _search(checked, storage, budget, recall, lease, errands, listeners)
         lease.check()
         return _answer(checked, storage, search, facts)
+
+
+def _shared(
+    checked: Checked, storage: RunStorage, cluster: Cluster, budget: Plan, device: str
+) -> Shared:
+    """Return what the trials share of prefix features: of large data computed now."""
+    several = cluster.grows or len(cluster.nodes()) > 1
+    place = storage.features
+    if several and isinstance(place, Path):  # so that nodes fetch it, and map nothing shared
+        place = Url(f"file://{place}")
+    pooled = pooled_features(
+        checked, place, device.split()[0], say=_say,
+        workers=budget.concurrent * checked.study.resources.workers[1],
+    )  # fmt: skip
+    return Shared(Published(storage.features) if several else None, pooled)
 
 
 def _as_started(storage: RunStorage, study: Study, resume: bool) -> Study:

@@ -6,7 +6,7 @@ with offsets (N + 1,) beside them. Maps may stand with their channels last, as a
 Legend: N rows, B of them asked for, S positions of the longest of these; maps (B, C, H, W).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from raytl.rows import Padded, Rows, cut, trimmed
+from raytl.training.batches import MOST_ROWS, rows_at_once
+from raytl.training.entry_files import OFFSETS, VALUES
 
-VALUES, OFFSETS = "features.npy", "offsets.npy"
 SIMILAR = 32  # rows of similar lengths that are run together
 StoredType = Literal["float32", "bfloat16"]
 
@@ -29,11 +30,19 @@ class Encoded:
 
     values: np.ndarray
     sizes: np.ndarray | None = None
+    channels_last: bool = False  # whether maps stand with their channels last
 
     @property
     def nbytes(self) -> int:
         """Bytes of all rows."""
         return self.values.nbytes
+
+
+def joined(parts: Sequence[Encoded]) -> Encoded:
+    """Return the rows of all parts, one after the other."""
+    sizes = [part.sizes for part in parts if part.sizes is not None]
+    values = np.concatenate([part.values for part in parts])
+    return Encoded(values, np.concatenate(sizes) if sizes else None, parts[0].channels_last)
 
 
 def encode(rows: Rows, dtype: StoredType, *, channels_last: bool = False) -> Encoded:
@@ -42,9 +51,9 @@ def encode(rows: Rows, dtype: StoredType, *, channels_last: bool = False) -> Enc
     if isinstance(rows, Padded):
         own = rows.values[rows.mask]
         return Encoded(_encoded(own, dtype), rows.sizes[:, 0].cpu().numpy())
-    if channels_last and rows.dim() == 4:
-        rows = rows.permute(0, 2, 3, 1).contiguous()
-    return Encoded(_encoded(rows, dtype))
+    last = channels_last and rows.dim() == 4
+    turned = rows.permute(0, 2, 3, 1).contiguous() if last else rows
+    return Encoded(_encoded(turned, dtype), channels_last=channels_last)
 
 
 def _encoded(h: Tensor, dtype: StoredType) -> np.ndarray:
@@ -55,11 +64,20 @@ def _encoded(h: Tensor, dtype: StoredType) -> np.ndarray:
     return h.float().cpu().numpy()
 
 
-def decode(values: np.ndarray) -> Tensor:
+def decode(values: np.ndarray, channels_last: bool = False) -> Tensor:
     """Return the tensor, float32 or int32, that was stored."""
+    rows = torch.from_numpy(values)
     if values.dtype == np.int16:
-        return torch.from_numpy(values).view(torch.bfloat16).float()
-    return torch.from_numpy(values)
+        rows = rows.view(torch.bfloat16).float()
+    return rows.permute(0, 3, 1, 2) if channels_last and rows.dim() == 4 else rows
+
+
+def decoded(encoded: Encoded) -> Rows:
+    """Return the rows as they are read once they are stored."""
+    if encoded.sizes is None:
+        return decode(encoded.values, encoded.channels_last)
+    ends_N = np.cumsum([0, *encoded.sizes])
+    return Features(encoded.values, ends_N).rows(np.arange(len(encoded.sizes)))
 
 
 def by_length(rows: Padded, run: Callable[[Rows], Encoded]) -> Encoded:
@@ -68,14 +86,12 @@ def by_length(rows: Padded, run: Callable[[Rows], Encoded]) -> Encoded:
     order = torch.argsort(rows.sizes[:, 0], descending=True, stable=True)
     parts = [run(trimmed(cut(rows, some))) for some in order.split(SIMILAR)]
     back = torch.argsort(order).cpu().numpy()
-    sizes = [part.sizes for part in parts if part.sizes is not None]
-    values = np.concatenate([part.values for part in parts])
-    if not sizes:
-        return Encoded(values[back])
-    sizes_N = np.concatenate(sizes)
-    ends_N = np.cumsum(sizes_N)
-    own = [values[ends_N[row] - sizes_N[row] : ends_N[row]] for row in back]
-    return Encoded(np.concatenate(own), sizes_N[back])
+    whole = joined(parts)
+    if whole.sizes is None:
+        return Encoded(whole.values[back], channels_last=whole.channels_last)
+    ends_N = np.cumsum(whole.sizes)
+    own = [whole.values[ends_N[row] - whole.sizes[row] : ends_N[row]] for row in back]
+    return Encoded(np.concatenate(own), whole.sizes[back])
 
 
 @dataclass(frozen=True)
@@ -101,11 +117,17 @@ class Features:
         """The true size of every row, (N,), where they differ."""
         return None if self.offsets is None else np.diff(self.offsets)
 
+    @property
+    def at_once(self) -> int:
+        """How many rows are run at once."""
+        if self.offsets is not None:
+            return MOST_ROWS
+        return rows_at_once(int(np.prod(self.values.shape[1:])))
+
     def rows(self, numbers: np.ndarray) -> Rows:
         """Return the rows of these numbers, (B,), copied out of the file."""
         if self.offsets is None:
-            rows = decode(self.values[numbers])
-            return rows.permute(0, 3, 1, 2) if self.channels_last and rows.dim() == 4 else rows
+            return decode(self.values[numbers], self.channels_last)
         starts, sizes = self.offsets[numbers], self.offsets[numbers + 1] - self.offsets[numbers]
         mask_BS = np.arange(sizes.max(initial=0)) < sizes[:, None]
         places_BS = starts[:, None] + np.arange(mask_BS.shape[1])
@@ -126,8 +148,19 @@ class FeatureWriter:
             shape = (count, *first.values.shape[1:])
             np.lib.format.open_memmap(self.folder / VALUES, "w+", first.values.dtype, shape)
 
+    def fill(self, chunk: range, batches: Iterable[tuple[range, Encoded]]) -> None:
+        """Write the rows of a chunk as they come, batch after batch."""
+        ragged = []
+        for batch, rows in batches:
+            if rows.sizes is None:
+                self.put(batch, rows)
+            else:
+                ragged.append(rows)
+        if ragged:
+            self.put(chunk, joined(ragged))
+
     def put(self, chunk: range, rows: Encoded) -> None:
-        """Write the rows of a chunk."""
+        """Write the rows of a chunk, or where they are of one shape of a part of one."""
         if rows.sizes is not None:
             np.save(self._part(chunk, "sizes"), rows.sizes)
             np.save(self._part(chunk, "values"), rows.values)

@@ -9,6 +9,7 @@ from raytl.data.domain import Domain, Domains
 from raytl.modalities.column import Values
 from raytl.models.opened_models import SourceModels
 from raytl.seeds import seed_for
+from raytl.training.published import NOTHING_SHARED, Shared
 from raytl.training.splits import source_rows, target_rows
 
 MOST_FITTED = 50_000  # training rows of a domain that a transform is fitted to
@@ -16,19 +17,23 @@ MOST_FITTED = 50_000  # training rows of a domain that a transform is fitted to
 
 @dataclass(frozen=True)
 class Material:
-    """A study with its data open. `seed`: the study's, which draws the rows."""
+    """A study with its data open. `shared`: what its trials share of prefix features."""
 
     study: Study
     domains: Domains
     source_models: SourceModels
+    shared: Shared = NOTHING_SHARED
 
     @classmethod
-    def of(cls, study: Study, domains: Domains | None = None) -> "Material":
+    def of(
+        cls, study: Study, domains: Domains | None = None, shared: Shared = NOTHING_SHARED
+    ) -> "Material":
         """Open what the study names, unless `domains` are open; raises what `Domain.open`
         raises."""
         domains = domains or open_domains(study)
         samples = Samples(domains, study.search.seed)
-        return cls(study, domains, SourceModels(study.source_models, domains.columns, samples))
+        models = SourceModels(study.source_models, domains.columns, samples)
+        return cls(study, domains, models, shared)
 
 
 def open_domains(study: Study) -> Domains:

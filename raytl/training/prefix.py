@@ -20,6 +20,7 @@ from raytl.models.grafting import BODY, GRAFT
 from raytl.packages import versions_of
 from raytl.rows import Padded, Rows, count, move
 from raytl.state_dicts import digest_of_state
+from raytl.training.batches import MOST_ROWS, rows_at_once
 from raytl.training.feature_store import Encoded, StoredType, by_length, encode
 
 FORMAT = 6  # of what is stored; part of every key
@@ -66,6 +67,14 @@ class Prefix:
         if known not in _row_bytes:  # once a process: it takes a forward pass
             _row_bytes[known] = self.of_prepared(rows).nbytes / count(rows)
         return _row_bytes[known]
+
+    def rows_at_once(self, rows: Rows) -> int:
+        """Return how many rows are run at once, of which the first prepared one is given. A
+        function of its size alone: what a row's features are in their last bits may hang on the
+        rows that are run with it."""
+        if self.depth > 0:
+            rows = self.branch.transform(move(rows, self.device))
+        return MOST_ROWS if isinstance(rows, Padded) else rows_at_once(rows.numel())
 
     def of_prepared(self, rows: Rows) -> Encoded:
         """Return what is stored of prepared rows."""

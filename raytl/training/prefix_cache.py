@@ -5,34 +5,32 @@ rows; every process that needs the entry takes chunks that no other holds, so th
 help. A lock goes with its process: what a killed one held, another computes.
 """
 
+import contextlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 
-from raytl import folders
 from raytl.data.branch_rows import ColumnRows
 from raytl.files import sha256_of
 from raytl.rows import Given
-from raytl.training.feature_store import OFFSETS, VALUES, Encoded, Features, FeatureWriter
+from raytl.training.batches import in_batches
+from raytl.training.cache_entries import cache_folder, is_whole, make_room
+from raytl.training.entry_files import INFO, OFFSETS, VALUES
+from raytl.training.feature_store import Encoded, Features, FeatureWriter
 from raytl.training.prefix import Prefix
+from raytl.training.published import Published
 
 MOST_CHUNKS = 64
-LEAST_ROWS = 32  # of a chunk
+LEAST_ROWS, MOST_ROWS = 32, 4096  # of a chunk, those of more chunks where there are very many
 LOCK_S = 3600.0  # at most that long another process may hold what this one waits for
-STALE_S = 7 * 86400.0  # drafts that nobody touched for so long are deleted
-
-
-def cache_folder() -> Path:
-    """Return the folder of the prefix features."""
-    return folders.cache_folder() / "prefix"
+TRIES = 3  # a copy may be deleted between the look at it and its map
 
 
 @dataclass(frozen=True)
@@ -56,30 +54,58 @@ class FeatureRows:
 @dataclass(frozen=True)
 class Room:
     """What a trial has of the cache folder: `budget`, the bytes that all entries may take, and its
-    `own` entries, of all its branches, which are not deleted to make room for another of them."""
+    `own` entries, of all its branches, which are not deleted to make room for another of them.
+    `published`: what the run's nodes share, where there are several."""
 
     budget: int
     own: set[Path] = field(default_factory=set)
+    published: Published | None = None
 
 
 def stored_features(prefix: Prefix, fingerprint: str, rows: ColumnRows, room: Room) -> FeatureRows:
     """Return the features of all rows of a dataset's column (its `fingerprint`), computing and
     storing them where they are not yet.
 
-    They are computed from those of a shorter prefix where these are stored in float32. An entry
-    that is not what was written is computed again. Other trials' entries that save the fewest
-    seconds per byte go first where the cache would grow beyond its budget.
+    What another node has published is fetched. Else they are computed, from those of a shorter
+    prefix where these are stored in float32. An entry that is not what was written is computed
+    again. Other trials' entries that save the fewest seconds per byte go first where the cache
+    would grow beyond its budget.
     """
-    named = [fingerprint, rows.split.name, rows.column, rows.view and list(rows.view.key)]
+    named = named_rows(fingerprint, rows)
     entry = cache_folder() / prefix.key(named)
     entry.parent.mkdir(parents=True, exist_ok=True)
     room.own.add(entry)
+    runs = not prefix.branch.wholly_frozen
     if not is_whole(entry):
+        found = _fetched(prefix, room.published, entry.name)
+        if found is not None:
+            return FeatureRows(found, prefix.done, runs)
         draft = _draft(entry, prefix, rows, room)
         if draft is not None:
-            _compute(draft, _source(prefix, named, rows))
-    stored = Features.open(entry, channels_last=prefix.channels_last)
-    return FeatureRows(stored, prefix.done, not prefix.branch.wholly_frozen)
+            info = _compute(draft, _source(prefix, named, rows))
+            if info is not None and room.published is not None:
+                room.published.publish(entry, info)
+    return FeatureRows(_open(prefix, entry), prefix.done, runs)
+
+
+def named_rows(fingerprint: str, rows: ColumnRows) -> list[object]:
+    """Return what tells the rows of a dataset's column from others, ready for JSON."""
+    return [fingerprint, rows.split.name, rows.column, rows.view and list(rows.view.key)]
+
+
+def _fetched(prefix: Prefix, published: Published | None, key: str) -> Features | None:
+    """Return what another node has published of an entry."""
+    for _ in range(TRIES):
+        copy = None if published is None else published.fetched(key)
+        if copy is None:
+            return None
+        with contextlib.suppress(FileNotFoundError):
+            return _open(prefix, copy)
+    return None
+
+
+def _open(prefix: Prefix, entry: Path) -> Features:
+    return Features.open(entry, channels_last=prefix.channels_last)
 
 
 @dataclass(frozen=True)
@@ -95,7 +121,7 @@ class Draft:
 
     @property
     def chunks(self) -> list[range]:
-        size = max(LEAST_ROWS, -(-self.rows // MOST_CHUNKS))
+        size = min(MOST_ROWS, max(LEAST_ROWS, -(-self.rows // MOST_CHUNKS)))
         return [range(i, min(i + size, self.rows)) for i in range(0, self.rows, size)]
 
     def done(self, chunk: range) -> Path:
@@ -126,9 +152,19 @@ def _draft(entry: Path, prefix: Prefix, rows: ColumnRows, room: Room) -> Draft |
     return draft
 
 
-def _source(
-    prefix: Prefix, named: Sequence[object], rows: ColumnRows
-) -> Callable[[range], Encoded]:
+@dataclass(frozen=True)
+class Source:
+    """What computes rows of a split, by their numbers, `at_once` of them in a batch."""
+
+    compute: Callable[[range], Encoded]
+    at_once: int
+
+    def batches(self, chunk: range) -> Iterator[tuple[range, Encoded]]:
+        """Yield the rows of a chunk, batch after batch; raises as `in_batches`."""
+        return in_batches(chunk, self.at_once, self.compute)
+
+
+def _source(prefix: Prefix, named: Sequence[object], rows: ColumnRows) -> Source:
     """Return what computes rows: from the longest shorter prefix that is stored, or from the column
     itself.
 
@@ -139,37 +175,45 @@ def _source(
     for depth in shorter:
         entry = cache_folder() / prefix.key(named, depth)
         if is_whole(entry):
-            stored = Features.open(entry, channels_last=prefix.channels_last)
-            return lambda some: prefix.of_stored(stored.rows(_numbers(some)), depth)
-    return lambda some: prefix.of_prepared(rows.prepared(_numbers(some)))
+            return _longer(prefix, _open(prefix, entry), depth)
+    return Source(
+        lambda some: prefix.of_prepared(rows.prepared(_numbers(some))),
+        prefix.rows_at_once(rows.prepared(np.arange(1))),
+    )
+
+
+def _longer(prefix: Prefix, stored: Features, depth: int) -> Source:
+    return Source(lambda some: prefix.of_stored(stored.rows(_numbers(some)), depth), stored.at_once)
 
 
 def _numbers(chunk: range) -> np.ndarray:
     return np.arange(chunk.start, chunk.stop)
 
 
-def _compute(draft: Draft, source: Callable[[range], Encoded]) -> None:
+def _compute(draft: Draft, source: Source) -> dict[str, Any] | None:
+    """Compute what is left of a draft; return the entry's info where this process finished it."""
     start, writer = time.perf_counter(), FeatureWriter(draft.folder)
     for timeout in (0.0, LOCK_S):  # first what nobody holds, then what is not done all the same
         for chunk in draft.chunks:
             try:
                 with FileLock(draft.lock(chunk), timeout=timeout):
                     if not draft.done(chunk).exists() and draft.folder.exists():
-                        writer.put(chunk, source(chunk))
+                        writer.fill(chunk, source.batches(chunk))
                         draft.done(chunk).touch()
             except Timeout:
                 if timeout:
                     raise
-    _finish(draft, time.perf_counter() - start)
+    info = _finish(draft, time.perf_counter() - start)
     for chunk in draft.chunks:  # each process for itself: it may have made them anew
         draft.lock(chunk).unlink(missing_ok=True)
+    return info
 
 
-def _finish(draft: Draft, seconds: float) -> None:
-    """Make the draft the entry, unless another process has."""
+def _finish(draft: Draft, seconds: float) -> dict[str, Any] | None:
+    """Make the draft the entry and return its info, unless another process has."""
     with _entry_lock(draft.entry):
         if is_whole(draft.entry):
-            return
+            return None
         FeatureWriter(draft.folder).finish(draft.chunks)
         file, offsets = draft.folder / VALUES, draft.folder / OFFSETS
         info = {
@@ -178,63 +222,9 @@ def _finish(draft: Draft, seconds: float) -> None:
             "offsets": sha256_of(offsets) if offsets.exists() else None,
             "seconds": seconds,
         }
-        (draft.folder / "info.json").write_text(json.dumps(info), encoding="utf-8")
+        (draft.folder / INFO).write_text(json.dumps(info), encoding="utf-8")
         draft.folder.replace(draft.entry)
         # After the replacement: a chunk whose mark is gone would be taken for one that is not done.
         for mark in [draft.entry / "ready", *draft.entry.glob("done-*")]:
             mark.unlink()
-
-
-def progress() -> tuple[int, int]:
-    """Return how many chunks of all drafts of this machine are done, and how many there are."""
-    done = total = 0
-    for ready in cache_folder().glob("*.draft/ready"):
-        try:
-            total += int(ready.read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # finished in between
-            continue
-        done += sum(1 for _ in ready.parent.glob("done-*"))
-    return done, total
-
-
-def _info(entry: Path) -> dict[str, Any] | None:
-    try:
-        return dict(json.loads((entry / "info.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return None
-
-
-def is_whole(entry: Path) -> bool:
-    """Whether the entry is there and is what was written."""
-    info, file = _info(entry), entry / VALUES
-    if info is None or not file.exists() or file.stat().st_size != info["bytes"]:
-        return False
-    offsets = entry / OFFSETS
-    known = [(file, info["sha256"])] + ([(offsets, info["offsets"])] if info["offsets"] else [])
-    return all(f.exists() and _matches(f, f.stat().st_mtime_ns, sha) for f, sha in known)
-
-
-@lru_cache(maxsize=256)
-def _matches(file: Path, mtime_ns: int, sha256: str) -> bool:
-    # Once a process: a warm trial does not read the whole entry again.
-    return sha256_of(file) == sha256
-
-
-def make_room(folder: Path, budget: int, kept: Collection[Path] = ()) -> None:
-    """Delete entries until they take at most `budget` bytes, the fewest seconds per byte first;
-    those that are `kept` count and stay.
-
-    A process that still maps a deleted entry keeps reading it.
-    """
-    for draft in folder.glob("*.draft"):
-        if time.time() - draft.stat().st_mtime > STALE_S:
-            shutil.rmtree(draft, ignore_errors=True)
-    infos = {entry: _info(entry) for entry in folder.iterdir() if entry.is_dir()}
-    held = {entry: info for entry, info in infos.items() if info is not None}
-    total = sum(info["bytes"] for info in held.values())
-    others = held.keys() - set(kept)
-    for entry in sorted(others, key=lambda e: held[e]["seconds"] / max(1, held[e]["bytes"])):
-        if total <= budget:
-            return
-        shutil.rmtree(entry, ignore_errors=True)
-        total -= held[entry]["bytes"]
+        return info

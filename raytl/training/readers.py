@@ -30,8 +30,10 @@ from raytl.data.views import View, views_of
 from raytl.errors import ConfigError
 from raytl.models.branch import Branch
 from raytl.ranks import WHOLE, Share
+from raytl.training.pooled import Pooled
+from raytl.training.pooled_rows import PooledRows
 from raytl.training.prefix import Prefix
-from raytl.training.prefix_cache import Room, stored_features
+from raytl.training.prefix_cache import Room, named_rows, stored_features
 
 CPU = torch.device("cpu")
 HELD_SHARE = 1 / 64  # of what a node may keep of datasets behind URLs
@@ -82,12 +84,13 @@ class Prepared:
 @dataclass(frozen=True)
 class Stored:
     """Features of the branch's prefix, computed where they are not stored yet. `room`: the trial's,
-    in the cache folder."""
+    in the cache folder. `pooled`: where all rows' are, but for views."""
 
     column: str
     prefix: Prefix
     room: Room
     augments: bool = False
+    pooled: Pooled | None = None
 
     @property
     def branch(self) -> Branch:
@@ -97,6 +100,11 @@ class Stored:
         """Return stored features."""
         prepared = Prepared(column, self.prefix.branch).rows(domain, split, column, view)
         assert isinstance(prepared, ColumnRows)
+        if self.pooled is not None and view is None:
+            named = named_rows(domain.dataset.fingerprint, prepared)
+            features, of = self.pooled.open(self.prefix.key(named))
+            runs = not self.branch.wholly_frozen
+            return PooledRows(features, of, self.prefix.done, runs, self.prefix.channels_last)
         return stored_features(self.prefix, domain.dataset.fingerprint, prepared, self.room)
 
 
@@ -173,7 +181,7 @@ class Readers:
         layout = Layout(part.ends, part.bytes)
         source = FeedRows(inputs, targets, part.ids()[own], layout)
         rows = np.arange(len(own)) if indices is None else indices
-        chosen = chosen_kind(kind, part.bytes, domain.dataset.kept)
+        chosen = _chosen(kind, part, domain.dataset, inputs.values())
         made: Callable[..., Feed] = FEEDS[chosen] if chosen != "ray_data" else partial(
             RayDataFeed, tasks=tasks
         )  # fmt: skip
@@ -187,6 +195,17 @@ class Readers:
             branches = [name for name in inputs if self.by_branch[name].augments]
             feed = AugmentedFeed(feed, augmented[0], seed, branches)
         return ahead_for(feed, self.device)
+
+
+def _chosen(
+    kind: FeedKind, split: Split, dataset: Dataset, inputs: Collection[BranchRows]
+) -> FeedKind:
+    """Return which feed reads the inputs. Of pooled features it is their own bytes that count,
+    which may be few where the data's are many."""
+    pooled = [rows.features for rows in inputs if isinstance(rows, PooledRows)]
+    if len(pooled) < len(inputs):
+        return chosen_kind(kind, split.bytes, dataset.kept)
+    return chosen_kind("auto", sum(of.bytes for of in pooled), all(of.kept for of in pooled))
 
 
 def _are_few(rows: np.ndarray, split: Split, dataset: Dataset) -> bool:

@@ -78,7 +78,7 @@ class TrialRun:
             state = load_checkpoint(resume_from, parts.model, parts.recipe, optimizer)
             self.epoch = state.epoch
             parts_of_batch = max(parts_of_batch, state.micro_batches)
-        readers = readers_of(study, material.domains, parts, self.device)
+        readers = readers_of(material, parts, self.device)
         self._readers = readers.of(parts.model.named_branches)
         streams = RECIPES[trial.recipe].streams(study.labelled, study.source_domain is not None)
         self.feeds, self._validation, self._source_validation = training_feeds(

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from raytl.config import Study, TrainConfig
+from raytl.data.branch_rows import ColumnRows
 from raytl.data.dataset import Split
 from raytl.data.domain import Domain, Domains
 from raytl.data.feed import Feed
@@ -18,7 +19,7 @@ from raytl.seeds import seed_for
 from raytl.training.building import TrialParts
 from raytl.training.material import Material
 from raytl.training.prefix import Prefix
-from raytl.training.prefix_cache import Room
+from raytl.training.prefix_cache import Room, named_rows
 from raytl.training.readers import Prepared, Reader, Readers, Stored
 from raytl.training.splits import source_rows, target_rows
 
@@ -81,17 +82,23 @@ def training_feeds(
     return feeds, validation, source_validation
 
 
-def readers_of(study: Study, domains: Domains, parts: TrialParts, device: torch.device) -> Readers:
+def readers_of(material: Material, parts: TrialParts, device: torch.device) -> Readers:
     """Return how the branches read: prefix features where those pay, else prepared rows that are
     kept where preparing takes time. All that a trial has stored takes half of the cache at most."""
-    train, splits = study.train, _splits(domains)
-    room, free = Room(train.prefix_cache_bytes), float(train.prefix_cache_bytes // 2)
+    train, domains = material.study.train, material.domains
+    splits = [split for _, split in splits_of(domains)]
+    free = float(train.prefix_cache_bytes // 2)
+    room = Room(train.prefix_cache_bytes, published=material.shared.published)
     readers: dict[str, Reader] = {}
     for name, branch in parts.branches.items():
         column = name.rpartition("/")[2]
         pools = not (name in parts.model.columns and parts.model.mapper.spatial)
         prefix = Prefix(branch, device, train.prefix_dtype, pools)
-        some = _some_rows(domains, column, branch)
+        pooled = material.shared.pooled
+        if prefix.depth and pooled and pooled.holds(keys_of(prefix, domains, column).values()):
+            readers[name] = Stored(column, prefix, room, pooled=pooled)
+            continue
+        some = some_rows(domains, column, branch)
         readers[name] = Prepared(column, branch)
         for kept in _worth_storing(train, prefix, splits):
             num_bytes = _rows_stored(train, splits) * kept.row_bytes(some)
@@ -102,13 +109,27 @@ def readers_of(study: Study, domains: Domains, parts: TrialParts, device: torch.
     return Readers(domains, readers, device)
 
 
+def keys_of(prefix: Prefix, domains: Domains, column: str) -> dict[tuple[bool, str], str]:
+    """Return the key of the features of every split that trials read, by whether it is the source
+    domain's, and its name."""
+    found = {}
+    for domain, split in splits_of(domains):
+        name = domains.column_in(domain, column)
+        if name is not None:
+            rows = Prepared(column, prefix.branch).rows(domain, split.name, name, None)
+            assert isinstance(rows, ColumnRows)
+            named = named_rows(domain.dataset.fingerprint, rows)
+            found[domain is domains.source, split.name] = prefix.key(named)
+    return found
+
+
 def _worth_storing(train: TrainConfig, prefix: Prefix, splits: Collection[Split]) -> list[Prefix]:
     """Return what may be stored for a branch if there is room, what saves most first."""
     found = [prefix] if prefix.depth > 0 and _pays(train, prefix, splits) else []
     return found + ([replace(prefix, blocks=0)] if prefix.branch.transform.keeps_prepared else [])
 
 
-def _some_rows(domains: Domains, column: str, branch: Branch) -> Rows:
+def some_rows(domains: Domains, column: str, branch: Branch) -> Rows:
     """Return a few prepared rows, by whose size it is decided what is stored."""
     example = branch.transform.example(1)
     if not isinstance(example, Padded):
@@ -121,13 +142,14 @@ def _some_rows(domains: Domains, column: str, branch: Branch) -> Rows:
     return rows.given(np.arange(min(SIZED_BY, domain.split(split).rows))).rows
 
 
-def _splits(domains: Domains) -> list[Split]:
-    """Return the splits that trials and confirmation read."""
-    found = []
-    for domain in (domains.target, domains.source):
-        if domain is not None:
-            found += [domain.split(name) for name in dict.fromkeys(domain.config.read_splits())]
-    return found
+def splits_of(domains: Domains) -> list[tuple[Domain, Split]]:
+    """Return the splits that trials and confirmation read, each with its domain."""
+    return [
+        (domain, domain.split(name))
+        for domain in (domains.target, domains.source)
+        if domain is not None
+        for name in dict.fromkeys(domain.config.read_splits())
+    ]
 
 
 def _rows_stored(train: TrainConfig, splits: Collection[Split]) -> int:
@@ -135,9 +157,14 @@ def _rows_stored(train: TrainConfig, splits: Collection[Split]) -> int:
 
 
 def _pays(train: TrainConfig, prefix: Prefix, splits: Collection[Split]) -> bool:
+    """Whether trials may store the prefix's features themselves, and that pays."""
+    return train.feed not in ("streaming", "ray_data") and reuse_pays(train, prefix, splits)
+
+
+def reuse_pays(train: TrainConfig, prefix: Prefix, splits: Collection[Split]) -> bool:
     """Whether the prefix's inputs are fixed, and a pass over the splits is no longer than what
     TRIALS_TO_PAY trials would compute in the prefix otherwise."""
-    if not train.reuse_prefix or train.feed in ("streaming", "ray_data"):
+    if not train.reuse_prefix:
         return False
     augmented = train.augment.active and prefix.branch.modality.augments
     if augmented and train.augment.views is None:

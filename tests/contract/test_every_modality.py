@@ -9,6 +9,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
+from pool_support import computed, tasks_of
 from tiny_domains import KINDS, TEST, write_domains
 
 from raytl.config import MapperName, RecipeName, Study, TrialConfig
@@ -19,10 +20,11 @@ from raytl.modalities.registry import MODALITIES
 from raytl.predictions import FILE_NAME, Predictions
 from raytl.scoring.validators import VALIDATORS
 from raytl.training.building import TrialParts, build_trial
+from raytl.training.cache_entries import cache_folder
 from raytl.training.material import Material
 from raytl.training.predict import predict_split
-from raytl.training.prefix_cache import cache_folder
 from raytl.training.pretrain import pretrain
+from raytl.training.published import Shared
 from raytl.training.trial import run_trial
 
 Materials = Callable[[str], Material]
@@ -203,6 +205,30 @@ def test_stored_prefix_features_change_nothing(
     for one, other in zip(plain, stored, strict=True):
         confusions = {one.pop("test/confusion", None) == other.pop("test/confusion", None)}
         assert confusions == {True}
+        assert other == pytest.approx(one, rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("recipe", ["linear_probe", "dann"])
+@pytest.mark.parametrize("modality", KINDS)
+def test_pooled_prefix_features_change_nothing(
+    materials: Materials,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    modality: str,
+    recipe: str,
+) -> None:
+    material = changed(materials(modality), steps_per_epoch=None, reuse_prefix=True)
+    config = trial(recipe, source_model="taught")
+    monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "own"))
+    stored, _ = run(material, config)
+    monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "other"))
+    (column,) = material.domains.target.inputs
+    tasks = tasks_of(material.study, column, [1, "100%"], model="taught")
+    pooled = computed(material.study, tasks, tmp_path / "prefix")
+    found, _ = run(replace(material, shared=Shared(pooled=pooled)), config)
+    assert not cache_folder().exists()  # of the trial's own
+    for one, other in zip(stored, found, strict=True):
+        assert one.pop("test/confusion", None) == other.pop("test/confusion", None)
         assert other == pytest.approx(one, rel=1e-4, abs=1e-5)
 
 

@@ -25,7 +25,7 @@ def test_a_cluster_that_is_well(
     findings = raytl.doctor(tiny_study())
     levels = {finding.check: finding.level for finding in findings}
     checks = {"nodes", "versions", "GPUs", "shared storage", "data", "disk", "clock", "auth"}
-    assert levels.keys() == checks | {"spot notices"}
+    assert levels.keys() == checks | {"cache", "spot notices"}
     assert {level for check, level in levels.items() if check not in ("disk", "auth")} == {"ok"}
     assert findings[0].text == "1 answered"
     assert not list((tmp_path / "runs").iterdir())

@@ -123,6 +123,72 @@ def test_a_study_in_a_bucket_answers_as_on_one_machine_although_a_node_is_lost(
         assert 0 < sum(file.stat().st_size for file in held) <= 1.1 * CACHE_BYTES
 
 
+@pytest.mark.parametrize("feed", ["resident", "streaming"])
+def test_nodes_share_prefix_features_through_the_bucket(
+    tiny_study: MakeStudy,
+    domains: tuple[Path, Path],
+    tmp_path: Path,
+    bucket: Url,
+    monkeypatch: pytest.MonkeyPatch,
+    feed: str,
+) -> None:
+    """Resident data: one node publishes, the others fetch. Streamed data: the pool computes."""
+    source, target = domains
+    net = tmp_path / "net"
+    pretrain(source, "small_cnn", net, epochs=1, batch_size=16, threads=1, args={"width": 16})
+    for name, folder in {"target": target, "net": net}.items():
+        put(folder, bucket / name)
+
+    def study(target: str, net: str, feed: str, **more: Any) -> Study:
+        return tiny_study(
+            source_domain=None,
+            target_domain={"dataset": target, "labels": "all"},
+            source_models={"net": {"path": net}},
+            space={"recipe": {"choice": ["linear_probe"]}},
+            search={"sampler": "random", "trials": 4, "scheduler": "none", "control_tries": 1},
+            train={"epochs": 1, "batch_size": 8, "steps_per_epoch": 12, "feed": feed,
+                   "fuse": "off"},
+            resources={"max_concurrent": 2, **more},
+        )  # fmt: skip
+
+    here = study(str(target), str(net), "resident")
+    there = study(
+        str(bucket / "target"), str(bucket / "net"), feed, storage_path=str(bucket / "runs")
+    )
+    with sweeping(write(here, tmp_path / "here.yaml"), tmp_path / "one") as sweep:
+        output = sweep.communicate()[0]
+    assert sweep.returncode == 0, output
+
+    port, nodes = free_port(), []
+    for name, value in (AUTH | {"RAY_ADDRESS": f"127.0.0.1:{port}"}).items():
+        monkeypatch.setenv(name, value)
+    with ray_head(tmp_path / "head.log", port, "--num-cpus=0"):
+        try:
+            for name in ("a", "b"):
+                env = {"RAYTL_CACHE": str(tmp_path / f"cache-{name}")} | POOL
+                nodes.append(start_node(tmp_path / f"{name}.log", port, "--num-cpus=1", env=env))
+            with sweeping(write(there, tmp_path / "there.yaml"), tmp_path / "two") as sweep:
+                output = sweep.communicate()[0]
+        finally:
+            for node in nodes:
+                stop(node)
+    assert sweep.returncode == 0, output
+    assert answers(tmp_path / "two") == answers(tmp_path / "one")
+    shared = {name.split("/")[1] for name in files_in(bucket / "runs" / "two" / "prefix")}
+    own = {name: _names(tmp_path / f"cache-{name}") for name in ("a", "b")}
+    if feed == "resident":
+        assert "info.json" in shared
+        assert all(own.values())  # computed or fetched
+    else:
+        assert "features.json" in shared and "info.json" not in shared
+        assert "features of 2 shards are computed first" in output
+
+
+def _names(cache: Path) -> set[str]:
+    """Return the keys of the features that a node has computed and fetched."""
+    return {file.parent.name for file in cache.glob("*/*/features.npy")}
+
+
 def _reported(runs: Url) -> bool:
     """Whether a trial has kept a checkpoint."""
     return any("checkpoint" in name for name in files_in(runs))

@@ -30,17 +30,22 @@ from raytl.remote_files import CHUNK, WITHOUT_FOLDERS, filesystem_of
 from raytl.sweeping.kept import snapshot
 from raytl.sweeping.kept.patience import patiently
 from raytl.sweeping.kept.trial_folder import Saved, TrialFolder, verify
+from raytl.training.published import NOTHING_SHARED, Shared
+from raytl.urls import Place, Url
 
 AT_ONCE = 16  # files that are fetched at once: each waits for the network, not for this machine
+FEATURES = "prefix"  # the folder of features that nodes share, beside the trials' own
 LEASE = "lease.json"  # of the process that drives the run
 
 
 @dataclass(frozen=True)
 class RunStorage:
-    """The folder of a run, and the URL under which it is kept, if there is one."""
+    """The folder of a run, and the URL under which it is kept, if there is one. `shared`: what its
+    trials share of prefix features."""
 
     run: Path
     storage_path: str | None = None
+    shared: Shared = NOTHING_SHARED
 
     def __post_init__(self) -> None:
         # Now: trials, to which this is sent, run in folders of their own.
@@ -68,6 +73,13 @@ class RunStorage:
     def path(self) -> str:
         """The run's folder on `filesystem`."""
         return self._kept[1]
+
+    @property
+    def features(self) -> Place:
+        """Where the run's nodes share prefix features."""
+        if self.storage_path is None:
+            return Path(self.path) / FEATURES
+        return Url(self.storage_path) / self.run.name / FEATURES
 
     @property
     def remote(self) -> bool:
@@ -110,6 +122,7 @@ class RunStorage:
             return snapshot.lacks(self.run, name)
         here = self.run / name
         of_trial = "/" in name and "/checkpoint-" not in name
+        of_trial &= not name.startswith(f"{FEATURES}/")
         return of_trial and not (here.exists() and here.stat().st_size == size)
 
     def trial(self, name: str) -> TrialFolder:

@@ -50,7 +50,8 @@ def judge(visited: Sequence[NodeFacts | str], asked: Asked) -> list[Finding]:
     findings.append(_finding("disk", full, f"at least {gib} free", little))
     skewed = [n.node for n in facts if _skew(n) > MOST_CLOCK_SKEW_S]
     apart = f"off by more than {MOST_CLOCK_SKEW_S:g} s; run NTP"
-    return [*findings, _finding("clock", skewed, "the nodes agree", apart), _notices(facts)]
+    findings.append(_finding("clock", skewed, "the nodes agree", apart))
+    return [*findings, _cache(facts), _notices(facts)]
 
 
 def _finding(check: str, where: Sequence[str], good: str, bad: str) -> Finding:
@@ -132,6 +133,13 @@ def _stored(facts: Sequence[NodeFacts], url: Url) -> Finding:
     clocks = "" if skews else ", by a clock that it does not tell"
     good = f"{url.shown}: every node writes, reads, lists and deletes, in {longest:.1f} s{clocks}"
     return _finding("storage", wrong, good, "")
+
+
+def _cache(facts: Sequence[NodeFacts]) -> Finding:
+    sharing = [f"{n.node}: {n.cache}" for n in facts if n.cache is not None]
+    if not sharing:
+        return Finding("cache", "ok", "on each node's own disk")
+    return Finding("cache", "warning", "; ".join(sharing))
 
 
 def _notices(facts: Sequence[NodeFacts]) -> Finding:

@@ -15,7 +15,7 @@ import psutil
 
 from raytl.config import SourceModelConfig, Study
 from raytl.errors import RaytlError
-from raytl.folders import cache_folder
+from raytl.folders import node_folder, sharing_note
 from raytl.remote_files import there
 from raytl.sweeping.on_ray.spot_notices import CLOUDS, Cloud, MetadataError, cloud_here
 from raytl.sweeping.on_ray.storage_check import StorageFacts, check_storage
@@ -55,6 +55,7 @@ class NodeFacts:
     problems: list[str] = field(default_factory=list)  # datasets and weights it could not read
     without_bfloat16: list[str] = field(default_factory=list)  # GPUs that would emulate it
     unwatched: str | None = None  # why a spot machine would go without notice
+    cache: str | None = None  # what is to be said where its cache folder is one that nodes share
 
 
 def examine(asked: Asked, gpus: float) -> dict[str, Any]:
@@ -72,12 +73,13 @@ def examine(asked: Asked, gpus: float) -> dict[str, Any]:
         "gpus_of_ray": gpus,
         "gpus_of_torch": torch.cuda.device_count(),
         "without_bfloat16": gpus_without_bfloat16(),
-        "free_bytes": min(_free(Path("/tmp")), _free(cache_folder())),
+        "free_bytes": min(_free(Path("/tmp")), _free(node_folder())),
         "clock": time.time(),
         "shares": asked.note is not None and _shares(asked.note, asked.text),
         "storage": asked.storage and check_storage(asked.storage, asked.stored, asked.text),
         "problems": list(_unreadable(asked.study)) if asked.study is not None else [],
         "unwatched": unwatched(CLOUDS[cloud]()) if cloud is not None else None,
+        "cache": sharing_note(),
     }
 
 

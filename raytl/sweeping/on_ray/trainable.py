@@ -28,6 +28,7 @@ from raytl.sweeping.kept.trial_folder import Metrics, TrialFolder
 from raytl.sweeping.on_ray.faults import Failure, MetByWorkerError, own_node
 from raytl.sweeping.on_ray.private_ray import HEAD
 from raytl.sweeping.on_ray.resources import selector, worker_bundle
+from raytl.training.published import NOTHING_SHARED, Shared
 
 if TYPE_CHECKING:
     from raytl.sweeping.on_ray.group_trial import Groups
@@ -95,9 +96,11 @@ def reporter(study: Study, folder: TrialFolder, config: dict[str, Any]) -> Repor
 
 @dataclass
 class Held:
-    """What a trial's process keeps for the trials after it: data mapped, source models loaded."""
+    """What a trial's process keeps for the trials after it: data mapped, source models loaded.
+    `shared`: prefix features that it shares with other nodes."""
 
     study: Study
+    shared: Shared = NOTHING_SHARED
     _material: "Material | None" = None
     _groups: "Groups | None" = None
 
@@ -106,7 +109,7 @@ class Held:
         from raytl.training.material import Material
 
         if self._material is None:
-            self._material = Material.of(self.study)
+            self._material = Material.of(self.study, shared=self.shared)
         return self._material
 
     def group(self, config: dict[str, Any], device: str) -> "FusedGroup":
@@ -139,7 +142,7 @@ def build_trainable(study: Study, storage: RunStorage) -> Any:
     """Return Tune's function trainable for `study`, with the resources that it needs. Only
     confirmation reads the test split. `storage`: where the run is kept."""
     alone, driver = study.resources.workers == (1, 1), source_digest()
-    held = Held(study)
+    held = Held(study, storage.shared)
 
     def raytl_trial(config: dict[str, Any]) -> None:
         avoid, config = config.get(AVOID, ()), {k: v for k, v in config.items() if k != AVOID}

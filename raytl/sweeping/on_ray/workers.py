@@ -86,7 +86,8 @@ def _train(config: dict[str, Any]) -> None:
 
     with folder.fetched(Saved(path, {}, ())) if path else nullcontext() as resume_from:
         run_trial(
-            Material.of(study), TrialConfig.from_flat(trial["trial"]), int(trial["seed"]), report,
-            device=device, resume_from=resume_from, test=trial["phase"] == "confirm",
+            Material.of(study, shared=config["storage"].shared),
+            TrialConfig.from_flat(trial["trial"]), int(trial["seed"]), report, device=device,
+            resume_from=resume_from, test=trial["phase"] == "confirm",
             micro_batches=config["micro_batches"], rows_seed=trial["rows_seed"],
         )  # fmt: skip

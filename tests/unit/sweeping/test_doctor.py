@@ -216,3 +216,11 @@ def test_room_is_made_before_nodes_are_looked_at(
     assert looked == [1, 2]
     assert cluster.asked == [[{"CPU": 1.0}], []]
     assert said[0].startswith("waiting for 1 CPU: ")
+
+
+def test_a_cache_that_nodes_share_is_warned_of() -> None:
+    assert found("cache", GOOD).level == "ok"
+    shared = replace(GOOD, node="two", cache="RAYTL_CACHE: /home/cache lies on nfs4, which nodes")
+    warned = found("cache", GOOD, shared)
+    assert warned.level == "warning"
+    assert warned.text.startswith("two: RAYTL_CACHE: /home/cache lies on nfs4")

@@ -16,6 +16,7 @@ from raytl.config.reading import check_study
 from raytl.errors import ConfigError, CorruptError, RaytlError, UserError
 from raytl.predictions import FILE_NAME as PREDICTIONS
 from raytl.predictions import Predictions
+from raytl.remote_files import exists
 from raytl.sweeping.kept import patience
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.study_run import run_study
@@ -41,6 +42,8 @@ def test_the_folder_mirrors_what_is_kept(scheme: str, tmp_path: Path) -> None:
     for epoch in (1, 2):
         trial.save({}, [{}] * epoch, lambda folder: (folder / "a.pt").touch(), last=False)
     storage.write("trial-0/record.json", "{}")
+    storage.write("prefix/key/features.npy", "trials fetch them for themselves")
+    assert exists(storage.features / "key" / "features.npy")
     (here / "study.yaml").write_text("newer")
     other = RunStorage(tmp_path / "there" / "run", storage.storage_path)
     other.pull()

@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from raytl.rows import Padded, Rows, padded
+from raytl.training.entry_files import OFFSETS, VALUES
 from raytl.training.feature_store import (
-    OFFSETS,
-    VALUES,
     Encoded,
     Features,
     FeatureWriter,

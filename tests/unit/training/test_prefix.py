@@ -17,10 +17,11 @@ from raytl.models.grafting import BODY, GRAFT
 from raytl.rows import Rows, count, move
 from raytl.training import prefix
 from raytl.training.building import build_trial
+from raytl.training.cache_entries import cache_folder, make_room, progress
 from raytl.training.feature_store import decode, encode
 from raytl.training.material import Material
 from raytl.training.prefix import Prefix
-from raytl.training.prefix_cache import Draft, Room, cache_folder, make_room, progress
+from raytl.training.prefix_cache import Draft, Room
 from raytl.training.readers import Stored
 from raytl.training.trial import run_trial
 
@@ -355,3 +356,40 @@ def test_features_of_a_grafted_body_hang_on_its_wing_too(tiny_study: MakeStudy) 
     assert "transformers" not in prefix._packages(branch)
     branch.backbone.name, branch.args = GRAFT, {BODY: {"modality": "text"}}
     assert {"timm", "transformers"} <= set(prefix._packages(branch))
+
+
+def plain_features(domain: Domain, prefix: Prefix, batches: list[tuple[int, int]]) -> torch.Tensor:
+    """The features of rows that are run together as `batches` say, without the store."""
+    images = prefix.branch.transform.prepare(domain.split("train").all("image"))
+    parts = [decode(prefix.of_prepared(images[start:stop]).values) for start, stop in batches]
+    return torch.cat(parts)
+
+
+def test_a_batch_has_no_more_rows_than_its_bound_and_the_same_ones_each_time(
+    tiny_study: MakeStudy, computed: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raytl.training.batches.MOST_VALUES", 12 * 8 * 8)
+    prefix, domain = prefix_of(tiny_study(), 2)
+    features = stored(prefix, domain)  # chunks of 32 rows
+    assert [rows for _, rows in computed] == [12, 12, 8, 12, 12, 8, 12, 4]
+    batches = [(0, 12), (12, 24), (24, 32), (32, 44), (44, 56), (56, 64), (64, 76), (76, 80)]
+    assert torch.equal(features, plain_features(domain, prefix, batches))
+
+
+def test_where_memory_runs_out_features_are_the_same_but_for_rounding(
+    tiny_study: MakeStudy, computed: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix, domain = prefix_of(tiny_study(), 2)
+    expected = computed_here(prefix, domain)
+    computed.clear()
+    run = Prefix.of_prepared
+
+    def little(self: Prefix, rows: Rows) -> Any:
+        if count(rows) > 10:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return run(self, rows)
+
+    monkeypatch.setattr(Prefix, "of_prepared", little)
+    features = stored(prefix, domain)
+    assert {rows for _, rows in computed} == {8}
+    torch.testing.assert_close(features, expected, rtol=1e-5, atol=1e-6)

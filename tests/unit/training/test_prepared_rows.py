@@ -16,7 +16,7 @@ from raytl.modalities.series.transform import SeriesTransform
 from raytl.modalities.text.transform import VocabularyTransform
 from raytl.ranks import Share
 from raytl.rows import Padded, Rows
-from raytl.training.prefix_cache import cache_folder
+from raytl.training.cache_entries import cache_folder
 from raytl.training.readers import Prepared, Stored
 
 SPLITS = {"train": 48, "test": 24}

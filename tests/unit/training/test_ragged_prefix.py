@@ -24,9 +24,10 @@ from several_columns import (
 
 from raytl.config import Study
 from raytl.rows import Given, Padded, Rows, count
-from raytl.training.feature_store import OFFSETS, VALUES
+from raytl.training.cache_entries import cache_folder, progress
+from raytl.training.entry_files import OFFSETS, VALUES
 from raytl.training.prefix import Prefix
-from raytl.training.prefix_cache import FeatureRows, Room, cache_folder, progress
+from raytl.training.prefix_cache import FeatureRows, Room
 from raytl.training.readers import Prepared, Stored
 
 sys.path.append(str(Path(__file__).parents[1] / "modalities" / "text"))

@@ -209,7 +209,7 @@ def test_source_validators_have_their_rows_whatever_the_recipe_reads(
     def feeds_of(study: Study) -> Any:
         material = Material.of(study)
         parts = build_trial(material, trial, seed=0)
-        readers = readers_of(study, material.domains, parts, torch.device("cpu"))
+        readers = readers_of(material, parts, torch.device("cpu"))
         streams = RECIPES["distillation"].streams(study.labelled, has_source=True)
         return training_feeds(material, readers, readers, streams, seed=0, rows_seed=0)
 

@@ -1,0 +1,195 @@
+"""Which prefix features a cluster computes before the trials: those of large data, which pay.
+
+What is decided here is a function of the study, its data and the versions alone: not of how fast a
+machine is, nor of how many there are.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from raytl.config import TrialConfig
+from raytl.errors import RaytlError
+from raytl.recipes import RECIPES
+from raytl.rows import Rows, count, move
+from raytl.sweeping.preflight import Checked
+from raytl.training.building import TrialParts, build_trial
+from raytl.training.material import Material
+from raytl.training.operations import operations
+from raytl.training.pool_tasks import PoolTask, Tap
+from raytl.training.prefix import Prefix
+from raytl.training.published import worth_fetching
+from raytl.training.trial_feeds import keys_of, reuse_pays, some_rows, splits_of
+
+STREAMED = ("streaming", "ray_data")
+DRAWS = 256  # trials that are drawn from the space to see which prefixes it may ask for
+LONG_S = 60.0  # of one process: a pool of them takes 20 s to start
+OPERATIONS_A_S = {"cpu": 5e10, "cuda": 2e13}  # floating-point, of one process with its device
+MOST_TIMES = 4  # as large as the data themselves: larger features are not stored
+# Of a trial's keys, those that the branches' frozen prefixes hang on
+DECIDING = ("source_model", "student", "inputs", "recipe", "mapper", "tuned_blocks", "lora_rank")
+
+
+@dataclass(frozen=True)
+class PoolPlan:
+    """The tasks, and about how long one process would compute them."""
+
+    tasks: tuple[PoolTask, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The keys of all features that are computed."""
+        return frozenset(tap.key for task in self.tasks for tap in task.taps)
+
+
+@dataclass
+class _Branch:
+    """One source model's branch of a column, as trials freeze it: its prefixes by how deep they are
+    and whether they pool, each with a trial that has it and the branch's name there."""
+
+    column: str
+    found: dict[tuple[int, bool], tuple[Prefix, TrialConfig, str]] = field(default_factory=dict)
+
+
+def pool_plan(checked: Checked, device: str) -> PoolPlan:
+    """Return what is to be computed for trials on this kind of device, by torch's name; nothing
+    where data are small or prefixes not reused."""
+    study = checked.study
+    if not study.train.reuse_prefix or _is_small(checked, device):
+        return PoolPlan()
+    material = Material.of(study, checked.domains)
+    tasks, seconds = list[PoolTask](), 0.0
+    for branch in _branches(checked, material, torch.device(device)):
+        of_branch, own = _tasks(branch, material, device)
+        tasks += of_branch
+        seconds += own
+    return PoolPlan(tuple(tasks), seconds)
+
+
+def _is_small(checked: Checked, device: str) -> bool:
+    """Whether one process computes the whole networks for all rows in less than LONG_S. Data that
+    no process can hold are never small."""
+    if checked.study.train.feed in STREAMED:
+        return False
+    rows = sum(split.rows for _, split in splits_of(checked.domains))
+    return max(checked.operations.values()) * rows < LONG_S * _speed(device)
+
+
+def _speed(device: str) -> float:
+    return OPERATIONS_A_S["cpu" if torch.device(device).type == "cpu" else "cuda"]
+
+
+def _branches(checked: Checked, material: Material, device: torch.device) -> list[_Branch]:
+    train, splits = material.study.train, [split for _, split in splits_of(material.domains)]
+    found: dict[tuple[str, str], _Branch] = {}
+    for trial in _trials(checked):
+        try:
+            parts = build_trial(material, trial, 0)
+        except RaytlError:  # which that trial will say
+            continue
+        for name, branch in parts.branches.items():
+            model, column = _origin(trial, name), name.rpartition("/")[2]
+            augmented = train.augment.active and branch.modality.augments
+            if augmented or _is_drawn(material, trial, model):
+                continue
+            prefix = Prefix(branch, device, train.prefix_dtype, _pools(parts, name))
+            if prefix.depth > 0 and reuse_pays(train, prefix, splits):
+                of = found.setdefault((model, column), _Branch(column))
+                whole = prefix.depth == len(branch.backbone.blocks)
+                of.found.setdefault((prefix.depth, whole and prefix.pools), (prefix, trial, name))
+    return list(found.values())
+
+
+def _pools(parts: TrialParts, branch: str) -> bool:
+    return not (branch in parts.model.columns and parts.model.mapper.spatial)
+
+
+def _origin(trial: TrialConfig, branch: str) -> str:
+    """Return the source model whose weights a branch has."""
+    taught = RECIPES[trial.recipe].uses_student and trial.student is not None
+    return trial.source_model if not taught or "/" in branch else str(trial.student)
+
+
+def _is_drawn(material: Material, trial: TrialConfig, model: str) -> bool:
+    """Whether weights are drawn by a trial's seed: no other trial has these."""
+    return RECIPES[trial.recipe].fresh_backbone or material.source_models.open(model, 0).draws
+
+
+def _trials(checked: Checked) -> Iterator[TrialConfig]:
+    """Yield trials of the study that differ in what is frozen: controls, trial 0 and draws."""
+    seen = set[str]()
+    space, params = checked.space, checked.space.default_params()
+    trials = [trial for _, trial in checked.controls]
+    trials += [] if params is None else [space.resolve(params)]
+    for trial in (*trials, *_drawn(checked)):
+        flat = trial.flat()
+        facts = [flat.get(key) for key in (*DECIDING, "mapper.name")]
+        facts += [flat[key] for key in sorted(flat) if key.startswith("frozen_depth")]
+        if repr(facts) not in seen:
+            seen.add(repr(facts))
+            yield trial
+
+
+def _drawn(checked: Checked) -> Iterator[TrialConfig]:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    asked = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(DRAWS):
+        try:
+            yield checked.space.resolve(checked.space(asked.ask()))
+        except RaytlError:
+            continue
+
+
+def _tasks(branch: _Branch, material: Material, device: str) -> tuple[list[PoolTask], float]:
+    """Return the tasks of a branch whose features pay, and how long they take one process."""
+    domains, train = material.domains, material.study.train
+    every = [branch.found[key] for key in sorted(branch.found)]
+    if not every:
+        return [], 0.0
+    rows = some_rows(domains, branch.column, every[0][0].branch)
+    read = [(d, s) for d, s in splits_of(domains) if domains.column_in(d, branch.column)]
+    data_bytes = sum(s.bytes for _, s in read) / sum(s.rows for _, s in read)
+    costs = [_seconds(prefix, rows, device) for prefix, _, _ in every]
+    kept = [
+        one for one, seconds in zip(every, costs, strict=True)
+        if _is_worth(one[0], rows, data_bytes, seconds)
+    ]  # fmt: skip
+    total = costs[-1] * sum(split.rows for _, split in read)
+    if not kept or (train.feed not in STREAMED and total < LONG_S):
+        return [], 0.0
+    return list(_of_splits(kept, branch, material)), total
+
+
+def _is_worth(prefix: Prefix, rows: Rows, data_bytes: float, seconds: float) -> bool:
+    """Whether a row's features are not too large, and sooner fetched than computed."""
+    num_bytes = replace(prefix, device=torch.device("cpu")).row_bytes(rows)
+    return num_bytes <= MOST_TIMES * data_bytes and worth_fetching(num_bytes, seconds)
+
+
+def _seconds(prefix: Prefix, rows: Rows, device: str) -> float:
+    """Return about how long the prefix takes for a row."""
+    h = prefix.branch.transform(move(rows, torch.device("cpu")))
+    backbone, depth = prefix.branch.eval().backbone, prefix.depth
+    done = operations(lambda: backbone.run(h, 0, depth), backbone.blocks[:depth], count(rows))
+    return done / _speed(device)
+
+
+def _of_splits(
+    kept: Sequence[tuple[Prefix, TrialConfig, str]], branch: _Branch, material: Material
+) -> Iterator[PoolTask]:
+    keys = [keys_of(prefix, material.domains, branch.column) for prefix, _, _ in kept]
+    _, trial, name = kept[-1]  # the deepest, on whose way the others lie
+    seen = set[str]()
+    for place, last in keys[-1].items():
+        taps = [
+            Tap(prefix.depth, prefix.pools, of[place])
+            for (prefix, _, _), of in zip(kept, keys, strict=True)
+        ]
+        of_source, split = place
+        if last not in seen:  # both domains may read the same rows
+            yield PoolTask(trial.flat(), name, branch.column, of_source, split, tuple(taps))
+        seen.add(last)

@@ -1,0 +1,3 @@
+"""The files of an entry of prefix features. No torch here: who passes them on needs none."""
+
+VALUES, OFFSETS, INFO = "features.npy", "offsets.npy", "info.json"

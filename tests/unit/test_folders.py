@@ -1,0 +1,64 @@
+"""Where a node keeps what it maps: never on a file system that others share."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from raytl import folders
+from raytl.folders import node_folder, shared_type, sharing_note
+from raytl.node_cache import NodeCache
+from raytl.training.cache_entries import cache_folder
+
+Mount = Callable[..., None]
+
+
+@pytest.fixture
+def mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mount:
+    """Say what is mounted where, besides a disk at the root."""
+
+    def mounted(**kinds: str) -> None:
+        folders._shared_type.cache_clear()
+        found = [SimpleNamespace(mountpoint="/", fstype="ext4")]
+        found += [
+            SimpleNamespace(mountpoint=str(tmp_path / name), fstype=kind)
+            for name, kind in kinds.items()
+        ]
+        monkeypatch.setattr("psutil.disk_partitions", lambda all: found)
+
+    monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "home" / "cache"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "local"))
+    yield mounted
+    folders._shared_type.cache_clear()
+
+
+@pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "smb3", "lustre", "ceph", "fuse.sshfs"])
+def test_what_is_mapped_never_lies_where_nodes_share_it(
+    mount: Mount, tmp_path: Path, kind: str
+) -> None:
+    mount(home=kind)
+    own = tmp_path / "local" / f"raytl-{os.getuid()}"
+    assert node_folder() == own
+    assert cache_folder() == own / "prefix"
+    assert NodeCache.of_node().folder == own / "fetched"
+    note = sharing_note()
+    assert note is not None and len(note.splitlines()) == 1
+    assert f"{tmp_path}/home/cache lies on {kind}" in note and str(own) in note
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "overlay", "tmpfs", "fuse.fuse-overlayfs"])
+def test_a_node_keeps_what_it_maps_on_its_own_disk(mount: Mount, tmp_path: Path, kind: str) -> None:
+    mount(home=kind)
+    assert node_folder() == tmp_path / "home" / "cache"
+    assert sharing_note() is None
+
+
+def test_what_is_mounted_deepest_counts(mount: Mount, tmp_path: Path) -> None:
+    mount(home="nfs4", **{"home/cache": "ext4", "home/cach": "nfs"})
+    assert shared_type(tmp_path / "home") == "nfs4"
+    assert shared_type(tmp_path / "home" / "cache" / "prefix") is None
+    (tmp_path / "link").symlink_to(tmp_path / "home")
+    folders._shared_type.cache_clear()
+    assert shared_type(tmp_path / "link" / "other") == "nfs4"
