@@ -97,7 +97,8 @@ def shard(
         str,
         typer.Argument(
             help="image-folder, arrays, torchvision, mnist, table, text-lines, audio-folder, "
-            "series, huggingface; digits, diabetes and rendered-digits make their own rows."
+            "series, mask-folder, huggingface; digits, diabetes and rendered-digits make their "
+            "own rows."
         ),
     ],
     paths: Annotated[
@@ -117,6 +118,7 @@ def shard(
     classes: flags.Classes = None,
     positive: flags.Positive = None,
     unlabelled: flags.Unlabelled = False,
+    void: flags.Void = None,
     text: flags.Text = None,
     image: flags.Image = None,
     audio: flags.Audio = None,

@@ -92,6 +92,11 @@ def split(rows: Rows, sizes: Sequence[int]) -> list[Rows]:
     return [cut(rows, slice(start, start + n)) for start, n in zip(starts, sizes, strict=True)]
 
 
+def chosen(rows: Rows, mask_B: Tensor) -> Rows:
+    """Return the rows where `mask_B`, bool (B,), is true."""
+    return rows if bool(mask_B.all()) else cut(rows, mask_B.nonzero()[:, 0])
+
+
 def mean_of(rows: Padded) -> Tensor:
     """Return the mean over each row's own positions, (B, …); zeros for a row of length 0."""
     mask = rows.mask.view(*rows.mask.shape, *[1] * (rows.values.dim() - 2)).to(rows.values.dtype)

@@ -7,6 +7,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from raytl.config.base import Count, Frozen, NonNegative, Positive, PositiveFraction, Probability
 from raytl.config.depths import BlockRange, FrozenDepth
+from raytl.config.task_facts import HeadName
 
 RecipeName = Literal[
     "linear_probe",
@@ -33,7 +34,6 @@ RecipeName = Literal[
 ControlName = Literal["scratch", "source_only", "linear_probe", "target_only", "constant"]
 MapperName = Literal["identity", "linear", "matrix", "mlp", "residual", "conv1x1", "attention"]
 FusionName = Literal["concat", "gated", "mean"]
-HeadName = Literal["linear", "mlp", "cosine", "cnn_fc", "constant"]
 CONTROLS: tuple[ControlName, ...] = get_args(ControlName)
 
 
@@ -53,8 +53,8 @@ class HeadConfig(Frozen):
     """The target network after the mapper."""
 
     name: HeadName = "linear"
-    hidden: PositiveInt = 128  # width of the hidden layer of mlp and cnn_fc
-    dropout: Probability = 0.0  # before the last linear layer
+    hidden: PositiveInt = 128  # width of the hidden layer of mlp and cnn_fc; of unet's deepest one
+    dropout: Probability = 0.0  # before the last layer
 
 
 class FusionConfig(Frozen):

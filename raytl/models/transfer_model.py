@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from raytl.models.branch import Branch, key_of
 from raytl.models.fusion import Fusion
 from raytl.models.mappers import Mapper
+from raytl.ranks import all_rows
 from raytl.rows import Inputs
 
 Block = tuple[str, int]  # a branch's name, a block's number
@@ -23,12 +24,18 @@ class TransferOutput:
 
     features: Tensor  # f_BD of the (fused) branches
     mapped: Tensor  # z_BD of the mapper
-    out: Tensor  # (B, K): what the head gives, such as logits
+    out: Tensor  # (B, K): what the head gives, such as logits; of maps (B, K, H, W)
 
     @property
     def tensors(self) -> list[Tensor]:
         """All of it, in order."""
         return [getattr(self, field.name) for field in fields(self)]
+
+    def of_all_rows(self, count: int, *, own_out: bool) -> "TransferOutput":
+        """Return the outputs for all rows of a batch, `count`, of which each worker has run its
+        own; with `own_out` what the head gave stays with the worker, for it is large."""
+        out = self.out if own_out else all_rows(self.out, count)
+        return TransferOutput(all_rows(self.features, count), all_rows(self.mapped, count), out)
 
 
 class TransferModel(nn.Module):
@@ -78,7 +85,13 @@ class TransferModel(nn.Module):
             mapped = torch.cat([self.mapper(source), target])
         else:
             mapped = self.mapper(fused.features)
-        return TransferOutput(fused.features, mapped, self.head(mapped))
+        out = self.head(fused.taps if self.reads_taps else mapped)
+        return TransferOutput(fused.features, mapped, out)
+
+    @property
+    def reads_taps(self) -> bool:
+        """Whether the head reads the branch's taps."""
+        return any(branch.tapped for branch in self.named_branches.values())
 
     def hold(self, blocks: frozenset[Block]) -> bool:
         """Freeze exactly these blocks for now, besides those that always are. Returns whether that

@@ -1,5 +1,7 @@
 """Control: the same answer to every row."""
 
+import torch
+
 from raytl.data.batch import TrainBatch
 from raytl.models.transfer_model import TransferModel
 from raytl.recipes.base import Losses, SupervisedRecipe, targets_of
@@ -18,8 +20,11 @@ class Constant(SupervisedRecipe):
     freezes = "all"
 
     def losses(self, model: TransferModel, batch: TrainBatch, progress: float) -> Losses:
-        streams = list(batch.streams.values())
-        target_B = targets_of(*streams)
-        out_BK = model.head(target_B.new_zeros(len(target_B), 1))
-        loss = self.row_losses(out_BK, target_B).mean()
-        return {"task": loss.detach() + 0.0 * out_BK.sum()}
+        losses = []
+        for stream in batch.streams.values():
+            blank = stream.id.new_zeros(len(targets_of(stream)), 1)
+            losses.append(
+                self.row_losses(model.head([blank] if model.reads_taps else blank), stream)
+            )
+        loss = torch.cat(losses).mean()
+        return {"task": loss.detach() + 0.0 * next(model.head.parameters()).sum()}

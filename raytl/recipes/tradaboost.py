@@ -63,7 +63,10 @@ class TrAdaBoost(Recipe):
         logits = [outputs["source"].out, outputs["labelled"].out]
         labels = [targets_of(source), targets_of(target)]
         self._update(source.id, target.id, logits, labels, weights[1])
-        losses = self.row_losses(torch.cat(logits), torch.cat(labels))
+        losses = torch.cat([
+            self.row_losses(out, stream)
+            for out, stream in zip(logits, (source, target), strict=True)
+        ])  # fmt: skip
         every = torch.cat(weights)
         return {"task": (every * losses).sum() / every.sum()}
 

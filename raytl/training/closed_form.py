@@ -95,6 +95,6 @@ def _features(
     rows, labels = [], []
     for batch in feed.eval_batches():
         rows.append(model(batch.to(device).inputs).features.double().cpu())
-        if batch.target is not None:
+        if isinstance(batch.target, Tensor):
             labels.append(batch.target)
     return torch.cat(rows), torch.cat(labels) if labels else None

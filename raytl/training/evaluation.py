@@ -10,11 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from raytl.data.batch import Batch
 from raytl.data.feed import Feed
 from raytl.models.transfer_model import TransferModel
 from raytl.predictions import Predictions
 from raytl.ranks import WHOLE, all_rows, own_share
 from raytl.tasks.base import Predicted, Task
+from raytl.tasks.columns import NO_LABEL
+
+MOST_ROWS = 512  # that are evaluated at a time
+MOST_NUMBERS = 2**24  # that a head gives for them
 
 
 @dataclass(frozen=True)
@@ -46,29 +51,54 @@ def evaluate(
     share = own_share() if feed.rows >= own_share().ranks else WHOLE
     was_training = model.training
     model.eval()
-    seen: list[tuple[torch.Tensor, ...]] = []
-    for batch in feed.eval_batches(share=share):
+    seen: dict[str, list[torch.Tensor]] = {}
+    for batch in feed.eval_batches(rows_at_a_time(task), share):
         on_device = batch.to(device)
         out = model(on_device.inputs, num_source=len(batch.id) if of_source else 0).out
-        said, target_B = task.predict(out), on_device.target
-        if target_B is None:  # rows that are predicted alone
-            kind = said.predicted_B.dtype
-            target_B = torch.full(batch.id.shape, task.no_target, dtype=kind, device=device)
-        known_B = task.known(target_B)
-        loss_B = out.new_full((len(out),), torch.nan, dtype=torch.float32)
-        loss_B[known_B] = task.loss(out[known_B], target_B[known_B]).float()
-        seen.append((batch.id.to(device), target_B, loss_B, *_tensors(said)))
+        for name, of_rows in (_kept(task, out, on_device) | {"id_N": batch.id.to(device)}).items():
+            seen.setdefault(name, []).append(of_rows)
     model.train(was_training)
-    every = [torch.cat(parts) for parts in zip(*seen, strict=True)]
+    joined = {name: torch.cat(parts) for name, parts in seen.items()}
     if share != WHOLE:
-        every = [all_rows(part, feed.rows) for part in every]
-    id_N, target_N, loss_N, predicted_N, *p_NK = (part.cpu().numpy() for part in every)
-    predictions = Predictions(id_N, target_N, predicted_N, *p_NK)
-    known_N = task.known(target_N)
+        joined = {name: all_rows(part, feed.rows) for name, part in joined.items()}
+    every: dict[str, Any] = {"predicted_N": None} | {
+        name: part.cpu().numpy() for name, part in joined.items()
+    }
+    loss_N = every.pop("loss_N")
+    predictions = Predictions(**every)
+    known_N = task.known(predictions.target_N)
     rows = int(known_N.sum())
     loss = float(loss_N[known_N].mean(dtype=np.float64)) if rows else np.nan
     return Evaluation(loss, predictions, task.measure(predictions, names), rows)
 
 
-def _tensors(said: Predicted) -> list[torch.Tensor]:
-    return [said.predicted_B] if said.p_BK is None else [said.predicted_B, said.p_BK]
+def rows_at_a_time(task: Task) -> int:
+    """Return how many rows are evaluated at a time: MOST_ROWS, fewer where a head gives many
+    numbers for a row."""
+    return max(1, min(MOST_ROWS, MOST_NUMBERS // task.row_numbers))
+
+
+def _kept(task: Task, out: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
+    """Return what is kept of a batch: losses of rows, and fields of Predictions but ids."""
+    said, target = task.predict(out), batch.target
+    if target is None:  # rows that are predicted alone
+        target_B = torch.full(
+            batch.id.shape, task.no_target, dtype=said.answer.dtype, device=out.device
+        )
+        return _fields(said, target_B, torch.full_like(target_B, torch.nan, dtype=torch.float32))
+    assert isinstance(target, torch.Tensor)
+    known_B = task.known(target)
+    loss_B = out.new_full((len(out),), torch.nan, dtype=torch.float32)
+    loss_B[known_B] = task.loss(out[known_B], target[known_B]).float()
+    statistics = task.statistics(said, target)
+    if statistics is None:
+        return _fields(said, target, loss_B)
+    marks_B = torch.where(known_B, 0, NO_LABEL)
+    return {"target_N": marks_B, "loss_N": loss_B, "statistics_NM": statistics}
+
+
+def _fields(
+    said: Predicted, target_B: torch.Tensor, loss_B: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    found = {"target_N": target_B, "loss_N": loss_B, "predicted_N": said.answer}
+    return found if said.p_BK is None else found | {"p_NK": said.p_BK}

@@ -52,7 +52,9 @@ class Predictor:
         columns = matched_columns(model, complete.spec, domain.columns)
         branches = complete.model.named_branches
         readers = Readers(
-            Domains(domain, None), {n: Prepared(columns[n], part) for n, part in branches.items()}
+            Domains(domain, None),
+            {n: Prepared(columns[n], part) for n, part in branches.items()},
+            task,
         )
         complete.model.to(device)
         return cls(complete, domain, readers, torch.device(device))
@@ -79,7 +81,7 @@ class Predictor:
 
     def table(self, said: Predictions) -> dict[str, list[Any]]:
         """Return what a person reads of predictions: columns by name."""
-        ids, predicted = said.id_N.tolist(), said.predicted_N.tolist()
+        ids, predicted = said.id_N.tolist(), said.given("classes").tolist()
         if "values" in self.complete.task.gives:
             return {"id": ids, "predicted": predicted}
         classes = self.complete.spec.classes

@@ -81,7 +81,7 @@ class Prefix:
         return encoded
 
     def _run(self, h: Rows, done: int) -> Rows:
-        h = self.branch.backbone.run(h, done, self.depth)
+        h = self.branch.run_frozen(h, done, self.depth)
         return self.branch.backbone.pool(h) if self.whole else h
 
     @cached_property
@@ -113,7 +113,7 @@ class Prefix:
             "done": self.done if depth == self.depth else depth,
             "transform": branch.transform.facts(),
             "dtype": self.dtype,
-        }
+        } | ({"taps": list(branch.backbone.taps)} if branch.tapped else {})
 
 
 def _packages(branch: Branch) -> tuple[str, ...]:

@@ -88,9 +88,7 @@ class TrialRun:
         if isinstance(parts.model.mapper, Matrix) and resume_from is None:
             fit_matrix(parts.model, trial.mapper.fit, self.feeds, self.device)
         if resume_from is None:
-            fit_constant(
-                parts.model.head, parts.task, material.domains, study.search.seed, rows_seed
-            )
+            fit_constant(parts.model.head, parts.task)
         self.steps = study.train.steps_per_epoch or steps_per_epoch(self.feeds)
         self.trainer = Trainer(
             parts.model, parts.recipe, optimizer, trial.optimizer, self.device,

@@ -89,7 +89,8 @@ def readers_of(study: Study, domains: Domains, parts: TrialParts, device: torch.
     readers: dict[str, Reader] = {}
     for name, branch in parts.branches.items():
         column = name.rpartition("/")[2]
-        pools = not (name in parts.model.columns and parts.model.mapper.spatial)
+        maps = parts.model.mapper.spatial or branch.tapped
+        pools = not (name in parts.model.columns and maps)
         prefix = Prefix(branch, device, train.prefix_dtype, pools)
         some = _some_rows(domains, column, branch)
         readers[name] = Prepared(column, branch)
@@ -99,7 +100,7 @@ def readers_of(study: Study, domains: Domains, parts: TrialParts, device: torch.
                 readers[name] = Stored(column, kept, room)
                 free -= num_bytes
                 break
-    return Readers(domains, readers)
+    return Readers(domains, readers, parts.task)
 
 
 def _worth_storing(train: TrainConfig, prefix: Prefix, splits: Collection[Split]) -> list[Prefix]:

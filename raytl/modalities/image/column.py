@@ -45,18 +45,23 @@ class ImageColumn(Column):
         return pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(values))
 
     def reader(self, arrays: Sequence[pa.Array]) -> Read:
-        shards = [array.to_numpy_ndarray() for array in arrays]
-        if len(shards) == 1:
-            return lambda index: shards[0][index]
-        ends = np.cumsum([len(shard) for shard in shards])
+        return array_reader(arrays)
 
-        def read(index: np.ndarray) -> np.ndarray:
-            shard_of = np.searchsorted(ends, index, side="right")
-            out_NHWC = np.empty((len(index), *shards[0].shape[1:]), shards[0].dtype)
-            for number in np.unique(shard_of):
-                rows = np.flatnonzero(shard_of == number)
-                start = ends[number] - len(shards[number])
-                out_NHWC[rows] = shards[number][index[rows] - start]
-            return out_NHWC
 
-        return read
+def array_reader(arrays: Sequence[pa.Array]) -> Read:
+    """Return what reads rows by number out of mapped arrays of fixed shape, one a shard."""
+    shards = [array.to_numpy_ndarray() for array in arrays]
+    if len(shards) == 1:
+        return lambda index: shards[0][index]
+    ends = np.cumsum([len(shard) for shard in shards])
+
+    def read(index: np.ndarray) -> np.ndarray:
+        shard_of = np.searchsorted(ends, index, side="right")
+        out = np.empty((len(index), *shards[0].shape[1:]), shards[0].dtype)
+        for number in np.unique(shard_of):
+            rows = np.flatnonzero(shard_of == number)
+            start = ends[number] - len(shards[number])
+            out[rows] = shards[number][index[rows] - start]
+        return out
+
+    return read
