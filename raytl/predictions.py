@@ -16,7 +16,8 @@ from raytl.errors import CorruptError
 FILE_NAME = "predictions.arrow"
 # The columns of several numbers a row, by the field
 LISTS = {"p_NK": "p", "statistics_NM": "statistics"}
-COLUMNS = {"id", "target", "predicted", "group", *LISTS.values()}
+PICTURE = "picture"
+COLUMNS = {"id", "target", "predicted", "group", PICTURE, *LISTS.values()}
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Predictions:
 
     Of tasks whose answers are larger than that (masks, say) no answer is kept but statistics
     (float64, (N, M)) of answer and target, which are all that a score needs; the target is then 0,
-    or NO_LABEL where a row has none."""
+    or NO_LABEL where a row has none. A few rows may have a picture, PNG bytes, others None."""
 
     id_N: np.ndarray
     target_N: np.ndarray
@@ -36,6 +37,7 @@ class Predictions:
     p_NK: np.ndarray | None = None
     group_N: np.ndarray | None = None
     statistics_NM: np.ndarray | None = None
+    picture_N: np.ndarray | None = None
 
     def given(self, reads: str) -> np.ndarray:
         """Return what a metric reads of each row, as `Metric.reads` calls it: classes or values,
@@ -64,6 +66,8 @@ class Predictions:
                 columns[name] = pa.FixedSizeListArray.from_arrays(flat, numbers.shape[1])
         if self.group_N is not None:
             columns["group"] = pa.array(self.group_N)
+        if self.picture_N is not None:
+            columns[PICTURE] = pa.array(self.picture_N.tolist(), pa.binary())
         batch = pa.record_batch(columns)
         with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
             writer.write_batch(batch)
@@ -82,9 +86,11 @@ class Predictions:
                         f"'{min(names - COLUMNS)}'; a run of another version is reported and "
                         "exported by that version"
                     )
-                plain = names - set(LISTS.values())
+                plain = names - {PICTURE, *LISTS.values()}
                 arrays: dict[str, Any] = {f"{name}_N": _array(batch.column(name)) for name in plain}
                 lists = {field: _lists(batch, name) for field, name in LISTS.items()}
+                if PICTURE in names:
+                    arrays["picture_N"] = _objects(batch.column(PICTURE).to_pylist())
                 return cls(**{"predicted_N": None} | arrays | lists)
         except (OSError, ValueError, IndexError, TypeError, KeyError, pa.ArrowException) as error:
             raise CorruptError(f"{path}: cannot read the predictions: {error}") from None
@@ -92,6 +98,12 @@ class Predictions:
 
 def _array(column: pa.Array) -> np.ndarray:
     return np.array(np.from_dlpack(column))  # a copy: the file is closed then
+
+
+def _objects(values: list[Any]) -> np.ndarray:
+    found = np.empty(len(values), dtype=object)
+    found[:] = values
+    return found
 
 
 def _lists(batch: pa.RecordBatch, name: str) -> np.ndarray | None:

@@ -58,6 +58,6 @@ TASK_FACTS: dict[TaskName, TaskFacts] = {
 }
 
 
-def task_of_metric(metric: MetricName) -> TaskName:
+def task_of_metric(metric: str) -> TaskName:
     """Return the task that is judged by a metric."""
     return next(name for name, facts in TASK_FACTS.items() if metric in facts.metrics)

@@ -46,7 +46,7 @@ class Task(ABC):
     metric after every epoch; `figures`: what is measured besides METRICS, `label_free` those among
     them that need no target. `no_target`: how a row without a target stands among targets in
     memory. `reads_taps`: whether heads read what a branch's blocks give (`Backbone.taps`) in place
-    of mapped features."""
+    of mapped features. `draws`: whether answers are pictures."""
 
     name: ClassVar[TaskName]
     scored_by: ClassVar[MetricName]
@@ -55,6 +55,7 @@ class Task(ABC):
     label_free: ClassVar[tuple[str, ...]] = ()
     no_target: ClassVar[int | float]
     reads_taps: ClassVar[bool] = False
+    draws: ClassVar[bool] = False
     column: Column
 
     @classmethod
@@ -117,6 +118,14 @@ class Task(ABC):
     def statistics(self, said: Predicted, target: Tensor) -> Tensor | None:
         """Return what scores need of answers and targets, (B, M), where answers are not kept."""
         return None
+
+    def encoded(self, answer: np.ndarray) -> bytes:
+        """Return the answer to one row as a file of its own, of a task that draws."""
+        raise NotImplementedError(f"answers of a {self.name} are no pictures")
+
+    def picture(self, image_HWC: np.ndarray, target: np.ndarray, answer: np.ndarray) -> bytes:
+        """Return a PNG of a row's stored image, target and answer, of a task that draws."""
+        raise NotImplementedError(f"answers of a {self.name} are no pictures")
 
     @abstractmethod
     def constant_out(self) -> Tensor:

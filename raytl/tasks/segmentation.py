@@ -16,11 +16,12 @@ from raytl.modalities.column import Column
 from raytl.modalities.image.augmentation import augment
 from raytl.predictions import Predictions
 from raytl.rows import Rows
-from raytl.scoring.classification import class_weights
+from raytl.scoring.classification import class_iou, class_weights
 from raytl.tasks.base import Predicted, Task
 from raytl.tasks.columns import NO_LABEL, stored_column
 from raytl.tasks.map_heads import MAP_HEADS, Taps, scaled
 from raytl.tasks.mask_column import VOID, MaskColumn
+from raytl.tasks.mask_pictures import encoded_mask, overlays
 
 LEAST_COUNT = 0.5  # pixels of a class that none has, where its share's logarithm is taken
 
@@ -36,6 +37,7 @@ class Segmentation(Task):
     figures: ClassVar[tuple[str, ...]] = ("class_iou", "confusion")
     no_target: ClassVar[int | float] = NO_LABEL
     reads_taps: ClassVar[bool] = True
+    draws: ClassVar[bool] = True
 
     def __init__(self, column: MaskColumn, counts: Sequence[int] | None = None) -> None:
         self.column: MaskColumn = column
@@ -120,6 +122,14 @@ class Segmentation(Task):
         counts_BM.scatter_add_(1, pair_BP, torch.ones_like(pair_BP, dtype=torch.float64))
         return counts_BM[:, :-1]
 
+    def encoded(self, answer: np.ndarray) -> bytes:
+        """Return a mask, uint8 (H, W), as a palette PNG."""
+        return encoded_mask(answer, self.out_dim)
+
+    def picture(self, image_HWC: np.ndarray, target: np.ndarray, answer: np.ndarray) -> bytes:
+        """Return the image, its true and its predicted classes side by side."""
+        return overlays(image_HWC, target, answer, self.out_dim)
+
     def constant_out(self) -> Tensor:
         """The logarithms of the classes' shares of pixels; LEAST_COUNT for a class without one."""
         assert self.counts is not None, "the task was fitted to labelled rows"
@@ -140,13 +150,7 @@ class Segmentation(Task):
         if name == "confusion":
             return total_KK.astype(np.int64).tolist()
         assert name == "class_iou", f"{name} is none of {self.figures}"
-        hits_K = total_KK.diagonal()
-        union_K = total_KK.sum(0) + total_KK.sum(1) - hits_K
-        iou_K = np.where(union_K > 0, hits_K / np.maximum(union_K, 1), np.nan)
-        return {
-            name: None if np.isnan(iou) else float(iou)
-            for name, iou in zip(self.classes, iou_K, strict=True)
-        }
+        return dict(zip(self.classes, class_iou(total_KK.tolist()), strict=True))
 
     def facts(self) -> Mapping[str, Any]:
         return {

@@ -26,6 +26,7 @@ from raytl.training.judging import Metrics, metric_of, of_test_split, validated
 from raytl.training.loop import Trainer, train_epoch
 from raytl.training.material import Material
 from raytl.training.optimization import build_optimizer
+from raytl.training.pictures import pictures
 from raytl.training.trial_feeds import readers_of, training_feeds
 
 Save = Callable[[Path], None]
@@ -148,7 +149,10 @@ class TrialRun:
             kind=train.feed,
         )  # fmt: skip
         result = evaluate(self.parts.model, task, feed, self.device, names=())
-        predictions = replace(result.predictions, group_N=target.split(split).groups())
+        drawn = pictures(self.parts.model, task, self._readers, target, split, self.device)
+        predictions = replace(
+            result.predictions, group_N=target.split(split).groups(), picture_N=drawn
+        )
         measured = task.measure(predictions) | task.measure(predictions, [self._metric])
         return replace(result, predictions=predictions, metrics=measured)
 

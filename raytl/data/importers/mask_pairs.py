@@ -44,7 +44,7 @@ def mask_pairs(
         alone = [path for name, path in of_masks.items() if name not in by_name]
         skipped += [f"{printable(path)}: a mask without an image" for path in alone]
         bare = [path for name, path in by_name.items() if name not in of_masks]
-        if bare and not unlabelled:
+        if bare and masks is not None and not unlabelled:
             raise DataError(
                 f"{printable(bare[0])}: no mask of this name in {printable(masks)} ({len(bare)} "
                 "such); add it, or give --unlabelled"
