@@ -227,7 +227,9 @@ def pretrain(
         optimizer = OptimizerConfig(lr=lr)
 
     def show(metrics: dict[str, Any]) -> None:
-        found = {name: metrics.get(f"target/validation_{name}") for name in ("accuracy", "r2")}
+        found = {
+            name: metrics.get(f"target/validation_{name}") for name in ("accuracy", "r2", "miou")
+        }
         score = ", ".join(f"validation {n} {v:.4f}" for n, v in found.items() if v is not None)
         log_console.print(
             f"epoch {metrics['epoch']}/{epochs}: loss {metrics['train/loss/total']:.4f}, {score}",

@@ -25,7 +25,8 @@ TaskName = Literal["classification", "regression", "segmentation"]
 class TaskFacts:
     """`holds`: what its target column does, as sentences say it. `metrics`: what it can be judged
     by, the usual one first. `gives`: what recipes and the like may need: "classes" (a row has class
-    probabilities), "values", "numbers" (a head gives a few numbers for a row), "maps", "class
+    probabilities), "values", "numbers" (a head gives a few numbers for a row), "maps",
+    "entropy" (answers have one), "class
     weights" (a loss is of classes, which can be weighed). `heads`: what it can have, the usual one
     first."""
 
@@ -33,6 +34,7 @@ class TaskFacts:
     metrics: tuple[MetricName, ...]
     gives: frozenset[str]
     heads: tuple[HeadName, ...]
+    draws: bool = False  # whether answers are pictures, which are written as files
 
 
 OF_ROWS: tuple[HeadName, ...] = ("linear", "mlp", "cosine", "cnn_fc", "constant")
@@ -41,7 +43,7 @@ TASK_FACTS: dict[TaskName, TaskFacts] = {
     "classification": TaskFacts(
         "classes",
         ("accuracy", "balanced_accuracy", "macro_f1", "auc", "average_precision", "log_loss"),
-        frozenset({"classes", "numbers", "class weights"}),
+        frozenset({"classes", "numbers", "entropy", "class weights"}),
         OF_ROWS,
     ),
     # RMSE, not R²: on one test set both put models into one order, but R² is of another scale with
@@ -52,8 +54,9 @@ TASK_FACTS: dict[TaskName, TaskFacts] = {
     "segmentation": TaskFacts(
         "masks",
         ("miou", "dice", "pixel_accuracy"),
-        frozenset({"maps", "class weights"}),
+        frozenset({"maps", "entropy", "class weights"}),
         ("unet", "linear", "constant"),
+        draws=True,
     ),
 }
 

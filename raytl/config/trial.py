@@ -22,6 +22,7 @@ RecipeName = Literal[
     "dan",
     "deep_coral",
     "mcc",
+    "entropy_minimisation",
     "importance_weighting",
     "tradaboost",
     "distillation",
@@ -101,7 +102,8 @@ class TrialConfig(Frozen):
     discriminator_hidden: PositiveInt = 128
     entropy_conditioning: bool = False  # cdan: weigh rows by certainty (CDAN+E)
     margin: Positive = 4.0  # mdd: γ, the logarithm of the margin is log γ
-    alignment_lambda: NonNegative = 1.0  # weight of what dan, deep_coral and mcc add to L_task
+    alignment_lambda: NonNegative = 1.0  # weight of what dan, deep_coral, mcc and
+    # entropy_minimisation add to L_task
     temperature: Positive = 2.5  # of mcc's confusion
     probe_fraction: PositiveFraction = 0.5  # of all steps: lp_ft's probe, adda's source training,
     # the time in which gradual_unfreezing frees all blocks

@@ -46,7 +46,7 @@ class Task(ABC):
     metric after every epoch; `figures`: what is measured besides METRICS, `label_free` those among
     them that need no target. `no_target`: how a row without a target stands among targets in
     memory. `reads_taps`: whether heads read what a branch's blocks give (`Backbone.taps`) in place
-    of mapped features. `draws`: whether answers are pictures."""
+    of mapped features."""
 
     name: ClassVar[TaskName]
     scored_by: ClassVar[MetricName]
@@ -55,7 +55,6 @@ class Task(ABC):
     label_free: ClassVar[tuple[str, ...]] = ()
     no_target: ClassVar[int | float]
     reads_taps: ClassVar[bool] = False
-    draws: ClassVar[bool] = False
     column: Column
 
     @classmethod
@@ -74,6 +73,11 @@ class Task(ABC):
     def gives(self) -> frozenset[str]:
         """What recipes, validators and rankings may ask for; see `TaskFacts`."""
         return TASK_FACTS[self.name].gives
+
+    @property
+    def draws(self) -> bool:
+        """Whether answers are pictures."""
+        return TASK_FACTS[self.name].draws
 
     @property
     def primary(self) -> MetricName:
@@ -114,6 +118,11 @@ class Task(ABC):
     @abstractmethod
     def predict(self, out: Tensor) -> Predicted:
         """Return what the head's numbers say."""
+
+    def entropy(self, out: Tensor) -> Tensor:
+        """Return how undecided the answer to each row is, (B,), in [0, 1], of a task that gives
+        it."""
+        raise NotImplementedError(f"answers of a {self.name} have no entropy")
 
     def statistics(self, said: Predicted, target: Tensor) -> Tensor | None:
         """Return what scores need of answers and targets, (B, M), where answers are not kept."""

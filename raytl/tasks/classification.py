@@ -3,6 +3,7 @@
 Legend: B batch, N rows, K classes.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -72,6 +73,10 @@ class Classification(Task):
         p_BK = out.float().softmax(1)
         return Predicted(p_BK.argmax(1), p_BK)
 
+    def entropy(self, out: Tensor) -> Tensor:
+        """-Σ p log p / log K of each row."""
+        return normalised_entropy(out)
+
     def constant_out(self) -> Tensor:
         """The logarithms of the classes' shares; LEAST_COUNT rows for a class without one."""
         assert self.counts is not None, "the task was fitted to labelled rows"
@@ -112,6 +117,12 @@ class Classification(Task):
 
 def _counts(targets: Targets, classes: int) -> np.ndarray:
     return np.bincount(targets[has_target(targets)], minlength=classes)
+
+
+def normalised_entropy(logits_BK: Tensor) -> Tensor:
+    """Return -Σ p log p / log K over the second dimension, in [0, 1]: (B, K, …) → (B, …)."""
+    log_p_BK = logits_BK.log_softmax(1)
+    return -(log_p_BK.exp() * log_p_BK).sum(1) / math.log(max(2, logits_BK.shape[1]))
 
 
 def mean_entropy(p_NK: np.ndarray) -> float:

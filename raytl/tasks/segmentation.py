@@ -16,8 +16,9 @@ from raytl.modalities.column import Column
 from raytl.modalities.image.augmentation import augment
 from raytl.predictions import Predictions
 from raytl.rows import Rows
-from raytl.scoring.classification import class_iou, class_weights
+from raytl.scoring.classification import class_weights
 from raytl.tasks.base import Predicted, Task
+from raytl.tasks.classification import normalised_entropy
 from raytl.tasks.columns import NO_LABEL, stored_column
 from raytl.tasks.map_heads import MAP_HEADS, Taps, scaled
 from raytl.tasks.mask_column import VOID, MaskColumn
@@ -34,10 +35,9 @@ class Segmentation(Task):
     name: ClassVar[TaskName] = "segmentation"
     scored_by: ClassVar[MetricName] = "miou"
     shown: ClassVar[tuple[str, ...]] = ("miou", "pixel_accuracy")
-    figures: ClassVar[tuple[str, ...]] = ("class_iou", "confusion")
+    figures: ClassVar[tuple[str, ...]] = ("confusion",)
     no_target: ClassVar[int | float] = NO_LABEL
     reads_taps: ClassVar[bool] = True
-    draws: ClassVar[bool] = True
 
     def __init__(self, column: MaskColumn, counts: Sequence[int] | None = None) -> None:
         self.column: MaskColumn = column
@@ -111,6 +111,10 @@ class Segmentation(Task):
         """The likeliest class of each pixel, uint8 (B, H, W)."""
         return Predicted(scaled(out.float(), self.column.shape).argmax(1).to(torch.uint8))
 
+    def entropy(self, out: Tensor) -> Tensor:
+        """The mean over the pixels of -Σ p log p / log K."""
+        return normalised_entropy(scaled(out, self.column.shape)).mean((1, 2))
+
     def statistics(self, said: Predicted, target: Tensor) -> Tensor:
         """Return how many pixels of each class were given which, float64 (B, M): see
         `scoring.mask_metrics`."""
@@ -145,12 +149,9 @@ class Segmentation(Task):
         return (targets != VOID).flatten(1).any(1)
 
     def _figure(self, name: str, predictions: Predictions) -> Any:
-        classes = self.out_dim
-        total_KK = predictions.given("pixels").sum(axis=0).reshape(classes, classes)
-        if name == "confusion":
-            return total_KK.astype(np.int64).tolist()
-        assert name == "class_iou", f"{name} is none of {self.figures}"
-        return dict(zip(self.classes, class_iou(total_KK.tolist()), strict=True))
+        assert name == "confusion", f"{name} is none of {self.figures}"
+        total_M = predictions.given("pixels").sum(axis=0).astype(np.int64)
+        return total_M.reshape(self.out_dim, self.out_dim).tolist()
 
     def facts(self) -> Mapping[str, Any]:
         return {

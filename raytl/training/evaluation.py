@@ -32,6 +32,7 @@ class Evaluation:
     predictions: Predictions  # of all rows, in the feed's order
     metrics: dict[str, Any]
     rows: int
+    answers: tuple[bytes, ...] = ()  # files, one a row, where they were asked for
 
 
 @torch.inference_mode()
@@ -43,20 +44,27 @@ def evaluate(
     *,
     of_source: bool = False,
     names: Collection[str] | None = None,
+    encoded: bool = False,
 ) -> Evaluation:
     """Evaluate in eval mode; the model's mode is put back afterwards. Several workers evaluate
     their shares and all get all. `of_source`: the rows are the source domain's. `names`: what to
-    measure; see `Task.measure`."""
+    measure; see `Task.measure`. `encoded`: whether answers are kept as files, of a task that
+    draws; by one worker alone."""
     # Not every network takes a batch without a row: where rows are few, each worker takes all.
     share = own_share() if feed.rows >= own_share().ranks else WHOLE
     was_training = model.training
     model.eval()
     seen: dict[str, list[torch.Tensor]] = {}
+    answers: list[bytes] = []
     for batch in feed.eval_batches(rows_at_a_time(task), share):
         on_device = batch.to(device)
         out = model(on_device.inputs, num_source=len(batch.id) if of_source else 0).out
-        for name, of_rows in (_kept(task, out, on_device) | {"id_N": batch.id.to(device)}).items():
+        said = task.predict(out)
+        kept = _kept(task, out, said, on_device) | {"id_N": batch.id.to(device)}
+        for name, of_rows in kept.items():
             seen.setdefault(name, []).append(of_rows)
+        if encoded:
+            answers += [task.encoded(answer) for answer in said.answer.cpu().numpy()]
     model.train(was_training)
     joined = {name: torch.cat(parts) for name, parts in seen.items()}
     if share != WHOLE:
@@ -69,7 +77,7 @@ def evaluate(
     known_N = task.known(predictions.target_N)
     rows = int(known_N.sum())
     loss = float(loss_N[known_N].mean(dtype=np.float64)) if rows else np.nan
-    return Evaluation(loss, predictions, task.measure(predictions, names), rows)
+    return Evaluation(loss, predictions, task.measure(predictions, names), rows, tuple(answers))
 
 
 def rows_at_a_time(task: Task) -> int:
@@ -78,14 +86,16 @@ def rows_at_a_time(task: Task) -> int:
     return max(1, min(MOST_ROWS, MOST_NUMBERS // task.row_numbers))
 
 
-def _kept(task: Task, out: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
+def _kept(task: Task, out: torch.Tensor, said: Predicted, batch: Batch) -> dict[str, torch.Tensor]:
     """Return what is kept of a batch: losses of rows, and fields of Predictions but ids."""
-    said, target = task.predict(out), batch.target
+    target = batch.target
     if target is None:  # rows that are predicted alone
-        target_B = torch.full(
-            batch.id.shape, task.no_target, dtype=said.answer.dtype, device=out.device
-        )
-        return _fields(said, target_B, torch.full_like(target_B, torch.nan, dtype=torch.float32))
+        kind = torch.int64 if task.draws else said.answer.dtype
+        target_B = torch.full(batch.id.shape, task.no_target, dtype=kind, device=out.device)
+        nothing_B = torch.full_like(target_B, torch.nan, dtype=torch.float32)
+        if task.draws:
+            return {"target_N": target_B, "loss_N": nothing_B}
+        return _fields(said, target_B, nothing_B)
     assert isinstance(target, torch.Tensor)
     known_B = task.known(target)
     loss_B = out.new_full((len(out),), torch.nan, dtype=torch.float32)

@@ -12,23 +12,29 @@ from raytl.config import DomainConfig
 from raytl.data.dataset import Dataset
 from raytl.data.domain import Domain, Domains
 from raytl.models.source_folder import CompleteModel, load_complete_model, matched_columns
-from raytl.predictions import Predictions
 from raytl.tasks.base import Task
 from raytl.training.evaluation import Evaluation, evaluate
 from raytl.training.readers import Prepared, Readers
 from raytl.urls import Place
 
+MASK = "mask"
+
 
 @dataclass(frozen=True)
 class Prediction:
-    """`rows` hold what `columns` name: id, predicted class and its probability, or id and predicted
-    value. `metrics`: of the rows that have a target, none where no row has one. `note`: why rows
-    were not judged, where they might have been."""
+    """`rows` hold what `columns` name: id, predicted class and its probability; id and predicted
+    value; or id and mask, a PNG file's bytes. `metrics`: of the rows that have a target, none where
+    no row has one. `note`: why rows were not judged, where they might have been."""
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
     metrics: Mapping[str, float]
     note: str | None = None
+
+    @property
+    def files(self) -> bool:
+        """Whether answers are files."""
+        return MASK in self.columns
 
 
 @dataclass(frozen=True)
@@ -77,10 +83,16 @@ class Predictor:
             self.domain, split, indices=indices, labelled=self.judged, batch_size=256, seed=0,
             kind="resident",
         )  # fmt: skip
-        return evaluate(self.complete.model, self.complete.task, feed, self.device, names=names)
+        task = self.complete.task
+        return evaluate(
+            self.complete.model, task, feed, self.device, names=names, encoded=task.draws
+        )
 
-    def table(self, said: Predictions) -> dict[str, list[Any]]:
+    def table(self, found: Evaluation) -> dict[str, list[Any]]:
         """Return what a person reads of predictions: columns by name."""
+        said = found.predictions
+        if self.complete.task.draws:
+            return {"id": said.id_N.tolist(), MASK: list(found.answers)}
         ids, predicted = said.id_N.tolist(), said.given("classes").tolist()
         if "values" in self.complete.task.gives:
             return {"id": ids, "predicted": predicted}
@@ -98,7 +110,7 @@ def predict_split(model: Path, dataset: Place, split: str) -> Prediction:
     """
     predictor = Predictor.open(model, dataset)
     found = predictor.predict(split, names=predictor.measured)
-    table = predictor.table(found.predictions)
+    table = predictor.table(found)
     task, data = predictor.complete.task, predictor.domain.dataset
     note = None if predictor.judged else _why_not(task, data)
     rows = list(zip(*table.values(), strict=True))
