@@ -138,7 +138,7 @@ def _classes(values: np.ndarray, options: ShardOptions) -> tuple[np.ndarray, tup
     named = options.class_names
     if options.classes is not None and named is None:
         named = distinct_names([options.classes])
-    black_and_white = options.void is None and set(values.tolist()) <= {0, VOID}
+    black_and_white = options.void is None and set(values.tolist()) == {0, VOID}
     if black_and_white:
         of_value[[0, VOID]] = [0, 1]
         most = 1
