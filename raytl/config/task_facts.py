@@ -34,6 +34,7 @@ class TaskFacts:
     metrics: tuple[MetricName, ...]
     gives: frozenset[str]
     heads: tuple[HeadName, ...]
+    answer: str = "predicted"  # how a table of predictions calls them
     draws: bool = False  # whether answers are pictures, which are written as files
 
 
@@ -56,6 +57,7 @@ TASK_FACTS: dict[TaskName, TaskFacts] = {
         ("miou", "dice", "pixel_accuracy"),
         frozenset({"maps", "entropy", "class weights"}),
         ("unet", "linear", "constant"),
+        answer="mask",
         draws=True,
     ),
 }

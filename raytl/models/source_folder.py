@@ -89,8 +89,8 @@ def load_complete_model(path: Path) -> CompleteModel:
             mapper.out_dim,
             taps_of(task, {n: part.backbone for n, part in parts.items()}),
         )
-        branches = {n: Branch(part, (), tapped=task.reads_taps) for n, part in parts.items()}
-    model = TransferModel(branches, fusion, mapper, head)
+        branches = {n: Branch(part, (), tapped=task.reads == "taps") for n, part in parts.items()}
+    model = TransferModel(branches, fusion, mapper, head, task.reads)
     for name, module in (("fusion", fusion), ("mapper", mapper), ("head", head)):
         _load_part(f"{name}.", module, tensors, path)
     return CompleteModel(model, task, spec)

@@ -29,7 +29,7 @@ class Tapped:
 def taps_of(task: Task, backbones: Mapping[str, Backbone]) -> Taps:
     """Return the shapes of the taps that a task's head reads, none where it reads none. Raises
     ModelError where there are several columns, or the one network gives no maps."""
-    if not task.reads_taps:
+    if task.reads != "taps":
         return ()
     if len(backbones) > 1:
         raise ModelError(

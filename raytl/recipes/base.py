@@ -6,7 +6,7 @@ Legend: B batch, D features, K numbers that a head gives.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -122,24 +122,27 @@ class Recipe(nn.Module, ABC):
         """Return schedule values worth logging, by name."""
         return {}
 
-    def row_losses(self, out: Tensor, stream: Batch) -> Tensor:
+    def row_losses(self, output: TransferOutput, stream: Batch) -> Tensor:
         """Return the task's loss of each row of a labelled stream, (B,), with the trial's label
         smoothing and class weights."""
-        return task_losses(self.task, self.trial, out, stream)
+        return task_losses(self.task, self.trial, output.out, stream, output.head)
 
     def task_loss(self, outputs: Outputs, batch: TrainBatch) -> Tensor:
         """Mean loss over the source rows and, where there are any, the labelled target rows,
         together."""
         streams = {n: s for n, s in batch.streams.items() if n != "target" and n in outputs}
-        losses = [self.row_losses(outputs[name].out, stream) for name, stream in streams.items()]
+        losses = [self.row_losses(outputs[name], stream) for name, stream in streams.items()]
         return torch.cat(losses).mean()
 
 
-def task_losses(task: Task, trial: TrialConfig, out: Tensor, stream: Batch) -> Tensor:
-    """Return a task's loss of each row of a labelled stream, (B,), as the trial wants it. Where
-    each worker has its own targets, all get the losses of all."""
-    balanced = trial.class_weights == "balanced"
-    loss_B = task.loss(out, targets_of(stream), trial.label_smoothing, balanced=balanced)
+def task_losses(task: Task, trial: TrialConfig, out: Any, stream: Batch, head: nn.Module) -> Tensor:
+    """Return a task's loss of each row of a labelled stream, (B,), as the trial wants it, of what
+    `head` gave. Where each worker has its own targets, all get the losses of all."""
+    assert stream.target is not None
+    loss_B = task.loss(
+        out, stream.target, trial.label_smoothing, balanced=trial.class_weights == "balanced",
+        head=head,
+    )  # fmt: skip
     return all_rows(loss_B, len(stream.id)) if stream.own_target else loss_B
 
 
@@ -178,10 +181,10 @@ def _run_together(model: TransferModel, streams: dict[str, Batch]) -> Outputs:
     }
     sizes = [stream.own_rows for stream in every]
     out = model(inputs, num_source=streams["source"].own_rows if "source" in streams else 0)
-    parts = zip(*(tensor.split(sizes) for tensor in out.tensors), strict=True)
+    own_out = model.reads != "features"
     return {
-        name: TransferOutput(*part).of_all_rows(len(stream.id), own_out=model.reads_taps)
-        for (name, stream), part in zip(streams.items(), parts, strict=True)
+        name: part.of_all_rows(len(stream.id), own_out=own_out)
+        for (name, stream), part in zip(streams.items(), out.split(sizes), strict=True)
     }
 
 

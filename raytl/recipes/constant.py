@@ -4,7 +4,8 @@ import torch
 
 from raytl.data.batch import TrainBatch
 from raytl.models.transfer_model import TransferModel
-from raytl.recipes.base import Losses, SupervisedRecipe, targets_of
+from raytl.recipes.base import Losses, SupervisedRecipe, task_losses
+from raytl.rows import count
 
 
 class Constant(SupervisedRecipe):
@@ -22,9 +23,9 @@ class Constant(SupervisedRecipe):
     def losses(self, model: TransferModel, batch: TrainBatch, progress: float) -> Losses:
         losses = []
         for stream in batch.streams.values():
-            blank = stream.id.new_zeros(len(targets_of(stream)), 1)
-            losses.append(
-                self.row_losses(model.head([blank] if model.reads_taps else blank), stream)
-            )
+            assert stream.target is not None
+            blank = stream.id.new_zeros(count(stream.target), 1)
+            out = model.head(blank if model.reads == "features" else [blank])
+            losses.append(task_losses(self.task, self.trial, out, stream, model.head))
         loss = torch.cat(losses).mean()
         return {"task": loss.detach() + 0.0 * next(model.head.parameters()).sum()}

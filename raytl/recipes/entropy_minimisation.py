@@ -20,6 +20,6 @@ class EntropyMinimisation(AlignmentRecipe):
     def domain_losses(self, outputs: Outputs, batch: TrainBatch, progress: float) -> Losses:
         assert batch.target is not None
         entropy_B = self.task.entropy(outputs["target"].out)
-        if self.task.reads_taps:  # each worker has its own rows' maps
+        if self.task.reads != "features":  # each worker has what its own rows gave
             entropy_B = all_rows(entropy_B, len(batch.target.id))
         return {"alignment": entropy_B.mean()}

@@ -41,7 +41,7 @@ class Joint(Recipe):
         assert source is not None and target is not None
         of_source = task_losses(
             self.source_task, self.trial, self.source_head(outputs["source"].features),
-            source,
+            source, self.source_head,
         )  # fmt: skip
-        of_target = self.row_losses(outputs["labelled"].out, target)
+        of_target = self.row_losses(outputs["labelled"], target)
         return {"source_task": of_source.mean(), "task": of_target.mean()}

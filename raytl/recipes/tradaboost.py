@@ -63,10 +63,12 @@ class TrAdaBoost(Recipe):
         logits = [outputs["source"].out, outputs["labelled"].out]
         labels = [targets_of(source), targets_of(target)]
         self._update(source.id, target.id, logits, labels, weights[1])
-        losses = torch.cat([
-            self.row_losses(out, stream)
-            for out, stream in zip(logits, (source, target), strict=True)
-        ])  # fmt: skip
+        losses = torch.cat(
+            [
+                self.row_losses(outputs["source"], source),
+                self.row_losses(outputs["labelled"], target),
+            ]
+        )
         every = torch.cat(weights)
         return {"task": (every * losses).sum() / every.sum()}
 

@@ -7,7 +7,7 @@ Legend: B batch, N rows, D mapped features, K numbers that a head gives, M stati
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from raytl.scoring.metrics import METRICS
 from raytl.tasks.heads import build_head
 from raytl.tasks.map_heads import Taps
 
+HeadReads = Literal["features", "taps", "state"]
 Targets = np.ndarray  # (N,): int64 class numbers or float64 values
 MOST_SCORES = 2**24  # rows times classes up to which metrics of every class are measured unasked
 
@@ -34,9 +35,10 @@ MOST_SCORES = 2**24  # rows times classes up to which metrics of every class are
 @dataclass(frozen=True)
 class Predicted:
     """What a model says of rows, rows first: classes (int64) or values (float64, in the target's
-    unit), (B,), and of a classification the probabilities (B, K); or masks (uint8), (B, H, W)."""
+    unit), (B,), and of a classification the probabilities (B, K); or masks (uint8), (B, H, W); or a
+    list of whatever the task says of a row."""
 
-    answer: Tensor
+    answer: Any
     p_BK: Tensor | None = None
 
 
@@ -45,8 +47,8 @@ class Task(ABC):
     metric in a pretrained model's `source.json`; `shown`: what is measured beside the study's
     metric after every epoch; `figures`: what is measured besides METRICS, `label_free` those among
     them that need no target. `no_target`: how a row without a target stands among targets in
-    memory. `reads_taps`: whether heads read what a branch's blocks give (`Backbone.taps`) in place
-    of mapped features."""
+    memory. `reads`: what a head is given: mapped features, or of the one
+    branch what its blocks gave at its taps (`Backbone.taps`) or its last block."""
 
     name: ClassVar[TaskName]
     scored_by: ClassVar[MetricName]
@@ -54,7 +56,7 @@ class Task(ABC):
     figures: ClassVar[tuple[str, ...]]
     label_free: ClassVar[tuple[str, ...]] = ()
     no_target: ClassVar[int | float]
-    reads_taps: ClassVar[bool] = False
+    reads: ClassVar[HeadReads] = "features"
     column: Column
 
     @classmethod
@@ -109,30 +111,38 @@ class Task(ABC):
 
     @abstractmethod
     def loss(
-        self, out: Tensor, target: Tensor, smoothing: float = 0.0, *, balanced: bool = False
+        self,
+        out: Any,
+        target: Any,
+        smoothing: float = 0.0,
+        *,
+        balanced: bool = False,
+        head: nn.Module | None = None,
     ) -> Tensor:
         """Return the loss of each row, (B,); targets as batches hold them, none missing. Of a task
         with classes, `smoothing` in [0, 1) is of labels, and with `balanced` each row (or pixel)
-        counts with the weight of its class."""
+        counts with the weight of its class. `head`: which gave `out`, of a task whose loss runs
+        more of it, which hangs on the target."""
 
     @abstractmethod
-    def predict(self, out: Tensor) -> Predicted:
-        """Return what the head's numbers say."""
+    def predict(self, out: Any, head: nn.Module | None = None) -> Predicted:
+        """Return what the head says; `head` as for `loss`."""
 
     def entropy(self, out: Tensor) -> Tensor:
         """Return how undecided the answer to each row is, (B,), in [0, 1], of a task that gives
         it."""
         raise NotImplementedError(f"answers of a {self.name} have no entropy")
 
-    def statistics(self, said: Predicted, target: Tensor) -> Tensor | None:
+    def statistics(self, said: Predicted, target: Any) -> Tensor | None:
         """Return what scores need of answers and targets, (B, M), where answers are not kept."""
         return None
 
-    def encoded(self, answer: np.ndarray) -> bytes:
-        """Return the answer to one row as a file of its own, of a task that draws."""
-        raise NotImplementedError(f"answers of a {self.name} are no pictures")
+    def encoded(self, said: Predicted) -> list[Any]:
+        """Return the answer to each row as it is written down, of a task that gives no numbers: a
+        file's bytes, or a text."""
+        raise NotImplementedError(f"answers of a {self.name} are numbers")
 
-    def picture(self, image_HWC: np.ndarray, target: np.ndarray, answer: np.ndarray) -> bytes:
+    def picture(self, image_HWC: np.ndarray, target: Any, answer: Any) -> bytes:
         """Return a PNG of a row's stored image, target and answer, of a task that draws."""
         raise NotImplementedError(f"answers of a {self.name} are no pictures")
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raytl.config import MetricName, TaskName
@@ -60,7 +60,13 @@ class Classification(Task):
         return len(self.column.classes)
 
     def loss(
-        self, out: Tensor, target: Tensor, smoothing: float = 0.0, *, balanced: bool = False
+        self,
+        out: Tensor,
+        target: Tensor,
+        smoothing: float = 0.0,
+        *,
+        balanced: bool = False,
+        head: nn.Module | None = None,
     ) -> Tensor:
         """Cross-entropy, nats, with label smoothing (Szegedy et al. 2016, section 7)."""
         loss_B = F.cross_entropy(out, target, reduction="none", label_smoothing=smoothing)
@@ -69,7 +75,7 @@ class Classification(Task):
         weights_K = torch.as_tensor(class_weights(self.counts), dtype=loss_B.dtype)
         return weights_K.to(loss_B.device)[target] * loss_B
 
-    def predict(self, out: Tensor) -> Predicted:
+    def predict(self, out: Tensor, head: nn.Module | None = None) -> Predicted:
         p_BK = out.float().softmax(1)
         return Predicted(p_BK.argmax(1), p_BK)
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from raytl.config import MetricName, TaskName
 from raytl.errors import DataError
@@ -69,14 +69,20 @@ class Regression(Task):
         return 1
 
     def loss(
-        self, out: Tensor, target: Tensor, smoothing: float = 0.0, *, balanced: bool = False
+        self,
+        out: Tensor,
+        target: Tensor,
+        smoothing: float = 0.0,
+        *,
+        balanced: bool = False,
+        head: nn.Module | None = None,
     ) -> Tensor:
         """(out - (target - mean) / std)², without a unit. Values have neither labels to smooth nor
         classes to balance."""
         wanted_B = (target.double() - self.mean) / self.std
         return (out[:, 0].float() - wanted_B.float()).square()
 
-    def predict(self, out: Tensor) -> Predicted:
+    def predict(self, out: Tensor, head: nn.Module | None = None) -> Predicted:
         """mean + std·out, in float64: a target may be large and vary little."""
         return Predicted(self.mean + self.std * out[:, 0].double())
 

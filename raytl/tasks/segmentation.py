@@ -17,7 +17,7 @@ from raytl.modalities.image.augmentation import augment
 from raytl.predictions import Predictions
 from raytl.rows import Rows
 from raytl.scoring.classification import class_weights
-from raytl.tasks.base import Predicted, Task
+from raytl.tasks.base import HeadReads, Predicted, Task
 from raytl.tasks.classification import normalised_entropy
 from raytl.tasks.columns import NO_LABEL, stored_column
 from raytl.tasks.map_heads import MAP_HEADS, Taps, scaled
@@ -37,7 +37,7 @@ class Segmentation(Task):
     shown: ClassVar[tuple[str, ...]] = ("miou", "pixel_accuracy")
     figures: ClassVar[tuple[str, ...]] = ("confusion",)
     no_target: ClassVar[int | float] = NO_LABEL
-    reads_taps: ClassVar[bool] = True
+    reads: ClassVar[HeadReads] = "taps"
 
     def __init__(self, column: MaskColumn, counts: Sequence[int] | None = None) -> None:
         self.column: MaskColumn = column
@@ -82,7 +82,13 @@ class Segmentation(Task):
         return torch.from_numpy(moved[..., 0])
 
     def loss(
-        self, out: Tensor, target: Tensor, smoothing: float = 0.0, *, balanced: bool = False
+        self,
+        out: Tensor,
+        target: Tensor,
+        smoothing: float = 0.0,
+        *,
+        balanced: bool = False,
+        head: nn.Module | None = None,
     ) -> Tensor:
         """Return, of each row, the mean cross-entropy of its pixels (nats; with `smoothing` of
         labels, Szegedy et al. 2016, and `balanced` class weights) plus 1 - the mean soft Dice
@@ -107,7 +113,7 @@ class Segmentation(Task):
             loss_BHW = weights_K.to(loss_BHW.device)[target_BHW] * loss_BHW
         return (loss_BHW * known_BHW).sum((1, 2)) / known_BHW.sum((1, 2)).clamp(min=1)
 
-    def predict(self, out: Tensor) -> Predicted:
+    def predict(self, out: Tensor, head: nn.Module | None = None) -> Predicted:
         """The likeliest class of each pixel, uint8 (B, H, W)."""
         return Predicted(scaled(out.float(), self.column.shape).argmax(1).to(torch.uint8))
 
@@ -126,9 +132,9 @@ class Segmentation(Task):
         counts_BM.scatter_add_(1, pair_BP, torch.ones_like(pair_BP, dtype=torch.float64))
         return counts_BM[:, :-1]
 
-    def encoded(self, answer: np.ndarray) -> bytes:
-        """Return a mask, uint8 (H, W), as a palette PNG."""
-        return encoded_mask(answer, self.out_dim)
+    def encoded(self, said: Predicted) -> list[bytes]:
+        """Return each mask as a palette PNG."""
+        return [encoded_mask(answer, self.out_dim) for answer in said.answer.cpu().numpy()]
 
     def picture(self, image_HWC: np.ndarray, target: np.ndarray, answer: np.ndarray) -> bytes:
         """Return the image, its true and its predicted classes side by side."""

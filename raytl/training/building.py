@@ -67,9 +67,10 @@ def build_trial(
             taps_of(task, {n: part.backbone for n, part in source_model.parts.items()}),
         )
         branches = {
-            n: _branch(n, part, trial, task.reads_taps) for n, part in source_model.parts.items()
+            n: _branch(n, part, trial, task.reads == "taps")
+            for n, part in source_model.parts.items()
         }
-        model = TransferModel(branches, fusion, mapper, head)
+        model = TransferModel(branches, fusion, mapper, head, task.reads)
         context = Context(
             trial=trial,
             model=model,
@@ -148,7 +149,11 @@ def _teacher(material: Material, trial: TrialConfig) -> Teacher | None:
         branches = {n: _frozen(part.clone()) for n, part in opened.parts.items()}
         complete.model.fusion.rename(dict(zip(complete.spec.parts, branches, strict=True)))
         network = TransferModel(
-            branches, complete.model.fusion, complete.model.mapper, complete.model.head
+            branches,
+            complete.model.fusion,
+            complete.model.mapper,
+            complete.model.head,
+            complete.model.reads,
         )
         return Teacher(network, complete.task)
     parts = opened.clone().parts

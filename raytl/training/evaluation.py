@@ -12,9 +12,10 @@ import torch
 
 from raytl.data.batch import Batch
 from raytl.data.feed import Feed
-from raytl.models.transfer_model import TransferModel
+from raytl.models.transfer_model import TransferModel, TransferOutput
 from raytl.predictions import Predictions
 from raytl.ranks import WHOLE, all_rows, own_share
+from raytl.rows import chosen
 from raytl.tasks.base import Predicted, Task
 from raytl.tasks.columns import NO_LABEL
 
@@ -32,7 +33,7 @@ class Evaluation:
     predictions: Predictions  # of all rows, in the feed's order
     metrics: dict[str, Any]
     rows: int
-    answers: tuple[bytes, ...] = ()  # files, one a row, where they were asked for
+    answers: tuple[Any, ...] = ()  # as `Task.encoded` has them, one a row, if asked for
 
 
 @torch.inference_mode()
@@ -48,8 +49,8 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate in eval mode; the model's mode is put back afterwards. Several workers evaluate
     their shares and all get all. `of_source`: the rows are the source domain's. `names`: what to
-    measure; see `Task.measure`. `encoded`: whether answers are kept as files, of a task that
-    draws; by one worker alone."""
+    measure; see `Task.measure`. `encoded`: whether answers are kept, of a task that
+    gives no numbers; by one worker alone."""
     # Not every network takes a batch without a row: where rows are few, each worker takes all.
     share = own_share() if feed.rows >= own_share().ranks else WHOLE
     was_training = model.training
@@ -58,13 +59,13 @@ def evaluate(
     answers: list[bytes] = []
     for batch in feed.eval_batches(rows_at_a_time(task), share):
         on_device = batch.to(device)
-        out = model(on_device.inputs, num_source=len(batch.id) if of_source else 0).out
-        said = task.predict(out)
-        kept = _kept(task, out, said, on_device) | {"id_N": batch.id.to(device)}
+        output = model(on_device.inputs, num_source=len(batch.id) if of_source else 0)
+        said = task.predict(output.out, output.head)
+        kept = _kept(task, output, said, on_device) | {"id_N": batch.id.to(device)}
         for name, of_rows in kept.items():
             seen.setdefault(name, []).append(of_rows)
         if encoded:
-            answers += [task.encoded(answer) for answer in said.answer.cpu().numpy()]
+            answers += task.encoded(said)
     model.train(was_training)
     joined = {name: torch.cat(parts) for name, parts in seen.items()}
     if share != WHOLE:
@@ -86,22 +87,28 @@ def rows_at_a_time(task: Task) -> int:
     return max(1, min(MOST_ROWS, MOST_NUMBERS // task.row_numbers))
 
 
-def _kept(task: Task, out: torch.Tensor, said: Predicted, batch: Batch) -> dict[str, torch.Tensor]:
+def _kept(
+    task: Task, output: TransferOutput, said: Predicted, batch: Batch
+) -> dict[str, torch.Tensor]:
     """Return what is kept of a batch: losses of rows, and fields of Predictions but ids."""
     target = batch.target
     if target is None:  # rows that are predicted alone
-        kind = torch.int64 if task.draws else said.answer.dtype
-        target_B = torch.full(batch.id.shape, task.no_target, dtype=kind, device=out.device)
+        plain = "numbers" in task.gives
+        target_B = torch.full(
+            batch.id.shape, task.no_target, dtype=said.answer.dtype if plain else torch.int64,
+            device=output.mapped.device,
+        )  # fmt: skip
         nothing_B = torch.full_like(target_B, torch.nan, dtype=torch.float32)
-        if task.draws:
+        if not plain:
             return {"target_N": target_B, "loss_N": nothing_B}
         return _fields(said, target_B, nothing_B)
-    assert isinstance(target, torch.Tensor)
     known_B = task.known(target)
-    loss_B = out.new_full((len(out),), torch.nan, dtype=torch.float32)
-    loss_B[known_B] = task.loss(out[known_B], target[known_B]).float()
+    loss_B = output.mapped.new_full((len(output.mapped),), torch.nan, dtype=torch.float32)
+    out, known = chosen(output.out, known_B), chosen(target, known_B)
+    loss_B[known_B] = task.loss(out, known, head=output.head).float()
     statistics = task.statistics(said, target)
     if statistics is None:
+        assert isinstance(target, torch.Tensor)
         return _fields(said, target, loss_B)
     marks_B = torch.where(known_B, 0, NO_LABEL)
     return {"target_N": marks_B, "loss_N": loss_B, "statistics_NM": statistics}

@@ -140,15 +140,15 @@ def _outputs(
         on_device = batch.to(device)
         output = model(on_device.inputs, num_source=num_source)
         features.append(output.mapped)
-        p_BK = task.predict(output.out).p_BK
+        p_BK = task.predict(output.out, output.head).p_BK
         if p_BK is not None:
             p.append(p_BK)
         target = on_device.target
-        if isinstance(target, torch.Tensor):
-            if target.dim() == 1:
+        if target is not None:
+            if isinstance(target, torch.Tensor) and target.dim() == 1:
                 y.append(target)
             if p_BK is None:
-                losses.append(task.loss(output.out, target))
+                losses.append(task.loss(output.out, target, head=output.head))
     of_features = _joined(features)
     assert of_features is not None
     return _Outputs(_joined(p), of_features, _joined(y), _joined(losses))

@@ -33,7 +33,8 @@ def pictures(
     model.eval()
     answers: list[np.ndarray] = []
     for batch in feed.eval_batches(1):
-        said = task.predict(model(batch.to(device).inputs).out)
+        output = model(batch.to(device).inputs)
+        said = task.predict(output.out, output.head)
         answers += list(said.answer.cpu().numpy())
     model.train(was_training)
     images = part.read(domain.inputs[0], rows)

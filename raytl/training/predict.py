@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from raytl.config import DomainConfig
+from raytl.config import TASK_FACTS, DomainConfig
 from raytl.data.dataset import Dataset
 from raytl.data.domain import Domain, Domains
 from raytl.models.source_folder import CompleteModel, load_complete_model, matched_columns
@@ -16,8 +16,6 @@ from raytl.tasks.base import Task
 from raytl.training.evaluation import Evaluation, evaluate
 from raytl.training.readers import Prepared, Readers
 from raytl.urls import Place
-
-MASK = "mask"
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Prediction:
     @property
     def files(self) -> bool:
         """Whether answers are files."""
-        return MASK in self.columns
+        return any(isinstance(answer, bytes) for answer in self.rows[0]) if self.rows else False
 
 
 @dataclass(frozen=True)
@@ -85,14 +83,20 @@ class Predictor:
         )  # fmt: skip
         task = self.complete.task
         return evaluate(
-            self.complete.model, task, feed, self.device, names=names, encoded=task.draws
+            self.complete.model,
+            task,
+            feed,
+            self.device,
+            names=names,
+            encoded="numbers" not in task.gives,
         )
 
     def table(self, found: Evaluation) -> dict[str, list[Any]]:
         """Return what a person reads of predictions: columns by name."""
         said = found.predictions
-        if self.complete.task.draws:
-            return {"id": said.id_N.tolist(), MASK: list(found.answers)}
+        task = self.complete.task
+        if "numbers" not in task.gives:
+            return {"id": said.id_N.tolist(), TASK_FACTS[task.name].answer: list(found.answers)}
         ids, predicted = said.id_N.tolist(), said.given("classes").tolist()
         if "values" in self.complete.task.gives:
             return {"id": ids, "predicted": predicted}

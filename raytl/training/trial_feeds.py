@@ -89,7 +89,7 @@ def readers_of(study: Study, domains: Domains, parts: TrialParts, device: torch.
     readers: dict[str, Reader] = {}
     for name, branch in parts.branches.items():
         column = name.rpartition("/")[2]
-        maps = parts.model.mapper.spatial or branch.tapped
+        maps = parts.model.mapper.spatial or parts.model.reads != "features"
         pools = not (name in parts.model.columns and maps)
         prefix = Prefix(branch, device, train.prefix_dtype, pools)
         some = _some_rows(domains, column, branch)

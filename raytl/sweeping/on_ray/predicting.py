@@ -151,7 +151,7 @@ class PartWriter:
 
 def _measured(predictor: Predictor, out: Place, parts: int) -> dict[str, float]:
     """Return the metrics, from what the parts say of each row."""
-    last = STATISTICS if predictor.complete.task.draws else "predicted"
+    last = "predicted" if "numbers" in predictor.complete.task.gives else STATISTICS
     read = [
         pq.read_table(opened(out / _part(n, parts)), columns=["id", "target", last])
         for n in range(parts)
