@@ -38,6 +38,7 @@ from torch.utils.data import DataLoader
 from raytl.data.branch_rows import ColumnRows, FeedRows
 from raytl.data.dataset import Dataset, Split
 from raytl.data.order import Layout
+from raytl.data.target_rows import HeldTargets
 from raytl.modalities.image.column import ImageColumn
 from raytl.modalities.image.transform import ImageTransform
 from raytl.modalities.registry import modality_of
@@ -75,7 +76,10 @@ def feed(kind: str) -> Callable[[argparse.Namespace, Path, int], Batches]:
         transform = ImageTransform((channels, height, width), half, half)
         images = ColumnRows(split, IMAGE, modality_of(column), transform)
         rows = FeedRows(
-            {IMAGE: images}, split.all(LABEL), split.ids(), Layout(split.ends, split.bytes)
+            {IMAGE: images},
+            HeldTargets(split.all(LABEL)),
+            split.ids(),
+            Layout(split.ends, split.bytes),
         )
         every = np.arange(split.rows)
         made = FEEDS[kind](rows, every, batch_size=args.batch_size, seed=0)

@@ -36,6 +36,7 @@ from raytl.data.order import Layout
 from raytl.data.ray_feed import RayDataFeed
 from raytl.data.resident import ResidentFeed
 from raytl.data.streaming import StreamingFeed
+from raytl.data.target_rows import HeldTargets
 from raytl.data.writer import Chunk, write_dataset
 from raytl.modalities.image.column import ImageColumn
 from raytl.modalities.image.transform import ImageTransform
@@ -94,7 +95,7 @@ def feed(kind: type[ResidentFeed], kept: float) -> Callable[[argparse.Namespace]
         transform = ImageTransform((3, args.size, args.size), (0.5,) * 3, (0.5,) * 3)
         rows = ColumnRows(split, IMAGE, modality_of(column), transform)
         layout = Layout(split.ends, args.large * split.bytes)
-        source = FeedRows({IMAGE: rows}, split.all(LABEL), split.ids(), layout)
+        source = FeedRows({IMAGE: rows}, HeldTargets(split.all(LABEL)), split.ids(), layout)
         made = kind(source, np.arange(split.rows), batch_size=args.batch_size, seed=0)
         return (len(batch.id) for batch in made.train_batches())
 

@@ -97,7 +97,8 @@ def shard(
         str,
         typer.Argument(
             help="image-folder, arrays, torchvision, mnist, table, text-lines, audio-folder, "
-            "series, huggingface; digits, diabetes and rendered-digits make their own rows."
+            "series, mask-folder, huggingface; digits, diabetes and rendered-digits make their "
+            "own rows."
         ),
     ],
     paths: Annotated[
@@ -117,6 +118,7 @@ def shard(
     classes: flags.Classes = None,
     positive: flags.Positive = None,
     unlabelled: flags.Unlabelled = False,
+    void: flags.Void = None,
     text: flags.Text = None,
     image: flags.Image = None,
     audio: flags.Audio = None,
@@ -225,7 +227,9 @@ def pretrain(
         optimizer = OptimizerConfig(lr=lr)
 
     def show(metrics: dict[str, Any]) -> None:
-        found = {name: metrics.get(f"target/validation_{name}") for name in ("accuracy", "r2")}
+        found = {
+            name: metrics.get(f"target/validation_{name}") for name in ("accuracy", "r2", "miou")
+        }
         score = ", ".join(f"validation {n} {v:.4f}" for n, v in found.items() if v is not None)
         log_console.print(
             f"epoch {metrics['epoch']}/{epochs}: loss {metrics['train/loss/total']:.4f}, {score}",

@@ -5,6 +5,7 @@ Legend: B rows, S positions of the longest row.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,6 +32,7 @@ class Padded:
 
 
 Rows = Tensor | Padded
+Tree = Rows | tuple["Tree", ...]  # several tensors of the same rows
 Cut = slice | Tensor
 
 
@@ -45,8 +47,10 @@ def count(rows: Rows) -> int:
     return len(rows.values) if isinstance(rows, Padded) else len(rows)
 
 
-def cut(rows: Rows, which: Cut) -> Rows:
-    """Return some of the rows, by a slice or their numbers."""
+def cut(rows: Any, which: Cut) -> Any:
+    """Return some of the rows of a Tree, by a slice or their numbers."""
+    if isinstance(rows, tuple):
+        return tuple(cut(part, which) for part in rows)
     if isinstance(rows, Padded):
         return Padded(rows.values[which], rows.sizes[which])
     return rows[which]
@@ -100,10 +104,15 @@ def pinned(rows: Rows) -> Rows:
     return rows.pin_memory()
 
 
-def split(rows: Rows, sizes: Sequence[int]) -> list[Rows]:
+def split(rows: Any, sizes: Sequence[int]) -> list[Any]:
     """Return consecutive parts of these many rows each."""
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
     return [cut(rows, slice(start, start + n)) for start, n in zip(starts, sizes, strict=True)]
+
+
+def chosen(rows: Any, mask_B: Tensor) -> Any:
+    """Return the rows where `mask_B`, bool (B,), is true."""
+    return rows if bool(mask_B.all()) else cut(rows, mask_B.nonzero()[:, 0])
 
 
 def mean_of(rows: Padded) -> Tensor:

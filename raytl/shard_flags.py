@@ -49,6 +49,7 @@ Positive = Annotated[
     str | None, _flag(TARGET, "Make classes no and yes: '>0' of numbers, or the words of yes: a,b.")
 ]
 Unlabelled = Annotated[bool, _flag(TARGET, "Keep rows without a target.", "--unlabelled")]
+Void = Annotated[int | None, _flag(TARGET, "Value of a mask's pixels that have no class (255).")]
 
 Text = Annotated[Words, _flag(COLUMNS, "A column of text; repeatable.")]
 Image = Annotated[

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raytl.config import Study, load_study
+from raytl.config import TASK_FACTS, Study, load_study
 from raytl.errors import CorruptError, UserError
 from raytl.files import check_writable, write_atomically
-from raytl.folders import rooted
+from raytl.folders import new_folder, refuse_existing, rooted
 from raytl.urls import Place, Url, place_of
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from raytl.sweeping.on_ray.doctor import Finding
     from raytl.sweeping.ranking import Ranked
     from raytl.sweeping.study_run import StudyResult
+    from raytl.training.predict import Prediction
 
 
 def shard(kind: str, source: str | None, out: Path | str, **options: Any) -> ShardReport:
@@ -273,7 +274,8 @@ def predict(
     the URL `out`; what an earlier run of the same wrote is kept.
 
     Writes a CSV with id, predicted class and its probability, or predicted value, where `out` is
-    given, in order of the ids, which is that of the files or arrays that were sharded; returns the
+    given, in order of the ids, which is that of the files or arrays that were sharded; of masks a
+    new folder with ID.png for each row. Returns the
     number of rows and, of those with a label, the accuracy, or RMSE and R² of values; a "note"
     where there are targets but none to judge by.
     """
@@ -283,22 +285,41 @@ def predict(
     if workers is not None:
         return _predict_on_cluster(model, dataset, split, out, workers, gpus)
     folder = _fetched(place_of(model))
-    check_head(read_spec(folder), folder)
+    spec = read_spec(folder)
+    check_head(spec, folder)
     Dataset.open(place_of(dataset)).split(split)
     if out is not None:
-        check_writable(Path(out))
+        _check_out(spec, Path(out))
 
     from raytl.training.predict import predict_split
 
     prediction = predict_split(folder, place_of(dataset), split)
     if out is not None:
-        buffer = io.StringIO()
-        writer = csv.writer(buffer)
-        writer.writerow(prediction.columns)
-        writer.writerows(sorted(prediction.rows))
-        write_atomically(Path(out), buffer.getvalue())
+        (_write_files if prediction.files else _write_csv)(prediction, Path(out))
     note = {} if prediction.note is None else {"note": prediction.note}
     return {"rows": len(prediction.rows), **prediction.metrics, **note, "out": out and str(out)}
+
+
+def _check_out(spec: SourceSpec, out: Path) -> None:
+    assert spec.task is not None
+    if TASK_FACTS[spec.task["kind"]].draws:
+        refuse_existing(out, force=False)
+    else:
+        check_writable(out)
+
+
+def _write_csv(prediction: Prediction, out: Path) -> None:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(prediction.columns)
+    writer.writerows(sorted(prediction.rows))
+    write_atomically(out, buffer.getvalue())
+
+
+def _write_files(prediction: Prediction, out: Path) -> None:
+    with new_folder(out, force=False) as folder:
+        for number, content in prediction.rows:
+            (folder / f"{number:06d}.png").write_bytes(content)
 
 
 def _predict_on_cluster(

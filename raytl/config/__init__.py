@@ -11,23 +11,21 @@ from raytl.config.reading import checked_options, dump_study, load_study
 from raytl.config.resources import ON_ANY_NODE, DataTasks
 from raytl.config.source_model import Normalization, SourceModelConfig
 from raytl.config.study import (
-    VALUE_METRICS,
     AugmentConfig,
     DomainConfig,
     FeedKind,
-    MetricName,
     SearchConfig,
     Study,
     TargetDomainConfig,
     TrainConfig,
 )
+from raytl.config.task_facts import TASK_FACTS, HeadName, MetricName, TaskName
 from raytl.config.trial import (
     CONTROLS,
     TRIAL_KEYS,
     ControlName,
     FusionConfig,
     HeadConfig,
-    HeadName,
     MapperConfig,
     MapperName,
     OptimizerConfig,
@@ -39,8 +37,8 @@ from raytl.config.trial import (
 __all__ = [
     "CONTROLS",
     "ON_ANY_NODE",
+    "TASK_FACTS",
     "TRIAL_KEYS",
-    "VALUE_METRICS",
     "AugmentConfig",
     "ControlName",
     "DataTasks",
@@ -61,6 +59,7 @@ __all__ = [
     "SourceModelConfig",
     "Study",
     "TargetDomainConfig",
+    "TaskName",
     "TrainConfig",
     "TrialConfig",
     "checked_options",

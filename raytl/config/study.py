@@ -10,6 +10,7 @@ from raytl.config.confirm import ConfirmConfig
 from raytl.config.distribution import Distribution
 from raytl.config.resources import ResourcesConfig
 from raytl.config.source_model import SourceModelConfig
+from raytl.config.task_facts import TASK_FACTS, HeadName, MetricName, TaskName, task_of_metric
 
 
 class SplitNames(Frozen):
@@ -57,18 +58,6 @@ class TargetDomainConfig(DomainConfig):
 
 
 # What a study is judged by; see scoring.metrics.
-MetricName = Literal[
-    "accuracy",
-    "balanced_accuracy",
-    "macro_f1",
-    "auc",
-    "average_precision",
-    "log_loss",
-    "rmse",
-    "mae",
-    "r2",
-]
-VALUE_METRICS: tuple[MetricName, ...] = ("rmse", "mae", "r2")  # of values; the others of classes
 
 # target_entropy and all after it use no target label; see scoring.validators.
 Objective = Literal[
@@ -181,12 +170,12 @@ class Study(Frozen):
     def objective(self) -> Objective:
         """What trials are selected by; `auto` is the metric with target labels. Without any it is
         bnm for classes, the safest choice within and between recipes in benchmarks/digits_table.py,
-        and iwv for values, which have no probabilities."""
+        and iwv for other tasks, whose rows have no class probabilities."""
         wanted = self.search.objective
         if wanted == "target_accuracy" or (wanted == "auto" and self.labelled):
             return "target_metric"
         if wanted == "auto":
-            return "iwv" if self.gives == {"values"} else "bnm"
+            return "bnm" if "classes" in self.gives else "iwv"
         return wanted
 
     @property
@@ -195,9 +184,14 @@ class Study(Frozen):
         return "accuracy" if self.search.metric == "auto" else self.search.metric
 
     @property
+    def task(self) -> TaskName:
+        """The task that is judged by the study's metric."""
+        return task_of_metric(self.metric)
+
+    @property
     def gives(self) -> frozenset[str]:
-        """What a task that the metric suits gives: "classes" or "values"; see `tasks.base`."""
-        return frozenset({"values" if self.metric in VALUE_METRICS else "classes"})
+        """What that task gives: see `TaskFacts`."""
+        return TASK_FACTS[self.task].gives
 
     def decided(
         self,
@@ -205,14 +199,18 @@ class Study(Frozen):
         parallel: int | None = None,
         feed: FeedKind | None = None,
         metric: Literal["auto"] | MetricName | None = None,
+        head: HeadName | None = None,
     ) -> "Study":
-        """Return the study with its lag, its feed or its metric, which a study may leave open; what
-        is None stays as it is."""
+        """Return the study with its lag, its feed, its metric or its head, which a study may leave
+        open; what is None stays as it is. A linear head is not written down: it is a trial's own
+        default."""
         search = {"parallel": parallel, "metric": metric}
         found = {name: value for name, value in search.items() if value is not None}
         train = {} if feed is None else {"feed": feed}
+        defaults = {} if head in (None, "linear") else {"head": head}
         return self.model_copy(
             update={
+                "defaults": self.defaults | defaults,
                 "search": self.search.model_copy(update=found),
                 "train": self.train.model_copy(update=train),
             }

@@ -7,6 +7,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from raytl.config.base import Count, Frozen, NonNegative, Positive, PositiveFraction, Probability
 from raytl.config.depths import BlockRange, FrozenDepth
+from raytl.config.task_facts import HeadName
 
 RecipeName = Literal[
     "linear_probe",
@@ -21,6 +22,7 @@ RecipeName = Literal[
     "dan",
     "deep_coral",
     "mcc",
+    "entropy_minimisation",
     "importance_weighting",
     "tradaboost",
     "distillation",
@@ -33,7 +35,6 @@ RecipeName = Literal[
 ControlName = Literal["scratch", "source_only", "linear_probe", "target_only", "constant"]
 MapperName = Literal["identity", "linear", "matrix", "mlp", "residual", "conv1x1", "attention"]
 FusionName = Literal["concat", "gated", "mean"]
-HeadName = Literal["linear", "mlp", "cosine", "cnn_fc", "constant"]
 CONTROLS: tuple[ControlName, ...] = get_args(ControlName)
 
 
@@ -53,8 +54,8 @@ class HeadConfig(Frozen):
     """The target network after the mapper."""
 
     name: HeadName = "linear"
-    hidden: PositiveInt = 128  # width of the hidden layer of mlp and cnn_fc
-    dropout: Probability = 0.0  # before the last linear layer
+    hidden: PositiveInt = 128  # width of the hidden layer of mlp and cnn_fc; of unet's deepest one
+    dropout: Probability = 0.0  # before the last layer
 
 
 class FusionConfig(Frozen):
@@ -101,7 +102,8 @@ class TrialConfig(Frozen):
     discriminator_hidden: PositiveInt = 128
     entropy_conditioning: bool = False  # cdan: weigh rows by certainty (CDAN+E)
     margin: Positive = 4.0  # mdd: γ, the logarithm of the margin is log γ
-    alignment_lambda: NonNegative = 1.0  # weight of what dan, deep_coral and mcc add to L_task
+    alignment_lambda: NonNegative = 1.0  # weight of what dan, deep_coral, mcc and
+    # entropy_minimisation add to L_task
     temperature: Positive = 2.5  # of mcc's confusion
     probe_fraction: PositiveFraction = 0.5  # of all steps: lp_ft's probe, adda's source training,
     # the time in which gradual_unfreezing frees all blocks

@@ -9,18 +9,19 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from raytl.rows import Cut, Inputs, moved
+from raytl.rows import Cut, Inputs, Rows, cut, move, pinned
 
 
 @dataclass(frozen=True)
 class Batch:
     """Rows of one domain. `inputs` are keyed by branch, a teacher's branches included. Where a
-    trial has several workers they hold this worker's share of the rows; `target` and `id` are of
-    all rows."""
+    trial has several workers they hold this worker's share of the rows; `id` and `target` are of
+    all rows, but for `own_target`: targets that are large."""
 
     inputs: Inputs
-    target: Tensor | None  # (B,), int64 classes or float64 values; None: not to be seen
+    target: Rows | None  # (B,), int64 classes or float64 values, say; None: not to be seen
     id: Tensor  # (B,), int64
+    own_target: bool = False
 
     @property
     def own_rows(self) -> int:
@@ -30,21 +31,22 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         """Return the batch with what is computed with on a device; ids stay where they are."""
         inputs = {name: given.to(device) for name, given in self.inputs.items()}
-        target = None if self.target is None else moved(self.target, device)
+        target = None if self.target is None else move(self.target, device)
         return replace(self, inputs=inputs, target=target)
 
     def pinned(self) -> "Batch":
         """Return the batch in pinned memory, from which it goes to a GPU while the host goes on.
         Needs CUDA."""
         inputs = {name: given.pinned() for name, given in self.inputs.items()}
-        target = None if self.target is None else self.target.pin_memory()
-        return Batch(inputs, target, self.id.pin_memory())
+        target = None if self.target is None else pinned(self.target)
+        return replace(self, inputs=inputs, target=target, id=self.id.pin_memory())
 
     def cut(self, own: Cut, every: Cut) -> "Batch":
         """Return some of the rows: `own` among this worker's, `every` among all."""
         inputs = {name: given.cut(own) for name, given in self.inputs.items()}
-        target = None if self.target is None else self.target[every]
-        return Batch(inputs, target, self.id[every])
+        which = own if self.own_target else every
+        target = None if self.target is None else cut(self.target, which)
+        return Batch(inputs, target, self.id[every], self.own_target)
 
 
 @dataclass(frozen=True)

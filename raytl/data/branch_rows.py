@@ -12,6 +12,7 @@ import torch
 
 from raytl.data.dataset import Split
 from raytl.data.order import Layout
+from raytl.data.target_rows import TargetRows
 from raytl.data.views import View
 from raytl.modalities.base import Modality, Transform
 from raytl.modalities.column import Values
@@ -123,12 +124,12 @@ class HeldRows:
 
 @dataclass(frozen=True)
 class FeedRows:
-    """All that a feed reads: each branch's rows, targets (N,) unless they are not to be seen, ids
-    (N,), and how the rows are stored. Where rows have several views, branches number them view
-    after view."""
+    """All that a feed reads: each branch's rows, targets unless they are not to be seen, ids (N,),
+    and how the rows are stored. Where rows have several views, branches number them view after
+    view."""
 
     inputs: Mapping[str, BranchRows]
-    target_N: np.ndarray | None
+    target: TargetRows | None
     id_N: np.ndarray
     layout: Layout
 

@@ -11,6 +11,8 @@ from raytl.modalities.series.column import SeriesColumn
 from raytl.modalities.table.column import TableColumn
 from raytl.modalities.text.column import TextColumn
 from raytl.tasks.columns import LabelColumn, ValueColumn
+from raytl.tasks.mask_column import MaskColumn
 
 Inputs = ImageColumn | TextColumn | TableColumn | SeriesColumn | AudioColumn
-AnyColumn = Annotated[Inputs | LabelColumn | ValueColumn | GroupColumn, Field(discriminator="kind")]
+Targets = LabelColumn | ValueColumn | MaskColumn
+AnyColumn = Annotated[Inputs | Targets | GroupColumn, Field(discriminator="kind")]

@@ -3,7 +3,7 @@
 Legend: N rows.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -12,9 +12,11 @@ import numpy as np
 from raytl.config import DomainConfig, nearest
 from raytl.data.dataset import Dataset, Split
 from raytl.errors import ConfigError
-from raytl.modalities.column import Column
+from raytl.modalities.column import Column, Values
+from raytl.tasks.columns import NO_LABEL
 
 Made = TypeVar("Made")
+READ_ROWS = 256  # at a time, of a target that is read with its rows
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,29 @@ class Domain:
         return self.dataset.split(name)
 
     def targets(self, split: str) -> np.ndarray:
-        """Return what is to be learnt of every row of a split, (N,)."""
-        return np.asarray(self.split(split).all(self.target))
+        """Return what tells the rows of a split apart, (N,): their classes or values; of targets
+        that are read with their rows 0, or NO_LABEL where a row has none."""
+        if self.target_column.by != "rows":
+            return np.asarray(self.split(split).all(self.target))
+        return self.once(("there", split), lambda: self._there(self.split(split)))
+
+    def learnt(self, split: str, rows: np.ndarray) -> Iterator[Values]:
+        """Yield what is to be learnt of rows, (N,), in parts."""
+        if self.target_column.by != "rows":
+            yield self.targets(split)[rows]
+            return
+        for start in range(0, len(rows), READ_ROWS):
+            yield self.split(split).read(self.target, rows[start : start + READ_ROWS])
+
+    def _there(self, split: Split) -> np.ndarray:
+        marks_N = np.zeros(split.rows, np.int64)
+        if not getattr(self.target_column, "nulls", False):
+            return marks_N
+        for start in range(0, split.rows, READ_ROWS):
+            rows = np.arange(start, min(start + READ_ROWS, split.rows))
+            there = self.target_column.there(split.read(self.target, rows))
+            marks_N[rows[~there]] = NO_LABEL
+        return marks_N
 
 
 @dataclass(frozen=True)

@@ -14,17 +14,24 @@ MOST_PIXELS = 2**24  # of one scaled image, before it is cropped
 
 
 def fit_images(
-    images_NHWC: np.ndarray, size: int, how: Fit = "stretch", box: int | None = None
+    images_NHWC: np.ndarray,
+    size: int,
+    how: Fit = "stretch",
+    box: int | None = None,
+    *,
+    outside: int = 0,
+    nearest: bool = False,
 ) -> np.ndarray:
     """Return the images as size × size, of the same dtype.
 
     - stretch: both sides are scaled to `size`;
-    - pad: scaled to fit inside, the rest zero;
+    - pad: scaled to fit inside, the rest `outside`;
     - crop: scaled to cover, the middle cut out.
 
-    With `box` they are fitted into box × box first and that is centred in a zero frame, as MNIST
-    places its digits (20 in 28). Bilinear, antialiased. Raises DataError where the box is larger
-    than the frame, or where an image is so narrow that covering the frame would take gigabytes.
+    With `box` they are fitted into box × box first and that is centred in a frame of `outside`, as
+    MNIST places its digits (20 in 28). Bilinear, antialiased; `nearest` takes the nearest pixel, as
+    class numbers have no mean. Raises DataError where the box is larger than the frame, or where an
+    image is so narrow that covering the frame would take gigabytes.
     """
     inner = box or size
     if inner > size:
@@ -37,24 +44,24 @@ def fit_images(
             f"an image of {width} x {height} pixels is too narrow to be cropped to {inner}: it "
             f"would be scaled to {shape[1]} x {shape[0]} first; use --fit stretch or pad"
         )
-    scaled = _resize(images_NHWC, max(1, shape[0]), max(1, shape[1]))
+    scaled = _resize(images_NHWC, max(1, shape[0]), max(1, shape[1]), nearest)
     if how == "crop":
         top, left = (scaled.shape[1] - inner) // 2, (scaled.shape[2] - inner) // 2
         scaled = scaled[:, top : top + inner, left : left + inner]
-    return _centre(scaled, size)
+    return _centre(scaled, size, outside)
 
 
-def _centre(images_NHWC: np.ndarray, size: int) -> np.ndarray:
+def _centre(images_NHWC: np.ndarray, size: int, outside: int) -> np.ndarray:
     count, height, width, channels = images_NHWC.shape
     if (height, width) == (size, size):
         return np.ascontiguousarray(images_NHWC)
-    out = np.zeros((count, size, size, channels), images_NHWC.dtype)
+    out = np.full((count, size, size, channels), outside, images_NHWC.dtype)
     top, left = (size - height) // 2, (size - width) // 2
     out[:, top : top + height, left : left + width] = images_NHWC
     return out
 
 
-def _resize(images_NHWC: np.ndarray, height: int, width: int) -> np.ndarray:
+def _resize(images_NHWC: np.ndarray, height: int, width: int, nearest: bool) -> np.ndarray:
     if images_NHWC.shape[1:3] == (height, width):
         return images_NHWC
     # Imported here: what is wrong with an option is said without waiting for torch.
@@ -62,7 +69,10 @@ def _resize(images_NHWC: np.ndarray, height: int, width: int) -> np.ndarray:
     from torch.nn import functional as F
 
     x = torch.from_numpy(images_NHWC.astype(np.float32)).permute(0, 3, 1, 2)
-    x = F.interpolate(x, (height, width), mode="bilinear", antialias=True, align_corners=False)
+    if nearest:
+        x = F.interpolate(x, (height, width), mode="nearest-exact")
+    else:
+        x = F.interpolate(x, (height, width), mode="bilinear", antialias=True, align_corners=False)
     y = x.permute(0, 2, 3, 1).contiguous().numpy()
     if images_NHWC.dtype == np.uint8:
         return y.round().clip(0, 255).astype(np.uint8)

@@ -50,8 +50,9 @@ class RayDataFeed(ResidentFeed):
     def _read(self, plan: list[np.ndarray]) -> Iterator[Batch]:
         """Yield the batches of these rows, in order."""
         own = [self.share.of(rows) for rows in plan]
-        for rows, inputs in zip(plan, _fetched(own, self._source.inputs, self._tasks), strict=True):
-            yield self._with_targets(inputs, rows)
+        fetched = _fetched(own, self._source.inputs, self._tasks)
+        for rows, of_share, inputs in zip(plan, own, fetched, strict=True):
+            yield self._with_targets(inputs, rows, of_share)
 
 
 def _fetched(

@@ -73,13 +73,11 @@ class ResidentFeed:
     def _batch(self, rows: np.ndarray, share: Share) -> Batch:
         own = share.of(rows)
         inputs = {name: branch.given(own) for name, branch in self._source.inputs.items()}
-        return self._with_targets(inputs, rows)
+        return self._with_targets(inputs, rows, own)
 
-    def _with_targets(self, inputs: Inputs, rows: np.ndarray) -> Batch:
-        targets = self._source.target_N
-        of_split = rows % len(self._source.id_N)  # a row's views have its target
-        return Batch(
-            inputs,
-            None if targets is None else torch.from_numpy(targets[of_split]),
-            torch.from_numpy(self._source.id_N[of_split]),
-        )
+    def _with_targets(self, inputs: Inputs, rows: np.ndarray, own: np.ndarray) -> Batch:
+        targets, id_N = self._source.target, self._source.id_N
+        ids = torch.from_numpy(id_N[rows % len(id_N)])  # a row's views have its id
+        if targets is None:
+            return Batch(inputs, None, ids)
+        return Batch(inputs, targets.given(own if targets.own else rows), ids, targets.own)

@@ -84,10 +84,13 @@ class AugmentedView:
         values = read(rows)
         if not modality.augments:
             return values
+        return augment(values, self.config, self.draws(rows))
+
+    def draws(self, rows: np.ndarray) -> np.ndarray:
+        """Return what was drawn for rows, (N, DRAWS), uniform in [0, 1)."""
         generator = np.random.default_rng(seed_for(self.seed, "view", self.number))
         # A row's draws come behind those of all rows before it, whichever rows are asked for.
-        draws = generator.random((int(rows.max(initial=-1)) + 1, DRAWS))
-        return augment(values, self.config, draws[rows])
+        return generator.random((int(rows.max(initial=-1)) + 1, DRAWS))[rows]
 
 
 def views_of(config: AugmentConfig, seed: int) -> list[AugmentedView]:

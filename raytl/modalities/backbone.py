@@ -42,7 +42,24 @@ class Backbone(nn.Module):
         self.pool = pool
         for block in self.blocks:
             _first_in_place_off(block)
+        # After each block: (C, H, W) of one row where it gives maps, else nothing
+        self.shapes: tuple[tuple[int, ...], ...] = ()
         self.feature_dim, self.state = self._measured(example)
+
+    @property
+    def taps(self) -> tuple[int, ...]:
+        """The blocks whose maps dense heads read: the last one of each size, none where the last
+        block gives no maps."""
+        if self.state != "maps":
+            return ()
+        sizes = [shape[1:] for shape in self.shapes]
+        last = {size: number for number, size in enumerate(sizes) if len(size) == 2}
+        return tuple(sorted(last.values()))
+
+    @property
+    def tap_shapes(self) -> tuple[tuple[int, int, int], ...]:
+        """(C, H, W) of each tap, the largest first."""
+        return tuple(self.shapes[number] for number in self.taps)  # type: ignore[misc]
 
     @property
     def normalises(self) -> bool:
@@ -73,7 +90,11 @@ class Backbone(nn.Module):
         # Found by running, so that no family's arithmetic is written twice.
         modes = {module: module.training for module in self.modules()}
         self.eval()
-        h = self.run(example)
+        h, shapes = example, list[tuple[int, ...]]()
+        for block in self.blocks:
+            h = block(h)
+            shapes.append(tuple(h.shape[1:]) if isinstance(h, Tensor) and h.dim() == 4 else ())
+        self.shapes = tuple(shapes)
         dim = self.pool(h).shape[1]
         for module, mode in modes.items():
             module.training = mode

@@ -3,11 +3,13 @@ here: what is wrong with a dataset is said before it is loaded."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
+
+from raytl.config import TaskName
 
 Values = Any  # a column's rows in memory, rows first; which type it is, the column's class says
 Read = Callable[[np.ndarray], Values]  # row numbers within a split, int64 → their values
@@ -31,6 +33,11 @@ class Column(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     is_target: ClassVar[bool] = False
+    # Of a target: what tells its rows apart when some are held out or labelled. Rows of classes and
+    # values have a number each, which is held in memory; of others, "rows", a target is read with
+    # its row.
+    by: ClassVar[Literal["classes", "values", "rows"]] = "rows"
+    task: ClassVar[TaskName | None] = None  # that a target asks for
     kind: str
 
     @property
@@ -62,6 +69,11 @@ class Column(BaseModel):
         default there must be a value in every row."""
         if array.null_count:
             raise ValueError("rows without a value")
+
+    def there(self, values: Values) -> np.ndarray:
+        """Return which of these rows have a target, bool (N,), of a column that some may lack and
+        that is read row by row."""
+        return np.ones(len(values), dtype=bool)
 
     def converted(self, values: Values, of: "Column") -> Values:
         """Return values of the column `of`, which is of the same kind, as this one holds them."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from raytl.modalities.backbone import Backbone
 from raytl.modalities.base import Modality, Transform
 from raytl.models.adapters import add_adapters
+from raytl.models.tapping import Tapped, packed, run_tapped, unpacked
 from raytl.rows import Given, Rows
 
 
@@ -48,11 +49,12 @@ class Part:
 
 @dataclass(frozen=True)
 class BranchOutput:
-    """What a branch gives: features f_BD, and what its last block gave before they were pooled;
-    None where only features are known."""
+    """What a branch gives: features f_BD; what its last block gave before they were pooled, None
+    where only features are known; of a branch whose taps are read their maps, the largest first."""
 
     features: Tensor
     state: Rows | None
+    taps: tuple[Tensor, ...] = ()
 
 
 class Branch(nn.Module):
@@ -64,11 +66,19 @@ class Branch(nn.Module):
     """
 
     def __init__(
-        self, part: Part, frozen: Collection[int], lora_rank: int = 0, lora_alpha: float = 1.0
+        self,
+        part: Part,
+        frozen: Collection[int],
+        lora_rank: int = 0,
+        lora_alpha: float = 1.0,
+        *,
+        tapped: bool = False,
     ) -> None:
         """`frozen`: numbers of the blocks that are never trained, but for low-rank adapters where
-        `lora_rank` > 0."""
+        `lora_rank` > 0. `tapped`: whether the maps of its taps are read; what is given with blocks
+        done then holds theirs too (`tapping.packed`)."""
         super().__init__()
+        self.tapped = tapped
         self.backbone = part.backbone
         self.modality, self.transform, self.args = part.modality, part.transform, part.args
         self.fresh, self.transferred = part.fresh, part.transferred
@@ -121,6 +131,8 @@ class Branch(nn.Module):
     def forward(self, given: Given) -> BranchOutput:
         """Run the steps that are not done yet."""
         given = self.transformed(given)
+        if self.tapped:
+            return self._with_taps(given)
         if given.done == self.backbone.steps:
             assert isinstance(given.rows, Tensor)
             return BranchOutput(given.rows, None)
@@ -130,3 +142,25 @@ class Branch(nn.Module):
                 h, done = self.backbone.run(h, done, self.frozen_depth), self.frozen_depth
         h = self.backbone.run(h, done)
         return BranchOutput(self.backbone.pool(h), h)
+
+    def _with_taps(self, given: Given) -> BranchOutput:
+        assert isinstance(given.rows, Tensor)
+        tapped = Tapped(given.rows, 0, {})
+        if given.done:
+            tapped = unpacked(self.backbone, given.rows, given.done)
+        if tapped.done < self.frozen_depth:
+            with torch.no_grad():
+                tapped = run_tapped(self.backbone, tapped, self.frozen_depth)
+        tapped = run_tapped(self.backbone, tapped)
+        h_BCHW = tapped.h_BCHW
+        taps = tuple(tapped.taps[number] for number in self.backbone.taps)
+        return BranchOutput(self.backbone.pool(h_BCHW), h_BCHW, taps)
+
+    def run_frozen(self, h: Rows, done: int, depth: int) -> Rows:
+        """Run frozen blocks on what was stored after `done` of them; return what is stored after
+        `depth`."""
+        if not self.tapped:
+            return self.backbone.run(h, done, depth)
+        assert isinstance(h, Tensor)
+        tapped = unpacked(self.backbone, h, done) if done else Tapped(h, 0, {})
+        return packed(run_tapped(self.backbone, tapped, depth))

@@ -18,10 +18,11 @@ from raytl.rows import Rows
 
 @dataclass(frozen=True)
 class Fused:
-    """The joint features f_BD, and of a single branch what its last block gave."""
+    """The joint features f_BD, and of a single branch what its last block gave, and its taps."""
 
     features: Tensor
     state: Rows | None = None
+    taps: tuple[Tensor, ...] = ()
 
 
 class Fusion(nn.Module, ABC):
@@ -72,7 +73,7 @@ class Single(Fusion):
 
     def forward(self, outputs: Mapping[str, BranchOutput]) -> Fused:
         (output,) = outputs.values()
-        return Fused(output.features, output.state)
+        return Fused(output.features, output.state, output.taps)
 
 
 class Concat(Fusion):

@@ -32,6 +32,7 @@ from raytl.models.source_spec import (
     check_head,
     verify_source_model,
 )
+from raytl.models.tapping import taps_of
 from raytl.models.transfer_model import TransferModel
 from raytl.state_dicts import load_strictly
 from raytl.tasks.base import Task
@@ -75,7 +76,6 @@ def load_complete_model(path: Path) -> CompleteModel:
     assert spec.mapper is not None and spec.head is not None and spec.task is not None
     with torch.random.fork_rng(devices=[]), _as_stored(path):
         parts = {name: stored_part(path, name, part, tensors) for name, part in spec.parts.items()}
-        branches = {name: Branch(part, ()) for name, part in parts.items()}
         fusion = build_fusion(
             spec.fusion, {name: part.backbone.feature_dim for name, part in parts.items()}
         )
@@ -84,8 +84,13 @@ def load_complete_model(path: Path) -> CompleteModel:
             task = stored_task(spec.task)
         except (ValueError, KeyError, TypeError) as error:
             raise ModelError(f"task: {error}") from None
-        head = task.head(spec.head, mapper.out_dim)
-    model = TransferModel(branches, fusion, mapper, head)
+        head = task.head(
+            spec.head,
+            mapper.out_dim,
+            taps_of(task, {n: part.backbone for n, part in parts.items()}),
+        )
+        branches = {n: Branch(part, (), tapped=task.reads == "taps") for n, part in parts.items()}
+    model = TransferModel(branches, fusion, mapper, head, task.reads)
     for name, module in (("fusion", fusion), ("mapper", mapper), ("head", head)):
         _load_part(f"{name}.", module, tensors, path)
     return CompleteModel(model, task, spec)

@@ -3,16 +3,20 @@
 Legend: B batch, D features, K numbers that the head gives.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from raytl import rows
 from raytl.models.branch import Branch, key_of
 from raytl.models.fusion import Fusion
 from raytl.models.mappers import Mapper
+from raytl.ranks import all_rows
 from raytl.rows import Inputs
+from raytl.tasks.base import HeadReads
 
 Block = tuple[str, int]  # a branch's name, a block's number
 
@@ -23,21 +27,39 @@ class TransferOutput:
 
     features: Tensor  # f_BD of the (fused) branches
     mapped: Tensor  # z_BD of the mapper
-    out: Tensor  # (B, K): what the head gives, such as logits
+    out: Any  # (B, K): what the head gives, such as logits; of others than numbers a `rows.Tree`
+    head: nn.Module  # which gave it
 
-    @property
-    def tensors(self) -> list[Tensor]:
-        """All of it, in order."""
-        return [getattr(self, field.name) for field in fields(self)]
+    def split(self, sizes: Sequence[int]) -> list["TransferOutput"]:
+        """Return the outputs for consecutive parts of these many rows each."""
+        parts = zip(
+            self.features.split(list(sizes)), self.mapped.split(list(sizes)),
+            rows.split(self.out, sizes), strict=True,
+        )  # fmt: skip
+        return [TransferOutput(*part, self.head) for part in parts]
+
+    def of_all_rows(self, count: int, *, own_out: bool) -> "TransferOutput":
+        """Return the outputs for all rows of a batch, `count`, of which each worker has run its
+        own; with `own_out` what the head gave stays with the worker, for it is large."""
+        out = self.out if own_out else all_rows(self.out, count)
+        features, mapped = (all_rows(part, count) for part in (self.features, self.mapped))
+        return TransferOutput(features, mapped, out, self.head)
 
 
 class TransferModel(nn.Module):
     """Branches, each of blocks some of which are frozen → fusion → mapper → head."""
 
     def __init__(
-        self, branches: Mapping[str, Branch], fusion: Fusion, mapper: Mapper, head: nn.Module
+        self,
+        branches: Mapping[str, Branch],
+        fusion: Fusion,
+        mapper: Mapper,
+        head: nn.Module,
+        reads: HeadReads = "features",
     ) -> None:
+        """`reads`: what the head is given; see `Task.reads`."""
         super().__init__()
+        self.reads = reads
         self.branches = nn.ModuleDict({key_of(name): b for name, b in branches.items()})
         self.columns = tuple(branches)
         self.fusion, self.mapper, self.head = fusion, mapper, head
@@ -78,7 +100,8 @@ class TransferModel(nn.Module):
             mapped = torch.cat([self.mapper(source), target])
         else:
             mapped = self.mapper(fused.features)
-        return TransferOutput(fused.features, mapped, self.head(mapped))
+        given = {"features": mapped, "taps": fused.taps, "state": fused.state}[self.reads]
+        return TransferOutput(fused.features, mapped, self.head(given), self.head)
 
     def hold(self, blocks: frozenset[Block]) -> bool:
         """Freeze exactly these blocks for now, besides those that always are. Returns whether that

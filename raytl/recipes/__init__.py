@@ -11,6 +11,7 @@ from raytl.recipes.dan import Dan
 from raytl.recipes.dann import Dann
 from raytl.recipes.deep_coral import DeepCoral
 from raytl.recipes.distillation import Distillation
+from raytl.recipes.entropy_minimisation import EntropyMinimisation
 from raytl.recipes.finetune import Finetune
 from raytl.recipes.gradual_unfreezing import GradualUnfreezing
 from raytl.recipes.importance_weighting import ImportanceWeighting
@@ -38,6 +39,7 @@ RECIPES: dict[str, type[Recipe]] = {
     "dan": Dan,
     "deep_coral": DeepCoral,
     "mcc": Mcc,
+    "entropy_minimisation": EntropyMinimisation,
     "importance_weighting": ImportanceWeighting,
     "tradaboost": TrAdaBoost,
     "distillation": Distillation,

@@ -6,7 +6,7 @@ Legend: B batch, D features, K numbers that a head gives.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +48,7 @@ class Teacher:
         """Return the outputs for all rows of the batch, by the columns that they have."""
         branches = {name: f"{TEACHER}{name}" for name in self.network.columns}
         own = {n: batch.inputs[its] for n, its in branches.items() if its in batch.inputs}
-        return _of_all_rows(self.network(own), len(batch.id))
+        return self.network(own).of_all_rows(len(batch.id), own_out=False)
 
 
 @dataclass(frozen=True)
@@ -122,29 +122,34 @@ class Recipe(nn.Module, ABC):
         """Return schedule values worth logging, by name."""
         return {}
 
-    def row_losses(self, out_BK: Tensor, target_B: Tensor) -> Tensor:
-        """Return the task's loss of each row, (B,), with the trial's label smoothing and class
-        weights."""
-        return task_losses(self.task, self.trial, out_BK, target_B)
+    def row_losses(self, output: TransferOutput, stream: Batch) -> Tensor:
+        """Return the task's loss of each row of a labelled stream, (B,), with the trial's label
+        smoothing and class weights."""
+        return task_losses(self.task, self.trial, output.out, stream, output.head)
 
     def task_loss(self, outputs: Outputs, batch: TrainBatch) -> Tensor:
         """Mean loss over the source rows and, where there are any, the labelled target rows,
         together."""
         streams = {n: s for n, s in batch.streams.items() if n != "target" and n in outputs}
-        out_BK = torch.cat([outputs[name].out for name in streams])
-        return self.row_losses(out_BK, targets_of(*streams.values())).mean()
+        losses = [self.row_losses(outputs[name], stream) for name, stream in streams.items()]
+        return torch.cat(losses).mean()
 
 
-def task_losses(task: Task, trial: TrialConfig, out_BK: Tensor, target_B: Tensor) -> Tensor:
-    """Return a task's loss of each row, (B,), as the trial wants it."""
-    balanced = trial.class_weights == "balanced"
-    return task.loss(out_BK, target_B, trial.label_smoothing, balanced=balanced)
+def task_losses(task: Task, trial: TrialConfig, out: Any, stream: Batch, head: nn.Module) -> Tensor:
+    """Return a task's loss of each row of a labelled stream, (B,), as the trial wants it, of what
+    `head` gave. Where each worker has its own targets, all get the losses of all."""
+    assert stream.target is not None
+    loss_B = task.loss(
+        out, stream.target, trial.label_smoothing, balanced=trial.class_weights == "balanced",
+        head=head,
+    )  # fmt: skip
+    return all_rows(loss_B, len(stream.id)) if stream.own_target else loss_B
 
 
-def targets_of(*streams: Batch) -> Tensor:
-    """Return the targets of labelled streams, one after the other."""
-    targets = [stream.target for stream in streams]
-    return torch.cat([target for target in targets if target is not None])
+def targets_of(stream: Batch) -> Tensor:
+    """Return the targets of a labelled stream."""
+    assert isinstance(stream.target, Tensor)
+    return stream.target
 
 
 def run_streams(model: TransferModel, batch: TrainBatch) -> Outputs:
@@ -176,15 +181,11 @@ def _run_together(model: TransferModel, streams: dict[str, Batch]) -> Outputs:
     }
     sizes = [stream.own_rows for stream in every]
     out = model(inputs, num_source=streams["source"].own_rows if "source" in streams else 0)
-    parts = zip(*(tensor.split(sizes) for tensor in out.tensors), strict=True)
+    own_out = model.reads != "features"
     return {
-        name: _of_all_rows(TransferOutput(*part), len(stream.id))
-        for (name, stream), part in zip(streams.items(), parts, strict=True)
+        name: part.of_all_rows(len(stream.id), own_out=own_out)
+        for (name, stream), part in zip(streams.items(), out.split(sizes), strict=True)
     }
-
-
-def _of_all_rows(out: TransferOutput, count: int) -> TransferOutput:
-    return TransferOutput(*(all_rows(tensor, count) for tensor in out.tensors))
 
 
 def adaptation_streams(name: str, labelled: bool, has_source: bool) -> tuple[Stream, ...]:

@@ -34,6 +34,7 @@ class Distillation(TaughtRecipe):
     Knowledge Distillation", section 3.3, without their bound)."""
 
     name = "distillation"
+    needs = frozenset({"numbers"})
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -58,8 +59,8 @@ class Distillation(TaughtRecipe):
     def _distillation(self, student_BK: Tensor, teacher_BK: Tensor) -> Tensor:
         if "values" in self.task.gives:
             assert self.teacher.task is not None
-            value_B = self.teacher.task.predict(teacher_BK).predicted_B
-            return self.row_losses(student_BK, value_B).mean()
+            value_B = self.teacher.task.predict(teacher_BK).answer
+            return self.task.loss(student_BK, value_B).mean()
         return distillation_loss(student_BK, teacher_BK, self.trial.distillation_temperature)
 
     def total(self, losses: Losses, progress: float) -> Tensor:

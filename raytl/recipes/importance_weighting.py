@@ -17,7 +17,6 @@ from raytl.recipes.base import (
     Stream,
     adaptation_streams,
     run_streams,
-    targets_of,
 )
 
 LARGEST_RATIO = 10.0
@@ -56,9 +55,9 @@ class ImportanceWeighting(Recipe):
         source_SD = outputs["source"].mapped.detach()
         assert batch.source is not None
         weights_S = density_ratio(self.discriminator(source_SD))
-        parts = [weights_S * self.row_losses(outputs["source"].out, targets_of(batch.source))]
+        parts = [weights_S * self.row_losses(outputs["source"], batch.source)]
         if batch.labelled is not None:
-            parts.append(self.row_losses(outputs["labelled"].out, targets_of(batch.labelled)))
+            parts.append(self.row_losses(outputs["labelled"], batch.labelled))
         target_TD = outputs["target"].mapped.detach()
         return {
             "task": torch.cat(parts).mean(),

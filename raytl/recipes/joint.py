@@ -11,7 +11,6 @@ from raytl.recipes.base import (
     Stream,
     both_labelled_streams,
     run_streams,
-    targets_of,
     task_losses,
 )
 
@@ -22,6 +21,7 @@ class Joint(Recipe):
     Caruana 1997). The two tasks may have different classes."""
 
     name = "joint"
+    needs = frozenset({"numbers"})
     vectorises = True
     shares_classes = False
 
@@ -41,7 +41,7 @@ class Joint(Recipe):
         assert source is not None and target is not None
         of_source = task_losses(
             self.source_task, self.trial, self.source_head(outputs["source"].features),
-            targets_of(source),
+            source, self.source_head,
         )  # fmt: skip
-        of_target = self.row_losses(outputs["labelled"].out, targets_of(target))
+        of_target = self.row_losses(outputs["labelled"], target)
         return {"source_task": of_source.mean(), "task": of_target.mean()}

@@ -66,7 +66,12 @@ class TrAdaBoost(Recipe):
         logits = [outputs["source"].out, outputs["labelled"].out]
         labels = [targets_of(source), targets_of(target)]
         self._update(source_id, target_id, logits, labels, weights[1])
-        losses = self.row_losses(torch.cat(logits), torch.cat(labels))
+        losses = torch.cat(
+            [
+                self.row_losses(outputs["source"], source),
+                self.row_losses(outputs["labelled"], target),
+            ]
+        )
         every = torch.cat(weights)
         return {"task": (every * losses).sum() / every.sum()}
 

@@ -10,12 +10,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from raytl.config import AugmentConfig
+from raytl.config import TASK_FACTS, AugmentConfig, TaskName
+from raytl.config.task_facts import task_of_metric
 from raytl.files import write_atomically
 from raytl.predictions import Predictions
 from raytl.reporting import plots
 from raytl.reporting.importance import Histories, importance
 from raytl.reporting.pareto import pareto_front
+from raytl.reporting.pictures import embedded, legend
 from raytl.scoring.agreement import agreement
 from raytl.scoring.metrics import METRICS, Metric
 from raytl.scoring.regression import absolute_error_quantiles
@@ -24,8 +26,10 @@ from raytl.sweeping.leaderboard import Oracle
 from raytl.sweeping.search.objective import figure
 from raytl.sweeping.verdict.confirmed import Confirmation, load_confirmation
 
-CLASS_SCORES = ("accuracy", "macro_f1", "auc", "calibration_error")
-VALUE_SCORES = ("rmse", "mae", "r2")
+# Of tasks of which not every metric is shown beside the study's
+SHOWN_SCORES: dict[TaskName, tuple[str, ...]] = {
+    "classification": ("accuracy", "macro_f1", "auc", "calibration_error")
+}
 OTHER_WORDS = {"calibration_error": "calibration error"}
 
 
@@ -55,6 +59,7 @@ def write_report(run: Path) -> Path:
         wording=_wording(metric),
         shown=_shown_scores(metric, selected),
         oracle=Oracle.model_validate(board["oracle"]) if board["oracle"] else None,
+        legend=legend(known),
         quantiles=values and _quantiles(values),
         looks=_looks(confirmation),
         ranking=_ranking(run, board),
@@ -75,6 +80,7 @@ def write_report(run: Path) -> Path:
             "heat_map": _svg(plots.heat_map_figure(board["trials"], board["objective"])),
             "seconds": _svg(plots.seconds_figure(board["trials"], front, board["objective"])),
             "curves": _svg(plots.curves_figure(histories, board["objective"])),
+            "pictures": embedded(known, run),
             "predicted": _svg(plots.predicted_figure(values) if values else None),
             "confusion": _svg(
                 plots.confusion_figure(selected["confusion"], confirmation["classes"])
@@ -122,7 +128,8 @@ def _score(value: float | None, name: str) -> str:
 
 def _shown_scores(metric: Metric, selected: dict[str, Any] | None) -> list[str]:
     """Return the names of the metrics that the table has beside the study's."""
-    wanted = VALUE_SCORES if metric.reads == "values" else CLASS_SCORES
+    task = task_of_metric(metric.name)
+    wanted = SHOWN_SCORES.get(task, TASK_FACTS[task].metrics)
     known = selected["metrics"] if selected else {}
     return [name for name in wanted if name != metric.name and name in known]
 

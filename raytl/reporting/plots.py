@@ -108,7 +108,12 @@ def predicted_figure(runs: Sequence[Predictions]) -> Figure:
     shown = max(1, MOST_POINTS // len(runs))
     for run in runs:
         axes.plot(
-            run.target_N[:shown], run.predicted_N[:shown], "o", color=BLUE, alpha=0.3, markersize=3
+            run.target_N[:shown],
+            run.given("values")[:shown],
+            "o",
+            color=BLUE,
+            alpha=0.3,
+            markersize=3,
         )
     bounds = [*axes.get_xlim(), *axes.get_ylim()]
     ends = [min(bounds), max(bounds)]

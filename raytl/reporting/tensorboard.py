@@ -1,16 +1,18 @@
 """TensorBoard's files, in `tensorboard/` of the run's folder: one folder a trial."""
 
+import io
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from raytl.scoring.metrics import METRICS
 from raytl.sweeping.kept.records import Config, Metrics, Record
 from raytl.sweeping.search.objective import ObjectiveMetric
 from raytl.sweeping.search.searcher import Listener
-from raytl.sweeping.verdict.confirmed import Confirmation
+from raytl.sweeping.verdict.confirmed import Confirmation, pictures_of
 
 SCALAR_PREFIXES = ("train/", "target/", "source/", "oracle/")
 FOLDER = "tensorboard"
@@ -74,7 +76,7 @@ def write_images(run: Path, domains: dict[str, np.ndarray]) -> None:
 
 def write_confirmation(run: Path, confirmation: Confirmation) -> None:
     """Write each confirmed candidate's confusion matrix as a picture, or its predicted against its
-    true values."""
+    true values, and the pictures of some test rows, a step each."""
     from torch.utils.tensorboard import SummaryWriter
 
     from raytl.reporting.plots import confusion_figure, predicted_figure
@@ -88,3 +90,8 @@ def write_confirmation(run: Path, confirmation: Confirmation) -> None:
             elif candidate.n and METRICS[confirmation.metric].reads == "values":
                 runs = confirmation.predictions_of(candidate, run)
                 writer.add_figure(f"predicted/{name}", predicted_figure(runs))
+            for number, picture in enumerate(pictures_of(confirmation, candidate, run)):
+                writer.add_image(
+                    f"pictures/{name}", np.asarray(Image.open(io.BytesIO(picture)).convert("RGB")),
+                    number, dataformats="HWC",
+                )  # fmt: skip

@@ -11,18 +11,14 @@ def rare_is_possible(known: int, rows: int) -> bool:
     return known < RARE * rows
 
 
-def auto_metric(class_counts: Sequence[int] | None) -> tuple[str, str | None]:
+def auto_metric(class_counts: Sequence[int]) -> tuple[str, str | None]:
     """Return the metric's name and, where it is not the usual one, a sentence that says why.
 
-    `class_counts`: labelled rows of each class, None where the target is a value. Classes are
-    judged by accuracy. Of two classes with one below RARE of the rows, "always the other" would be
-    right in more than 90 %: by average precision where the rare one is class 1, the positive one;
-    by AUC, which takes both classes alike, where it is class 0. Values are judged by RMSE, not by
-    R²: on one test set both put models into one order, but R² is of another scale with each test
-    set's variance, and undefined where that is 0.
+    `class_counts`: labelled rows of each class. Classes are judged by accuracy. Of two classes with
+    one below RARE of the rows, "always the other" would be right in more than 90 %: by average
+    precision where the rare one is class 1, the positive one; by AUC, which takes both classes
+    alike, where it is class 0.
     """
-    if class_counts is None:
-        return "rmse", None
     rows = sum(class_counts)
     assert rows > 0, "a labelled row at least"
     if len(class_counts) != 2:

@@ -18,6 +18,18 @@ def class_recall(confusion: list[list[int]]) -> list[float | None]:
     return [row[k] / sum(row) if sum(row) else None for k, row in enumerate(confusion)]
 
 
+def class_iou(confusion: list[list[int]]) -> list[float | None]:
+    """Return each class's TP / (TP + FP + FN), None for a class without a row or pixel."""
+    counts_KK = np.asarray(confusion, np.float64)
+    hits_K = counts_KK.diagonal()
+    union_K = counts_KK.sum(axis=0) + counts_KK.sum(axis=1) - hits_K
+    there_K = counts_KK.sum(axis=1) > 0
+    return [
+        float(hits / union) if there else None
+        for hits, union, there in zip(hits_K, union_K, there_K, strict=True)
+    ]
+
+
 def confusion_matrix(
     target_N: np.ndarray, predicted_N: np.ndarray, classes: int
 ) -> list[list[int]]:

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from raytl.errors import DataError, TrainingError
 from raytl.scoring.class_metrics import balanced_accuracy, correct, macro_f1
+from raytl.scoring.mask_metrics import all_right, dice, mean_iou, one_answer, pixel_accuracy
 from raytl.scoring.probability_metrics import auc, average_precision, row_log_loss
 from raytl.scoring.value_metrics import absolute_error, r_squared, root_mean_squared_error
 from raytl.scoring.weighing import Floats, Scorer, in_chunks, weighted_mean
 
 Array = NDArray[Any]
-Reads = Literal["classes", "probabilities", "values"]
+Reads = Literal["classes", "probabilities", "values", "pixels"]
 Whole = Callable[[Any, Any], Scorer]  # looks at targets and predictions once
 
 
@@ -27,7 +28,8 @@ class Metric:
     """A score of what was predicted of rows against their targets.
 
     `words`: how a person calls it. `reads`: what is given of each row: predicted "classes" (int64,
-    (N,)), "probabilities" (float, (N, K)) or "values" (float64, (N,)); targets are classes (int64,
+    (N,)), "probabilities" (float, (N, K)), "values" (float64, (N,)), or statistics that are made
+    of its answer and its target, "pixels" (see `mask_metrics`; (N, M)); targets are classes (int64,
     (N,)), for "values" float64. A score is shown times `scale`, in `unit`; `in_target_unit`: its
     unit is the target's own, and `unit` empty. `binary_only`: for two classes alone. `contrasts`:
     it takes classes one by one, and says nothing of rows that are all of one.
@@ -35,7 +37,9 @@ class Metric:
     `score(target_N, given, weights_RN)` returns the R scores of R weightings of the rows: the
     counts of a bootstrap draw, or ones for the plain score; it raises TrainingError where a
     prediction is not finite. `row_score(target_N, given)`, (N,), is there where the score is the
-    weighted mean of one number a row.
+    weighted mean of one number a row. Of statistics, `all_right(given)` returns those of rows that
+    are answered as well as can be, `one_answer(given)` those with one answer to all, where there is
+    such.
     """
 
     name: str
@@ -49,6 +53,8 @@ class Metric:
     in_target_unit: bool = False
     binary_only: bool = False
     contrasts: bool = False
+    all_right: Callable[[Array], Array] | None = None
+    one_answer: Callable[[Array], Array] | None = None
 
     @property
     def sign(self) -> int:
@@ -85,6 +91,10 @@ def _error(name: str, unit: str, words: str, reads: Reads, whole: Whole, **more:
     return Metric(name, "min", 1.0, unit, words, reads, partial(_scored, whole), **more)
 
 
+def _of_pixels(name: str, words: str, whole: Whole) -> Metric:
+    return _points(name, words, "pixels", whole, all_right=all_right, one_answer=one_answer)
+
+
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -112,6 +122,9 @@ METRICS: dict[str, Metric] = {
             partial(_mean, absolute_error), row_score=absolute_error, in_target_unit=True,
         ),
         _points("r2", "R², the share of variance explained", "values", r_squared),
+        _of_pixels("miou", "mean IoU", mean_iou),
+        _of_pixels("dice", "Dice coefficient", dice),
+        _of_pixels("pixel_accuracy", "pixel accuracy", pixel_accuracy),
     )
 }  # fmt: skip
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raytl.config import DomainConfig, SourceModelConfig, Study
+from raytl.config import TASK_FACTS, DomainConfig, SourceModelConfig, Study
 from raytl.data.dataset import Dataset
 from raytl.data.domain import Domain, Domains
 from raytl.data.groups_apart import check_apart
@@ -57,10 +57,12 @@ def open_study(study: Study) -> Opened:
     test_labels = _check_test(domains.target)
     rows = _rows(study, domains)
     judged = with_metric(study, domains, *rows)
+    if "head" not in space.distributions and "head" not in judged.defaults:
+        judged = judged.decided(head=TASK_FACTS[judged.task].heads[0])
     _check_source_rows(judged)
     reason = metric_reason(domains, *rows)
     notes = tuple(check_classes(judged, domains, rows[0]))
-    return Opened(judged, space, domains, *rows, test_labels, reason, notes)
+    return Opened(judged, SearchSpace(judged), domains, *rows, test_labels, reason, notes)
 
 
 def _check_source_rows(study: Study) -> None:
@@ -136,9 +138,7 @@ def _rows(study: Study, domains: Domains) -> tuple[TargetRows, SourceRows | None
     with placed("target_domain"):
         of_target = target_rows(target, seed)
     if study.confirm.redraw is True and not redrawable(target):
-        which = (
-            "with a value" if isinstance(target.target_column, ValueColumn) else "of every class"
-        )
+        which = "of every class" if target.target_column.by == "classes" else "with a target"
         raise ConfigError(
             f"confirm.redraw: true needs `labels: N` and more than N training rows {which}, so "
             f"that seeds can draw others, but labels is {study.target_domain.labels}; use auto"

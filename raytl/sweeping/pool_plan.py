@@ -14,13 +14,13 @@ from raytl.errors import RaytlError
 from raytl.recipes import RECIPES
 from raytl.rows import Rows, count, move
 from raytl.sweeping.preflight import Checked
-from raytl.training.building import TrialParts, build_trial
+from raytl.training.building import build_trial
 from raytl.training.material import Material
 from raytl.training.operations import operations
 from raytl.training.pool_tasks import PoolTask, Tap
 from raytl.training.prefix import Prefix
 from raytl.training.published import worth_fetching
-from raytl.training.trial_feeds import keys_of, reuse_pays, some_rows, splits_of
+from raytl.training.trial_feeds import keys_of, pools, reuse_pays, some_rows, splits_of
 
 STREAMED = ("streaming", "ray_data")
 DRAWS = 256  # trials that are drawn from the space to see which prefixes it may ask for
@@ -94,16 +94,12 @@ def _branches(checked: Checked, material: Material, device: torch.device) -> lis
             augmented = train.augment.active and branch.modality.augments
             if augmented or _is_drawn(material, trial, model):
                 continue
-            prefix = Prefix(branch, device, train.prefix_dtype, _pools(parts, name))
+            prefix = Prefix(branch, device, train.prefix_dtype, pools(parts, name))
             if prefix.depth > 0 and reuse_pays(train, prefix, splits):
                 of = found.setdefault((model, column), _Branch(column))
                 whole = prefix.depth == len(branch.backbone.blocks)
                 of.found.setdefault((prefix.depth, whole and prefix.pools), (prefix, trial, name))
     return list(found.values())
-
-
-def _pools(parts: TrialParts, branch: str) -> bool:
-    return not (branch in parts.model.columns and parts.model.mapper.spatial)
 
 
 def _origin(trial: TrialConfig, branch: str) -> str:

@@ -17,6 +17,7 @@ from raytl.models.branch import Branch
 from raytl.models.source_folder import load_complete_model
 from raytl.models.source_model import SourceModel, load_source_model
 from raytl.models.source_spec import PartSpec, SourceSpec, verify_source_model
+from raytl.models.tapping import taps_of
 from raytl.recipes import RECIPES
 from raytl.rows import Given
 from raytl.search_space import SearchSpace, check_callable_space
@@ -89,7 +90,7 @@ def preflight(study: Study) -> Checked:
     ):
         _check_targets(task, domains.source, domains.target)
     material = Material.of(study, domains)
-    tried = {name: _tried(material, name) for name in study.source_models}
+    tried = {name: _tried(material, name, task) for name in study.source_models}
     specs = {name: one.spec for name, one in tried.items()}
     check_columns(study, space, specs, domains)
     check_teachers(study, space, specs, domains.target.target_column)
@@ -166,14 +167,16 @@ class Tried:
     operations: float
 
 
-def _tried(material: Material, name: str) -> Tried:
-    """Load a source model and run it on the first rows of each domain, as trials with it would."""
+def _tried(material: Material, name: str, task: Task) -> Tried:
+    """Load a source model, see that heads of the task can read it, and run it on the first rows of
+    each domain, as trials with it would."""
     config, models = material.study.source_models[name], material.source_models
     with placed(f"source_models.{name}"):
         for plain in config.plain:
             if plain.folder is not None and verify_source_model(plain.folder).complete:
                 load_complete_model(plain.folder)
         model = load_source_model(name, config, models.columns, models.samples, seed=0)
+        taps_of(task, {n: part.backbone for n, part in model.parts.items()})
         if material.study.train.compile:
             check_fixed_shapes({name: part.transform for name, part in model.parts.items()})
         seconds = _run_seconds(model, material.domains)

@@ -4,7 +4,7 @@ from typing import cast
 
 import numpy as np
 
-from raytl.config import MetricName, Study
+from raytl.config import TASK_FACTS, MetricName, Study
 from raytl.data.domain import Domain, Domains
 from raytl.errors import ConfigError, DataError
 from raytl.scoring.choosing import auto_metric, rare_is_possible
@@ -30,12 +30,12 @@ def with_metric(
     if study.search.metric == "auto":
         return study.decided(metric=_chosen(domains, target, source)[0])
     metric, column = METRICS[study.search.metric], domains.target.target_column
-    classes = isinstance(column, LabelColumn)
-    if (metric.reads != "values") != classes:
-        able = [n for n, m in METRICS.items() if (m.reads != "values") == classes]
-        what = "classes" if classes else "values"
+    assert column.task is not None
+    facts = TASK_FACTS[column.task]
+    if metric.name not in facts.metrics:
+        able = list(facts.metrics)
         raise ConfigError(
-            f"search.metric: {metric.name} is not of {what}, which the target column "
+            f"search.metric: {metric.name} is not of {facts.holds}, which the target column "
             f"'{domains.target.target}' holds; use auto, {', '.join(able[:-1])} or {able[-1]}"
         )
     if metric.binary_only and isinstance(column, LabelColumn) and len(column.classes) != 2:
@@ -57,7 +57,8 @@ def _chosen(
 ) -> tuple[MetricName, str | None]:
     column = domains.target.target_column
     if not isinstance(column, LabelColumn):
-        return _named(auto_metric(None))
+        assert column.task is not None
+        return TASK_FACTS[column.task].metrics[0], None
     if isinstance(regime(domains.target).labels, int):  # drawn alike: no class is rare among them
         return _chosen_by_source(domains, column, target, source)
     domain, rows = domains.target, target.labelled

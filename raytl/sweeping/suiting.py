@@ -1,6 +1,6 @@
 """Whether recipes, mappers, validators and rankings suit what the target column asks for."""
 
-from raytl.config import Study
+from raytl.config import TASK_FACTS, Study
 from raytl.data.domain import Domains
 from raytl.errors import ConfigError
 from raytl.modalities.registry import modality_of
@@ -21,18 +21,32 @@ def check_needs(study: Study, space: SearchSpace, column: str) -> None:
             others = able or [name for name, recipe in RECIPES.items() if recipe.needs <= gives]
             raise ConfigError(
                 f"space.recipe: recipe {recipe} needs {' and '.join(missing)}, but the target "
-                f"column '{column}' holds {' and '.join(sorted(gives))}; leave it out, and take "
+                f"column '{column}' holds {TASK_FACTS[study.task].holds}; leave it out, and take "
                 f"{' or '.join(others)}"
             )
-    for key, value, why in (
-        ("class_weights", "balanced", "weighs classes"),
-        ("mapper.fit", "class_means", "maps the means of classes"),
+    holds = f"the target column '{column}' holds {TASK_FACTS[study.task].holds}"
+    for key, value, why, needed in (
+        ("class_weights", "balanced", "weighs classes", "class weights"),
+        ("mapper.fit", "class_means", "maps the means of classes", "classes"),
     ):
-        if value in space.choices(key) and "classes" not in gives and _is_used(key, space):
-            raise ConfigError(
-                f"space.{key}: {value} {why}, but the target column '{column}' holds values; "
-                "leave it out"
-            )
+        if value in space.choices(key) and needed not in gives and _is_used(key, space):
+            raise ConfigError(f"space.{key}: {value} {why}, but {holds}; leave it out")
+    _check_parts(study, space, holds)
+
+
+def _check_parts(study: Study, space: SearchSpace, holds: str) -> None:
+    """Raise ConfigError for a head or mapper that the task cannot have."""
+    heads = TASK_FACTS[study.task].heads
+    wrong = next((head for head in space.choices("head") if head not in heads), None)
+    if wrong is not None:
+        able = " or ".join(head for head in heads if head != "constant")
+        raise ConfigError(f"space.head: head {wrong} is not for it, as {holds}; take {able}")
+    mappers = [mapper for mapper in space.choices("mapper") if mapper != "identity"]
+    if mappers and "maps" in study.gives:
+        raise ConfigError(
+            f"space.mapper: mapper {mappers[0]} maps a row's features, but {holds}, and heads read "
+            "maps; leave it out"
+        )
 
 
 def _is_used(key: str, space: SearchSpace) -> bool:
@@ -53,7 +67,7 @@ def check_judges(study: Study, domains: Domains, task: str) -> None:
     if study.objective == "target_entropy" and "classes" not in study.gives:
         raise ConfigError(
             "search.objective: target_entropy needs class probabilities, but the target holds "
-            "values; use auto"
+            f"{TASK_FACTS[study.task].holds}; use auto"
         )
     if study.search.ranking not in ("none", "size"):
         # Imported here: scikit-learn takes its time.

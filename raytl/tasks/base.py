@@ -1,85 +1,161 @@
-"""What a task is: a target column, the numbers that a head gives for it, the loss of each row, and
-what is measured.
+"""What a task is: a target column, what a head gives for it, the loss of each row, and what is
+measured.
 
-Legend: B batch, N rows, D mapped features, K numbers that a head gives.
+Legend: B batch, N rows, D mapped features, K numbers that a head gives, M statistics of a row.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
-from raytl.config import HeadConfig, MetricName
-from raytl.modalities.column import Column
+from raytl.config import (
+    TASK_FACTS,
+    AugmentConfig,
+    HeadConfig,
+    MetricName,
+    TaskName,
+)
+from raytl.modalities.column import Column, Values
 from raytl.predictions import Predictions
+from raytl.rows import Rows
 from raytl.scoring.metrics import METRICS
 from raytl.tasks.heads import build_head
+from raytl.tasks.map_heads import Taps
 
+HeadReads = Literal["features", "taps", "state"]
 Targets = np.ndarray  # (N,): int64 class numbers or float64 values
 MOST_SCORES = 2**24  # rows times classes up to which metrics of every class are measured unasked
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """What a model says of rows: classes (int64) or values (float64, in the target's unit), (B,),
-    and of a classification the probabilities (B, K)."""
+    """What a model says of rows, rows first: classes (int64) or values (float64, in the target's
+    unit), (B,), and of a classification the probabilities (B, K); or masks (uint8), (B, H, W); or a
+    list of whatever the task says of a row."""
 
-    predicted_B: Tensor
+    answer: Any
     p_BK: Tensor | None = None
 
 
 class Task(ABC):
-    """A task about one target column, with all that was fitted to training rows. `gives` names what
-    recipes, validators and rankings may ask for: "classes" (a head's numbers are logits, and rows
-    have class probabilities) or "values". `primary`: the metric where a study names none;
-    `scored_by`: the one in a pretrained model's `source.json`; `shown`: what is measured beside the
-    study's metric after every epoch; `figures`: what is measured besides METRICS, `label_free`
-    those among them that need no target. `no_target`: how a row without a target stands among
-    targets in memory."""
+    """A task about one target column, with all that was fitted to training rows. `scored_by`: the
+    metric in a pretrained model's `source.json`; `shown`: what is measured beside the study's
+    metric after every epoch; `figures`: what is measured besides METRICS, `label_free` those among
+    them that need no target. `no_target`: how a row without a target stands among targets in
+    memory. `reads`: what a head is given: mapped features, or of the one
+    branch what its blocks gave at its taps (`Backbone.taps`) or its last block."""
 
-    name: ClassVar[str]
-    gives: ClassVar[frozenset[str]]
-    primary: ClassVar[MetricName]
+    name: ClassVar[TaskName]
     scored_by: ClassVar[MetricName]
     shown: ClassVar[tuple[str, ...]]
     figures: ClassVar[tuple[str, ...]]
     label_free: ClassVar[tuple[str, ...]] = ()
     no_target: ClassVar[int | float]
+    reads: ClassVar[HeadReads] = "features"
     column: Column
+
+    @classmethod
+    @abstractmethod
+    def fitted(cls, column: Any, parts: Iterable[Values]) -> "Task":
+        """Return the task of a target column, fitted to those of the rows' targets that are there.
+        Raises DataError where they do not do."""
+
+    @classmethod
+    @abstractmethod
+    def stored(cls, facts: Mapping[str, Any]) -> "Task":
+        """Return the task that `facts` was taken of. Raises ValueError, a sentence, where they are
+        none."""
+
+    @property
+    def gives(self) -> frozenset[str]:
+        """What recipes, validators and rankings may ask for; see `TaskFacts`."""
+        return TASK_FACTS[self.name].gives
+
+    @property
+    def draws(self) -> bool:
+        """Whether answers are pictures."""
+        return TASK_FACTS[self.name].draws
+
+    @property
+    def primary(self) -> MetricName:
+        """The metric where a study names none."""
+        return TASK_FACTS[self.name].metrics[0]
 
     @property
     @abstractmethod
     def out_dim(self) -> int:
         """K."""
 
-    def head(self, config: HeadConfig, in_dim: int) -> nn.Module:
-        """Build the head: z_BD → out_BK."""
+    @property
+    def row_numbers(self) -> int:
+        """How many numbers a head gives for a row."""
+        return self.out_dim
+
+    def head(self, config: HeadConfig, in_dim: int, taps: Taps = ()) -> nn.Module:
+        """Build the head: z_BD → out_BK; of a task that reads taps, from these."""
         return build_head(config, in_dim, self.out_dim)
+
+    def prepare(self, values: Values) -> Rows:
+        """Return stored targets as tensors on the CPU, rows first."""
+        return torch.from_numpy(values)
+
+    def augmented(self, target: Rows, config: AugmentConfig, draws_B3: np.ndarray) -> Rows:
+        """Return prepared targets as they are once their rows' images were augmented; a class or
+        value stays as it is."""
+        return target
 
     @abstractmethod
     def loss(
-        self, out_BK: Tensor, target_B: Tensor, smoothing: float = 0.0, *, balanced: bool = False
+        self,
+        out: Any,
+        target: Any,
+        smoothing: float = 0.0,
+        *,
+        balanced: bool = False,
+        head: nn.Module | None = None,
     ) -> Tensor:
         """Return the loss of each row, (B,); targets as batches hold them, none missing. Of a task
-        with classes, `smoothing` in [0, 1) is of labels, and with `balanced` each row counts with
-        the weight of its class."""
+        with classes, `smoothing` in [0, 1) is of labels, and with `balanced` each row (or pixel)
+        counts with the weight of its class. `head`: which gave `out`, of a task whose loss runs
+        more of it, which hangs on the target."""
 
     @abstractmethod
-    def predict(self, out_BK: Tensor) -> Predicted:
-        """Return what the head's numbers say."""
+    def predict(self, out: Any, head: nn.Module | None = None) -> Predicted:
+        """Return what the head says; `head` as for `loss`."""
+
+    def entropy(self, out: Tensor) -> Tensor:
+        """Return how undecided the answer to each row is, (B,), in [0, 1], of a task that gives
+        it."""
+        raise NotImplementedError(f"answers of a {self.name} have no entropy")
+
+    def statistics(self, said: Predicted, target: Any) -> Tensor | None:
+        """Return what scores need of answers and targets, (B, M), where answers are not kept."""
+        return None
+
+    def encoded(self, said: Predicted) -> list[Any]:
+        """Return the answer to each row as it is written down, of a task that gives no numbers: a
+        file's bytes, or a text."""
+        raise NotImplementedError(f"answers of a {self.name} are numbers")
+
+    def picture(self, image_HWC: np.ndarray, target: Any, answer: Any) -> bytes:
+        """Return a PNG of a row's stored image, target and answer, of a task that draws."""
+        raise NotImplementedError(f"answers of a {self.name} are no pictures")
 
     @abstractmethod
-    def constant_out(self, targets: Targets) -> Tensor:
-        """Return the numbers, (K,), with which one answer to all rows of `targets`, one at least,
+    def constant_out(self) -> Tensor:
+        """Return the numbers, (K,), with which one answer to all rows that the task was fitted to
         has the least loss."""
 
     @staticmethod
     @abstractmethod
     def known(targets: Any) -> Any:
-        """Return which rows have a target, bool, of an array or tensor of targets."""
+        """Return which rows have a target, bool (B,), of an array or tensor of targets as batches
+        or predictions hold them."""
 
     def measure(
         self, predictions: Predictions, names: Collection[str] | None = None
@@ -102,8 +178,7 @@ class Task(ABC):
     @property
     def metrics(self) -> tuple[str, ...]:
         """The names of METRICS that the task has."""
-        classes = "classes" in self.gives
-        return tuple(n for n, m in METRICS.items() if (m.reads != "values") == classes)
+        return TASK_FACTS[self.name].metrics
 
     def _affordable(self, predictions: Predictions) -> list[str]:
         scores = len(predictions.id_N) * self.out_dim

@@ -3,21 +3,22 @@
 Legend: B batch, N rows, K classes.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from raytl.config import MetricName
+from raytl.config import MetricName, TaskName
 from raytl.modalities.column import Column
 from raytl.predictions import Predictions
 from raytl.rows import moved
 from raytl.scoring.classification import calibration_error, class_weights, confusion_matrix
 from raytl.tasks.base import Predicted, Targets, Task
-from raytl.tasks.columns import NO_LABEL, LabelColumn, has_target
+from raytl.tasks.columns import NO_LABEL, LabelColumn, has_target, stored_column
 
 LEAST_COUNT = 0.5  # rows of a class that none has, where its share's logarithm is taken
 
@@ -26,9 +27,7 @@ class Classification(Task):
     """Cross-entropy of the head's logits. `counts`: fitted rows of each class, none where it is not
     fitted."""
 
-    name: ClassVar[str] = "classification"
-    gives: ClassVar[frozenset[str]] = frozenset({"classes"})
-    primary: ClassVar[MetricName] = "accuracy"
+    name: ClassVar[TaskName] = "classification"
     scored_by: ClassVar[MetricName] = "accuracy"
     shown: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1")
     figures: ClassVar[tuple[str, ...]] = ("calibration_error", "entropy", "confusion")
@@ -40,10 +39,17 @@ class Classification(Task):
         self.counts = counts
 
     @classmethod
-    def fitted(cls, column: LabelColumn, targets: Targets) -> "Classification":
-        """Return the task with the class counts of `targets`, those that are there."""
-        counts = _counts(targets, len(column.classes))
+    def fitted(cls, column: LabelColumn, parts: Iterable[Targets]) -> "Classification":
+        """Return the task with the class counts of the rows' classes, (N,) each."""
+        counts = sum(
+            (_counts(targets, len(column.classes)) for targets in parts),
+            np.zeros(len(column.classes), np.int64),
+        )
         return cls(column, counts.tolist() if counts.any() else None)
+
+    @classmethod
+    def stored(cls, facts: Mapping[str, Any]) -> "Classification":
+        return cls(stored_column(LabelColumn, classes=facts.get("classes")))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -55,22 +61,33 @@ class Classification(Task):
         return len(self.column.classes)
 
     def loss(
-        self, out_BK: Tensor, target_B: Tensor, smoothing: float = 0.0, *, balanced: bool = False
+        self,
+        out: Tensor,
+        target: Tensor,
+        smoothing: float = 0.0,
+        *,
+        balanced: bool = False,
+        head: nn.Module | None = None,
     ) -> Tensor:
         """Cross-entropy, nats, with label smoothing (Szegedy et al. 2016, section 7)."""
-        loss_B = F.cross_entropy(out_BK, target_B, reduction="none", label_smoothing=smoothing)
+        loss_B = F.cross_entropy(out, target, reduction="none", label_smoothing=smoothing)
         if not balanced or self.counts is None:
             return loss_B
         weights_K = torch.as_tensor(class_weights(self.counts), dtype=loss_B.dtype)
-        return moved(weights_K, loss_B.device)[target_B] * loss_B
+        return moved(weights_K, loss_B.device)[target] * loss_B
 
-    def predict(self, out_BK: Tensor) -> Predicted:
-        p_BK = out_BK.float().softmax(1)
+    def predict(self, out: Tensor, head: nn.Module | None = None) -> Predicted:
+        p_BK = out.float().softmax(1)
         return Predicted(p_BK.argmax(1), p_BK)
 
-    def constant_out(self, targets: Targets) -> Tensor:
+    def entropy(self, out: Tensor) -> Tensor:
+        """-Σ p log p / log K of each row."""
+        return normalised_entropy(out)
+
+    def constant_out(self) -> Tensor:
         """The logarithms of the classes' shares; LEAST_COUNT rows for a class without one."""
-        count_K = _counts(targets, self.out_dim)
+        assert self.counts is not None, "the task was fitted to labelled rows"
+        count_K = np.asarray(self.counts)
         shares_K = count_K.clip(min=LEAST_COUNT) / count_K.sum()
         return torch.from_numpy(np.log(shares_K)).float()
 
@@ -79,7 +96,7 @@ class Classification(Task):
         return targets != NO_LABEL
 
     def _figure(self, name: str, predictions: Predictions) -> Any:
-        target_N, predicted_N = predictions.target_N, predictions.predicted_N
+        target_N, predicted_N = predictions.target_N, predictions.given("classes")
         if name == "confusion":
             return confusion_matrix(target_N, predicted_N, self.out_dim)
         p_NK = predictions.given("probabilities")
@@ -107,6 +124,12 @@ class Classification(Task):
 
 def _counts(targets: Targets, classes: int) -> np.ndarray:
     return np.bincount(targets[has_target(targets)], minlength=classes)
+
+
+def normalised_entropy(logits_BK: Tensor) -> Tensor:
+    """Return -Σ p log p / log K over the second dimension, in [0, 1]: (B, K, …) → (B, …)."""
+    log_p_BK = logits_BK.log_softmax(1)
+    return -(log_p_BK.exp() * log_p_BK).sum(1) / math.log(max(2, logits_BK.shape[1]))
 
 
 def mean_entropy(p_NK: np.ndarray) -> float:

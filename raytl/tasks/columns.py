@@ -4,13 +4,14 @@ Legend: N rows.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from raytl.config import TaskName
 from raytl.modalities.column import BadRowError, Column, Read, Values
 
 NO_LABEL = -1  # how a row without a label stands among class numbers in memory
@@ -26,6 +27,8 @@ class LabelColumn(Column):
     rows may have no label: NO_LABEL."""
 
     is_target: ClassVar[bool] = True
+    by: ClassVar[Literal["classes", "values", "rows"]] = "classes"
+    task: ClassVar[TaskName] = "classification"
     kind: Literal["label"] = "label"
     classes: Annotated[tuple[str, ...], Field(min_length=1)]
     nulls: bool = False
@@ -72,10 +75,25 @@ def _filled(array: pa.Array) -> pa.Array:
     return pc.fill_null(array, NO_LABEL) if array.null_count else array
 
 
+AColumn = TypeVar("AColumn", bound=Column)
+
+
+def stored_column(kind: type[AColumn], **facts: Any) -> AColumn:
+    """Return a column of what a task wrote down of it. Raises ValueError, a sentence, where that is
+    none."""
+    try:
+        return kind.model_validate(facts)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
 class ValueColumn(Column):
     """A number a row. In memory float64 (N,). With `nulls` some rows may have none: NaN."""
 
     is_target: ClassVar[bool] = True
+    by: ClassVar[Literal["classes", "values", "rows"]] = "values"
+    task: ClassVar[TaskName] = "regression"
     kind: Literal["value"] = "value"
     nulls: bool = False
 

@@ -4,15 +4,15 @@ Legend: B batch, N rows; K is 1.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from raytl.config import MetricName
+from raytl.config import MetricName, TaskName
 from raytl.errors import DataError
 from raytl.modalities.column import Column
 from raytl.predictions import Predictions
@@ -25,9 +25,7 @@ class Regression(Task):
     """The squared error of standardised values: the head gives (value - mean) / std, so that a
     learning rate means the same whatever the target's unit and zero are."""
 
-    name: ClassVar[str] = "regression"
-    gives: ClassVar[frozenset[str]] = frozenset({"values"})
-    primary: ClassVar[MetricName] = "rmse"
+    name: ClassVar[TaskName] = "regression"
     scored_by: ClassVar[MetricName] = "r2"
     shown: ClassVar[tuple[str, ...]] = ("r2",)
     figures: ClassVar[tuple[str, ...]] = ("residuals", "error_quantiles")
@@ -42,9 +40,10 @@ class Regression(Task):
         self.mean, self.std = mean, std
 
     @classmethod
-    def fitted(cls, column: ValueColumn, targets: Targets) -> "Regression":
-        """Return the task with the mean and standard deviation of `targets`, those that are there.
+    def fitted(cls, column: ValueColumn, parts: Iterable[Targets]) -> "Regression":
+        """Return the task with the mean and standard deviation of the rows' values, (N,) each.
         Raises DataError where they are all alike, or none is there."""
+        targets = np.concatenate([*parts, np.zeros(0)])
         known = targets[has_target(targets)].astype(np.float64)
         std = float(known.std()) if len(known) else 0.0
         if not std > 0:
@@ -56,33 +55,47 @@ class Regression(Task):
             )
         return cls(column, float(known.mean()), std)
 
+    @classmethod
+    def stored(cls, facts: Mapping[str, Any]) -> "Regression":
+        numbers = [facts.get(name) for name in ("mean", "std")]
+        if not all(isinstance(number, int | float) for number in numbers):
+            raise ValueError(
+                f"mean and std must be numbers, got {numbers[0]!r:.40}, {numbers[1]!r:.40}"
+            )
+        return cls(ValueColumn(), *map(float, numbers))  # type: ignore[arg-type]
+
     @property
     def out_dim(self) -> int:
         return 1
 
     def loss(
-        self, out_BK: Tensor, target_B: Tensor, smoothing: float = 0.0, *, balanced: bool = False
+        self,
+        out: Tensor,
+        target: Tensor,
+        smoothing: float = 0.0,
+        *,
+        balanced: bool = False,
+        head: nn.Module | None = None,
     ) -> Tensor:
         """(out - (target - mean) / std)², without a unit. Values have neither labels to smooth nor
         classes to balance."""
-        wanted_B = (target_B.double() - self.mean) / self.std
-        return (out_BK[:, 0].float() - wanted_B.float()).square()
+        wanted_B = (target.double() - self.mean) / self.std
+        return (out[:, 0].float() - wanted_B.float()).square()
 
-    def predict(self, out_BK: Tensor) -> Predicted:
+    def predict(self, out: Tensor, head: nn.Module | None = None) -> Predicted:
         """mean + std·out, in float64: a target may be large and vary little."""
-        return Predicted(self.mean + self.std * out_BK[:, 0].double())
+        return Predicted(self.mean + self.std * out[:, 0].double())
 
-    def constant_out(self, targets: Targets) -> Tensor:
-        """Their mean, standardised."""
-        mean = float(targets[has_target(targets)].mean())
-        return torch.tensor([(mean - self.mean) / self.std])
+    def constant_out(self) -> Tensor:
+        """The mean, standardised."""
+        return torch.zeros(1)
 
     @staticmethod
     def known(targets: Any) -> Any:
         return targets == targets  # NaN is not itself; of arrays and tensors alike
 
     def _figure(self, name: str, predictions: Predictions) -> Any:
-        target_N, value_N = predictions.target_N, predictions.predicted_N
+        target_N, value_N = predictions.target_N, predictions.given("values")
         if name == "residuals":
             return asdict(residuals(target_N, value_N))
         assert name == "error_quantiles", f"{name} is none of {self.figures}"

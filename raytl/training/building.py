@@ -14,6 +14,7 @@ from raytl.models.mappers import Mapper, build_mapper
 from raytl.models.source_folder import load_complete_model
 from raytl.models.source_model import SourceModel
 from raytl.models.source_spec import SourceSpec
+from raytl.models.tapping import taps_of
 from raytl.models.transfer_model import TransferModel
 from raytl.recipes import RECIPES, Context, Recipe, Teacher
 from raytl.seeds import seed_for
@@ -60,9 +61,16 @@ def build_trial(
         torch.manual_seed(seed_for(seed, "init"))
         fusion = build_fusion(trial.fusion, _dims(source_model.parts))
         mapper = _mapper(trial, source_model, fusion.out_dim)
-        head = task.head(trial.head, mapper.out_dim)
-        branches = {n: _branch(n, part, trial) for n, part in source_model.parts.items()}
-        model = TransferModel(branches, fusion, mapper, head)
+        head = task.head(
+            trial.head,
+            mapper.out_dim,
+            taps_of(task, {n: part.backbone for n, part in source_model.parts.items()}),
+        )
+        branches = {
+            n: _branch(n, part, trial, task.reads == "taps")
+            for n, part in source_model.parts.items()
+        }
+        model = TransferModel(branches, fusion, mapper, head, task.reads)
         context = Context(
             trial=trial,
             model=model,
@@ -101,11 +109,11 @@ def _dims(parts: Mapping[str, Part]) -> dict[str, int]:
     return {name: part.backbone.feature_dim for name, part in parts.items()}
 
 
-def _branch(name: str, part: Part, trial: TrialConfig) -> Branch:
+def _branch(name: str, part: Part, trial: TrialConfig, tapped: bool) -> Branch:
     nothing = RECIPES[trial.recipe].freezes == "nothing"
     return Branch(
         part, frozen_numbers(trial, name, part), lora_rank=0 if nothing else trial.lora_rank,
-        lora_alpha=trial.lora_alpha,
+        lora_alpha=trial.lora_alpha, tapped=tapped,
     )  # fmt: skip
 
 
@@ -141,7 +149,11 @@ def _teacher(material: Material, trial: TrialConfig) -> Teacher | None:
         branches = {n: _frozen(part.clone()) for n, part in opened.parts.items()}
         complete.model.fusion.rename(dict(zip(complete.spec.parts, branches, strict=True)))
         network = TransferModel(
-            branches, complete.model.fusion, complete.model.mapper, complete.model.head
+            branches,
+            complete.model.fusion,
+            complete.model.mapper,
+            complete.model.head,
+            complete.model.reads,
         )
         return Teacher(network, complete.task)
     parts = opened.clone().parts

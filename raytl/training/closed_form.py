@@ -97,6 +97,6 @@ def _features(
     with closing(closable(feed.eval_batches())) as batches:
         for batch in batches:
             rows.append(model(batch.to(device).inputs).features.double().cpu())
-            if batch.target is not None:
+            if isinstance(batch.target, Tensor):
                 labels.append(batch.target)
     return torch.cat(rows), torch.cat(labels) if labels else None

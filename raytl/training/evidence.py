@@ -17,6 +17,7 @@ from raytl.models.transfer_model import TransferModel
 from raytl.scoring.validators import Evidence, mixed_consistency
 from raytl.seeds import seed_for
 from raytl.tasks.base import Task
+from raytl.training.evaluation import rows_at_a_time
 from raytl.training.material import Material
 from raytl.training.readers import Readers
 from raytl.training.splits import source_rows, target_rows
@@ -135,19 +136,21 @@ def _outputs(
     of_source: bool = False,
 ) -> _Outputs:
     p, features, y, losses = [], [], [], []
-    with closing(closable(feed.eval_batches())) as batches:
+    with closing(closable(feed.eval_batches(rows_at_a_time(task)))) as batches:
         for batch in batches:
             num_source = len(batch.id) if of_source else 0
             on_device = batch.to(device)
             output = model(on_device.inputs, num_source=num_source)
             features.append(output.mapped)
-            p_BK = task.predict(output.out).p_BK
+            p_BK = task.predict(output.out, output.head).p_BK
             if p_BK is not None:
                 p.append(p_BK)
-            if on_device.target is not None:
-                y.append(on_device.target)
+            target = on_device.target
+            if target is not None:
+                if isinstance(target, torch.Tensor) and target.dim() == 1:
+                    y.append(target)
                 if p_BK is None:
-                    losses.append(task.loss(output.out, on_device.target))
+                    losses.append(task.loss(output.out, target, head=output.head))
     of_features = _joined(features)
     assert of_features is not None
     return _Outputs(_joined(p), of_features, _joined(y), _joined(losses))

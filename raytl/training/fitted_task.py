@@ -1,11 +1,15 @@
 """The task of a domain, fitted to labelled training rows; the head that answers by them alone."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 
 from raytl.data.domain import Domain, Domains
-from raytl.tasks.base import Targets, Task
+from raytl.modalities.column import Values
+from raytl.tasks.base import Task
 from raytl.tasks.heads import Constant
+from raytl.tasks.map_heads import ConstantMaps
 from raytl.tasks.registry import task_of
 from raytl.training.splits import source_rows, target_rows
 
@@ -18,31 +22,30 @@ def fitted_task(domains: Domains, domain: Domain, seed: int, rows_seed: int | No
     rows; of a target domain without any, the source domain's, which all is learnt from then. Raises
     DataError where they do not do.
     """
-    return task_of(domain.target_column, known_targets(domains, domain, seed, rows_seed))
+    key = ("fitted task", domain is domains.source, seed, rows_seed)
+    return domain.once(
+        key, lambda: task_of(domain.target_column, _known(domains, domain, seed, rows_seed))
+    )
 
 
-def known_targets(
+def _known(
     domains: Domains, domain: Domain, seed: int, rows_seed: int | None = None
-) -> Targets:
-    """Return the targets of those rows, (N,): none at all of a target without labels where the
+) -> Iterator[Values]:
+    """Return the targets of those rows, in parts: none at all of a target without labels where the
     source domain, if there is one, asks for something else."""
     split = domain.config.splits.train
     if domain is domains.source:
-        return domain.targets(split)[source_rows(domain, seed).train]
+        return domain.learnt(split, source_rows(domain, seed).train)
     rows = target_rows(domain, seed if rows_seed is None else rows_seed).labelled
     source = domains.source
     if len(rows) or source is None or source.target_column.kind != domain.target_column.kind:
-        return domain.targets(split)[rows]
-    return known_targets(domains, source, seed)
+        return domain.learnt(split, rows)
+    return _known(domains, source, seed)
 
 
 @torch.no_grad()
-def fit_constant(
-    head: nn.Module, task: Task, domains: Domains, seed: int, rows_seed: int | None = None
-) -> None:
-    """Set a constant head to the best answer on the target's labelled training rows, or without
-    such on the source domain's; the seeds are those of `fitted_task`. Leaves other heads as they
-    are."""
-    if isinstance(head, Constant):
-        targets = known_targets(domains, domains.target, seed, rows_seed)
-        head.bias.copy_(task.constant_out(targets))
+def fit_constant(head: nn.Module, task: Task) -> None:
+    """Set a constant head to the best answer on the rows that `task` was fitted to. Leaves other
+    heads as they are."""
+    if isinstance(head, Constant | ConstantMaps):
+        head.bias.copy_(task.constant_out())

@@ -31,6 +31,7 @@ def _as_rows(batch: TrainBatch) -> Rows:
 def _tensors(part: Batch) -> dict[str, Tensor]:
     tensors = {"id": part.id}
     if part.target is not None:
+        assert isinstance(part.target, Tensor)
         tensors["target"] = part.target
     for name, given in part.inputs.items():
         assert isinstance(given.rows, Tensor)

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from raytl.config import DomainConfig
+from raytl.config import TASK_FACTS, DomainConfig
 from raytl.data.dataset import Dataset
 from raytl.data.domain import Domain, Domains
 from raytl.models.source_folder import CompleteModel, load_complete_model, matched_columns
-from raytl.predictions import Predictions
 from raytl.tasks.base import Task
 from raytl.training.evaluation import Evaluation, evaluate
 from raytl.training.readers import Prepared, Reader, Readers
@@ -21,14 +20,19 @@ from raytl.urls import Place
 
 @dataclass(frozen=True)
 class Prediction:
-    """`rows` hold what `columns` name: id, predicted class and its probability, or id and predicted
-    value. `metrics`: of the rows that have a target, none where no row has one. `note`: why rows
-    were not judged, where they might have been."""
+    """`rows` hold what `columns` name: id, predicted class and its probability; id and predicted
+    value; or id and mask, a PNG file's bytes. `metrics`: of the rows that have a target, none where
+    no row has one. `note`: why rows were not judged, where they might have been."""
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
     metrics: Mapping[str, float]
     note: str | None = None
+
+    @property
+    def files(self) -> bool:
+        """Whether answers are files."""
+        return any(isinstance(answer, bytes) for answer in self.rows[0]) if self.rows else False
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Predictor:
         }
         place = torch.device(device)
         complete.model.to(place)
-        readers = Readers(Domains(domain, None), by_branch, place)
+        readers = Readers(Domains(domain, None), by_branch, place, task)
         return cls(complete, domain, readers, place)
 
     @property
@@ -77,11 +81,23 @@ class Predictor:
             self.domain, split, indices=indices, labelled=self.judged, batch_size=256, seed=0,
             kind="resident",
         )  # fmt: skip
-        return evaluate(self.complete.model, self.complete.task, feed, self.device, names=names)
+        task = self.complete.task
+        return evaluate(
+            self.complete.model,
+            task,
+            feed,
+            self.device,
+            names=names,
+            encoded="numbers" not in task.gives,
+        )
 
-    def table(self, said: Predictions) -> dict[str, list[Any]]:
+    def table(self, found: Evaluation) -> dict[str, list[Any]]:
         """Return what a person reads of predictions: columns by name."""
-        ids, predicted = said.id_N.tolist(), said.predicted_N.tolist()
+        said = found.predictions
+        task = self.complete.task
+        if "numbers" not in task.gives:
+            return {"id": said.id_N.tolist(), TASK_FACTS[task.name].answer: list(found.answers)}
+        ids, predicted = said.id_N.tolist(), said.given("classes").tolist()
         if "values" in self.complete.task.gives:
             return {"id": ids, "predicted": predicted}
         classes = self.complete.spec.classes
@@ -98,7 +114,7 @@ def predict_split(model: Path, dataset: Place, split: str) -> Prediction:
     """
     predictor = Predictor.open(model, dataset)
     found = predictor.predict(split, names=predictor.measured)
-    table = predictor.table(found.predictions)
+    table = predictor.table(found)
     task, data = predictor.complete.task, predictor.domain.dataset
     note = None if predictor.judged else _why_not(task, data)
     rows = list(zip(*table.values(), strict=True))

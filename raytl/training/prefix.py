@@ -99,7 +99,7 @@ class Prefix:
         return encode(self._run(h, done), self.dtype, channels_last=self.channels_last)
 
     def _run(self, h: Rows, done: int) -> Rows:
-        h = self.branch.backbone.run(h, done, self.depth)
+        h = self.branch.run_frozen(h, done, self.depth)
         return self.branch.backbone.pool(h) if self.whole else h
 
     @cached_property
@@ -132,7 +132,7 @@ class Prefix:
             "done": self.done if depth == self.depth else depth,
             "transform": branch.transform.facts(),
             "dtype": self.dtype,
-        }
+        } | ({"taps": list(branch.backbone.taps)} if branch.tapped else {})
 
 
 def _packages(branch: Branch) -> tuple[str, ...]:

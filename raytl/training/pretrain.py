@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from raytl.config import (
+    TASK_FACTS,
     OptimizerConfig,
     SourceModelConfig,
     Study,
@@ -41,7 +42,8 @@ def pretrain(
     force: bool = False,
     progress: Progress = lambda metrics: None,
 ) -> SourceSpec:
-    """Train a fresh `backbone` with a linear head on `dataset` and save it as a source model.
+    """Train a fresh `backbone` with its task's usual head on `dataset` and save it as a source
+    model.
 
     The score in `source.json` is the accuracy on rows held out of the training split; of values
     their R². `progress` gets the metrics after each epoch. `threads`: of torch on the CPU, as many
@@ -78,6 +80,7 @@ def pretrain(
     domains = Domains(domain, None)
     score = fitted_task(domains, domain, study.search.seed).scored_by
     study = study.decided(metric=score)
+    trial = trial.replace(head=TASK_FACTS[study.task].heads[0])
     last: dict[str, Any] = {}
 
     def report(metrics: dict[str, Any], save: object) -> None:

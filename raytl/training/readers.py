@@ -26,6 +26,7 @@ from raytl.data.order import Layout
 from raytl.data.ray_feed import RayDataFeed
 from raytl.data.resident import ResidentFeed
 from raytl.data.streaming import StreamingFeed
+from raytl.data.target_rows import HeldTargets, Reading, ReadTargets, TargetRows
 from raytl.data.views import View, views_of
 from raytl.errors import ConfigError
 from raytl.models.branch import Branch
@@ -111,11 +112,13 @@ class Stored:
 @dataclass(frozen=True)
 class Readers:
     """How every branch of a trial reads, a teacher's branches included. `device`: where what is
-    read is computed with."""
+    read is computed with. `reading`: how targets are that are read with their rows; None where they
+    are classes or values."""
 
     domains: Domains
     by_branch: Mapping[str, Reader]
     device: torch.device = CPU
+    reading: Reading | None = None
 
     def of(self, branches: Collection[str]) -> "Readers":
         """Return the readers of these branches alone."""
@@ -177,7 +180,12 @@ class Readers:
                 "another source model"
             )
         own = np.arange(part.rows) if view is None else view.rows_of(part.rows)
-        targets = domain.targets(split)[own] if labelled else None
+        targets: TargetRows | None = None
+        if labelled and domain.target_column.by == "rows":
+            assert self.reading is not None and view is None
+            targets = ReadTargets(part, domain.target, self.reading, views)
+        elif labelled:
+            targets = HeldTargets(domain.targets(split)[own])
         layout = Layout(part.ends, part.bytes)
         source = FeedRows(inputs, targets, part.ids()[own], layout)
         rows = np.arange(len(own)) if indices is None else indices
@@ -193,7 +201,7 @@ class Readers:
         )
         if augmented is not None and not views:
             branches = [name for name in inputs if self.by_branch[name].augments]
-            feed = AugmentedFeed(feed, augmented[0], seed, branches)
+            feed = AugmentedFeed(feed, augmented[0], seed, branches, self.reading)
         return ahead_for(feed, self.device)
 
 

@@ -15,7 +15,6 @@ from raytl.data.domain import Domain
 from raytl.data.subsets import any_rows, few_labels, holdout, labelled
 from raytl.errors import DataError
 from raytl.seeds import seed_for
-from raytl.tasks.columns import ValueColumn
 
 Rows = np.ndarray  # int64 row numbers within a split
 
@@ -82,8 +81,8 @@ def target_rows(domain: Domain, seed: int) -> TargetRows:
     """Split the target domain's training split by its label regime.
 
     - none: validation rows are drawn without looking at a label;
-    - N: N rows per class (of values: in all) are labelled, of which `validation_fraction` is held
-      out;
+    - N: N rows per class (without classes: in all) are labelled, of which `validation_fraction` is
+      held out;
     - all: `validation_fraction` of every class is held out.
 
     Where the study names a validation split, rows are held out there: with N labels the fraction of
@@ -151,7 +150,7 @@ def _with_named_validation(domain: Domain, every: Rows, seed: int) -> TargetRows
 
 
 def _per_class(domain: Domain) -> str:
-    return "" if isinstance(domain.target_column, ValueColumn) else " per class"
+    return " per class" if domain.target_column.by == "classes" else ""
 
 
 def redrawable(domain: Domain) -> bool:
@@ -165,7 +164,7 @@ def redrawable(domain: Domain) -> bool:
         drawn -= _held_out_there(config, drawn)
     targets = domain.targets(config.splits.train)
     known = targets[labelled(targets)]
-    if isinstance(domain.target_column, ValueColumn):
+    if domain.target_column.by != "classes":
         return len(known) > drawn
     _, counts = np.unique(known, return_counts=True)
     return bool(counts.min() > drawn)

@@ -29,6 +29,7 @@ from raytl.training.judging import Metrics, metric_of, of_test_split, validated
 from raytl.training.loop import Trainer, train_epoch
 from raytl.training.material import Material
 from raytl.training.optimization import build_optimizer
+from raytl.training.pictures import pictures
 from raytl.training.precision import autocasts
 from raytl.training.torch_options import torch_options
 from raytl.training.trial_feeds import readers_of, training_feeds
@@ -93,9 +94,7 @@ class TrialRun:
         if isinstance(parts.model.mapper, Matrix) and resume_from is None:
             fit_matrix(parts.model, trial.mapper.fit, self.feeds, self.device)
         if resume_from is None:
-            fit_constant(
-                parts.model.head, parts.task, material.domains, study.search.seed, rows_seed
-            )
+            fit_constant(parts.model.head, parts.task)
         self.steps = study.train.steps_per_epoch or steps_per_epoch(self.feeds)
         self.trainer = Trainer(
             parts.model, parts.recipe, optimizer, trial.optimizer, self.device,
@@ -176,7 +175,10 @@ class TrialRun:
             kind=train.feed,
         )  # fmt: skip
         result = evaluate(self.parts.model, task, feed, self.device, names=())
-        predictions = replace(result.predictions, group_N=target.split(split).groups())
+        drawn = pictures(self.parts.model, task, self._readers, target, split, self.device)
+        predictions = replace(
+            result.predictions, group_N=target.split(split).groups(), picture_N=drawn
+        )
         measured = task.measure(predictions) | task.measure(predictions, [self._metric])
         return replace(result, predictions=predictions, metrics=measured)
 

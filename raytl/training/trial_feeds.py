@@ -92,8 +92,7 @@ def readers_of(material: Material, parts: TrialParts, device: torch.device) -> R
     readers: dict[str, Reader] = {}
     for name, branch in parts.branches.items():
         column = name.rpartition("/")[2]
-        pools = not (name in parts.model.columns and parts.model.mapper.spatial)
-        prefix = Prefix(branch, device, train.prefix_dtype, pools)
+        prefix = Prefix(branch, device, train.prefix_dtype, pools(parts, name))
         pooled = material.shared.pooled
         if prefix.depth and pooled and pooled.holds(keys_of(prefix, domains, column).values()):
             readers[name] = Stored(column, prefix, room, pooled=pooled)
@@ -106,7 +105,15 @@ def readers_of(material: Material, parts: TrialParts, device: torch.device) -> R
                 readers[name] = Stored(column, kept, room)
                 free -= num_bytes
                 break
-    return Readers(domains, readers, device)
+    return Readers(domains, readers, device, parts.task)
+
+
+def pools(parts: TrialParts, branch: str) -> bool:
+    """Whether of a wholly frozen branch features are all that is read: neither mapper nor head
+    reads what its blocks give."""
+    model = parts.model
+    maps = model.mapper.spatial or model.reads != "features"
+    return not (branch in model.columns and maps)
 
 
 def keys_of(prefix: Prefix, domains: Domains, column: str) -> dict[tuple[bool, str], str]:

@@ -10,11 +10,12 @@ import pytest
 import torch
 from tests_support import write_images
 
-from raytl.config import HeadName, MapperName, RecipeName, Study, TrialConfig
+from raytl.config import MapperName, RecipeName, Study, TrialConfig
 from raytl.modalities.image.column import ImageColumn
 from raytl.models.mappers import MAPPERS
 from raytl.models.transfer_model import TransferModel
 from raytl.recipes import RECIPES
+from raytl.tasks.heads import HEADS
 from raytl.training.building import build_trial
 from raytl.training.checkpoint import load_checkpoint
 from raytl.training.material import Material
@@ -28,9 +29,7 @@ UNLABELLED = [r for r in get_args(RecipeName) if r not in {
 # The control `constant` has a head of its own.
 EVERY = [
     (recipe, mapper, head)
-    for recipe, mapper, head in product(
-        get_args(RecipeName), get_args(MapperName), get_args(HeadName)
-    )
+    for recipe, mapper, head in product(get_args(RecipeName), get_args(MapperName), HEADS)
     if (recipe == "constant") == (head == "constant")
 ]
 

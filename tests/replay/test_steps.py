@@ -215,6 +215,14 @@ def mcc(model: TransferModel, recipe: Any) -> Objectives:
     return {"task": out.task(), "alignment": loss}, total, total
 
 
+def entropy_minimisation(model: TransferModel, recipe: Any) -> Objectives:
+    out = Forward(model, ["source", "target", "labelled"])
+    p = out.logits["target"].softmax(1)
+    loss = -(p * p.log()).sum(1).mean() / np.log(CLASSES)
+    total = out.task() + 0.5 * loss
+    return {"task": out.task(), "alignment": loss}, total, total
+
+
 def importance_weighting(model: TransferModel, recipe: Any) -> Objectives:
     out = Forward(model, ["source", "target", "labelled"])
     fixed = {n: out.z[n].detach() for n in ("source", "target")}
@@ -295,6 +303,7 @@ CASES: list[tuple[str, dict[str, Any], Callable[[TransferModel, Any], Objectives
     ("dan", WEIGHTS, dan),
     ("deep_coral", WEIGHTS, deep_coral),
     ("mcc", WEIGHTS, mcc),
+    ("entropy_minimisation", WEIGHTS, entropy_minimisation),
     ("importance_weighting", {}, importance_weighting),
     ("tradaboost", {}, tradaboost),
     ("joint", {}, joint),

@@ -98,7 +98,7 @@ if __name__ == "__main__":
         "kept": kept(),
         "both": beside_images(),
         "pads alike": pads_alike(),
-        "kinds": [list(MODALITIES), "entropy_minimisation" in RECIPES],
+        "kinds": [list(MODALITIES), "nuclear_norm" in RECIPES],
         "a backbone": refused(lambda: loaded(backbone="pointnt")),
         "an argument": refused(lambda: loaded(backbone="pointnet", args={"widht": 3})),
         "an option": refused(lambda: loaded(backbone="pointnet", input_size=3)),

@@ -98,7 +98,7 @@ def test_the_page_adds_a_wing_an_importer_and_a_recipe() -> None:
     files = [name for language, name, _ in blocks() if language == "python"]
     assert [name.rpartition("/")[2] for name in files] == [
         "__init__.py", "column.py", "transform.py", "networks.py", "wing.py", "points.py",
-        "entropy_minimisation.py", "try_points.py",
+        "nuclear_norm.py", "try_points.py",
     ]  # fmt: skip
     changed_files = [name for language, name, _ in blocks() if language == "diff"]
     assert changed_files == [
@@ -118,7 +118,7 @@ def test_the_new_modality_is_pretrained_and_predicts(told: dict[str, object]) ->
 def test_a_trial_of_it_adapts_on_kept_prefix_features(told: dict[str, object]) -> None:
     last = told["last"]
     assert isinstance(last, dict)
-    assert last["train/loss/alignment"] > 0 and last["test/accuracy"] > 0.8
+    assert -1 < last["train/loss/alignment"] < 0 and last["test/accuracy"] > 0.8
     assert told["kept"] == 4 and told["pads alike"] is True
 
 

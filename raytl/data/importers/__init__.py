@@ -9,6 +9,7 @@ from raytl.data.importers.digits import read_digits
 from raytl.data.importers.docstrings import read_docstrings
 from raytl.data.importers.huggingface import read_huggingface
 from raytl.data.importers.image_folder import read_image_folder
+from raytl.data.importers.mask_folder import read_mask_folder
 from raytl.data.importers.mnist import read_mnist
 from raytl.data.importers.motions import read_motions
 from raytl.data.importers.named_digits import read_named_digits
@@ -31,6 +32,9 @@ IMPORTERS = {
     "mnist": Importer(read_mnist, FITTING | {"validation", "seed"}),
     "arrays": Importer(read_arrays, FITTING | CUTTING | {"splits", "image_shape", "classes"}),
     "image-folder": Importer(read_image_folder, FITTING | CUTTING | {"skip_bad"}),
+    "mask-folder": Importer(
+        read_mask_folder, FITTING | CUTTING | {"classes", "void", "unlabelled", "skip_bad"}
+    ),
     "torchvision": Importer(read_torchvision, FITTING | CUTTING | {"root"}),
     "digits": Importer(read_digits, FITTING | {"seed"}, source="none"),
     "rendered-digits": Importer(

@@ -63,8 +63,9 @@ def decoded(images: Sequence[Encoded], options: ShardOptions) -> Iterator[list[A
         yield row["images"]
 
 
-def decode(image: Encoded, size: int, options: ShardOptions) -> np.ndarray | str:
-    """Return the image as (size, size, 3) uint8, or what is wrong with it."""
+def decode(image: Encoded, size: int | None, options: ShardOptions) -> np.ndarray | str:
+    """Return the image as (size, size, 3) uint8, or as it is without a size, or what is wrong with
+    it."""
     name, content = (image, image) if isinstance(image, Path) else (image[0], io.BytesIO(image[1]))
     try:
         with Image.open(content) as opened:
@@ -77,6 +78,8 @@ def decode(image: Encoded, size: int, options: ShardOptions) -> np.ndarray | str
                     f"mode {opened.mode} has more than 8 bits a channel, which RGB would cut off"
                 )
             pixels_HWC = np.asarray(opened.convert("RGB"))
+        if size is None:
+            return pixels_HWC
         return fit_images(pixels_HWC[None], size, options.fit, options.box)[0]
     except DataError as error:
         return f"{printable(name)}: {error}"

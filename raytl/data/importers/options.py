@@ -114,6 +114,7 @@ class ShardOptions(Frozen):
     classes: Annotated[str, AfterValidator(_class_names)] | None = None  # a key, or names by commas
     positive: Name | None = None  # makes no and yes of the target: >0, or names by commas
     unlabelled: bool = False  # rows may lack the target
+    void: Annotated[int, Field(ge=0, le=255)] | None = None  # a mask's pixels without a class
 
     # The columns of tables
     text: Names = ()

@@ -22,6 +22,7 @@ from raytl.training.predict import Predictor
 from raytl.urls import Place, Url
 
 PLAN, DONE = "plan.json", "predictions.json"
+STATISTICS = "statistics"  # of a row, by which scores are made of all parts
 
 
 def predict_on_cluster(
@@ -35,7 +36,8 @@ def predict_on_cluster(
 ) -> dict[str, Any]:
     """Predict a split with `workers` processes at once, `gpus` of a GPU each, and write a Parquet
     file a shard under `out`: id, predicted, probability of classes, and target where rows are
-    judged. What an earlier run of the same wrote is kept; `predictions.json` comes last.
+    judged; or id and mask, a PNG. What an earlier run of the same wrote is kept;
+    `predictions.json` comes last.
 
     Returns rows, metrics and where they are. Needs a Ray cluster to be connected to. Raises
     ModelError and DataError as `Predictor.open`, UserError where `out` holds something else.
@@ -117,10 +119,12 @@ class PartWriter:
         split = self._predictor.domain.split(self._split)
         rows = split.info.shards[number].rows
         first = int(split.ends[number]) - rows
-        said = self._predictor.predict(self._split, np.arange(first, first + rows)).predictions
-        columns = self._predictor.table(said)
+        found = self._predictor.predict(self._split, np.arange(first, first + rows))
+        said, columns = found.predictions, self._predictor.table(found)
         if self._predictor.judged:
             columns["target"] = said.target_N.tolist()
+            if said.statistics_NM is not None:
+                columns[STATISTICS] = said.statistics_NM.tolist()
         name = _part(number, len(split.info.shards))
         with TemporaryDirectory() as folder:
             pq.write_table(pa.table(columns), Path(folder) / name)
@@ -130,11 +134,15 @@ class PartWriter:
 
 def _measured(predictor: Predictor, out: Place, parts: int) -> dict[str, float]:
     """Return the metrics, from what the parts say of each row."""
+    last = "predicted" if "numbers" in predictor.complete.task.gives else STATISTICS
     read = [
-        pq.read_table(opened(out / _part(n, parts)), columns=["id", "target", "predicted"])
+        pq.read_table(opened(out / _part(n, parts)), columns=["id", "target", last])
         for n in range(parts)
     ]
     id_N, target_N, predicted_N = (column.to_numpy() for column in pa.concat_tables(read).columns)
+    if last == STATISTICS:
+        said = Predictions(id_N, target_N, None, statistics_NM=np.stack(predicted_N))
+        return dict(predictor.complete.task.measure(said, predictor.measured))
     classes = predictor.complete.spec.classes
     if classes is not None:
         order = np.argsort(classes)

@@ -22,6 +22,7 @@ def group_size(study: Study) -> int:
     batches in float32."""
     train, fuse = study.train, study.train.fuse
     plain = train.accumulation_steps == 1 and train.precision == "float32"
+    plain = plain and "numbers" in study.gives
     if fuse == "off" or not plain or study.resources.workers != (1, 1):
         return 1
     return MOST_FUSED if fuse == "auto" else fuse

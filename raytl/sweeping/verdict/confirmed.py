@@ -115,6 +115,15 @@ class Confirmation(_Part):
         return next((c for c in self.candidates if c.name == name), None)
 
 
+def pictures_of(confirmation: Confirmation, candidate: Candidate, run: Path) -> list[bytes]:
+    """Return what a candidate's first seed says of some test rows, PNG bytes each; none where its
+    task draws none."""
+    if not candidate.n:
+        return []
+    pictures_N = confirmation.predictions_of(candidate, run)[0].picture_N
+    return [] if pictures_N is None else [picture for picture in pictures_N if picture is not None]
+
+
 def save_confirmation(confirmation: Confirmation, run: Path) -> None:
     """Write confirmation.json."""
     data = confirmation.model_dump(mode="json")

@@ -38,12 +38,16 @@ def with_discordant_rows(
       way to certainty each.
     - Values: of the median target. Right is the target; wrong is off by the root mean squared error
       of all runs of both, or where none errs by the targets' standard deviation.
+    - Statistics (of masks): wrong is the mean row of all runs of both, right the same row answered
+      as well as can be; where no run errs wrong is one answer to the whole row.
     """
     unit_N = np.append(unit_N, unit_N.max() + np.array([1, 2]))
     if metric.reads == "values":
         return _values(ours, theirs, unit_N)
     if metric.reads == "probabilities":
         return _probabilities(ours, theirs, unit_N)
+    if metric.all_right is not None:
+        return _statistics(metric, ours, theirs, unit_N)
     return _classes(ours, theirs, unit_N)
 
 
@@ -55,9 +59,10 @@ def _extended(
     said_p: Sequence[np.ndarray] | None = None,
 ) -> Predictions:
     p_NK = None if said_p is None else np.concatenate([run.given("probabilities"), said_p])
+    predicted_N = run.given("values")
     return Predictions(
-        np.arange(len(unit_N)), np.append(run.target_N, targets),
-        np.append(run.predicted_N, said), p_NK, unit_N,
+        np.arange(len(unit_N)), np.append(run.target_N, np.asarray(targets)),
+        np.append(predicted_N, np.asarray(said)), p_NK, unit_N,
     )  # fmt: skip
 
 
@@ -114,9 +119,32 @@ def _median_row(p_NK: np.ndarray, target_N: np.ndarray, k: int) -> np.ndarray:
 def _values(ours: Sequence[Predictions], theirs: Sequence[Predictions], unit_N: np.ndarray) -> Pair:
     target_N = ours[0].target_N
     middle = float(np.sort(target_N)[(len(target_N) - 1) // 2])
-    errors = [run.predicted_N.astype(np.float64) - target_N for run in (*ours, *theirs)]
+    errors = [run.given("values").astype(np.float64) - target_N for run in (*ours, *theirs)]
     off = float(np.sqrt(np.mean(np.square(errors)))) or float(target_N.std())
     return (
         [_extended(run, unit_N, [middle] * 2, [middle, middle + off]) for run in ours],
         [_extended(run, unit_N, [middle] * 2, [middle + off, middle]) for run in theirs],
+    )
+
+
+def _statistics(
+    metric: Metric, ours: Sequence[Predictions], theirs: Sequence[Predictions], unit_N: np.ndarray
+) -> Pair:
+    assert metric.all_right is not None and metric.one_answer is not None
+    rows = np.stack([run.given(metric.reads).mean(axis=0) for run in (*ours, *theirs)])
+    wrong = rows.mean(axis=0, keepdims=True)
+    right = metric.all_right(wrong)
+    if np.allclose(wrong, right):
+        wrong = metric.one_answer(right)
+
+    def extended(run: Predictions, added: Sequence[np.ndarray]) -> Predictions:
+        statistics_NM = np.concatenate([run.given(metric.reads), *added])
+        return Predictions(
+            np.arange(len(unit_N)), np.append(run.target_N, [0, 0]), None, None, unit_N,
+            statistics_NM,
+        )  # fmt: skip
+
+    return (
+        [extended(run, [right, wrong]) for run in ours],
+        [extended(run, [wrong, right]) for run in theirs],
     )

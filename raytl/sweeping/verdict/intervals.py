@@ -153,7 +153,7 @@ def _check_rows(runs: Sequence[Predictions]) -> None:
                 "the test rows of retrained models must be the same, but differ; the test split "
                 "changed while the study ran: start it anew"
             )
-        assert len(run.predicted_N) == len(first.target_N), "a prediction a row"
+        assert len(run.id_N) == len(first.target_N), "a prediction a row"
 
 
 def _units(run: Predictions) -> Ints:

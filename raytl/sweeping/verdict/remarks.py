@@ -59,10 +59,11 @@ def _failures(study: Study, configuration: Retrained, now: Standing) -> list[str
 
 def _unfair(metric: Metric, control: Retrained) -> list[str]:
     runs = list(control.predictions.values())
-    if control.control in (None, "constant") or not runs:
+    guess = _constant_guess(metric, runs[0]) if runs else None
+    if control.control in (None, "constant") or guess is None:
         return []
     reached = float(np.mean([metric.plain(run.target_N, run.given(metric.reads)) for run in runs]))
-    constant = metric.plain(runs[0].target_N, _constant_guess(metric, runs[0]))
+    constant = metric.plain(runs[0].target_N, guess)
     if metric.sign * reached > metric.sign * constant:
         return []
     shown = [score_text(value, metric) for value in (reached, constant)]
@@ -74,9 +75,11 @@ def _unfair(metric: Metric, control: Retrained) -> list[str]:
     ]
 
 
-def _constant_guess(metric: Metric, run: Predictions) -> np.ndarray:
+def _constant_guess(metric: Metric, run: Predictions) -> np.ndarray | None:
     """Return one answer to all test rows, from what they are themselves: their largest class, the
-    classes' shares, or the mean value."""
+    classes' shares, or the mean value; None where there is no such answer."""
+    if metric.all_right is not None:
+        return metric.one_answer and metric.one_answer(run.given(metric.reads))
     target_N, rows = run.target_N, len(run.target_N)
     if metric.reads == "values":
         return np.full(rows, target_N.mean())

@@ -87,7 +87,7 @@ def test_it_predicts_as_before(old: Path) -> None:
         found = complete.model.eval()({"image": Given(rows)}).out
         expected = by_hand(tensors(), rows)
     assert torch.allclose(found, expected, atol=1e-5)
-    assert complete.task.predict(found).predicted_B.tolist() == expected.argmax(1).tolist()
+    assert complete.task.predict(found).answer.tolist() == expected.argmax(1).tolist()
     assert dict(complete.task.facts()) == {"kind": "classification", "classes": ["a", "b", "c"]}
 
 

@@ -10,10 +10,9 @@ from raytl.scoring.metrics import METRICS
 from raytl.scoring.regression import absolute_error_quantiles, residuals
 
 
-def test_classes_are_judged_by_accuracy_and_values_by_rmse() -> None:
+def test_classes_are_judged_by_accuracy() -> None:
     assert auto_metric([90, 10]) == ("accuracy", None)  # 10 % is not rare yet
     assert auto_metric([1, 98, 1]) == ("accuracy", None)  # of two classes only
-    assert auto_metric(None) == ("rmse", None)
 
 
 def test_a_rare_positive_class_is_judged_by_average_precision() -> None:
@@ -32,7 +31,7 @@ def test_a_rare_negative_class_is_judged_by_auc() -> None:
 
 
 def test_every_chosen_metric_is_known() -> None:
-    for counts in ([50, 50], [99, 1], [1, 99], [10, 10, 10], None):
+    for counts in ([50, 50], [99, 1], [1, 99], [10, 10, 10]):
         assert auto_metric(counts)[0] in METRICS
 
 

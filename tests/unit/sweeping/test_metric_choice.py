@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from values_support import brightness, study_of, write_classes, write_targets, write_values
 
-from raytl.config import VALUE_METRICS, MetricName, Study
+from raytl.config import TASK_FACTS, MetricName, Study
 from raytl.data.domain import Domain
 from raytl.errors import ConfigError, DataError, UserError
 from raytl.scoring.metrics import METRICS
@@ -26,7 +26,16 @@ from raytl.training.splits import target_rows
 
 def test_every_metric_can_be_named_in_a_study() -> None:
     assert set(get_args(MetricName)) == set(METRICS)
-    assert set(VALUE_METRICS) == {name for name, m in METRICS.items() if m.reads == "values"}
+    assert [name for facts in TASK_FACTS.values() for name in facts.metrics] == list(METRICS)
+
+
+def test_a_task_is_judged_by_what_its_rows_give() -> None:
+    reads = {
+        "classification": {"classes", "probabilities"}, "regression": {"values"},
+        "segmentation": {"pixels"},
+    }  # fmt: skip
+    for name, facts in TASK_FACTS.items():
+        assert {METRICS[metric].reads for metric in facts.metrics} == reads[name]
 
 
 def opened(tmp_path: Path, share: float, **more: object) -> Opened:

@@ -22,6 +22,23 @@ def of_values(value_N: np.ndarray, target_N: np.ndarray) -> Predictions:
     return Predictions(np.arange(len(target_N)), target_N, value_N)
 
 
+def of_pixels(counts: list[list[float]]) -> Predictions:
+    rows = len(counts)
+    return Predictions(
+        np.arange(rows), np.zeros(rows, np.int64), None, statistics_NM=np.array(counts)
+    )
+
+
+def test_the_wrong_mask_is_the_runs_mean_row_and_the_right_one_its_best() -> None:
+    ours = of_pixels([[8.0, 2.0, 0.0, 0.0], [4.0, 0.0, 2.0, 4.0]])
+    theirs = of_pixels([[6.0, 4.0, 0.0, 0.0], [4.0, 0.0, 2.0, 4.0]])
+    (better,), (worse,) = with_discordant_rows(METRICS["miou"], [ours], [theirs], np.arange(2))
+    wrong, right = [5.5, 1.5, 1.0, 2.0], [7.0, 0.0, 0.0, 3.0]
+    assert better.given("pixels")[2:].tolist() == [right, wrong]
+    assert worse.given("pixels")[2:].tolist() == [wrong, right]
+    assert better.target_N.tolist() == [0] * 4
+
+
 def test_right_and_wrong_are_what_a_run_says_to_its_median_rows() -> None:
     ours, theirs = with_discordant_rows(
         METRICS["auc"], [of_classes(P_N)], [of_classes(P_N**2)], ROWS
@@ -58,6 +75,11 @@ def test_runs_that_agree_on_every_row_leave_a_width(name: str, good: bool) -> No
     if METRICS[name].reads == "values":
         target_N = generator.normal(size=50)
         run = of_values(target_N * good, target_N)
+    elif METRICS[name].reads == "pixels":
+        right = generator.integers(1, 50, (50, 2)).astype(float)
+        kept = right * (1.0 if good else 0.6)
+        gone = right - kept
+        run = of_pixels(np.stack([kept[:, 0], gone[:, 0], gone[:, 1], kept[:, 1]], 1).tolist())
     else:
         target_N = generator.integers(0, 2, 50)
         run = of_classes(

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from values_support import brightness, study_of, write_classes, write_targets, write_values
 
-from raytl.config import Study, TrialConfig
+from raytl.config import TASK_FACTS, Study, TrialConfig
 from raytl.errors import ConfigError, DataError
 from raytl.recipes import RECIPES
 from raytl.reporting.terminal import ranking_table
@@ -29,13 +29,15 @@ def none(target: Path) -> dict[str, Any]:
 
 
 def test_recipes_that_need_classes_are_refused_for_values(values: tuple[Path, Path]) -> None:
-    needing = {name for name, recipe in RECIPES.items() if recipe.needs}
-    assert needing == {"cdan", "mdd", "mcc", "tradaboost"}
-    for recipe in sorted(needing):
+    given = TASK_FACTS["regression"].gives
+    needing = {name: recipe.needs - given for name, recipe in RECIPES.items()}
+    needing = {name: missing for name, missing in needing.items() if missing}
+    assert needing.keys() == {"cdan", "mdd", "mcc", "tradaboost", "entropy_minimisation"}
+    for recipe, (needed,) in sorted(needing.items()):
         space = {"recipe": {"choice": ["finetune", recipe]}}
         with pytest.raises(
             ConfigError,
-            match=f"space.recipe: recipe {recipe} needs classes, but the target column 'target' "
+            match=f"space.recipe: recipe {recipe} needs {needed}, but the target column 'target' "
             "holds values; leave it out, and take finetune",
         ):
             preflight(study_of(*values, space=space))

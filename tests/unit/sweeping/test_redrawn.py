@@ -102,5 +102,5 @@ def test_labels_that_no_seed_drew_anew_are_counted_as_they_are_drawn(
 def test_a_study_of_values_needs_values_to_draw_others(tmp_path: Path) -> None:
     data = write_values(tmp_path / "data", 1)
     study = study_of(None, data, confirm={"redraw": True})
-    with pytest.raises(ConfigError, match="more than N training rows with a value, so that"):
+    with pytest.raises(ConfigError, match="more than N training rows with a target, so that"):
         open_study(study)

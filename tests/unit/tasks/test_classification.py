@@ -16,7 +16,7 @@ TARGETS = np.array([0, 0, 0, 1, NO_LABEL])
 
 
 def test_balanced_rows_count_with_the_weight_of_their_class() -> None:
-    task = task_of(COLUMN, TARGETS)
+    task = task_of(COLUMN, [TARGETS])
     out, target = torch.zeros(2, 2), torch.tensor([0, 1])
     plain, balanced = task.loss(out, target), task.loss(out, target, balanced=True)
     assert (balanced / plain).tolist() == pytest.approx([4 / 6, 2.0])
@@ -31,11 +31,9 @@ def test_classes_weigh_alike_where_the_task_was_fitted_to_nothing() -> None:
 
 
 def test_the_best_constant_says_the_shares() -> None:
-    task = task_of(COLUMN, TARGETS)
-    assert task.predict(task.constant_out(TARGETS)[None]).p_BK.tolist()[0] == pytest.approx(
-        [0.75, 0.25]
-    )
-    absent = task.predict(task.constant_out(np.array([0, 0]))[None]).p_BK
+    task = task_of(COLUMN, [TARGETS])
+    assert task.predict(task.constant_out()[None]).p_BK.tolist()[0] == pytest.approx([0.75, 0.25])
+    absent = task.predict(task_of(COLUMN, [np.array([0, 0])]).constant_out()[None]).p_BK
     assert torch.isfinite(absent.log()).all() and absent[0, 1] < absent[0, 0]
 
 

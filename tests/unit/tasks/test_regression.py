@@ -14,10 +14,10 @@ TASK = Regression(ValueColumn(), mean=10.0, std=2.0)
 
 
 def test_it_is_fitted_to_the_rows_that_have_a_value() -> None:
-    task = task_of(ValueColumn(nulls=True), np.array([8.0, np.nan, 12.0, np.nan]))
+    task = task_of(ValueColumn(nulls=True), [np.array([8.0, np.nan, 12.0, np.nan])])
     assert isinstance(task, Regression)
     assert (task.mean, task.std, task.out_dim) == (10.0, 2.0, 1)
-    assert task.gives == {"values"} and task.primary == "rmse"
+    assert task.gives == {"values", "numbers"} and task.primary == "rmse"
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_it_is_fitted_to_the_rows_that_have_a_value() -> None:
 )
 def test_values_that_are_all_alike_are_refused(targets: list[float], text: str) -> None:
     with pytest.raises(DataError, match=f"two different target values .*{text}"):
-        task_of(ValueColumn(nulls=True), np.array(targets))
+        task_of(ValueColumn(nulls=True), [np.array(targets)])
 
 
 def test_the_loss_is_the_squared_error_in_standard_deviations() -> None:
@@ -37,15 +37,15 @@ def test_the_loss_is_the_squared_error_in_standard_deviations() -> None:
 def test_a_prediction_is_in_the_targets_unit_also_where_it_is_large() -> None:
     said = Regression(ValueColumn(), mean=1e9, std=1.0).predict(torch.tensor([[0.5], [-0.25]]))
     assert said.p_BK is None
-    assert said.predicted_B.tolist() == [1e9 + 0.5, 1e9 - 0.25]  # float32 steps by 64 there
+    assert said.answer.tolist() == [1e9 + 0.5, 1e9 - 0.25]  # float32 steps by 64 there
 
 
 def test_the_best_constant_is_the_mean() -> None:
-    targets = np.array([11.0, 13.0, np.nan])
-    out = TASK.constant_out(targets)
-    assert TASK.predict(out[None]).predicted_B.tolist() == [12.0]
-    grid = torch.linspace(-1, 3, 101)[:, None]
-    losses = [TASK.loss(o.expand(2, 1), torch.tensor([11.0, 13.0])).mean() for o in grid]
+    task = task_of(ValueColumn(nulls=True), [np.array([11.0, 13.0, np.nan])])
+    out = task.constant_out()
+    assert task.predict(out[None]).answer.tolist() == [12.0]
+    grid = torch.linspace(-2, 2, 101)[:, None]
+    losses = [task.loss(o.expand(2, 1), torch.tensor([11.0, 13.0])).mean() for o in grid]
     assert grid[int(torch.stack(losses).argmin())].item() == pytest.approx(out.item(), abs=0.021)
 
 

@@ -1,5 +1,6 @@
 """Trials on values and on rows without labels; the constant control; what is measured of them."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,8 @@ import pytest
 import torch
 from values_support import brightness, study_of, write_classes, write_targets, write_values
 
-from raytl.config import Study, TrialConfig
+from raytl.config import TASK_FACTS, Study, TrialConfig
 from raytl.data.domain import Domain
-from raytl.scoring.metrics import METRICS
 from raytl.scoring.validators import VALIDATORS
 from raytl.tasks.classification import Classification
 from raytl.tasks.columns import LabelColumn, ValueColumn
@@ -77,7 +77,7 @@ def test_what_is_reported_of_classes(tmp_path: Path) -> None:
     _, metrics = train(study, trial(), test=True)
     validated = names_of(metrics, "target/validation_")
     assert validated == {"accuracy", "macro_f1", "auc", "entropy", "loss"}
-    classes = {name for name, metric in METRICS.items() if metric.reads != "values"}
+    classes = set(TASK_FACTS["classification"].metrics)
     others = {"calibration_error", "entropy", "confusion", "rows"}
     assert names_of(metrics, "test/") == classes | others
 
@@ -273,9 +273,9 @@ def test_a_redrawn_trial_weighs_classes_by_its_own_rows(tmp_path: Path) -> None:
     read: list[np.ndarray] = []
     fitted = Classification.fitted
 
-    def noted(column: LabelColumn, targets: np.ndarray) -> Classification:
-        read.append(targets)
-        return fitted(column, targets)
+    def noted(column: LabelColumn, parts: Iterable[np.ndarray]) -> Classification:
+        read.append(np.concatenate(list(parts)))
+        return fitted(column, read[-1:])
 
     labels_N = material.domains.target.targets("train")
     with pytest.MonkeyPatch.context() as patch:

@@ -1,0 +1,68 @@
+"""What a study file has to know of tasks before any data are opened."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+MetricName = Literal[
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "auc",
+    "average_precision",
+    "log_loss",
+    "rmse",
+    "mae",
+    "r2",
+    "miou",
+    "dice",
+    "pixel_accuracy",
+]
+HeadName = Literal["linear", "mlp", "cosine", "cnn_fc", "unet", "constant"]
+TaskName = Literal["classification", "regression", "segmentation"]
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """`holds`: what its target column does, as sentences say it. `metrics`: what it can be judged
+    by, the usual one first. `gives`: what recipes and the like may need: "classes" (a row has class
+    probabilities), "values", "numbers" (a head gives a few numbers for a row), "maps",
+    "entropy" (answers have one), "class
+    weights" (a loss is of classes, which can be weighed). `heads`: what it can have, the usual one
+    first."""
+
+    holds: str
+    metrics: tuple[MetricName, ...]
+    gives: frozenset[str]
+    heads: tuple[HeadName, ...]
+    answer: str = "predicted"  # how a table of predictions calls them
+    draws: bool = False  # whether answers are pictures, which are written as files
+
+
+OF_ROWS: tuple[HeadName, ...] = ("linear", "mlp", "cosine", "cnn_fc", "constant")
+
+TASK_FACTS: dict[TaskName, TaskFacts] = {
+    "classification": TaskFacts(
+        "classes",
+        ("accuracy", "balanced_accuracy", "macro_f1", "auc", "average_precision", "log_loss"),
+        frozenset({"classes", "numbers", "entropy", "class weights"}),
+        OF_ROWS,
+    ),
+    # RMSE, not R²: on one test set both put models into one order, but R² is of another scale with
+    # each test set's variance, and undefined where that is 0.
+    "regression": TaskFacts(
+        "values", ("rmse", "mae", "r2"), frozenset({"values", "numbers"}), OF_ROWS
+    ),
+    "segmentation": TaskFacts(
+        "masks",
+        ("miou", "dice", "pixel_accuracy"),
+        frozenset({"maps", "entropy", "class weights"}),
+        ("unet", "linear", "constant"),
+        answer="mask",
+        draws=True,
+    ),
+}
+
+
+def task_of_metric(metric: str) -> TaskName:
+    """Return the task that is judged by a metric."""
+    return next(name for name, facts in TASK_FACTS.items() if metric in facts.metrics)

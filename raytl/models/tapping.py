@@ -1,0 +1,75 @@
+"""What a branch's blocks give on the way, for heads that read it: kept, packed into one row of
+numbers where it is stored, and unpacked.
+
+Legend: B batch, C channels, H height, W width, F numbers of a packed row.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from raytl.errors import ModelError
+from raytl.modalities.backbone import Backbone
+from raytl.tasks.base import Task
+from raytl.tasks.map_heads import Taps
+
+
+@dataclass(frozen=True)
+class Tapped:
+    """Maps after the first `done` blocks, and those of the taps among these blocks, by number."""
+
+    h_BCHW: Tensor
+    done: int
+    taps: dict[int, Tensor]
+
+
+def taps_of(task: Task, backbones: Mapping[str, Backbone]) -> Taps:
+    """Return the shapes of the taps that a task's head reads, none where it reads none. Raises
+    ModelError where there are several columns, or the one network gives no maps."""
+    if task.reads != "taps":
+        return ()
+    if len(backbones) > 1:
+        raise ModelError(
+            f"a {task.name} reads the maps of one column, but the source model reads "
+            f"{', '.join(backbones)}; take one of them as inputs"
+        )
+    (backbone,) = backbones.values()
+    if not backbone.taps:
+        raise ModelError(
+            f"a {task.name} needs a network whose blocks give maps, but {backbone.name} gives "
+            f"{backbone.state}; take one for images"
+        )
+    return backbone.tap_shapes
+
+
+def run_tapped(backbone: Backbone, tapped: Tapped, stop: int | None = None) -> Tapped:
+    """Run the blocks that are not done yet, up to `stop`."""
+    h, taps = tapped.h_BCHW, dict(tapped.taps)
+    stop = len(backbone.blocks) if stop is None else stop
+    for number in range(tapped.done, stop):
+        h = backbone.run(h, number, number + 1)  # type: ignore[assignment]
+        if number in backbone.taps:
+            taps[number] = h
+    return Tapped(h, stop, taps)
+
+
+def packed(tapped: Tapped) -> Tensor:
+    """Return all maps of each row as numbers, (B, F): those of the taps, and of the last block
+    where it is none."""
+    maps = dict(tapped.taps) | {tapped.done - 1: tapped.h_BCHW}
+    return torch.cat([maps[number].flatten(1) for number in sorted(maps)], dim=1)
+
+
+def unpacked(backbone: Backbone, rows_BF: Tensor, done: int) -> Tapped:
+    """Return what was packed after the first `done` blocks."""
+    numbers = sorted({number for number in backbone.taps if number < done} | {done - 1})
+    shapes = [backbone.shapes[number] for number in numbers]
+    parts = rows_BF.split([math.prod(shape) for shape in shapes], dim=1)
+    maps = {
+        number: part.view(-1, *shape)
+        for number, part, shape in zip(numbers, parts, shapes, strict=True)
+    }
+    return Tapped(maps[done - 1], done, {n: h for n, h in maps.items() if n in backbone.taps})
