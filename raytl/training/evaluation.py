@@ -4,14 +4,13 @@ Legend: B batch, N rows.
 """
 
 from collections.abc import Collection
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from raytl.data.feed import Feed, closable
+from raytl.data.feed import Feed
 from raytl.models.transfer_model import TransferModel
 from raytl.predictions import Predictions
 from raytl.ranks import WHOLE, all_rows, own_share
@@ -49,18 +48,17 @@ def evaluate(
     was_training = model.training
     model.eval()
     seen: list[tuple[torch.Tensor, ...]] = []
-    with closing(closable(feed.eval_batches(share=share))) as batches:
-        for batch in batches:
-            on_device = batch.to(device)
-            out = model(on_device.inputs, num_source=len(batch.id) if of_source else 0).out
-            said, target_B = task.predict(out), on_device.target
-            if target_B is None:  # rows that are predicted alone
-                kind = said.predicted_B.dtype
-                target_B = torch.full(batch.id.shape, task.no_target, dtype=kind, device=device)
-            known_B = task.known(target_B)
-            loss_B = out.new_full((len(out),), torch.nan, dtype=torch.float32)
-            loss_B[known_B] = task.loss(out[known_B], target_B[known_B]).float()
-            seen.append((moved(batch.id, device), target_B, loss_B, *_tensors(said)))
+    for batch in feed.eval_batches(share=share):
+        on_device = batch.to(device)
+        out = model(on_device.inputs, num_source=len(batch.id) if of_source else 0).out
+        said, target_B = task.predict(out), on_device.target
+        if target_B is None:  # rows that are predicted alone
+            kind = said.predicted_B.dtype
+            target_B = torch.full(batch.id.shape, task.no_target, dtype=kind, device=device)
+        known_B = task.known(target_B)
+        loss_B = out.new_full((len(out),), torch.nan, dtype=torch.float32)
+        loss_B[known_B] = task.loss(out[known_B], target_B[known_B]).float()
+        seen.append((moved(batch.id, device), target_B, loss_B, *_tensors(said)))
     model.train(was_training)
     every = [torch.cat(parts) for parts in zip(*seen, strict=True)]
     if share != WHOLE:
