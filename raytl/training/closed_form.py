@@ -4,13 +4,12 @@ Legend: S source rows, T target rows, K classes, D features.
 """
 
 from collections.abc import Mapping
-from contextlib import closing
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from raytl.data.feed import Feed, closable
+from raytl.data.feed import Feed
 from raytl.errors import ConfigError
 from raytl.models.mappers import Matrix
 from raytl.models.transfer_model import TransferModel
@@ -94,9 +93,8 @@ def _features(
     model: TransferModel, feed: Feed, device: torch.device
 ) -> tuple[Tensor, Tensor | None]:
     rows, labels = [], []
-    with closing(closable(feed.eval_batches())) as batches:
-        for batch in batches:
-            rows.append(model(batch.to(device).inputs).features.double().cpu())
-            if isinstance(batch.target, Tensor):
-                labels.append(batch.target)
+    for batch in feed.eval_batches():
+        rows.append(model(batch.to(device).inputs).features.double().cpu())
+        if isinstance(batch.target, Tensor):
+            labels.append(batch.target)
     return torch.cat(rows), torch.cat(labels) if labels else None

@@ -4,7 +4,6 @@ Legend: B batch, N rows.
 """
 
 from collections.abc import Collection
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 
 from raytl.data.batch import Batch
-from raytl.data.feed import Feed, closable
+from raytl.data.feed import Feed
 from raytl.models.transfer_model import TransferModel, TransferOutput
 from raytl.predictions import Predictions
 from raytl.ranks import WHOLE, all_rows, own_share
@@ -58,16 +57,15 @@ def evaluate(
     model.eval()
     seen: dict[str, list[torch.Tensor]] = {}
     answers: list[bytes] = []
-    with closing(closable(feed.eval_batches(rows_at_a_time(task), share))) as batches:
-        for batch in batches:
-            on_device = batch.to(device)
-            output = model(on_device.inputs, num_source=len(batch.id) if of_source else 0)
-            said = task.predict(output.out, output.head)
-            kept = _kept(task, output, said, on_device) | {"id_N": moved(batch.id, device)}
-            for name, of_rows in kept.items():
-                seen.setdefault(name, []).append(of_rows)
-            if encoded:
-                answers += task.encoded(said)
+    for batch in feed.eval_batches(rows_at_a_time(task), share):
+        on_device = batch.to(device)
+        output = model(on_device.inputs, num_source=len(batch.id) if of_source else 0)
+        said = task.predict(output.out, output.head)
+        kept = _kept(task, output, said, on_device) | {"id_N": moved(batch.id, device)}
+        for name, of_rows in kept.items():
+            seen.setdefault(name, []).append(of_rows)
+        if encoded:
+            answers += task.encoded(said)
     model.train(was_training)
     joined = {name: torch.cat(parts) for name, parts in seen.items()}
     if share != WHOLE:

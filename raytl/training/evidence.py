@@ -4,14 +4,13 @@ Legend: B batch, N rows, D features, K classes.
 """
 
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from raytl.data.domain import Domain
-from raytl.data.feed import Feed, closable
+from raytl.data.feed import Feed
 from raytl.data.views import MixedView, View
 from raytl.models.transfer_model import TransferModel
 from raytl.scoring.validators import Evidence, mixed_consistency
@@ -136,21 +135,20 @@ def _outputs(
     of_source: bool = False,
 ) -> _Outputs:
     p, features, y, losses = [], [], [], []
-    with closing(closable(feed.eval_batches(rows_at_a_time(task)))) as batches:
-        for batch in batches:
-            num_source = len(batch.id) if of_source else 0
-            on_device = batch.to(device)
-            output = model(on_device.inputs, num_source=num_source)
-            features.append(output.mapped)
-            p_BK = task.predict(output.out, output.head).p_BK
-            if p_BK is not None:
-                p.append(p_BK)
-            target = on_device.target
-            if target is not None:
-                if isinstance(target, torch.Tensor) and target.dim() == 1:
-                    y.append(target)
-                if p_BK is None:
-                    losses.append(task.loss(output.out, target, head=output.head))
+    for batch in feed.eval_batches(rows_at_a_time(task)):
+        num_source = len(batch.id) if of_source else 0
+        on_device = batch.to(device)
+        output = model(on_device.inputs, num_source=num_source)
+        features.append(output.mapped)
+        p_BK = task.predict(output.out, output.head).p_BK
+        if p_BK is not None:
+            p.append(p_BK)
+        target = on_device.target
+        if target is not None:
+            if isinstance(target, torch.Tensor) and target.dim() == 1:
+                y.append(target)
+            if p_BK is None:
+                losses.append(task.loss(output.out, target, head=output.head))
     of_features = _joined(features)
     assert of_features is not None
     return _Outputs(_joined(p), of_features, _joined(y), _joined(losses))

@@ -78,6 +78,7 @@ def test_they_are_the_feeds_in_its_order() -> None:
 
 
 def test_no_more_are_read_than_it_may_hold() -> None:
+    assert AHEAD <= 2, "they are in memory that cannot be swapped out"
     feed = Counted()
     batches = AheadFeed(feed, CPU).train_batches()
     assert feed.read == 0, "nothing before the first is asked for"

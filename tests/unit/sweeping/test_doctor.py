@@ -165,11 +165,14 @@ def test_gpus_without_bfloat16_are_named_where_a_study_asks_for_it(
     assert bfloat16(tiny_study(train={"precision": "bfloat16"}), old) == [], "on CPUs"
 
 
-def test_a_node_is_asked_which_of_its_gpus_lack_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_is_asked_which_of_its_gpus_lack_bfloat16(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
-    assert examine(FOLDER, 1.0)["without_bfloat16"] == ["Tesla T4 (7.5)"]
+    asked = Asked("text", tmp_path / "note")
+    assert examine(asked, 1.0)["without_bfloat16"] == ["Tesla T4 (7.5)"]
 
 
 def test_a_cluster_without_token_is_warned(monkeypatch: pytest.MonkeyPatch) -> None:
