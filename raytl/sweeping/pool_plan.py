@@ -4,7 +4,7 @@ What is decided here is a function of the study, its data and the versions alone
 machine is, nor of how many there are.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -44,13 +44,20 @@ class PoolPlan:
         return frozenset(tap.key for task in self.tasks for tap in task.taps)
 
 
+Keys = dict[tuple[bool, str], str]  # of a split: whether it is the source domain's, and its name
+
+
 @dataclass
 class _Branch:
-    """One source model's branch of a column, as trials freeze it: its prefixes by how deep they are
-    and whether they pool, each with a trial that has it and the branch's name there."""
+    """One source model's branch of a column, as trials freeze it: the deepest prefix, with a trial
+    that has it and the branch's name there, and the keys of all by how deep they are and whether
+    they pool. The networks of the others are let go: each trial has a copy of its own."""
 
     column: str
-    found: dict[tuple[int, bool], tuple[Prefix, TrialConfig, str]] = field(default_factory=dict)
+    deepest: Prefix
+    trial: TrialConfig
+    name: str
+    keys: dict[tuple[int, bool], Keys] = field(default_factory=dict)
 
 
 def pool_plan(checked: Checked, device: str) -> PoolPlan:
@@ -96,9 +103,13 @@ def _branches(checked: Checked, material: Material, device: torch.device) -> lis
                 continue
             prefix = Prefix(branch, device, train.prefix_dtype, pools(parts, name))
             if prefix.depth > 0 and reuse_pays(train, prefix, splits):
-                of = found.setdefault((model, column), _Branch(column))
-                whole = prefix.depth == len(branch.backbone.blocks)
-                of.found.setdefault((prefix.depth, whole and prefix.pools), (prefix, trial, name))
+                new = _Branch(column, prefix, trial, name)
+                known = found.setdefault((model, column), new)
+                if prefix.depth > known.deepest.depth:
+                    known.deepest, known.trial, known.name = prefix, trial, name
+                known.keys.setdefault(
+                    (prefix.depth, prefix.whole), keys_of(prefix, material.domains, column)
+                )
     return list(found.values())
 
 
@@ -143,49 +154,38 @@ def _drawn(checked: Checked) -> Iterator[TrialConfig]:
 def _tasks(branch: _Branch, material: Material, device: str) -> tuple[list[PoolTask], float]:
     """Return the tasks of a branch whose features pay, and how long they take one process."""
     domains, train = material.domains, material.study.train
-    every = [branch.found[key] for key in sorted(branch.found)]
-    if not every:
+    rows = some_rows(domains, branch.column, branch.deepest.branch)
+    read = [s for d, s in splits_of(domains) if domains.column_in(d, branch.column)]
+    data_bytes = sum(split.bytes for split in read) / sum(split.rows for split in read)
+    here = replace(branch.deepest, device=torch.device("cpu"))
+    kept, total = dict[tuple[int, bool], Keys](), 0.0
+    for (depth, whole), keys in sorted(branch.keys.items(), key=lambda item: item[0]):
+        prefix = replace(here, blocks=depth, pools=whole)
+        seconds = _operations(prefix, rows) / _speed(device)
+        num_bytes = prefix.row_bytes(rows)
+        if num_bytes <= MOST_TIMES * data_bytes and worth_fetching(num_bytes, seconds):
+            kept[depth, whole] = keys
+            total = seconds * sum(split.rows for split in read)
+    if train.feed not in STREAMED and total < LONG_S:
         return [], 0.0
-    rows = some_rows(domains, branch.column, every[0][0].branch)
-    read = [(d, s) for d, s in splits_of(domains) if domains.column_in(d, branch.column)]
-    data_bytes = sum(s.bytes for _, s in read) / sum(s.rows for _, s in read)
-    costs = [_seconds(prefix, rows, device) for prefix, _, _ in every]
-    kept = [
-        one for one, seconds in zip(every, costs, strict=True)
-        if _is_worth(one[0], rows, data_bytes, seconds)
-    ]  # fmt: skip
-    total = costs[-1] * sum(split.rows for _, split in read)
-    if not kept or (train.feed not in STREAMED and total < LONG_S):
-        return [], 0.0
-    return list(_of_splits(kept, branch, material)), total
+    return list(_of_splits(branch, kept)), total
 
 
-def _is_worth(prefix: Prefix, rows: Rows, data_bytes: float, seconds: float) -> bool:
-    """Whether a row's features are not too large, and sooner fetched than computed."""
-    num_bytes = replace(prefix, device=torch.device("cpu")).row_bytes(rows)
-    return num_bytes <= MOST_TIMES * data_bytes and worth_fetching(num_bytes, seconds)
-
-
-def _seconds(prefix: Prefix, rows: Rows, device: str) -> float:
-    """Return about how long the prefix takes for a row."""
-    h = prefix.branch.transform(move(rows, torch.device("cpu")))
+def _operations(prefix: Prefix, rows: Rows) -> float:
+    """Return the operations that the prefix takes for a row."""
+    h = prefix.branch.transform(move(rows, prefix.device))
     backbone, depth = prefix.branch.eval().backbone, prefix.depth
-    done = operations(lambda: backbone.run(h, 0, depth), backbone.blocks[:depth], count(rows))
-    return done / _speed(device)
+    return operations(lambda: backbone.run(h, 0, depth), backbone.blocks[:depth], count(rows))
 
 
-def _of_splits(
-    kept: Sequence[tuple[Prefix, TrialConfig, str]], branch: _Branch, material: Material
-) -> Iterator[PoolTask]:
-    keys = [keys_of(prefix, material.domains, branch.column) for prefix, _, _ in kept]
-    _, trial, name = kept[-1]  # the deepest, on whose way the others lie
+def _of_splits(branch: _Branch, kept: Mapping[tuple[int, bool], Keys]) -> Iterator[PoolTask]:
+    """Yield a task for each split; where both domains read the same rows, one."""
     seen = set[str]()
-    for place, last in keys[-1].items():
-        taps = [
-            Tap(prefix.depth, prefix.pools, of[place])
-            for (prefix, _, _), of in zip(kept, keys, strict=True)
-        ]
+    for place in next(iter(kept.values()), {}):
+        taps = [Tap(depth, whole, keys[place]) for (depth, whole), keys in kept.items()]
         of_source, split = place
-        if last not in seen:  # both domains may read the same rows
-            yield PoolTask(trial.flat(), name, branch.column, of_source, split, tuple(taps))
-        seen.add(last)
+        if taps[0].key not in seen:
+            yield PoolTask(
+                branch.trial.flat(), branch.name, branch.column, of_source, split, tuple(taps)
+            )
+        seen.add(taps[0].key)

@@ -82,7 +82,7 @@ def stored_features(prefix: Prefix, fingerprint: str, rows: ColumnRows, room: Ro
             return FeatureRows(found, prefix.done, runs)
         draft = _draft(entry, prefix, rows, room)
         if draft is not None:
-            info = _compute(draft, _source(prefix, named, rows))
+            info = _compute(draft, _computing(prefix, named, rows))
             if info is not None and room.published is not None:
                 room.published.publish(entry, info)
     return FeatureRows(_open(prefix, entry), prefix.done, runs)
@@ -153,7 +153,7 @@ def _draft(entry: Path, prefix: Prefix, rows: ColumnRows, room: Room) -> Draft |
 
 
 @dataclass(frozen=True)
-class Source:
+class Computing:
     """What computes rows of a split, by their numbers, `at_once` of them in a batch."""
 
     compute: Callable[[range], Encoded]
@@ -164,7 +164,7 @@ class Source:
         return in_batches(chunk, self.at_once, self.compute)
 
 
-def _source(prefix: Prefix, named: Sequence[object], rows: ColumnRows) -> Source:
+def _computing(prefix: Prefix, named: Sequence[object], rows: ColumnRows) -> Computing:
     """Return what computes rows: from the longest shorter prefix that is stored, or from the column
     itself.
 
@@ -176,21 +176,23 @@ def _source(prefix: Prefix, named: Sequence[object], rows: ColumnRows) -> Source
         entry = cache_folder() / prefix.key(named, depth)
         if is_whole(entry):
             return _longer(prefix, _open(prefix, entry), depth)
-    return Source(
+    return Computing(
         lambda some: prefix.of_prepared(rows.prepared(_numbers(some))),
         prefix.rows_at_once(rows.prepared(np.arange(1))),
     )
 
 
-def _longer(prefix: Prefix, stored: Features, depth: int) -> Source:
-    return Source(lambda some: prefix.of_stored(stored.rows(_numbers(some)), depth), stored.at_once)
+def _longer(prefix: Prefix, stored: Features, depth: int) -> Computing:
+    return Computing(
+        lambda some: prefix.of_stored(stored.rows(_numbers(some)), depth), stored.at_once
+    )
 
 
 def _numbers(chunk: range) -> np.ndarray:
     return np.arange(chunk.start, chunk.stop)
 
 
-def _compute(draft: Draft, source: Source) -> dict[str, Any] | None:
+def _compute(draft: Draft, computing: Computing) -> dict[str, Any] | None:
     """Compute what is left of a draft; return the entry's info where this process finished it."""
     start, writer = time.perf_counter(), FeatureWriter(draft.folder)
     for timeout in (0.0, LOCK_S):  # first what nobody holds, then what is not done all the same
@@ -198,7 +200,7 @@ def _compute(draft: Draft, source: Source) -> dict[str, Any] | None:
             try:
                 with FileLock(draft.lock(chunk), timeout=timeout):
                     if not draft.done(chunk).exists() and draft.folder.exists():
-                        writer.fill(chunk, source.batches(chunk))
+                        writer.fill(chunk, computing.batches(chunk))
                         draft.done(chunk).touch()
             except Timeout:
                 if timeout:

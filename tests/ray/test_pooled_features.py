@@ -79,6 +79,7 @@ def losses(run: Path) -> dict[str, float]:
     return found
 
 
+@pytest.mark.slow
 def test_a_study_by_the_pool_says_what_one_without_says(
     tiny_study: MakeStudy, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -61,7 +61,7 @@ def test_every_depth_that_trials_may_ask_for_is_computed_of_every_split(
     planned: Callable[..., PoolPlan],
 ) -> None:
     plan = planned()
-    depths = [(1, True), (2, True), (BLOCKS, True)]  # linear_probe freezes all
+    depths = [(1, False), (2, False), (BLOCKS, True)]  # linear_probe freezes all
     assert taps(plan) == {
         ("image", "train", False): depths,
         ("image", "test", False): depths,
@@ -141,7 +141,7 @@ def test_features_that_are_too_large_or_sooner_computed_are_not_stored(
     shallow, middle, last = sorted(sizes, reverse=True)
     assert sizes[shallow] < sizes[middle] < sizes[last]  # by operations: deeper ones take longer
     monkeypatch.setattr(planning, "worth_fetching", lambda num_bytes, _: num_bytes < shallow)
-    assert taps(planned())["image", "test", False] == [(2, True), (BLOCKS, True)]
+    assert taps(planned())["image", "test", False] == [(2, False), (BLOCKS, True)]
     monkeypatch.setattr(planning, "MOST_TIMES", 0)
     assert planned() == PoolPlan()
 
