@@ -4,10 +4,13 @@ Credentials come from the environment, as the cloud's own tools find them, and a
 """
 
 import contextlib
+import errno
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit, urlunsplit
 
 import pyarrow as pa
@@ -161,6 +164,31 @@ def upload(file: Path, url: Url) -> None:
             str(file), path, source_filesystem=_LOCAL, destination_filesystem=filesystem,
             chunk_size=CHUNK,
         )  # fmt: skip
+
+
+def put(file: Path, place: Place) -> None:
+    """Copy a file of this machine to where it belongs, here or behind a URL, whole or not at all;
+    the folder is made. Raises RaytlError where that cannot be."""
+    if isinstance(place, Url):
+        upload(file, place)
+        return
+    partial = place.with_name(f".{place.name}.partial")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, partial)
+        partial.replace(place)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or error
+        raise RaytlError(f"{place}: cannot write: {reason}") from error
+
+
+def put_text(text: str, place: Place) -> None:
+    """Write a UTF-8 text, here or behind a URL; raises as `put`."""
+    with TemporaryDirectory(prefix="raytl-") as folder:
+        file = Path(folder) / "text"
+        file.write_text(text, encoding="utf-8")
+        put(file, place)
 
 
 def delete(url: Url) -> None:

@@ -8,11 +8,12 @@ import pyarrow as pa
 from raytl.data.importers.base import Imported, ShardOptions, need_source
 from raytl.data.importers.table_files import Table
 from raytl.data.importers.tabular import tabular
+from raytl.data.stored import Each
 from raytl.errors import ConfigError, DataError
 from raytl.folders import printable
 
 
-def read_huggingface(source: str | None, options: ShardOptions) -> Imported:
+def read_huggingface(source: str | None, options: ShardOptions, each: Each) -> Imported:
     """Read a folder that `Dataset.save_to_disk` or `DatasetDict.save_to_disk` wrote; the parts of a
     DatasetDict are splits. The one ClassLabel is the target, images and sounds are such columns,
     strings are texts, numbers fields of a table; options say otherwise.
@@ -25,7 +26,7 @@ def read_huggingface(source: str | None, options: ShardOptions) -> Imported:
     first = next(iter(parts.values()))
     options = _by_features(first.features, options)
     tables = {name: _table(f"{printable(root)} {name}", part) for name, part in parts.items()}
-    return tabular(tables, options, _class_names(first.features, options))
+    return tabular(tables, options, each, _class_names(first.features, options))
 
 
 def _load(root: Path) -> Any:

@@ -5,17 +5,18 @@ from pathlib import Path
 from raytl.data.importers.base import Imported, ShardOptions
 from raytl.data.importers.table_files import read_table_file
 from raytl.data.importers.tabular import tabular
+from raytl.data.stored import Each
 from raytl.errors import ConfigError
 
 
-def read_table(source: str | None, options: ShardOptions) -> Imported:
+def read_table(source: str | None, options: ShardOptions, each: Each) -> Imported:
     """Read the file `source` as the split train, or each split's file of `--split`, relative to the
     folder `source` where one is given. Rows are put into splits by `--split-column` or `--test`."""
     tables = {
         name: read_table_file(path, options)
         for name, path in split_files("table", source, options).items()
     }
-    return tabular(tables, options)
+    return tabular(tables, options, each)
 
 
 def split_files(kind: str, source: str | None, options: ShardOptions) -> dict[str, Path]:

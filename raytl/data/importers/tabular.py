@@ -11,16 +11,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as kinds
 
-from raytl.data.importers.arranging import arranged, how_to_cut
+from raytl.data.importers.arranging import arranged, how_to_cut, rows_of
 from raytl.data.importers.base import Imported, ShardOptions
-from raytl.data.importers.decoding import Encoded, how_fitted
-from raytl.data.importers.inputs import Input, array_input, image_input, rows_of, text_input
+from raytl.data.importers.decoding import how_fitted
+from raytl.data.importers.encoded import Encoded
+from raytl.data.importers.inputs import Input, array_input, image_input, text_input
 from raytl.data.importers.joined import Joined, all_there, by_line, join, kept
 from raytl.data.importers.roles import TABLE, Roles, pattern_columns, roles_of
 from raytl.data.importers.sounds import sound_input
 from raytl.data.importers.table_files import Table
 from raytl.data.importers.targets import target_of
 from raytl.data.importers.words import is_text, named_files, words_of
+from raytl.data.stored import Each
 from raytl.errors import ConfigError, DataError
 from raytl.modalities.table.infer import infer
 
@@ -30,6 +32,7 @@ FREE_TEXT = 50  # so many different words, most rows their own, are hardly categ
 def tabular(
     tables: Mapping[str, Table],
     options: ShardOptions,
+    each: Each,
     known_classes: tuple[str, ...] | None = None,
 ) -> Imported:
     """Return the dataset that tables, one a split, make by the parts that options give to columns.
@@ -49,17 +52,14 @@ def tabular(
     )
     groups = None if roles.group is None else all_there(joined, roles.group, "--group")
     splits = _splits(joined, roles)
-    inputs, notes = _inputs(joined, roles, called, options)
-    skipped: list[str] = []
+    inputs, notes = _inputs(joined, roles, called, options, each)
     targets = {called[roles.target]: target.values}
     rows = {
-        name: rows_of(inputs, numbers, targets, groups, options, skipped)
-        for name, numbers in splits.items()
+        name: rows_of(inputs, numbers, targets, groups, options) for name, numbers in splits.items()
     }
     columns = {name: one.column for name, one in inputs.items()}
     columns[called[roles.target]] = target.column
     found = arranged(columns, rows, options, called.get(roles.group or "", "group"))
-    found.skipped = skipped
     renamed = [f"column '{name}' is called '{to}'" for name, to in called.items() if name != to]
     patterns = [f"column '{given}'" for given in roles.media.values() if "{" in given]
     renamed = [note for note in renamed if not note.startswith(tuple(patterns) or "\0")]
@@ -88,7 +88,11 @@ def _splits(joined: Joined, roles: Roles) -> dict[str, np.ndarray]:
 
 
 def _inputs(
-    joined: Joined, roles: Roles, called: Mapping[str, str], options: ShardOptions
+    joined: Joined,
+    roles: Roles,
+    called: Mapping[str, str],
+    options: ShardOptions,
+    each: Each,
 ) -> tuple[dict[str, Input], list[str]]:
     inputs: dict[str, Input] = {}
     notes: list[str] = []
@@ -98,7 +102,7 @@ def _inputs(
             inputs[called[given]] = image_input(files, options)
             notes += how_fitted(options)
         else:
-            inputs[called[given]] = sound_input(files, options)
+            inputs[called[given]] = sound_input(files, options, each)
             notes += inputs[called[given]].notes
     for name in roles.texts:
         inputs[called[name]] = text_input(_texts(joined, name))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.types as kinds
 
-from raytl.data.importers.decoding import Encoded
+from raytl.data.importers.encoded import Encoded
 from raytl.errors import DataError
 from raytl.folders import printable
 from raytl.modalities.table.texts import spelled

@@ -17,7 +17,7 @@ from raytl.files import digest_of
 from raytl.folders import make_folder
 from raytl.models.source_spec import check_head, read_spec
 from raytl.predictions import Predictions
-from raytl.remote_files import files_in, opened, read_text, upload
+from raytl.remote_files import files_in, opened, put, put_text, read_text
 from raytl.training.predict import Predictor
 from raytl.urls import Place, Url
 
@@ -54,7 +54,7 @@ def predict_on_cluster(
     judged = Predictor.open(folder, dataset)
     found = _measured(judged, out, len(shards)) if judged.judged else {}
     facts = {"rows": data.split(split).rows, **found, "out": str(out)}
-    _write(out / DONE, json.dumps(facts | plan, indent=1))
+    put_text(json.dumps(facts | plan, indent=1), out / DONE)
     return facts
 
 
@@ -70,30 +70,13 @@ def _begun(out: Place, plan: Mapping[str, Any]) -> set[str]:
         make_folder(out)
         found = {file.name for file in out.iterdir()}
     if not found:
-        _write(out / PLAN, json.dumps(plan))
+        put_text(json.dumps(plan), out / PLAN)
     elif PLAN not in found or json.loads(read_text(out / PLAN)) != plan:
         raise UserError(
             f"{out}: holds something else than predictions of this model for this split; give "
             "another --out"
         )
     return found
-
-
-def _write(place: Place, text: str) -> None:
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / place.name
-        file.write_text(text, encoding="utf-8")
-        _put(file, place)
-
-
-def _put(file: Path, place: Place) -> None:
-    """Move a file to where it belongs, whole or not at all."""
-    if isinstance(place, Url):
-        upload(file, place)
-        return
-    partial = place.with_name(f".{place.name}.partial")
-    partial.write_bytes(file.read_bytes())
-    partial.replace(place)
 
 
 def _predict(
@@ -141,7 +124,7 @@ class PartWriter:
         name = _part(number, len(split.info.shards))
         with TemporaryDirectory() as folder:
             pq.write_table(pa.table(columns), Path(folder) / name)
-            _put(Path(folder) / name, self._out / name)
+            put(Path(folder) / name, self._out / name)
         return {"shard": number}
 
 
