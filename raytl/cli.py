@@ -97,7 +97,8 @@ def shard(
         str,
         typer.Argument(
             help="image-folder, arrays, torchvision, mnist, table, text-lines, audio-folder, "
-            "series, huggingface, webdataset; digits, diabetes and rendered-digits make their own rows."
+            "series, huggingface, webdataset; digits, diabetes and rendered-digits make their own "
+            "rows."
         ),
     ],
     paths: Annotated[

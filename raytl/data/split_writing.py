@@ -16,8 +16,8 @@ from raytl.data.checking import Apart
 from raytl.data.group_column import GroupColumn
 from raytl.data.schema import ShardInfo, SplitInfo, column_facts
 from raytl.data.shard_writing import Renumbering, ShardTask, renumber, write_task
-from raytl.data.stored import Chunk, Each, StoredRows
-from raytl.data.written import Written
+from raytl.data.stored import Chunk, Each, StoredRows, Work
+from raytl.data.written import RECORDS, Written
 from raytl.errors import DataError
 from raytl.files import digest_of
 from raytl.modalities.column import Column
@@ -105,6 +105,7 @@ def _missing(
     """Yield the shards to be written and put their numbers into `numbers`; those that stand there
     already into `found`."""
     count = -(-len(stored.places_N) // writing.rows)
+    readable = None if stored.gathered else stored.part
     facts = {name: column_facts(column) for name, column in writing.columns.items()}
     for number in range(count):
         start = number * writing.rows
@@ -119,10 +120,14 @@ def _missing(
                 writing.note_written(split, known)
                 writing.progress(stop - start)
                 continue
+        if readable is None:
+            assert stored.gathered is not None
+            readable = stored.gathered(Work(writing.rows, writing.folder / RECORDS, writing.each))
         numbers.append(number)
         yield ShardTask(
-            file, split, first_id, stored.places_N[start:stop], part, writing.columns, digest
-        )
+            file, split, first_id, stored.places_N[start:stop], readable(start, stop),
+            writing.columns, digest,
+        )  # fmt: skip
 
 
 def _renumbered(

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from raytl.modalities.column import Values
+from raytl.urls import Place
 
 # Does to each what there is to do, in order and as it is asked for: `map`, or tasks of a cluster.
 # What is done is a function of a module, or a `partial` of one, which other processes can take.
@@ -39,12 +40,24 @@ class Part(Protocol):
 
 
 @dataclass(frozen=True)
+class Work:
+    """How a split is cut: `rows` a shard; and who does what is to be done before its shards can be
+    read, in a `folder` for what is needed until the dataset is whole."""
+
+    rows: int
+    folder: Place
+    each: Each
+
+
+@dataclass(frozen=True)
 class StoredRows:
     """A split that is read in parts. `places_N`: where each row stands in its source, 0 … N-1, in
-    the order in which they are stored; `part` takes places in that order, start and stop."""
+    the order in which they are stored; `part` takes places in that order, start and stop. With
+    `gathered` parts can be read once that was called: it returns what takes the place of `part`."""
 
     places_N: np.ndarray
     part: Callable[[int, int], Part]
+    gathered: "Callable[[Work], Callable[[int, int], Part]] | None" = None
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield all of it; a bad row is left out in silence, or raises."""

@@ -4,6 +4,7 @@ Legend: N rows.
 """
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from raytl.data.schema import FILE_NAME, ID, DatasetInfo, ShardInfo, SplitInfo, 
 from raytl.data.shard_writing import joined, record_batch, save_batch
 from raytl.data.split_writing import Progress, Seen, Writing, write_in_parts
 from raytl.data.stored import Chunk, Chunks, Each, StoredRows
+from raytl.data.written import RECORDS
 from raytl.errors import DataError
 from raytl.files import sha256_of
 from raytl.folders import new_folder
@@ -65,6 +67,7 @@ def write_dataset(
             begun.finish(info, text)
         else:
             assert isinstance(folder, Path)
+            shutil.rmtree(folder / RECORDS, ignore_errors=True)
             (folder / FILE_NAME).write_text(text, encoding="utf-8")
     return info
 

@@ -19,6 +19,7 @@ from raytl.data.importers.text_lines import read_text_lines
 from raytl.data.importers.tones import read_tones
 from raytl.data.importers.torchvision_sets import read_torchvision
 from raytl.data.importers.tumours import read_tumours
+from raytl.data.importers.webdataset import read_webdataset
 
 MADE = frozenset({"rows", "seed"})
 
@@ -62,6 +63,13 @@ IMPORTERS = {
         read_huggingface,
         FITTING | CUTTING | TARGET | COLUMNS | {"where", "split_column", "rate"},
         looks=True,
+    ),
+    "webdataset": Importer(
+        read_webdataset,
+        FITTING | CUTTING | TARGET | {"splits", "rate", "group", "drop", "skip_bad"},
+        source="optional",
+        looks=True,
+        far=True,
     ),
     # Two domains each, which SOURCE names; of the demos
     "docstrings": Importer(read_docstrings, uses=MADE, alone=True),

@@ -10,8 +10,9 @@ import numpy as np
 
 from raytl.data.group_column import GroupColumn
 from raytl.data.importers.base import Imported, ShardOptions, flag, image_column, shuffled
+from raytl.data.importers.cells import Cells, gather
 from raytl.data.importers.inputs import Input, InputPart, fitted_input
-from raytl.data.stored import Chunk, Part, StoredRows
+from raytl.data.stored import Chunk, Part, StoredRows, Work
 from raytl.data.subsets import holdout, labelled
 from raytl.errors import ConfigError, DataError
 from raytl.files import digest_of
@@ -31,6 +32,8 @@ class Rows:
     part: Callable[[np.ndarray], Part]
     targets: Mapping[str, np.ndarray] = field(default_factory=dict)  # by column, each (N,)
     groups: np.ndarray | None = None  # their names, str (N,)
+    # Of rows that have to be gathered first: takes their numbers in the order of storage
+    gathered: Callable[[np.ndarray, Work], Callable[[int, int], Part]] | None = None
 
 
 def rows_of(
@@ -50,7 +53,25 @@ def rows_of(
         return InputPart(own, len(rows), options.skip_bad)
 
     own = {name: of_rows[numbers] for name, of_rows in targets.items()}
-    return Rows(len(numbers), part, own, None if groups is None else groups[numbers])
+    of_groups = None if groups is None else groups[numbers]
+    cells = {n: one for n, one in inputs.items() if isinstance(one.items, Cells)}
+    if not cells:
+        return Rows(len(numbers), part, own, of_groups)
+
+    def gathered(order: np.ndarray, work: Work) -> Callable[[int, int], Part]:
+        shard = gather({n: one.items.of(numbers[order]) for n, one in cells.items()}, work)
+
+        def of_shard(start: int, stop: int) -> Part:
+            here = {
+                name: replace(one, items=shard(one.items.column, start // work.rows))
+                if name in cells else one.of(numbers[order[start:stop]])
+                for name, one in inputs.items()
+            }  # fmt: skip
+            return InputPart(here, stop - start, options.skip_bad)
+
+        return of_shard
+
+    return Rows(len(numbers), part, own, of_groups, gathered)
 
 
 def arranged(
@@ -188,14 +209,22 @@ def _stored(
         added[group_name] = np.searchsorted(groups, rows.groups)
     order = shuffled(len(numbers), split)
 
-    def part(start: int, stop: int) -> Part:
+    def part(start: int, stop: int) -> _ArrangedPart:
         places_N = order[start:stop]
         own = numbers[places_N]
         return _ArrangedPart(
             rows.part(own), places_N, {name: of_rows[own] for name, of_rows in added.items()}
         )
 
-    return StoredRows(order, part)
+    if rows.gathered is None:
+        return StoredRows(order, part)
+
+    def gathered(work: Work) -> Callable[[int, int], Part]:
+        assert rows.gathered is not None
+        read = rows.gathered(numbers[order], work)
+        return lambda start, stop: replace(part(start, stop), rows=read(start, stop))
+
+    return StoredRows(order, part, gathered)
 
 
 def how_to_cut(found: Imported, options: ShardOptions) -> list[str]:

@@ -52,6 +52,8 @@ def content_of(item: Encoded) -> bytes | Path:
     """Return its bytes, or the path of a file of this machine. Raises DataError where it is not
     there, RaytlError where it cannot be reached."""
     if isinstance(item, tuple):
+        if not item[1]:
+            raise DataError(f"{item[0]}: there are no bytes")
         return item[1]
     if isinstance(item, Path):
         return item

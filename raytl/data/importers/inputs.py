@@ -3,6 +3,7 @@
 Legend: N rows.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,7 +23,23 @@ from raytl.modalities.image.column import ImageColumn
 from raytl.modalities.ragged import as_rows
 from raytl.modalities.text.column import TextColumn
 
-Items = Any  # a list, an array or Arrow's strings: what the value of each row is read from
+
+class Later(ABC):
+    """Items that are not in memory: a shard's are loaded by who reads it."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def of(self, numbers: np.ndarray) -> "Later":
+        """Return some of them by number, in this order."""
+
+    @abstractmethod
+    def load(self) -> Any:
+        """Return them as a list, an array or Arrow's strings."""
+
+
+Items = Any  # what the value of each row is read from: Later, a list, an array or Arrow's strings
 Digest = Any  # what hashlib returns
 
 
@@ -62,10 +79,16 @@ class Input:
         return replace(self, items=picked(self.items, numbers), notes=[])
 
 
+def _loaded(one: Input) -> Input:
+    return replace(one, items=one.items.load()) if isinstance(one.items, Later) else one
+
+
 def picked(items: Items, numbers: np.ndarray) -> Items:
     """Return items by number."""
     if isinstance(items, np.ndarray):
         return items[numbers]
+    if isinstance(items, Later):
+        return items.of(numbers)
     if isinstance(items, pa.Array | pa.ChunkedArray):
         return items.take(pa.array(numbers))
     return [items[number] for number in numbers]
@@ -81,9 +104,10 @@ class InputPart:
 
     def read(self, left_out: list[str]) -> Iterator[Chunk]:
         """See `Part`."""
+        every = [_loaded(one) for one in self.inputs.values()]
         for start in range(0, self.count, CHUNK):
             stop = min(start + CHUNK, self.count)
-            found = [one.reading.read(one.items[start:stop]) for one in self.inputs.values()]
+            found = [one.reading.read(one.items[start:stop]) for one in every]
             kept = self._kept(found, stop - start, left_out)
             if kept:
                 values = {
@@ -150,7 +174,12 @@ def ragged_input(column: Column, values: Sequence[np.ndarray]) -> Input:
 def text_input(texts: pa.ChunkedArray | pa.Array) -> Input:
     """Return texts, as Arrow's strings, none of them null."""
     column = TextColumn(mean_bytes=max(1, texts.nbytes // max(1, len(texts)) - 4))
-    return Input(column, texts, Reading(texts_of, _seal_texts, _listed))
+    return Input(column, texts, text_reading(_seal_texts))
+
+
+def text_reading(seal: Callable[[Items, Digest], None]) -> Reading:
+    """Return how Arrow's strings are read."""
+    return Reading(texts_of, seal, _listed)
 
 
 def _listed(texts: pa.ChunkedArray | pa.Array) -> list[str]:
@@ -166,9 +195,14 @@ def texts_of(values: list[str]) -> np.ndarray:
 def image_input(images: Sequence[Encoded], options: ShardOptions) -> Input:
     """Return image files, or their bytes, decoded to RGB at `--size` (224)."""
     size = options.size or SIDE
-    fit = ShardOptions(size=size, fit=options.fit, box=options.box)
     column = ImageColumn(shape=(size, size, 3), dtype="uint8")
-    return Input(column, images, Reading(np.stack, seal_files, partial(_images, options=fit)))
+    return Input(column, images, image_reading(options, seal_files))
+
+
+def image_reading(options: ShardOptions, seal: Callable[[Items, Digest], None]) -> Reading:
+    """Return how encoded images are read."""
+    fit = ShardOptions(size=options.size or SIDE, fit=options.fit, box=options.box)
+    return Reading(np.stack, seal, partial(_images, options=fit))
 
 
 def _images(images: Sequence[Encoded], options: ShardOptions) -> list[Any]:

@@ -5,7 +5,7 @@ Legend: N rows.
 
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 from raytl.data.importers.base import CHUNK, ShardOptions
 from raytl.data.importers.decoding import threads_for
 from raytl.data.importers.encoded import Encoded, content_of, is_far, name_of
-from raytl.data.importers.inputs import Bad, Input, Reading, seal_files
+from raytl.data.importers.inputs import Bad, Digest, Input, Items, Reading, seal_files
 from raytl.data.stored import Each
 from raytl.errors import DataError
 from raytl.modalities.audio.column import AudioColumn
@@ -26,10 +26,15 @@ from raytl.modalities.ragged import as_rows
 EXTENSIONS = frozenset([".wav", ".wave"])
 
 
-class _Seen(NamedTuple):
+class Seen(NamedTuple):
+    """What a sound is; `samples`: how many."""
+
     rate: int
     samples: int
     dtype: str
+
+
+Look = Seen | Bad
 
 
 def sound_input(sounds: Sequence[Encoded], options: ShardOptions, each: Each) -> Input:
@@ -39,7 +44,14 @@ def sound_input(sounds: Sequence[Encoded], options: ShardOptions, each: Each) ->
     broken is known before anything is: a DataError, unless `--skip-bad` leaves it out.
     """
     parts = (sounds[start : start + CHUNK] for start in range(0, len(sounds), CHUNK))
-    seen = [look for part in each(_looks, parts) for look in part]
+    seen = [look for part in each(looks, parts) for look in part]
+    return sounds_seen(seen, sounds, options, seal_files)
+
+
+def sounds_seen(
+    seen: Sequence[Look], items: Items, options: ShardOptions, seal: Callable[[Items, Digest], None]
+) -> Input:
+    """Return sounds of which one knows what they are; raises as `sound_input`."""
     fine = [look for look in seen if not isinstance(look, Bad)]
     if len(fine) < len(seen) and not options.skip_bad:
         bad = next(look for look in seen if isinstance(look, Bad))
@@ -53,8 +65,8 @@ def sound_input(sounds: Sequence[Encoded], options: ShardOptions, each: Each) ->
     )
     typical = sum(look.samples * rate // look.rate for look in fine) // len(fine)
     column = AudioColumn(rate=rate, dtype=dtype, typical_samples=max(1, typical))
-    reading = Reading(as_rows, seal_files, partial(_sounds, rate=rate, dtype=dtype))
-    return Input(column, sounds, reading, _notes(rates, rate, options))
+    reading = Reading(as_rows, seal, partial(_sounds, rate=rate, dtype=dtype))
+    return Input(column, items, reading, _notes(rates, rate, options))
 
 
 def _notes(rates: Counter[int], rate: int, options: ShardOptions) -> list[str]:
@@ -66,17 +78,18 @@ def _notes(rates: Counter[int], rate: int, options: ShardOptions) -> list[str]:
     return [f"{others} sounds of another rate are resampled to {rate} a second, {how}: {found}"]
 
 
-def _looks(sounds: Sequence[Encoded]) -> list[_Seen | Bad]:
+def looks(sounds: Sequence[Encoded]) -> list[Look]:
+    """Return what each sound is, or what is wrong with it."""
     with ThreadPoolExecutor(threads_for(sounds)) as pool:
         return list(pool.map(_look, sounds))
 
 
-def _look(sound: Encoded) -> _Seen | Bad:
+def _look(sound: Encoded) -> Look:
     try:
         found = _read(sound)
     except DataError as error:
         return Bad(str(error))
-    return _Seen(found.rate, len(found.samples), found.samples.dtype.name)
+    return Seen(found.rate, len(found.samples), found.samples.dtype.name)
 
 
 def _sounds(sounds: Sequence[Encoded], rate: int, dtype: str) -> list[np.ndarray | Bad]:
