@@ -28,7 +28,10 @@ from raytl.files import digest_of
 from raytl.remote_files import opened, put, there
 from raytl.urls import Place
 
-PLACE, NAME = "raytl place", "raytl name"  # columns of a run: where a row is stored, and what to call it
+PLACE, NAME = (
+    "raytl place",
+    "raytl name",
+)  # columns of a run: where a row is stored, and what to call it
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 server again."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from raytl.folders import printable
@@ -18,7 +18,8 @@ class Listed:
     root: Url
     path: PurePosixPath  # below `root`
     stamp: str = ""  # of a file: changes where its content does
-    inside: "Mapping[str, Listed] | None" = None  # of a folder, by name
+    # Of a folder, by name
+    inside: "Mapping[str, Listed] | None" = field(default=None, compare=False, repr=False)
 
     def __reduce__(self) -> tuple[type, tuple[Url, PurePosixPath, str]]:
         # What goes to another process is one file, not what stands beside it

@@ -13,7 +13,7 @@ from raytl.data.importers.encoded import file_stamp
 from raytl.errors import ConfigError, DataError
 from raytl.folders import printable
 from raytl.remote_files import file_at, files_in
-from raytl.urls import Place, Url, is_url, place_of
+from raytl.urls import Place, Url, place_of
 
 BRACES = re.compile(r"\{([^{}]*)\}")
 RANGE = re.compile(r"(\d+)\.\.(\d+)")
@@ -44,7 +44,8 @@ def files_named(given: str, suffixes: Set[str]) -> list[FileAt]:
     """
     found: list[FileAt] = []
     for one in _without_braces(given):
-        here = _far(Url(one)) if is_url(one) else _near(str(place_of(one)))
+        place = place_of(one)
+        here = _far(place) if isinstance(place, Url) else _near(str(place))
         kept = [file for file in here.files if _suffix(file) in suffixes]
         if not kept:
             what = ", ".join(sorted(suffixes))
@@ -70,10 +71,8 @@ def split_patterns(kind: str, source: str | None, splits: dict[str, str] | None)
         return {"train": source}
     if source is None:
         return dict(splits)
-    base = source.rstrip("/")
-    if is_url(source):
-        return {name: Url(source) / given for name, given in splits.items()}
-    return {name: f"{base}/{given}" for name, given in splits.items()}
+    place = place_of(source)
+    return {name: str(place / given) for name, given in splits.items()}
 
 
 def _without_braces(given: str) -> Iterator[str]:

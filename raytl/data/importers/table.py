@@ -10,7 +10,7 @@ from raytl.data.importers.table_files import CSV, JSON, read_table_file
 from raytl.data.importers.tabular import tabular
 from raytl.data.stored import Each
 from raytl.errors import ConfigError
-from raytl.urls import Place, Url, is_url, place_of
+from raytl.urls import Place, is_url, place_of
 
 
 def read_table(source: str | None, options: ShardOptions, each: Each) -> Imported:
@@ -39,7 +39,7 @@ def _many(given: str) -> bool:
     if "*" in given or "{" in given:
         return True
     if is_url(given):
-        name = PurePosixPath(Url(given).name.removesuffix(".gz"))
+        name = PurePosixPath(place_of(given).name.removesuffix(".gz"))
         return name.suffix.lower() not in (*CSV, *JSON, *PARQUET)
     return any(path.suffix in PARQUET for path in Path(given).rglob("*"))
 
