@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from raytl.config import nearest
-from raytl.data.importers.arranging import arranged, how_to_cut, rows_of
+from raytl.data.importers.arranging import arranged, how_to_cut
 from raytl.data.importers.base import Imported, ShardOptions, need_source
 from raytl.data.importers.class_folders import class_folders
 from raytl.data.importers.encoded import Encoded
@@ -13,6 +13,7 @@ from raytl.data.importers.joined import conditions
 from raytl.data.importers.listing import Entry, entry_of, shown
 from raytl.data.importers.name_patterns import Named, files_by_pattern
 from raytl.data.importers.sounds import EXTENSIONS, sound_input
+from raytl.data.importers.split_rows import rows_of
 from raytl.data.importers.targets import Target, target_of
 from raytl.data.stored import Each
 from raytl.errors import ConfigError

@@ -3,9 +3,10 @@ et al. 2004)."""
 
 import numpy as np
 
-from raytl.data.importers.arranging import arranged, rows_of
+from raytl.data.importers.arranging import arranged
 from raytl.data.importers.base import Imported, ShardOptions
 from raytl.data.importers.inputs import array_input
+from raytl.data.importers.split_rows import rows_of
 from raytl.data.subsets import holdout
 from raytl.modalities.table.column import Field, TableColumn
 from raytl.seeds import seed_for

@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from raytl.data.importers.arranging import arranged, how_to_cut, rows_of
+from raytl.data.importers.arranging import arranged, how_to_cut
 from raytl.data.importers.base import Imported, ShardOptions, need_source
 from raytl.data.importers.class_folders import class_folders
 from raytl.data.importers.decoding import how_fitted
 from raytl.data.importers.inputs import image_input
 from raytl.data.importers.listing import entry_of
+from raytl.data.importers.split_rows import rows_of
 from raytl.tasks.columns import LabelColumn
 
 # What torchvision.datasets.ImageFolder reads.

@@ -149,9 +149,9 @@ def _seal_texts(items: pa.Array | pa.ChunkedArray, digest: Digest) -> None:
         digest.update(len(content).to_bytes(8, "little") + content)
 
 
-def seal_files(items: Sequence[Encoded], digest: Digest) -> None:
+def seal_files(items: Sequence[Encoded] | Later, digest: Digest) -> None:
     """Add files to a digest: their names, and what changes where their content does."""
-    for item in items:
+    for item in items.load() if isinstance(items, Later) else items:
         digest.update(f"{stamp_of(item)}\0".encode(errors="surrogateescape"))
 
 
@@ -192,7 +192,7 @@ def texts_of(values: list[str]) -> np.ndarray:
     return np.array([*values, None], dtype=object)[:-1]
 
 
-def image_input(images: Sequence[Encoded], options: ShardOptions) -> Input:
+def image_input(images: Sequence[Encoded] | Later, options: ShardOptions) -> Input:
     """Return image files, or their bytes, decoded to RGB at `--size` (224)."""
     size = options.size or SIDE
     column = ImageColumn(shape=(size, size, 3), dtype="uint8")

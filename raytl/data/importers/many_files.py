@@ -66,7 +66,7 @@ def split_patterns(kind: str, source: str | None, splits: dict[str, str] | None)
     if not splits:
         if source is None:
             raise ConfigError(
-                f"shard {kind}: name the files: SOURCE, or a split's each, e.g. --split train=FILES"
+                f"shard {kind}: name a file: SOURCE, or a split's each, e.g. --split train=FILE"
             )
         return {"train": source}
     if source is None:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from raytl.data.importers.arranging import arranged, how_to_cut, rows_of
+from raytl.data.importers.arranging import arranged, how_to_cut
 from raytl.data.importers.arrays import opened_arrays
 from raytl.data.importers.base import Imported, ShardOptions, flag
 from raytl.data.importers.inputs import ragged_input
 from raytl.data.importers.roles import plain_column
+from raytl.data.importers.split_rows import rows_of
 from raytl.data.importers.table import split_files
 from raytl.data.importers.targets import target_of
 from raytl.errors import ConfigError, DataError

@@ -13,10 +13,19 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from raytl.data.importers.base import CHUNK, ShardOptions
+from raytl.data.importers.base import ShardOptions, chunked
 from raytl.data.importers.decoding import threads_for
 from raytl.data.importers.encoded import Encoded, content_of, is_far, name_of
-from raytl.data.importers.inputs import Bad, Digest, Input, Items, Reading, seal_files
+from raytl.data.importers.inputs import (
+    Bad,
+    Digest,
+    Input,
+    Items,
+    Later,
+    Reading,
+    picked,
+    seal_files,
+)
 from raytl.data.stored import Each
 from raytl.errors import DataError
 from raytl.modalities.audio.column import AudioColumn
@@ -37,13 +46,14 @@ class Seen(NamedTuple):
 Look = Seen | Bad
 
 
-def sound_input(sounds: Sequence[Encoded], options: ShardOptions, each: Each) -> Input:
+def sound_input(sounds: Sequence[Encoded] | Later, options: ShardOptions, each: Each) -> Input:
     """Return sounds at `--rate`, or at the rate that most have; the others are resampled.
 
     Every file is read once to look, by whom `each` names, and again to be written, so that what is
     broken is known before anything is: a DataError, unless `--skip-bad` leaves it out.
     """
-    parts = (sounds[start : start + CHUNK] for start in range(0, len(sounds), CHUNK))
+    every = np.arange(len(sounds))
+    parts = (picked(sounds, part) for part in chunked(every))
     seen = [look for part in each(looks, parts) for look in part]
     return sounds_seen(seen, sounds, options, seal_files)
 
@@ -78,10 +88,11 @@ def _notes(rates: Counter[int], rate: int, options: ShardOptions) -> list[str]:
     return [f"{others} sounds of another rate are resampled to {rate} a second, {how}: {found}"]
 
 
-def looks(sounds: Sequence[Encoded]) -> list[Look]:
+def looks(sounds: Sequence[Encoded] | Later) -> list[Look]:
     """Return what each sound is, or what is wrong with it."""
-    with ThreadPoolExecutor(threads_for(sounds)) as pool:
-        return list(pool.map(_look, sounds))
+    files: Sequence[Encoded] = sounds.load() if isinstance(sounds, Later) else sounds
+    with ThreadPoolExecutor(threads_for(files)) as pool:
+        return list(pool.map(_look, files))
 
 
 def _look(sound: Encoded) -> Look:

@@ -4,13 +4,12 @@ Legend: N rows of all splits.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from raytl.data.importers.arranging import arranged, how_to_cut, rows_of
+from raytl.data.importers.arranging import arranged, how_to_cut
 from raytl.data.importers.base import Imported, ShardOptions
 from raytl.data.importers.cells import Cells, is_stored_file
 from raytl.data.importers.decoding import how_fitted
@@ -18,9 +17,11 @@ from raytl.data.importers.encoded import Encoded
 from raytl.data.importers.far_columns import image_cells, sound_cells, text_cells
 from raytl.data.importers.inputs import Input, array_input, image_input, text_input
 from raytl.data.importers.joined import Joined, all_there, by_line, join, kept
+from raytl.data.importers.packed import Packed
 from raytl.data.importers.parquet_files import ParquetRows
 from raytl.data.importers.roles import TABLE, Roles, pattern_columns, roles_of
 from raytl.data.importers.sounds import sound_input
+from raytl.data.importers.split_rows import rows_of
 from raytl.data.importers.table_files import Table
 from raytl.data.importers.targets import target_of
 from raytl.data.importers.words import is_text, named_files, words_of
@@ -140,7 +141,7 @@ def _far(
     return found
 
 
-def _files(joined: Joined, given: str) -> list[Encoded]:
+def _files(joined: Joined, given: str) -> Sequence[Encoded] | Packed:
     if "{" not in given and is_stored_file(joined.rows.schema.field(given).type):
         return _stored_files(joined, given)
     names = pattern_columns(given) or [given]
@@ -148,20 +149,14 @@ def _files(joined: Joined, given: str) -> list[Encoded]:
     return named_files(given, columns, names, joined.folder, joined.place)
 
 
-def _stored_files(joined: Joined, name: str) -> list[Encoded]:
+def _stored_files(joined: Joined, name: str) -> Packed:
     """Return the files whose bytes stand in a column, as `datasets` keeps images and sounds."""
-    files: list[Encoded] = []
-    for row, cell in enumerate(joined.rows[name].to_pylist()):
-        held = cell if isinstance(cell, dict) else {"bytes": cell}
-        content: bytes | None = held.get("bytes")
-        path: str | None = held.get("path")
-        if content is not None:
-            files.append((joined.place(row), content))
-        elif path is not None:
-            files.append(Path(path))
-        else:
-            raise DataError(f"{joined.place(row)}: column '{name}' has no file; drop the row")
-    return files
+    packed = Packed(joined.rows[name], joined.place)
+    missing = packed.missing()
+    if len(missing):
+        place = joined.place(int(missing[0]))
+        raise DataError(f"{place}: column '{name}' has no file; drop the row")
+    return packed
 
 
 def _texts(joined: Joined, name: str) -> pa.ChunkedArray:

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from raytl.data.importers.arranging import arranged, how_to_cut, rows_of
+from raytl.data.importers.arranging import arranged, how_to_cut
 from raytl.data.importers.base import Imported, ShardOptions
 from raytl.data.importers.class_folders import class_folders
 from raytl.data.importers.inputs import text_input
+from raytl.data.importers.split_rows import rows_of
 from raytl.data.importers.table import split_files
 from raytl.data.importers.table_files import not_decoded, opened, reading
 from raytl.data.importers.targets import target_of

@@ -10,8 +10,9 @@ import numpy as np
 
 from raytl.config import nearest
 from raytl.data.fitting import fit_images
-from raytl.data.importers.arranging import Rows, arranged
+from raytl.data.importers.arranging import arranged
 from raytl.data.importers.base import Imported, ShardOptions, chunked, image_column, need_source
+from raytl.data.importers.split_rows import Rows
 from raytl.data.stored import Chunk
 from raytl.errors import DataError, RaytlError
 from raytl.tasks.columns import LabelColumn

@@ -10,7 +10,7 @@ import numpy as np
 
 from raytl.config import nearest
 from raytl.data.importers import image_folder, sounds
-from raytl.data.importers.arranging import arranged, how_to_cut, rows_of
+from raytl.data.importers.arranging import arranged, how_to_cut
 from raytl.data.importers.base import Imported, ShardOptions
 from raytl.data.importers.decoding import how_fitted
 from raytl.data.importers.encoded import Piece
@@ -18,6 +18,7 @@ from raytl.data.importers.inputs import Input, image_input
 from raytl.data.importers.many_files import FileAt, files_named, split_patterns
 from raytl.data.importers.roles import plain_column
 from raytl.data.importers.sounds import sound_input
+from raytl.data.importers.split_rows import rows_of
 from raytl.data.importers.tar_index import WORDS, Index, Sample, index_of
 from raytl.data.importers.targets import Target, target_of
 from raytl.data.importers.text_files import text_file_input

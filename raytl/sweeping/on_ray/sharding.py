@@ -5,7 +5,6 @@ import logging
 import pickle
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import cloudpickle
@@ -13,7 +12,8 @@ import cloudpickle
 from raytl.data.stored import Each
 from raytl.errors import RaytlError
 
-PLANNED = 1024  # tasks of one execution of Ray Data, so that few descriptions are held at once
+# Of one execution of Ray Data: tasks, and bytes that they are described by; all are held at once
+PLANNED, PLANNED_BYTES = 1024, 256 * 2**20
 WHAT, DONE = "what", "done"
 
 
@@ -22,19 +22,32 @@ def on_cluster(workers: int) -> Each:
     connected to, in order. What a task raises of our own errors is raised here."""
 
     def each(do: Callable[[Any], Any], what: Iterable[Any]) -> Iterator[Any]:
-        rest = iter(what)
-        while part := list(islice(rest, PLANNED)):
+        for part in _planned(what):
             yield from _done(do, part, workers)
 
     return each
 
 
-def _done(do: Callable[[Any], Any], what: list[Any], workers: int) -> Iterator[Any]:
+def _planned(what: Iterable[Any]) -> Iterator[list[bytes]]:
+    """Yield descriptions of what there is to do, as many as one execution takes."""
+    part: list[bytes] = []
+    held = 0
+    for one in what:
+        part.append(cloudpickle.dumps(one))
+        held += len(part[-1])
+        if len(part) == PLANNED or held >= PLANNED_BYTES:
+            yield part
+            part, held = [], 0
+    if part:
+        yield part
+
+
+def _done(do: Callable[[Any], Any], what: list[bytes], workers: int) -> Iterator[Any]:
     import ray.data
 
     logging.getLogger("ray.data").setLevel(logging.WARNING)  # of each execution it tells four lines
 
-    rows = [{WHAT: cloudpickle.dumps(one)} for one in what]
+    rows = [{WHAT: one} for one in what]
     todo = ray.data.from_items(rows, override_num_blocks=len(rows))
     todo.context.enable_progress_bars = False
     todo.context.execution_options.preserve_order = True

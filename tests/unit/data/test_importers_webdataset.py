@@ -193,7 +193,7 @@ def test_tars_that_are_none(tmp_path: Path) -> None:
         sharded("webdataset", tmp_path / "b.tar.gz", tmp_path / "out", size=4)
     with pytest.raises(DataError, match="no such file or folder"):
         sharded("webdataset", tmp_path / "none", tmp_path / "out")
-    with pytest.raises(ConfigError, match="name the files: SOURCE"):
+    with pytest.raises(ConfigError, match="name a file: SOURCE"):
         sharded("webdataset", None, tmp_path / "out")
     with pytest.raises(ConfigError, match="must go up"):
         sharded("webdataset", f"{tmp_path}/a-{{3..1}}.tar", tmp_path / "out")
