@@ -188,7 +188,7 @@ def _telling_what_stays(out: str, workers: int | None) -> Iterator[None]:
     """Say, where several processes were stopped, that their shards are there."""
     try:
         yield
-    except (RaytlError, KeyboardInterrupt):
+    except (Exception, KeyboardInterrupt):
         if workers is not None:
             from raytl.data.begun import is_begun
             from raytl.urls import place_of

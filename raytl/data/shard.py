@@ -3,13 +3,11 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from raytl.config import nearest
-from raytl.data import begun
 from raytl.data.begun import Begun
 from raytl.data.importers import IMPORTERS
 from raytl.data.importers.base import (
@@ -20,17 +18,17 @@ from raytl.data.importers.base import (
     flag,
     refuse_unused,
 )
-from raytl.data.schema import FILE_NAME, DatasetInfo
+from raytl.data.schema import DatasetInfo
+from raytl.data.shard_places import absolute, check_places
 from raytl.data.split_writing import Seen
-from raytl.data.stored import Each
+from raytl.data.stored import Each, StoredRows
 from raytl.data.writer import write_dataset
-from raytl.errors import ConfigError, DataError, UserError
-from raytl.folders import printable, refuse_existing
+from raytl.errors import ConfigError, DataError
+from raytl.folders import printable
 from raytl.modalities.column import Column
 from raytl.packages import versions_of
-from raytl.remote_files import exists, files_in
 from raytl.tasks.columns import LabelColumn
-from raytl.urls import Place, Url, is_url, place_of
+from raytl.urls import Place
 
 DECODERS = ("raytl", "pillow", "scipy")  # whose versions rows may hang on
 
@@ -77,12 +75,14 @@ def shard(
     """
     start = time.perf_counter()
     importer = _importer(kind, options, each)
-    _check_paths(kind, importer, source, out, options, force, each is not None)
+    check_places(kind, source, out, options, force, each is not None)
     under_way = None if each is None else Begun.open(out, _plan(kind, source, options), force)
-    found = _read(importer, source, options, each or map)
+    found = _read(importer, source, options, each)
     for column in found.columns.values():
         if isinstance(column, LabelColumn):
             _check_classes(column.classes)
+    if each is not None and not all(isinstance(of, StoredRows) for of in found.splits.values()):
+        raise _alone(kind)  # of another's importer, say
     seen = Seen()
     info = write_dataset(
         out, found.columns, found.splits, _origin(kind, source, options), force=force,
@@ -100,76 +100,24 @@ def _importer(kind: str, options: ShardOptions, each: Each | None) -> Importer:
     importer = IMPORTERS[kind]
     refuse_unused(kind, importer, options)
     if importer.alone and each is not None:
-        able = ", ".join(name for name, one in IMPORTERS.items() if not one.alone)
-        raise ConfigError(
-            f"shard {kind}: one process reads it; leave out --workers, which {able} take"
-        )
+        raise _alone(kind)
     return importer
 
 
-def _check_paths(
-    kind: str,
-    importer: Importer,
-    source: str | None,
-    out: Place,
-    options: ShardOptions,
-    force: bool,
-    in_parts: bool,
-) -> None:
-    if importer.source == "needed" and source is None:
-        raise ConfigError(f"shard {kind}: needs SOURCE and OUT, got one path")
-    if importer.source == "none" and source is not None:
-        raise ConfigError(f"shard {kind}: needs OUT alone, got two paths: {source} {out}")
-    if source is not None and is_url(source) and not importer.far:
-        able = ", ".join(name for name, one in IMPORTERS.items() if one.far)
-        raise ConfigError(
-            f"shard {kind}: reads files of this machine, got {place_of(source)}; copy them here "
-            f"({able} read URLs)"
-        )
-    if printable(out) != str(out):
-        raise UserError(f"{printable(out)}: OUT's name is no UTF-8; give another")
-    begun.tidy(out)
-    is_begun = begun.is_begun(out)
-    if isinstance(out, Url) and is_begun and (in_parts or force):
-        return
-    if is_begun and not in_parts and not force:
-        raise UserError(
-            f"{out}: a dataset was begun here with --workers; give the same command to go on with "
-            "it, another OUT, or --force to begin anew"
-        )
-    refuse_existing(out, force)
-    if isinstance(out, Url):
-        if force and files_in(out) and not exists(out / FILE_NAME):
-            raise _no_dataset(out)
-        return
-    _check_replaced(source, out, options)
-    if is_begun and not in_parts:
-        begun.discard(out)
-
-
-def _check_replaced(source: str | None, out: Path, options: ShardOptions) -> None:
-    """Raise UserError where a folder to be replaced holds the source, or is no dataset."""
-    if not out.exists():
-        return
-    base = Path(source or "")
-    named = [*(options.splits or {}).values(), *(options.class_files or {}).values()]
-    for path in [*([base] if source is not None else []), *(base / name for name in named)]:
-        if path.resolve().is_relative_to(out.resolve()):
-            raise UserError(f"{out}: --force would delete the source {path}; give another OUT")
-    if not (out / FILE_NAME).is_file():
-        raise _no_dataset(out)
-
-
-def _no_dataset(out: Place) -> UserError:
-    return UserError(
-        f"{out}: --force replaces datasets alone, and this is none ({FILE_NAME} is missing); "
-        "remove it or give another OUT"
+def _alone(kind: str) -> ConfigError:
+    able = ", ".join(name for name, one in IMPORTERS.items() if not one.alone)
+    return ConfigError(
+        f"shard {kind}: one process reads it; leave out --workers, which {able} take"
     )
 
 
-def _read(importer: Importer, source: str | None, options: ShardOptions, each: Each) -> Imported:
+def _read(
+    importer: Importer, source: str | None, options: ShardOptions, each: Each | None
+) -> Imported:
+    if each is not None:  # other processes may stand in other folders
+        source, options = absolute(source, options)
     try:
-        return importer.imported(source, options, each)
+        return importer.imported(source, options, each or map)
     except OSError as error:
         place = printable(error.filename or source or "")
         raise DataError(f"{place}: cannot be read: {error.strerror or error}") from None

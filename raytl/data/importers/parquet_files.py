@@ -90,6 +90,9 @@ def parquet_rows(files: Sequence[FileAt], each: Each) -> ParquetRows:
     no Parquet file, and for one that has other columns than the first."""
     footers: list[Footer] = list(each(footer_of, files))
     schema = footers[0].schema
+    twice = next((name for name in schema.names if schema.names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"{files[0].name}: two columns are called '{twice}'; rename one")
     units: list[Unit] = []
     start = 0
     for file, footer in zip(files, footers, strict=True):
