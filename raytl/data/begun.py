@@ -33,13 +33,14 @@ class Begun:
 
     out: Place
     place: Place
-    _plan: dict[str, Any]
+    plan: dict[str, Any]
     _there: bool  # whether it was begun before
     _known: dict[str, Written]  # by file
 
     @classmethod
-    def open(cls, out: Place, plan: dict[str, Any], force: bool) -> "Begun":
-        """Return what was begun of this plan. Raises UserError where something else was begun there
+    def open(cls, out: Place, plan: dict[str, Any], force: bool, skip_bad: bool) -> "Begun":
+        """Return what was begun of this plan; shards of which rows were left out count `skip_bad`
+        alone. Raises UserError where something else was begun there
         and `force` does not say that it is to be replaced."""
         place, plan = begun_place(out), json.loads(json.dumps(plan))
         held = _files(place)
@@ -49,7 +50,9 @@ class Begun:
                 f"{out}: a dataset of another source or with other options was begun here; go on "
                 "with it by the same command, give another OUT, or --force to begin anew"
             )
-        return cls(out, place, plan, same, _records(place, held) if same else {})
+        known = _records(place, held) if same else {}
+        known = {file: done for file, done in known.items() if skip_bad or not done.left_out}
+        return cls(out, place, plan, same, known)
 
     def known(self, file: str, digest: str) -> Written | None:
         """Return the record of a shard that is there and holds what is asked for."""
@@ -61,7 +64,7 @@ class Begun:
         """Yield where shards are written. Those that were stay when the block fails; where there is
         none, nothing does."""
         if not self._there:
-            _begin(self.place, self._plan)
+            _begin(self.place, self.plan)
         try:
             yield self.place
         except BaseException:

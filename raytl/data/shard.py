@@ -76,7 +76,9 @@ def shard(
     start = time.perf_counter()
     importer = _importer(kind, options, each)
     check_places(kind, source, out, options, force, each is not None)
-    under_way = None if each is None else Begun.open(out, _plan(kind, source, options), force)
+    under_way = None
+    if each is not None:
+        under_way = Begun.open(out, _plan(kind, source, options), force, options.skip_bad)
     found = _read(importer, source, options, each)
     for column in found.columns.values():
         if isinstance(column, LabelColumn):
@@ -157,8 +159,8 @@ def _origin(kind: str, source: str | None, options: ShardOptions) -> dict[str, A
 
 
 def _plan(kind: str, source: str | None, options: ShardOptions) -> dict[str, Any]:
-    """Return what a dataset that was begun must be of, to go on with it. Rows that are left out are
-    so in any case: a bad file that is met may be skipped from then on."""
+    """Return what a dataset that was begun must be of, to go on with it: not whether bad rows are
+    left out, for one that is met may be skipped from then on."""
     origin = _origin(kind, source, options)
     return {name: value for name, value in origin.items() if name != "skip_bad"} | {
         "versions": versions_of(DECODERS)

@@ -113,7 +113,7 @@ def _missing(
         file, part = _file(split, number, count), stored.part(start, stop)
         digest = None
         if writing.begun is not None:
-            digest = digest_of([part.digest(), facts, first_id])
+            digest = digest_of([part.digest(), facts, first_id, writing.begun.plan])
             known = writing.begun.known(file, digest)
             if known is not None:
                 found[number] = known

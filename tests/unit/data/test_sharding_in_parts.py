@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from importing import in_order
 from PIL import Image
+from s3_server import s3_bucket
 
 from raytl.data import begun
 from raytl.data.dataset import Dataset
 from raytl.data.shard import ShardReport, shard, shard_options
 from raytl.data.writer import write_dataset
 from raytl.errors import ConfigError, DataError, RaytlError, UserError
+from raytl.remote_files import exists, files_in
+from raytl.urls import Place
 
 ROWS, SIDE, SHARD_ROWS = 40, 4, 6
 # What one process wrote before there were parts
@@ -34,7 +37,7 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write(
-    source: Path, out: Path, each: Any = map, force: bool = False, **options: Any
+    source: Path, out: Place, each: Any = map, force: bool = False, **options: Any
 ) -> ShardReport:
     given = shard_options(**{"size": SIDE, "test": 0.25} | options)
     return shard("image-folder", str(source), out, options=given, each=each, force=force)
@@ -204,6 +207,40 @@ def test_a_bad_file_that_is_met_can_be_skipped_from_then_on(pictures: Path, tmp_
     done: list[Any] = []
     write(pictures, tmp_path / "out", counting(done), test=None, skip_bad=True)
     assert [task.file for task in done if hasattr(task, "part")] == ["train-00006-of-00007.arrow"]
+
+
+def test_rows_that_were_left_out_are_asked_for_again(pictures: Path, tmp_path: Path) -> None:
+    break_file(pictures, *range(0, ROWS, 2))
+    with pytest.raises(KeyboardInterrupt):
+        write(pictures, tmp_path / "out", stopping_after(3, KeyboardInterrupt()), skip_bad=True)
+    with pytest.raises(DataError, match="does not decode"):
+        write(pictures, tmp_path / "out")
+
+
+def test_shards_of_what_was_begun_before_are_none_of_the_new_ones(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for row in range(ROWS):
+        wide = np.zeros((SIDE, 3 * SIDE, 3), np.uint8)
+        wide[:, SIDE:] = row + 1
+        name = pictures / ("even", "odd")[row % 2] / f"{row:02d}.png"
+        Image.fromarray(wide).save(name)
+    whole = write(pictures, tmp_path / "whole", fit="crop")
+    with s3_bucket(monkeypatch) as bucket:
+        with pytest.raises(KeyboardInterrupt):
+            write(pictures, bucket / "out", stopping_after(4, KeyboardInterrupt()))
+        new = stopping_after(1, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            write(pictures, bucket / "out", new, force=True, fit="crop")
+        assert write(pictures, bucket / "out", fit="crop").info == whole.info
+        with pytest.raises(UserError, match="exists already"):
+            write(pictures, bucket / "out")
+        assert write(pictures, bucket / "out", each=None, force=True).info.splits
+        with pytest.raises(KeyboardInterrupt):
+            write(pictures, bucket / "out", stopping_after(1, KeyboardInterrupt()), force=True)
+        assert not exists(bucket / "out" / "dataset.json")
+        assert write(pictures, bucket / "out", each=None, force=True, fit="crop").info == whole.info
+        assert sorted(files_in(bucket / "out")) == sorted(contents(tmp_path / "whole"))
 
 
 def test_where_nothing_was_written_nothing_stays(pictures: Path, tmp_path: Path) -> None:
