@@ -40,8 +40,8 @@ def shard(
     With `workers` so many processes of a Ray cluster, or of this machine where there is none, read
     and write shards, the same bytes; what the same call wrote before it was stopped is kept.
     """
+    from raytl.data.shard import check, shard_options
     from raytl.data.shard import shard as write_shards
-    from raytl.data.shard import shard_options
 
     run = {name: options.pop(name) for name in ("force", "progress") if name in options}
     checked, place = shard_options(**options), place_of(out)
@@ -49,7 +49,9 @@ def shard(
         return write_shards(kind, source, place, options=checked, **run)
     if workers < 1:
         raise UserError(f"shard: --workers >= 1 must hold, got {workers}; leave it out for one")
+    check(kind, source, place, checked, bool(run.get("force")), in_parts=True)
 
+    # What is wrong is said before Ray is imported and started, which takes seconds.
     from raytl.sweeping.on_ray.sharding import on_cluster
     from raytl.sweeping.on_ray.tuning import ray_session
 

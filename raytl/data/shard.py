@@ -74,8 +74,8 @@ def shard(
     that `force` may replace.
     """
     start = time.perf_counter()
-    importer = _importer(kind, options, each)
-    check_places(kind, source, out, options, force, each is not None)
+    check(kind, source, out, options, force, in_parts=each is not None)
+    importer = IMPORTERS[kind]
     under_way = None
     if each is not None:
         under_way = Begun.open(out, _plan(kind, source, options), force, options.skip_bad)
@@ -96,14 +96,17 @@ def shard(
     return ShardReport(info, [*found.skipped, *seen.left_out], notes, seconds)
 
 
-def _importer(kind: str, options: ShardOptions, each: Each | None) -> Importer:
+def check(
+    kind: str, source: str | None, out: Place, options: ShardOptions, force: bool, in_parts: bool
+) -> None:
+    """Raise what `shard` raises of what it is given, before anything is read. `in_parts`: by
+    several processes."""
     if kind not in IMPORTERS:
         raise ConfigError(f"shard: unknown kind '{kind}'; {nearest(kind, list(IMPORTERS))}")
-    importer = IMPORTERS[kind]
-    refuse_unused(kind, importer, options)
-    if importer.alone and each is not None:
+    refuse_unused(kind, IMPORTERS[kind], options)
+    if IMPORTERS[kind].alone and in_parts:
         raise _alone(kind)
-    return importer
+    check_places(kind, source, out, options, force, in_parts)
 
 
 def _alone(kind: str) -> ConfigError:

@@ -63,6 +63,8 @@ def content_of(item: Encoded) -> bytes | Path:
         return read_bytes(item.url if isinstance(item, Listed) else item)
     except FileNotFoundError:
         raise DataError(f"{name_of(item)}: no such file") from None
+    except OSError as error:  # of a piece of a file of this machine
+        raise DataError(f"{name_of(item)}: cannot be read: {error.strerror}") from None
 
 
 def _piece(piece: Piece) -> bytes:

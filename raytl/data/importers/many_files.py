@@ -1,5 +1,6 @@
 """Many files as one source: a folder, a pattern with * or {000..012}, here or behind a URL."""
 
+import contextlib
 import glob
 import itertools
 import re
@@ -10,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from raytl.data.importers.encoded import file_stamp
-from raytl.errors import ConfigError, DataError
+from raytl.errors import ConfigError, DataError, RaytlError
 from raytl.folders import printable
 from raytl.remote_files import file_at, files_in
 from raytl.urls import Place, Url, place_of
@@ -34,6 +35,24 @@ class FileAt:
         return self.place.shown if isinstance(self.place, Url) else printable(self.place)
 
 
+@contextlib.contextmanager
+def reading_file(file: FileAt) -> Iterator[None]:
+    """Turn what a disk or a server raises while a file is read into our own errors, with its name:
+    a RaytlError of a server, else a DataError."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise DataError(f"{file.name}: is there no more; give the command again") from None
+    except OSError as error:
+        kind = RaytlError if isinstance(file.place, Url) else DataError
+        raise kind(f"{file.name}: cannot be read: {first_line(error)}") from None
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
 def files_named(given: str, suffixes: Set[str]) -> list[FileAt]:
     """Return the files that are meant, in the order of braces and then of names: one, those of a
     folder and below with one of `suffixes`, those that a pattern with * fits, or several such by
@@ -49,8 +68,9 @@ def files_named(given: str, suffixes: Set[str]) -> list[FileAt]:
         kept = [file for file in here.files if _suffix(file) in suffixes]
         if not kept:
             what = ", ".join(sorted(suffixes))
+            shown = place.shown if isinstance(place, Url) else printable(place)
             raise DataError(
-                f"{printable(one)}: {here.what}; give files ({what}), their folder, or a "
+                f"{shown}: {here.what}; give files ({what}), their folder, or a "
                 "pattern such as data-{000..012}.tar or *.tar"
             )
         found += kept

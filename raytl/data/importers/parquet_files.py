@@ -13,11 +13,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from raytl.data.importers.many_files import FileAt
+from raytl.data.importers.many_files import FileAt, first_line, reading_file
 from raytl.data.stored import Each
-from raytl.errors import DataError, RaytlError
+from raytl.errors import DataError
 from raytl.remote_files import opened
-from raytl.urls import Url
 
 UNIT_BYTES = 128 * 2**20  # of row groups that one task reads, unless a single one has more
 
@@ -105,28 +104,23 @@ def parquet_rows(files: Sequence[FileAt], each: Each) -> ParquetRows:
 
 
 @contextlib.contextmanager
-def _reading(file: FileAt) -> Iterator[None]:
+def reading_parquet(file: FileAt) -> Iterator[None]:
     """Turn what goes wrong into our own errors, with the file's name."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise DataError(f"{file.name}: no such file any more; give the command again") from None
-    except pa.ArrowException as error:
-        told = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise DataError(
-            f"{file.name}: is no Parquet file that can be read: {told}; copy it again"
-        ) from None
-    except OSError as error:
-        told = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        kind = RaytlError if isinstance(file.place, Url) else DataError
-        raise kind(f"{file.name}: cannot be read: {told}") from None
+    with reading_file(file):
+        try:
+            yield
+        except pa.ArrowException as error:
+            raise DataError(
+                f"{file.name}: is no Parquet file that can be read: {first_line(error)}; copy it "
+                "again"
+            ) from None
 
 
 def footer_of(file: FileAt) -> Footer:
     """Return what a file says of itself; raises DataError where it is no Parquet file."""
     import pyarrow.parquet as pq
 
-    with _reading(file), opened(file.place) as source:
+    with reading_parquet(file), opened(file.place) as source:
         found = pq.ParquetFile(source)
         groups = [found.metadata.row_group(i) for i in range(found.metadata.num_row_groups)]
         return Footer(
@@ -167,7 +161,7 @@ def read_unit(unit: Unit, columns: Sequence[str]) -> pa.Table:
     """Return columns of a unit's rows; raises DataError where the file is broken."""
     import pyarrow.parquet as pq
 
-    with _reading(unit.file), opened(unit.file.place) as source:
+    with reading_parquet(unit.file), opened(unit.file.place) as source:
         return pq.ParquetFile(source, pre_buffer=True).read_row_groups(
             list(unit.groups), columns=list(columns)
         )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from raytl.data.importers.encoded import Piece
-from raytl.data.importers.many_files import FileAt
+from raytl.data.importers.many_files import FileAt, reading_file
 from raytl.data.importers.words_of_json import word_of
 from raytl.errors import DataError
 from raytl.remote_files import opened
@@ -61,7 +61,7 @@ def index_of(tar: FileAt, keys: tuple[str, ...]) -> Index:
     for one that ends too early or is broken inside, for two members of one name, and for samples
     whose members do not stand together.
     """
-    with closing(_opened(tar)) as file:
+    with reading_file(tar), closing(_opened(tar)) as file:
         try:
             return _read(tar, file, keys)
         except tarfile.TarError as error:
@@ -86,7 +86,7 @@ def _read(tar: FileAt, file: IO[bytes], keys: tuple[str, ...]) -> Index:
     skipped: list[str] = []
     last = ""
     with tarfile.open(fileobj=file, mode="r:") as archive:
-        for member in _members(archive):
+        for member in _members(archive, tar):
             name = f"{tar.name}: {member.name}"
             reason = _passed_over(member)
             if reason is not None:
@@ -109,9 +109,11 @@ def _read(tar: FileAt, file: IO[bytes], keys: tuple[str, ...]) -> Index:
     return Index(list(samples.values()), skipped)
 
 
-def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """Yield the members and keep none of them."""
+def _members(archive: tarfile.TarFile, tar: FileAt) -> Iterator[tarfile.TarInfo]:
+    """Yield the members and keep none of them; TarError where one does not end in the file."""
     while (member := archive.next()) is not None:
+        if archive.offset > tar.bytes:
+            raise tarfile.ReadError("unexpected end of data")
         archive.members = []  # type: ignore[attr-defined]  # it would keep all
         yield member
 
