@@ -42,31 +42,40 @@ class Listed:
 
     @property
     def name(self) -> str:
+        """The last part of its path."""
         return self.path.name
 
     @property
     def suffix(self) -> str:
+        """What its name ends in, from the last dot."""
         return self.path.suffix
 
     def iterdir(self) -> Iterator["Listed"]:
+        """Yield what is in the folder."""
         yield from (self.inside or {}).values()
 
     def is_dir(self) -> bool:
+        """Whether it is a folder with something in it."""
         return self.inside is not None
 
     def is_file(self) -> bool:
+        """Whether it is a file that was listed."""
         return bool(self.stamp)
 
     def exists(self) -> bool:
+        """Whether it was listed."""
         return self.is_dir() or self.is_file()
 
     def is_symlink(self) -> bool:
+        """Never."""
         return False
 
     def resolve(self) -> "Listed":
+        """Return itself."""
         return self
 
     def relative_to(self, root: "Listed") -> PurePosixPath:
+        """Return the path from a folder above it."""
         return self.path.relative_to(root.path)
 
 

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
-import cloudpickle
-
 from raytl.data.stored import Each
 from raytl.errors import RaytlError
 
@@ -30,6 +28,8 @@ def on_cluster(workers: int) -> Each:
 
 def _planned(what: Iterable[Any]) -> Iterator[list[bytes]]:
     """Yield descriptions of what there is to do, as many as one execution takes."""
+    from ray import cloudpickle
+
     part: list[bytes] = []
     held = 0
     for one in what:

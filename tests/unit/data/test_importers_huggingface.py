@@ -1,13 +1,13 @@
 """Folders that `datasets` saved."""
 
 import io
+import pickle
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import numpy as np
 import pytest
 from PIL import Image
@@ -70,8 +70,8 @@ def test_shards_take_their_own_pictures_along(tmp_path: Path) -> None:
 
     def each(do: Callable[[Any], Any], what: Iterable[Any]) -> Iterator[Any]:
         for one in what:
-            sent.append(cloudpickle.dumps(one))
-            yield do(cloudpickle.loads(sent[-1]))
+            sent.append(pickle.dumps(one))
+            yield do(pickle.loads(sent[-1]))
 
     options = shard_options(target="y", size=4)
     alone = shard("huggingface", str(tmp_path / "h"), tmp_path / "a", options=options)

@@ -1,5 +1,7 @@
 """Shards that are written one by one: the same bytes whoever writes them, whatever stops it."""
 
+import errno
+import pickle
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -249,6 +251,20 @@ def test_where_nothing_was_written_nothing_stays(pictures: Path, tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
+@pytest.mark.parametrize("each", [None, map])
+def test_a_full_disk_is_said(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, each: Any
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("raytl.data.shard_writing.save_batch", full)
+    with pytest.raises(RaytlError, match="the disk is full") as caught:
+        write(pictures, tmp_path / "out", each)
+    assert caught.value.exit_code == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
 def test_what_is_left_of_a_stop_after_the_end_is_cleared(pictures: Path, tmp_path: Path) -> None:
     write(pictures, tmp_path / "out")
     before = contents(tmp_path / "out")
@@ -279,10 +295,8 @@ def test_kinds_that_one_process_reads(tmp_path: Path) -> None:
 
 
 def test_a_part_holds_its_own_files_alone(pictures: Path, tmp_path: Path) -> None:
-    import cloudpickle
-
     done: list[Any] = []
     write(pictures, tmp_path / "out", counting(done))
     for task in done:
-        sent = cloudpickle.dumps(task)
+        sent = pickle.dumps(task)
         assert sent.count(b".png") == len(task.places_N) <= SHARD_ROWS
