@@ -97,14 +97,28 @@ def shard(
         str,
         typer.Argument(
             help="image-folder, arrays, torchvision, mnist, table, text-lines, audio-folder, "
-            "series, mask-folder, huggingface; digits, diabetes and rendered-digits make their "
-            "own rows."
+            "series, mask-folder, huggingface, webdataset; digits, diabetes and rendered-digits "
+            "make their own rows."
         ),
     ],
     paths: Annotated[
-        list[str],
-        typer.Argument(metavar="[SOURCE] OUT", help="Where the files are, and the new folder."),
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="[SOURCE] [OUT]",
+            help="Where the files are, and the new folder; each may be a URL, SOURCE of "
+            "image-folder, audio-folder, table and webdataset.",
+        ),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(help="The new folder or URL, instead of OUT at the end.")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes of a Ray cluster, or of this machine, that read and write shards; what "
+            "the same command wrote before a stop is kept."
+        ),
+    ] = None,
     test: flags.Test = None,
     validation: flags.Validation = None,
     seed: flags.Seed = None,
@@ -143,12 +157,12 @@ def shard(
     force: Force = False,
 ) -> None:
     """Write a dataset as Arrow shards: raytl shard KIND [SOURCE] OUT."""
-    if len(paths) > 2:
-        raise ConfigError(f"shard takes KIND [SOURCE] OUT, got {len(paths)} paths: {paths}")
-    source = paths[0] if len(paths) == 2 else None
+    source, place = _source_and_out(paths or [], out)
     options = _given(ctx.params)
-    with _row_progress(f"shard {kind}") as progress:
-        result = verbs.shard(kind, source, paths[-1], force=force, progress=progress, **options)
+    with _telling_what_stays(place, workers), _row_progress(f"shard {kind}") as progress:
+        result = verbs.shard(
+            kind, source, place, workers=workers, force=force, progress=progress, **options
+        )
     for name in result.skipped[:5]:
         log_console.print(f"skipped {name}", markup=False, highlight=False, soft_wrap=True)
     if len(result.skipped) > 5:
@@ -156,8 +170,35 @@ def shard(
     for note in result.notes:
         log_console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     counts = ", ".join(f"{name} {part.rows}" for name, part in result.info.splits.items())
-    done = f"{printable(paths[-1])}: {counts} rows in {result.seconds:.1f} s"
+    done = f"{printable(place)}: {counts} rows in {result.seconds:.1f} s"
     out_console.print(done, markup=False, highlight=False, soft_wrap=True)
+
+
+def _source_and_out(paths: list[str], out: str | None) -> tuple[str | None, str]:
+    every = paths if out is None else [*paths, out]
+    if len(every) > 2 or not every:
+        raise ConfigError(
+            f"shard takes KIND [SOURCE] OUT, or KIND [SOURCE] --out OUT, got {len(every)} paths"
+            + (f": {every}" if every else "")
+        )
+    return (every[0] if len(every) == 2 else None), every[-1]
+
+
+@contextlib.contextmanager
+def _telling_what_stays(out: str, workers: int | None) -> Iterator[None]:
+    """Say, where several processes were stopped, that their shards are there."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt):
+        if workers is not None:
+            from raytl.data.begun import is_begun
+            from raytl.urls import place_of
+
+            with contextlib.suppress(RaytlError):
+                if is_begun(place_of(out)):
+                    text = "the shards that were written stay; the same command goes on with them"
+                    log_console.print(text, soft_wrap=True, highlight=False)
+        raise
 
 
 @contextlib.contextmanager
@@ -179,7 +220,7 @@ def _given(parameters: dict[str, Any]) -> dict[str, Any]:
     given = {
         name: value
         for name, value in parameters.items()
-        if name not in ("kind", "paths", "force") and value not in (None, [], ())
+        if name not in ("kind", "paths", "force", "out", "workers") and value not in (None, [], ())
         and value is not False
     }  # fmt: skip
     splits = given.pop("split", None)

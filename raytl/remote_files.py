@@ -4,6 +4,7 @@ Credentials come from the environment, as the cloud's own tools find them, and a
 """
 
 import contextlib
+import errno
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -175,24 +176,26 @@ def fetch(place: Place, to: Path) -> None:
 
 
 def put(file: Path, place: Place) -> None:
-    """Copy a file of this machine to where others read it, whole or not at all. Raises RaytlError
-    where that cannot be behind a URL, OSError where it cannot be in a folder."""
+    """Copy a file of this machine to where it belongs, here or behind a URL, whole or not at all;
+    the folder is made. Raises RaytlError where that cannot be."""
     if isinstance(place, Url):
         upload(file, place)
         return
-    place.parent.mkdir(parents=True, exist_ok=True)
     partial = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
+        place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, partial)
         partial.replace(place)
-    finally:
+    except OSError as error:
         partial.unlink(missing_ok=True)
+        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or error
+        raise RaytlError(f"{place}: cannot write: {reason}") from error
 
 
 def put_text(text: str, place: Place) -> None:
-    """Write a UTF-8 text to where others read it; see `put`."""
+    """Write a UTF-8 text, here or behind a URL; raises as `put`."""
     with TemporaryDirectory(prefix="raytl-") as folder:
-        file = Path(folder) / place.name
+        file = Path(folder) / "text"
         file.write_text(text, encoding="utf-8")
         put(file, place)
 

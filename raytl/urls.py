@@ -40,6 +40,12 @@ class Url(str):
         return PurePosixPath(urlsplit(self).path).name or urlsplit(self).netloc
 
     @property
+    def folder(self) -> "Url":
+        """The folder that it is in."""
+        parts = urlsplit(self)
+        return Url(urlunsplit(parts._replace(path=parts.path.rstrip("/").rpartition("/")[0])))
+
+    @property
     def shown(self) -> str:
         """The URL without what follows a `?`."""
         return urlunsplit(urlsplit(self)._replace(query="", fragment=""))

@@ -28,13 +28,36 @@ if TYPE_CHECKING:
     from raytl.training.predict import Prediction
 
 
-def shard(kind: str, source: str | None, out: Path | str, **options: Any) -> ShardReport:
-    """Write a dataset's Arrow shards; `options` are those of `raytl shard`."""
+def shard(
+    kind: str,
+    source: str | None,
+    out: Path | str,
+    *,
+    workers: int | None = None,
+    **options: Any,
+) -> ShardReport:
+    """Write a dataset's Arrow shards; `options` are those of `raytl shard`.
+
+    With `workers` so many processes of a Ray cluster, or of this machine where there is none, read
+    and write shards, the same bytes; what the same call wrote before it was stopped is kept.
+    """
+    from raytl.data.shard import check, shard_options
     from raytl.data.shard import shard as write_shards
-    from raytl.data.shard import shard_options
 
     run = {name: options.pop(name) for name in ("force", "progress") if name in options}
-    return write_shards(kind, source, place_of(out), options=shard_options(**options), **run)
+    checked, place = shard_options(**options), place_of(out)
+    if workers is None:
+        return write_shards(kind, source, place, options=checked, **run)
+    if workers < 1:
+        raise UserError(f"shard: --workers >= 1 must hold, got {workers}; leave it out for one")
+    check(kind, source, place, checked, bool(run.get("force")), in_parts=True)
+
+    # What is wrong is said before Ray is imported and started, which takes seconds.
+    from raytl.sweeping.on_ray.sharding import on_cluster
+    from raytl.sweeping.on_ray.tuning import ray_session
+
+    with ray_session():
+        return write_shards(kind, source, place, options=checked, each=on_cluster(workers), **run)
 
 
 def pretrain(dataset: Path | str, backbone: str, out: Path | str, **options: Any) -> SourceSpec:

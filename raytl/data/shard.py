@@ -1,15 +1,14 @@
 """`raytl shard`: from raw files to a dataset folder."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import ValidationError
 
 from raytl.config import nearest
+from raytl.data.begun import Begun
 from raytl.data.importers import IMPORTERS
 from raytl.data.importers.base import (
     Imported,
@@ -19,13 +18,19 @@ from raytl.data.importers.base import (
     flag,
     refuse_unused,
 )
-from raytl.data.schema import FILE_NAME, DatasetInfo
-from raytl.data.writer import Chunk, Chunks, write_dataset
-from raytl.errors import ConfigError, DataError, UserError
-from raytl.folders import printable, refuse_existing
-from raytl.remote_files import exists, files_in
+from raytl.data.schema import DatasetInfo
+from raytl.data.shard_places import absolute, check_places
+from raytl.data.split_writing import Seen
+from raytl.data.stored import Each, StoredRows
+from raytl.data.writer import write_dataset
+from raytl.errors import ConfigError, DataError
+from raytl.folders import printable
+from raytl.modalities.column import Column
+from raytl.packages import versions_of
 from raytl.tasks.columns import LabelColumn
-from raytl.urls import Place, Url
+from raytl.urls import Place
+
+DECODERS = ("raytl", "pillow", "scipy")  # whose versions rows may hang on
 
 
 @dataclass(frozen=True)
@@ -58,75 +63,66 @@ def shard(
     options: ShardOptions,
     force: bool = False,
     progress: Callable[[int, int], None] = lambda rows, total: None,
+    each: Each | None = None,
 ) -> ShardReport:
     """Import `source` as `kind` and write it under `out`, whole or not at all.
 
-    `progress` gets the number of rows just read and of all rows. Raises ConfigError for an unknown
-    kind or an option that it does not use, DataError for data that cannot be used, UserError where
-    `out` exists without `force`, or is no dataset that `force` may replace.
+    With `each`, such as tasks of a cluster, the shards are written by whom it names, and what the
+    same call wrote before it was stopped is kept. `progress` gets the number of rows just read and
+    of all rows. Raises ConfigError for an unknown kind or an option that it does not use, DataError
+    for data that cannot be used, UserError where `out` exists without `force`, or is no dataset
+    that `force` may replace.
     """
     start = time.perf_counter()
+    check(kind, source, out, options, force, in_parts=each is not None)
+    importer = IMPORTERS[kind]
+    under_way = None
+    if each is not None:
+        under_way = Begun.open(out, _plan(kind, source, options), force, options.skip_bad)
+    found = _read(importer, source, options, each)
+    for column in found.columns.values():
+        if isinstance(column, LabelColumn):
+            _check_classes(column.classes)
+    if each is not None and not all(isinstance(of, StoredRows) for of in found.splits.values()):
+        raise _alone(kind)  # of another's importer, say
+    seen = Seen()
+    info = write_dataset(
+        out, found.columns, found.splits, _origin(kind, source, options), force=force,
+        progress=lambda rows: progress(rows, found.rows), seen=seen, each=each or map,
+        begun=under_way,
+    )  # fmt: skip
+    notes = [*found.notes, *_classes_without_rows(found.columns, seen)]
+    seconds = time.perf_counter() - start
+    return ShardReport(info, [*found.skipped, *seen.left_out], notes, seconds)
+
+
+def check(
+    kind: str, source: str | None, out: Place, options: ShardOptions, force: bool, in_parts: bool
+) -> None:
+    """Raise what `shard` raises of what it is given, before anything is read. `in_parts`: by
+    several processes."""
     if kind not in IMPORTERS:
         raise ConfigError(f"shard: unknown kind '{kind}'; {nearest(kind, list(IMPORTERS))}")
-    importer = IMPORTERS[kind]
-    refuse_unused(kind, importer, options)
-    _check_paths(kind, importer, source, out, options, force)
-    found = _read(importer, source, options)
-    labels = {n: c for n, c in found.columns.items() if isinstance(c, LabelColumn)}
-    for column in labels.values():
-        _check_classes(column.classes)
-    held = {(split, name): set[int]() for split in found.splits for name in labels}
-    splits = {split: _watched(chunks, split, held) for split, chunks in found.splits.items()}
-    info = write_dataset(
-        out, found.columns, splits, _origin(kind, source, options),
-        force=force, progress=lambda rows: progress(rows, found.rows),
-    )  # fmt: skip
-    notes = list(found.notes)
-    for name, column in labels.items():
-        notes += _classes_without_rows(column.classes, {s: held[s, name] for s in found.splits})
-    return ShardReport(info, found.skipped, notes, time.perf_counter() - start)
+    refuse_unused(kind, IMPORTERS[kind], options)
+    if IMPORTERS[kind].alone and in_parts:
+        raise _alone(kind)
+    check_places(kind, source, out, options, force, in_parts)
 
 
-def _check_paths(
-    kind: str,
-    importer: Importer,
-    source: str | None,
-    out: Place,
-    options: ShardOptions,
-    force: bool,
-) -> None:
-    if importer.source == "needed" and source is None:
-        raise ConfigError(f"shard {kind}: needs SOURCE and OUT, got one path")
-    if importer.source == "none" and source is not None:
-        raise ConfigError(f"shard {kind}: needs OUT alone, got two paths: {source} {out}")
-    if printable(out) != str(out):
-        raise UserError(f"{printable(out)}: OUT's name is no UTF-8; give another")
-    refuse_existing(out, force)
-    if isinstance(out, Url):
-        if force and files_in(out) and not exists(out / FILE_NAME):
-            raise _no_dataset(out)
-        return
-    if not out.exists():
-        return
-    base = Path(source or "")
-    named = [*(options.splits or {}).values(), *(options.class_files or {}).values()]
-    for path in [*([base] if source is not None else []), *(base / name for name in named)]:
-        if path.resolve().is_relative_to(out.resolve()):
-            raise UserError(f"{out}: --force would delete the source {path}; give another OUT")
-    if not (out / FILE_NAME).is_file():
-        raise _no_dataset(out)
-
-
-def _no_dataset(out: Place) -> UserError:
-    return UserError(
-        f"{out}: --force replaces datasets alone, and this is none ({FILE_NAME} is missing); "
-        "remove it or give another OUT"
+def _alone(kind: str) -> ConfigError:
+    able = ", ".join(name for name, one in IMPORTERS.items() if not one.alone)
+    return ConfigError(
+        f"shard {kind}: one process reads it; leave out --workers, which {able} take"
     )
 
 
-def _read(importer: Importer, source: str | None, options: ShardOptions) -> Imported:
+def _read(
+    importer: Importer, source: str | None, options: ShardOptions, each: Each | None
+) -> Imported:
+    if each is not None:  # other processes may stand in other folders
+        source, options = absolute(source, options)
     try:
-        return importer.read(source, options)
+        return importer.imported(source, options, each or map)
     except OSError as error:
         place = printable(error.filename or source or "")
         raise DataError(f"{place}: cannot be read: {error.strerror or error}") from None
@@ -144,23 +140,17 @@ def _check_classes(classes: tuple[str, ...]) -> None:
         )
 
 
-def _watched(chunks: Chunks, split: str, held: dict[tuple[str, str], set[int]]) -> Iterator[Chunk]:
-    """Pass chunks on and note which classes they hold: `held`, by split and label column."""
-    for chunk in chunks:
-        for (of_split, name), classes in held.items():
-            if of_split == split:
-                classes.update(np.unique(chunk.values[name]).tolist())
-        yield chunk
-
-
-def _classes_without_rows(classes: tuple[str, ...], held: dict[str, set[int]]) -> list[str]:
+def _classes_without_rows(columns: Mapping[str, Column], seen: Seen) -> list[str]:
     notes = []
-    for split, present in held.items():
-        missing = [name for number, name in enumerate(classes) if number not in present]
+    for (split, name), present in seen.classes.items():
+        column = columns[name]
+        assert isinstance(column, LabelColumn)
+        missing = [of for number, of in enumerate(column.classes) if number not in present]
         if missing:
             names = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
             notes.append(
-                f"split {split}: {len(missing)} of {len(classes)} classes have no row: {names}"
+                f"split {split}: {len(missing)} of {len(column.classes)} classes have no row: "
+                f"{names}"
             )
     return notes
 
@@ -169,3 +159,12 @@ def _origin(kind: str, source: str | None, options: ShardOptions) -> dict[str, A
     """Return where the data came from, for `dataset.json`."""
     given = options.model_dump(mode="json", exclude_defaults=True)
     return {"kind": kind, "source": source and printable(source)} | given
+
+
+def _plan(kind: str, source: str | None, options: ShardOptions) -> dict[str, Any]:
+    """Return what a dataset that was begun must be of, to go on with it: not whether bad rows are
+    left out, for one that is met may be skipped from then on."""
+    origin = _origin(kind, source, options)
+    return {name: value for name, value in origin.items() if name != "skip_bad"} | {
+        "versions": versions_of(DECODERS)
+    }

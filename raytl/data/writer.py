@@ -1,171 +1,111 @@
-"""Writing a dataset: chunks of rows in, Arrow shards out.
+"""Writing a dataset: rows in, Arrow shards out.
 
 Legend: N rows.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from raytl.data.group_column import GroupColumn
-from raytl.data.schema import (
-    FILE_NAME,
-    ID,
-    DatasetInfo,
-    ShardInfo,
-    SplitInfo,
-    column_name,
-    fingerprint_of,
-    plain_name,
-)
+from raytl.data.begun import Begun
+from raytl.data.checking import check_chunk, check_columns, check_names
+from raytl.data.schema import FILE_NAME, ID, DatasetInfo, ShardInfo, SplitInfo, fingerprint_of
+from raytl.data.shard_writing import joined, record_batch, save_batch
+from raytl.data.split_writing import Progress, Seen, Writing, write_in_parts
+from raytl.data.stored import Chunk, Chunks, Each, StoredRows
+from raytl.data.written import RECORDS
 from raytl.errors import DataError
 from raytl.files import sha256_of
 from raytl.folders import new_folder
-from raytl.modalities.column import BadRowError, Column, Values
+from raytl.modalities.column import Column
 from raytl.urls import Place
 
-Progress = Callable[[int], None]  # rows read since the last call
+__all__ = ["SHARD_BYTES", "Chunk", "Chunks", "Progress", "write_dataset"]
 
 SHARD_BYTES = 64 * 2**20
-
-
-class Chunk(NamedTuple):
-    """Some rows of a split, in the order in which they are stored."""
-
-    values: dict[str, Values]  # by column
-    places_N: np.ndarray  # where each row stands in its source, from 0; gaps allowed
-
-
-Chunks = Iterable[Chunk]
 
 
 def write_dataset(
     out: Place,
     columns: Mapping[str, Column],
-    splits: Mapping[str, Chunks],
+    splits: Mapping[str, Chunks | StoredRows],
     origin: dict[str, Any],
     *,
     shard_bytes: int = SHARD_BYTES,
     force: bool = False,
     progress: Progress = lambda rows: None,
+    seen: Seen | None = None,
+    each: Each = map,
+    begun: Begun | None = None,
 ) -> DatasetInfo:
     """Write `splits` under `out`, whole or not at all.
 
     Ids number the rows of all splits from 0, those of a split in the order of their source.
+    Splits that are read in parts are written by whom `each` names; with `begun` shard by shard
+    where they belong, so that what is there of the same is kept. `seen` is told what was found.
+
     Raises DataError for a name of a split or column that is not plain, for a second column of
     groups, for a group that stands in two splits and for a row whose values do not fit their
     columns, UserError where `out` exists without `force`, RaytlError where the disk is full.
     """
-    _check_names(splits)
-    _check_columns(columns)
+    check_names(splits)
+    check_columns(columns)
     # Targets take some bytes a row and are not counted: datasets of images are cut where they
     # always were, and so keep their fingerprints.
     row_bytes = sum(column.row_bytes for column in columns.values() if not column.is_target)
-    rows_per_shard = max(1, shard_bytes // max(1, row_bytes))
-    with new_folder(out, force) as folder:
-        infos: dict[str, SplitInfo] = {}
-        first_id = 0
-        apart = _Apart(columns)
-        for name, chunks in splits.items():
-            checked = _checked_all(chunks, columns, name, apart, progress)
-            infos[name] = _write_split(
-                folder, name, _regroup(checked, rows_per_shard), columns, first_id
-            )
-            first_id += infos[name].rows
-        info = DatasetInfo.model_validate(
-            {
-                "columns": {name: column.model_dump() for name, column in columns.items()},
-                "splits": infos,
-                "origin": origin,
-                "fingerprint": fingerprint_of(columns, infos),
-            }
-        )
+    rows = max(1, shard_bytes // max(1, row_bytes))
+    with new_folder(out, force) if begun is None else begun.going_on() as folder:
+        writing = Writing(folder, columns, rows, progress, seen or Seen(), each, begun)
+        info = _described(columns, _written(splits, writing), origin)
         text = json.dumps(info.model_dump(mode="json"), indent=1)
-        (folder / FILE_NAME).write_text(text, encoding="utf-8")
+        if begun is not None:
+            begun.finish(info, text)
+        else:
+            assert isinstance(folder, Path)
+            shutil.rmtree(folder / RECORDS, ignore_errors=True)
+            (folder / FILE_NAME).write_text(text, encoding="utf-8")
     return info
 
 
-def _check_names(splits: Iterable[str]) -> None:
-    for name in splits:
-        try:
-            plain_name(name)
-        except ValueError as error:
-            raise DataError(f"{error}, got '{name}'; rename it") from None
+def _described(
+    columns: Mapping[str, Column], splits: dict[str, SplitInfo], origin: dict[str, Any]
+) -> DatasetInfo:
+    return DatasetInfo.model_validate(
+        {
+            "columns": {name: column.model_dump() for name, column in columns.items()},
+            "splits": splits,
+            "origin": origin,
+            "fingerprint": fingerprint_of(columns, splits),
+        }
+    )
 
 
-def _check_columns(columns: Mapping[str, Column]) -> None:
-    for name in columns:
-        try:
-            column_name(name)
-        except ValueError as error:
-            raise DataError(f"{error}; rename it") from None
-    groups = [name for name, column in columns.items() if isinstance(column, GroupColumn)]
-    if len(groups) > 1:
-        raise DataError(
-            f"a dataset has one column of groups at most, got {', '.join(groups)}; leave out all "
-            "but one"
-        )
+def _written(splits: Mapping[str, Chunks | StoredRows], writing: Writing) -> dict[str, SplitInfo]:
+    infos: dict[str, SplitInfo] = {}
+    for name, rows in splits.items():
+        first_id = sum(info.rows for info in infos.values())
+        if isinstance(rows, StoredRows):
+            infos[name] = write_in_parts(writing, name, rows, first_id)
+        else:
+            chunks = _regroup(_checked(rows, name, writing), writing.rows)
+            infos[name] = _write_split(writing, name, chunks, first_id)
+    return infos
 
 
-def _checked_all(
-    chunks: Chunks, columns: Mapping[str, Column], split: str, apart: "_Apart", progress: Progress
-) -> Iterator[Chunk]:
+def _checked(chunks: Chunks, split: str, writing: Writing) -> Iterator[Chunk]:
     for chunk in chunks:
-        _check(chunk, columns, split)
-        apart.check(chunk, split)
+        check_chunk(chunk, writing.columns, split)
+        writing.note(split, chunk)
         yield chunk
-        progress(len(chunk.places_N))
+        writing.progress(len(chunk.places_N))
 
 
-def _check(chunk: Chunk, columns: Mapping[str, Column], split: str) -> None:
-    for name, column in columns.items():
-        values = chunk.values[name]
-        if len(values) != len(chunk.places_N):
-            raise DataError(
-                f"split {split}: {len(chunk.places_N)} rows but {len(values)} in column {name}"
-            )
-        try:
-            column.check(values)
-        except BadRowError as error:
-            place = int(chunk.places_N[error.row])
-            raise DataError(f"split {split}: column {name}: {error.at(place)}") from None
-        except ValueError as error:
-            raise DataError(f"split {split}: column {name}: {error}") from None
-
-
-class _Apart:
-    """In which split each group stands: rows of one must not be on two sides."""
-
-    def __init__(self, columns: Mapping[str, Column]) -> None:
-        found = ((n, c.groups) for n, c in columns.items() if isinstance(c, GroupColumn))
-        self._column: str | None
-        self._column, groups = next(found, (None, 0))
-        self._split_of = np.full(groups, -1)
-        self._splits: list[str] = []
-
-    def check(self, chunk: Chunk, split: str) -> None:
-        """Raise DataError for the first row whose group stands in an earlier split too."""
-        if self._column is None:
-            return
-        if split not in self._splits:
-            self._splits.append(split)
-        here, groups_N = len(self._splits) - 1, chunk.values[self._column]
-        bad = np.flatnonzero((self._split_of[groups_N] >= 0) & (self._split_of[groups_N] != here))
-        if len(bad):
-            group = groups_N[bad[0]]
-            other = self._splits[self._split_of[group]]
-            raise DataError(
-                f"a group must stand in one split alone, but {group} of column {self._column} has "
-                f"rows in {other} and {split}; move its rows, or leave the group out"
-            )
-        self._split_of[groups_N] = here
-
-
-def _regroup(chunks: Iterable[Chunk], rows: int) -> Iterator[Chunk]:
+def _regroup(chunks: Iterator[Chunk], rows: int) -> Iterator[Chunk]:
     """Yield chunks of exactly `rows` rows, the last one shorter."""
     parts: list[Chunk] = []
     held = 0
@@ -176,10 +116,10 @@ def _regroup(chunks: Iterable[Chunk], rows: int) -> Iterator[Chunk]:
             parts.append(_part(chunk, start, start + take))
             held, start = held + take, start + take
             if held == rows:
-                yield _joined(parts)
+                yield joined(parts)
                 parts, held = [], 0
     if held:
-        yield _joined(parts)
+        yield joined(parts)
 
 
 def _part(chunk: Chunk, start: int, stop: int) -> Chunk:
@@ -187,24 +127,15 @@ def _part(chunk: Chunk, start: int, stop: int) -> Chunk:
     return Chunk(values, chunk.places_N[start:stop])
 
 
-def _joined(parts: list[Chunk]) -> Chunk:
-    values = {name: np.concatenate([p.values[name] for p in parts]) for name in parts[0].values}
-    return Chunk(values, np.concatenate([part.places_N for part in parts]))
-
-
-def _write_split(
-    folder: Path,
-    name: str,
-    chunks: Iterator[Chunk],
-    columns: Mapping[str, Column],
-    first_id: int,
-) -> SplitInfo:
+def _write_split(writing: Writing, name: str, chunks: Iterator[Chunk], first_id: int) -> SplitInfo:
     # The number of shards is in every name but known only at the end: renamed then.
+    folder = writing.folder
+    assert isinstance(folder, Path), "chunks that come one after the other are written here"
     written: list[Path] = []
     places = []
     for chunk in chunks:
         path = folder / f"{name}-{len(written):05d}.arrow"
-        _write_shard(path, _record_batch(chunk, columns, first_id))
+        save_batch(path, record_batch(chunk, writing.columns, first_id))
         written.append(path)
         places.append(chunk.places_N)
     if not places:
@@ -234,15 +165,4 @@ def _close_gaps(written: list[Path], places: list[np.ndarray], first_id: int) ->
         with pa.OSFile(str(path)) as file:
             batch = pa.ipc.open_file(file).get_batch(0)
         ids = pa.array(first_id + np.searchsorted(every, of_rows))
-        _write_shard(path, batch.set_column(0, ID, ids))
-
-
-def _record_batch(chunk: Chunk, columns: Mapping[str, Column], first_id: int) -> pa.RecordBatch:
-    ids = pa.array((first_id + chunk.places_N).astype(np.int64))
-    arrays = {name: column.to_arrow(chunk.values[name]) for name, column in columns.items()}
-    return pa.record_batch({ID: ids} | arrays)
-
-
-def _write_shard(path: Path, batch: pa.RecordBatch) -> None:
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
-        writer.write_batch(batch)
+        save_batch(path, batch.set_column(0, ID, ids))

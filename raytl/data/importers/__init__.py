@@ -20,6 +20,7 @@ from raytl.data.importers.text_lines import read_text_lines
 from raytl.data.importers.tones import read_tones
 from raytl.data.importers.torchvision_sets import read_torchvision
 from raytl.data.importers.tumours import read_tumours
+from raytl.data.importers.webdataset import read_webdataset
 
 MADE = frozenset({"rows", "seed"})
 
@@ -31,20 +32,22 @@ LINES = frozenset({"delimiter", "label_first", "class_files", "encoding"})
 IMPORTERS = {
     "mnist": Importer(read_mnist, FITTING | {"validation", "seed"}),
     "arrays": Importer(read_arrays, FITTING | CUTTING | {"splits", "image_shape", "classes"}),
-    "image-folder": Importer(read_image_folder, FITTING | CUTTING | {"skip_bad"}),
+    "image-folder": Importer(read_image_folder, FITTING | CUTTING | {"skip_bad"}, far=True),
     "mask-folder": Importer(
         read_mask_folder, FITTING | CUTTING | {"classes", "void", "unlabelled", "skip_bad"}
     ),
-    "torchvision": Importer(read_torchvision, FITTING | CUTTING | {"root"}),
-    "digits": Importer(read_digits, FITTING | {"seed"}, source="none"),
+    "torchvision": Importer(read_torchvision, FITTING | CUTTING | {"root"}, alone=True),
+    "digits": Importer(read_digits, FITTING | {"seed"}, source="none", alone=True),
     "rendered-digits": Importer(
-        read_rendered_digits, FITTING | {"rows", "seed"}, source="optional"
+        read_rendered_digits, FITTING | {"rows", "seed"}, source="optional", alone=True
     ),
-    "diabetes": Importer(read_diabetes, frozenset({"seed"}), source="none"),
+    "diabetes": Importer(read_diabetes, frozenset({"seed"}), source="none", alone=True),
     "table": Importer(
         read_table,
         FITTING | CUTTING | TARGET | COLUMNS | CSV | {"splits", "rate"},
         source="optional",
+        looks=True,
+        far=True,
     ),
     "text-lines": Importer(
         read_text_lines, CUTTING | (TARGET - {"target"}) | LINES | {"splits"}, source="optional"
@@ -52,6 +55,8 @@ IMPORTERS = {
     "audio-folder": Importer(
         read_audio_folder,
         CUTTING | {"pattern", "where", "rate", "skip_bad", "task", "classes", "positive"},
+        looks=True,
+        far=True,
     ),
     "series": Importer(
         read_series,
@@ -59,13 +64,22 @@ IMPORTERS = {
         source="optional",
     ),
     "huggingface": Importer(
-        read_huggingface, FITTING | CUTTING | TARGET | COLUMNS | {"where", "split_column", "rate"}
+        read_huggingface,
+        FITTING | CUTTING | TARGET | COLUMNS | {"where", "split_column", "rate"},
+        looks=True,
+    ),
+    "webdataset": Importer(
+        read_webdataset,
+        FITTING | CUTTING | TARGET | {"splits", "rate", "group", "drop", "skip_bad"},
+        source="optional",
+        looks=True,
+        far=True,
     ),
     # Two domains each, which SOURCE names; of the demos
-    "docstrings": Importer(read_docstrings, uses=MADE),
-    "tumours": Importer(read_tumours, uses=frozenset({"seed"})),
-    "diabetes-ages": Importer(read_diabetes_ages, uses=frozenset({"seed"})),
-    "motions": Importer(read_motions, uses=MADE),
-    "tones": Importer(read_tones, uses=MADE),
-    "named-digits": Importer(read_named_digits, uses=MADE | {"size", "fit", "box"}),
+    "docstrings": Importer(read_docstrings, uses=MADE, alone=True),
+    "tumours": Importer(read_tumours, uses=frozenset({"seed"}), alone=True),
+    "diabetes-ages": Importer(read_diabetes_ages, uses=frozenset({"seed"}), alone=True),
+    "motions": Importer(read_motions, uses=MADE, alone=True),
+    "tones": Importer(read_tones, uses=MADE, alone=True),
+    "named-digits": Importer(read_named_digits, uses=MADE | {"size", "fit", "box"}, alone=True),
 }

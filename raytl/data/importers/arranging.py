@@ -4,40 +4,23 @@ Legend: N rows.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from raytl.data.group_column import GroupColumn
-from raytl.data.importers.base import (
-    Imported,
-    ShardOptions,
-    chunked,
-    fitted,
-    flag,
-    image_column,
-    rows_chunk,
-    shuffled,
-)
+from raytl.data.importers.base import Imported, ShardOptions, flag, image_column, shuffled
+from raytl.data.importers.inputs import fitted_input
+from raytl.data.importers.split_rows import Rows, rows_of
+from raytl.data.stored import Chunk, Part, StoredRows, Work
 from raytl.data.subsets import holdout, labelled
-from raytl.data.writer import Chunk
 from raytl.errors import ConfigError, DataError
+from raytl.files import digest_of
 from raytl.modalities.column import Column
 from raytl.seeds import seed_for
 from raytl.tasks.columns import LabelColumn
 
 CUTS = ("test", "validation")
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A split's rows, none of them read yet. `chunks` reads rows by number, in the order in which
-    they are asked for, and numbers them so in the chunks' places; it may leave bad ones out."""
-
-    count: int
-    chunks: Callable[[np.ndarray], Iterator[Chunk]]
-    targets: Mapping[str, np.ndarray] = field(default_factory=dict)  # by column, each (N,)
-    groups: np.ndarray | None = None  # their names, str (N,)
 
 
 def arranged(
@@ -64,11 +47,11 @@ def arranged(
         name: (rows, np.arange(rows.count)) for name, rows in splits.items()
     }
     _cut(parts, columns, options)
-    chunks = {
-        name: _chunks(name, rows, numbers, groups, group_name)
+    stored = {
+        name: _stored(name, rows, numbers, groups, group_name)
         for name, (rows, numbers) in parts.items()
     }
-    return Imported(columns, chunks, sum(rows.count for rows in splits.values()), notes=notes)
+    return Imported(columns, stored, sum(rows.count for rows in splits.values()), notes=notes)
 
 
 def _group_names(splits: Mapping[str, Rows]) -> np.ndarray | None:
@@ -149,17 +132,48 @@ def _need_two(targets: np.ndarray, column: Column, split: str) -> None:
         )
 
 
-def _chunks(
+@dataclass(frozen=True)
+class _ArrangedPart:
+    """Rows with their targets and groups, and their places in the split."""
+
+    rows: Part
+    places_N: np.ndarray
+    added: dict[str, np.ndarray]  # by column
+
+    def read(self, left_out: list[str]) -> Iterator[Chunk]:
+        for chunk in self.rows.read(left_out):
+            added = {name: of_rows[chunk.places_N] for name, of_rows in self.added.items()}
+            yield Chunk(chunk.values | added, self.places_N[chunk.places_N])
+
+    def digest(self) -> str:
+        held = {"places": self.places_N} | self.added
+        return digest_of([self.rows.digest(), {n: of.tolist() for n, of in held.items()}])
+
+
+def _stored(
     split: str, rows: Rows, numbers: np.ndarray, groups: np.ndarray | None, group_name: str
-) -> Iterator[Chunk]:
-    group_of = None
+) -> StoredRows:
+    added = dict(rows.targets)
     if groups is not None and rows.groups is not None:
-        group_of = np.searchsorted(groups, rows.groups)
-    for chunk in rows.chunks(numbers[shuffled(len(numbers), split)]):
-        added = {name: of_rows[chunk.places_N] for name, of_rows in rows.targets.items()}
-        if group_of is not None:
-            added[group_name] = group_of[chunk.places_N]
-        yield Chunk(chunk.values | added, np.searchsorted(numbers, chunk.places_N))
+        added[group_name] = np.searchsorted(groups, rows.groups)
+    order = shuffled(len(numbers), split)
+
+    def part(start: int, stop: int) -> _ArrangedPart:
+        places_N = order[start:stop]
+        own = numbers[places_N]
+        return _ArrangedPart(
+            rows.part(own), places_N, {name: of_rows[own] for name, of_rows in added.items()}
+        )
+
+    if rows.gathered is None:
+        return StoredRows(order, part)
+
+    def gathered(work: Work) -> Callable[[int, int], Part]:
+        assert rows.gathered is not None
+        read = rows.gathered(numbers[order], work)
+        return lambda start, stop: replace(part(start, stop), rows=read(start, stop))
+
+    return StoredRows(order, part, gathered)
 
 
 def how_to_cut(found: Imported, options: ShardOptions) -> list[str]:
@@ -177,28 +191,11 @@ def imported(
     """Arrange and fit images and labels that are in memory already, a chunk at a time."""
     first, _ = next(iter(splits.values()))
     columns = {"image": image_column(first, options), "label": LabelColumn(classes=classes)}
-    rows = {name: _of_images(images, labels, options) for name, (images, labels) in splits.items()}
+    rows = {
+        name: rows_of(
+            {"image": fitted_input(columns["image"], images, options)}, np.arange(len(labels)),
+            {"label": labels}, None, options,
+        )
+        for name, (images, labels) in splits.items()
+    }  # fmt: skip
     return arranged(columns, rows, options)
-
-
-def _of_images(images: np.ndarray, labels: np.ndarray, options: ShardOptions) -> Rows:
-    def chunks(rows: np.ndarray) -> Iterator[Chunk]:
-        for part in chunked(rows):
-            yield Chunk({"image": fitted(images[part], options)}, part)
-
-    return Rows(len(labels), chunks, {"label": labels})
-
-
-def in_memory(
-    values: Mapping[str, np.ndarray],
-    targets: Mapping[str, np.ndarray],
-    groups: np.ndarray | None = None,
-) -> Rows:
-    """Return rows that are in memory already."""
-    count = len(next(iter((*values.values(), *targets.values()))))
-
-    def chunks(rows: np.ndarray) -> Iterator[Chunk]:
-        for part in chunked(rows):
-            yield rows_chunk(values, part)
-
-    return Rows(count, chunks, targets, groups)

@@ -1,7 +1,6 @@
 """Sounds by class: a folder a class, or files whose names say it."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -9,27 +8,28 @@ from raytl.config import nearest
 from raytl.data.importers.arranging import arranged, how_to_cut
 from raytl.data.importers.base import Imported, ShardOptions, need_source
 from raytl.data.importers.class_folders import class_folders
-from raytl.data.importers.decoding import Encoded
-from raytl.data.importers.inputs import rows_of
+from raytl.data.importers.encoded import Encoded
 from raytl.data.importers.joined import conditions
+from raytl.data.importers.listing import Entry, entry_of, shown
 from raytl.data.importers.name_patterns import Named, files_by_pattern
 from raytl.data.importers.sounds import EXTENSIONS, sound_input
+from raytl.data.importers.split_rows import rows_of
 from raytl.data.importers.targets import Target, target_of
+from raytl.data.stored import Each
 from raytl.errors import ConfigError
-from raytl.folders import printable
 from raytl.modalities.column import Column
 from raytl.tasks.columns import LabelColumn
 
 
-def read_audio_folder(source: str | None, options: ShardOptions) -> Imported:
+def read_audio_folder(source: str | None, options: ShardOptions, each: Each) -> Imported:
     """Read SOURCE/CLASS/sound.wav and SOURCE/SPLIT/CLASS/sound.wav, or with `--pattern` files whose
     names have a {label}, and maybe a {group} and a {split}; `--where group=NAME` keeps some.
 
     Sounds are brought to one rate; see `sound_input`. Other files are skipped and listed.
     """
-    root = Path(need_source(source))
+    root = entry_of(need_source(source))
     if options.pattern is not None:
-        return _by_pattern(root, options.pattern, options)
+        return _by_pattern(root, options.pattern, options, each)
     for name in ("where", "task", "positive", "classes"):
         if name in options.model_fields_set:
             raise ConfigError(f"--{name}: is about the names of files; give their --pattern too")
@@ -43,14 +43,14 @@ def read_audio_folder(source: str | None, options: ShardOptions) -> Imported:
         for name, start, end in zip(items, ends[:-1], ends[1:], strict=True)
     }
     target = Target(LabelColumn(classes=classes), labels)
-    return _made(files, splits, target, None, options, skipped)
+    return _made(files, splits, target, None, options, skipped, each)
 
 
-def _by_pattern(root: Path, pattern: str, options: ShardOptions) -> Imported:
+def _by_pattern(root: Entry, pattern: str, options: ShardOptions, each: Each) -> Imported:
     skipped: list[str] = []
     named = _kept(files_by_pattern(root, pattern, options.skip_bad, skipped), options)
     words: list[str | None] = [one.words["label"] for one in named]
-    target = target_of("label", words, options, lambda row: printable(named[row].path))
+    target = target_of("label", words, options, lambda row: shown(named[row].path))
     groups = None
     if "group" in named[0].words:
         groups = np.array([one.words["group"] for one in named])
@@ -58,7 +58,7 @@ def _by_pattern(root: Path, pattern: str, options: ShardOptions) -> Imported:
     names = sorted(set(of_row.tolist()), key=lambda name: (name != "train", name))
     splits = {name: np.flatnonzero(of_row == name) for name in names}
     files: list[Encoded] = [one.path for one in named]
-    return _made(files, splits, target, groups, options, skipped)
+    return _made(files, splits, target, groups, options, skipped, each)
 
 
 def _kept(named: list[Named], options: ShardOptions) -> list[Named]:
@@ -84,12 +84,11 @@ def _made(
     groups: np.ndarray | None,
     options: ShardOptions,
     skipped: list[str],
+    each: Each,
 ) -> Imported:
-    sounds = sound_input(files, options)
+    sounds = sound_input(files, options, each)
     rows = {
-        name: rows_of(
-            {"audio": sounds}, numbers, {"label": target.values}, groups, options, skipped
-        )
+        name: rows_of({"audio": sounds}, numbers, {"label": target.values}, groups, options)
         for name, numbers in splits.items()
     }
     columns: dict[str, Column] = {"audio": sounds.column, "label": target.column}

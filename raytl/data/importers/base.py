@@ -8,7 +8,7 @@ import numpy as np
 
 from raytl.data.fitting import fit_images
 from raytl.data.importers.options import LARGEST_SIDE, ShardOptions, distinct_names, flag
-from raytl.data.writer import Chunk, Chunks
+from raytl.data.stored import Chunks, Each, StoredRows
 from raytl.errors import ConfigError, DataError
 from raytl.modalities.column import Column
 from raytl.modalities.image.column import ImageColumn
@@ -26,11 +26,11 @@ CUTTING = frozenset({"test", "validation", "seed"})  # of kinds whose rows can b
 
 @dataclass
 class Imported:
-    """What there is to write. The chunks of `splits` may be made as they are asked for; `skipped`
-    may grow while they are."""
+    """What there is to write: splits that are read in parts, or chunks that may be made as they are
+    asked for."""
 
     columns: Mapping[str, Column]
-    splits: Mapping[str, Chunks]
+    splits: Mapping[str, Chunks | StoredRows]
     rows: int  # in all, for progress; skipped ones included
     skipped: list[str] = field(default_factory=list)  # files left out, and why
     notes: list[str] = field(default_factory=list)  # what was done that nobody asked for
@@ -39,11 +39,21 @@ class Imported:
 @dataclass(frozen=True)
 class Importer:
     """`uses` names the options that mean something to this kind. With `source` "optional" the
-    reader says what else it needs."""
+    reader says what else it needs. With `looks` it looks into many files before any is written, and
+    is also given who does so, an `Each`."""
 
-    read: Callable[[str | None, ShardOptions], Imported]
+    read: Callable[..., Imported]  # of the source and its options
     uses: frozenset[str] = frozenset()
     source: Literal["needed", "optional", "none"] = "needed"
+    looks: bool = False
+    alone: bool = False  # one process reads its rows
+    far: bool = False  # SOURCE may be a URL
+
+    def imported(self, source: str | None, options: ShardOptions, each: Each) -> Imported:
+        """Return what there is to write; raises as the kind's reader."""
+        if self.looks:
+            return self.read(source, options, each)
+        return self.read(source, options)
 
 
 def need_source(source: str | None) -> str:
@@ -96,8 +106,3 @@ def refuse_unused(kind: str, importer: Importer, options: ShardOptions) -> None:
                 f"shard {kind}: option {flag(name)} means nothing to this kind; it takes "
                 + (", ".join(map(flag, sorted(importer.uses))) or "none")
             )
-
-
-def rows_chunk(values: Mapping[str, np.ndarray], rows: np.ndarray) -> Chunk:
-    """Return some rows of values that are in memory already."""
-    return Chunk({name: of_rows[rows] for name, of_rows in values.items()}, rows)

@@ -1,9 +1,9 @@
 """A folder a class: SOURCE/SPLIT/CLASS/file, or SOURCE/CLASS/file, as torchvision's ImageFolder."""
 
 from collections.abc import Iterator, Set
-from pathlib import Path
 from typing import NamedTuple
 
+from raytl.data.importers.listing import Entry, Listed, entries, in_order, shown
 from raytl.data.schema import FILE_NAME
 from raytl.errors import DataError
 from raytl.folders import printable
@@ -12,7 +12,7 @@ from raytl.folders import printable
 class Item(NamedTuple):
     """One file."""
 
-    path: Path
+    path: Entry
     label: int
 
 
@@ -23,7 +23,7 @@ class Found(NamedTuple):
     splits: dict[str, list[Item]]
 
 
-def class_folders(root: Path, extensions: Set[str], what: str, skipped: list[str]) -> Found:
+def class_folders(root: Entry, extensions: Set[str], what: str, skipped: list[str]) -> Found:
     """Find files by class. Folders become splits, or `train` alone where there are none; every
     split must have the same classes. Links are followed, each folder once.
 
@@ -32,8 +32,7 @@ def class_folders(root: Path, extensions: Set[str], what: str, skipped: list[str
     """
     if not root.is_dir():
         raise DataError(
-            f"{printable(root)}: no such folder; give SOURCE/SPLIT/CLASS/{what} or "
-            f"SOURCE/CLASS/{what}"
+            f"{shown(root)}: no such folder; give SOURCE/SPLIT/CLASS/{what} or SOURCE/CLASS/{what}"
         )
     wanted = _Wanted(extensions, what, skipped)
     folders = _splits(root, wanted)
@@ -47,20 +46,22 @@ class _Wanted(NamedTuple):
     skipped: list[str]
 
 
-def _children(folder: Path) -> list[Path]:
+def _children(folder: Entry) -> list[Entry]:
     """Return the folders in a folder that may be splits or classes."""
-    inside = (p for p in folder.iterdir() if not p.name.startswith("."))
-    return sorted(p for p in inside if p.is_dir() and not _no_class(p))
+    inside = (p for p in entries(folder) if not p.name.startswith("."))
+    return in_order(p for p in inside if p.is_dir() and not _no_class(p))
 
 
-def _no_class(folder: Path) -> str:
+def _no_class(folder: Entry) -> str:
     """Return why a folder is neither a split nor a class; empty where it may be."""
+    if isinstance(folder, Listed):
+        return "a dataset of raytl" if (folder / FILE_NAME).is_file() else ""
     if folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve()):
         return "a link to a folder above it"
     return "a dataset of raytl" if (folder / FILE_NAME).is_file() else ""
 
 
-def _splits(root: Path, wanted: _Wanted) -> dict[str, Path]:
+def _splits(root: Entry, wanted: _Wanted) -> dict[str, Entry]:
     children = _children(root)
     nested = [child for child in children if _children(child)]
     if not nested:
@@ -69,16 +70,16 @@ def _splits(root: Path, wanted: _Wanted) -> dict[str, Path]:
     for child in children:
         if child not in nested:
             wanted.skipped.append(
-                f"{printable(child)}: no class folders in it, beside splits that have"
+                f"{shown(child)}: no class folders in it, beside splits that have"
             )
     return {child.name: child for child in nested}
 
 
-def _classes(folders: dict[str, Path]) -> tuple[str, ...]:
+def _classes(folders: dict[str, Entry]) -> tuple[str, ...]:
     names = {split: tuple(c.name for c in _children(folder)) for split, folder in folders.items()}
     first, classes = next(iter(names.items()))
     if len(classes) < 2:
-        place = printable(next(iter(folders.values())))
+        place = shown(next(iter(folders.values())))
         raise DataError(
             f"{place}: a classification needs two class folders or more, got {list(classes)}; "
             "folders of SOURCE that have folders in them are taken for splits"
@@ -98,7 +99,7 @@ def _classes(folders: dict[str, Path]) -> tuple[str, ...]:
     return classes
 
 
-def _items(folder: Path, classes: tuple[str, ...], wanted: _Wanted) -> list[Item]:
+def _items(folder: Entry, classes: tuple[str, ...], wanted: _Wanted) -> list[Item]:
     _list_strays(folder, wanted)
     items: list[Item] = []
     for number, name in enumerate(classes):
@@ -107,38 +108,38 @@ def _items(folder: Path, classes: tuple[str, ...], wanted: _Wanted) -> list[Item
                 items.append(Item(path, number))
             else:
                 has = printable(path.suffix) or "no extension"
-                wanted.skipped.append(f"{printable(path)}: {has} is no {wanted.what} type")
+                wanted.skipped.append(f"{shown(path)}: {has} is no {wanted.what} type")
     return items
 
 
-def _list_strays(folder: Path, wanted: _Wanted) -> None:
+def _list_strays(folder: Entry, wanted: _Wanted) -> None:
     """List what stands beside class or split folders and is none."""
-    for path in sorted(folder.iterdir()):
+    for path in in_order(entries(folder)):
         if path.is_dir():
             reason = _no_class(path)
             if reason:
-                wanted.skipped.append(f"{printable(path)}: {reason}")
+                wanted.skipped.append(f"{shown(path)}: {reason}")
         elif not path.exists():
-            wanted.skipped.append(f"{printable(path)}: a link that leads nowhere")
+            wanted.skipped.append(f"{shown(path)}: a link that leads nowhere")
         elif path.suffix.lower() in wanted.extensions:
-            wanted.skipped.append(f"{printable(path)}: in no class folder")
+            wanted.skipped.append(f"{shown(path)}: in no class folder")
 
 
-def files_below(folder: Path, seen: set[Path], skipped: list[str]) -> Iterator[Path]:
+def files_below(folder: Entry, seen: set[Entry], skipped: list[str]) -> Iterator[Entry]:
     """Yield every file below a folder in sorted order; a folder that links lead to again, once."""
     real = folder.resolve()
     if real in seen:
-        skipped.append(f"{printable(folder)}: a link to a folder that was read already")
+        skipped.append(f"{shown(folder)}: a link to a folder that was read already")
         return
     seen.add(real)
-    for path in sorted(folder.iterdir()):
+    for path in in_order(entries(folder)):
         if path.is_dir():
             reason = _no_class(path)
             if reason:
-                skipped.append(f"{printable(path)}: {reason}")
+                skipped.append(f"{shown(path)}: {reason}")
             else:
                 yield from files_below(path, seen, skipped)
         elif path.is_file():
             yield path
         else:
-            skipped.append(f"{printable(path)}: a link that leads nowhere, or no regular file")
+            skipped.append(f"{shown(path)}: a link that leads nowhere, or no regular file")

@@ -5,25 +5,22 @@ Legend: H height, W width, C channels.
 
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from raytl.data.fitting import fit_images
-from raytl.data.importers.base import CHUNK, ShardOptions
+from raytl.data.importers.base import ShardOptions
+from raytl.data.importers.encoded import Encoded, content_of, is_far, name_of
 from raytl.errors import DataError
 from raytl.folders import printable
 
 SIDE = 224  # where no size is given
-RAY_FROM = 2000  # files: with fewer, starting Ray costs more than its processes gain
+THREADS, FAR_THREADS = 8, 32  # that decode files of this machine, or of another
 MOST_PIXELS = 89_478_485  # of an image that is decoded: where Pillow begins to warn
 NO_BYTES = ("I", "F")  # how the names of Pillow's modes begin that hold more than 8 bits a channel
-
-Encoded = Path | tuple[str, bytes]  # a file, or what to call it and its bytes
 
 
 def how_fitted(options: ShardOptions) -> list[str]:
@@ -37,38 +34,30 @@ def how_fitted(options: ShardOptions) -> list[str]:
     ]
 
 
-def decoded(images: Sequence[Encoded], options: ShardOptions) -> Iterator[list[Any]]:
-    """Yield lists of CHUNK images (size, size, 3) uint8, or messages where one does not decode, in
-    order."""
-    parts = [list(images[start : start + CHUNK]) for start in range(0, len(images), CHUNK)]
+def decoded(images: Sequence[Encoded], options: ShardOptions) -> list[np.ndarray | str]:
+    """Return images (size, size, 3) uint8, or messages where one does not decode, in order."""
+    size = options.size or SIDE
+    with ThreadPoolExecutor(threads_for(images)) as pool, warnings.catch_warnings():
+        # of huge images, which `decode` refuses
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return list(pool.map(lambda image: decode(image, size, options), images))
 
-    def one(image: Encoded) -> np.ndarray | str:
-        return decode(image, options.size or SIDE, options)
 
-    if len(images) < RAY_FROM or not all(isinstance(image, Path) for image in images):
-        with ThreadPoolExecutor() as pool:
-            for part in parts:
-                with warnings.catch_warnings():  # of huge images, which `decode` refuses
-                    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                    done = list(pool.map(one, part))
-                yield done
-        return
-    import ray.data
-
-    context = ray.data.DataContext.get_current()
-    context.execution_options.preserve_order = True
-    rows = ray.data.from_items([{"paths": [str(path) for path in part]} for part in parts])
-    found = rows.map(lambda row: {"images": [one(Path(path)) for path in row["paths"]]})
-    for row in found.iter_rows():
-        yield row["images"]
+def threads_for(files: Sequence[Encoded]) -> int:
+    """Return how many threads read files: they wait for a server, or share this machine's cores."""
+    return FAR_THREADS if any(map(is_far, files)) else THREADS
 
 
 def decode(image: Encoded, size: int | None, options: ShardOptions) -> np.ndarray | str:
     """Return the image as (size, size, 3) uint8, or as it is without a size, or what is wrong with
-    it."""
-    name, content = (image, image) if isinstance(image, Path) else (image[0], io.BytesIO(image[1]))
+    it. Raises RaytlError where it cannot be reached."""
+    name = name_of(image)
     try:
-        with Image.open(content) as opened:
+        content = content_of(image)
+    except DataError as error:
+        return str(error)
+    try:
+        with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as opened:
             if opened.width * opened.height > MOST_PIXELS:
                 raise DataError(
                     f"{opened.width} x {opened.height} pixels are more than {MOST_PIXELS:,}"
@@ -82,6 +71,6 @@ def decode(image: Encoded, size: int | None, options: ShardOptions) -> np.ndarra
             return pixels_HWC
         return fit_images(pixels_HWC[None], size, options.fit, options.box)[0]
     except DataError as error:
-        return f"{printable(name)}: {error}"
+        return f"{name}: {error}"
     except Exception as error:  # Pillow's decoders raise whatever the bytes provoke
-        return f"{printable(name)}: does not decode as an image: {printable(str(error))}"
+        return f"{name}: does not decode as an image: {printable(str(error))}"

@@ -3,8 +3,10 @@ et al. 2004)."""
 
 import numpy as np
 
-from raytl.data.importers.arranging import arranged, in_memory
+from raytl.data.importers.arranging import arranged
 from raytl.data.importers.base import Imported, ShardOptions
+from raytl.data.importers.inputs import array_input
+from raytl.data.importers.split_rows import rows_of
 from raytl.data.subsets import holdout
 from raytl.modalities.table.column import Field, TableColumn
 from raytl.seeds import seed_for
@@ -24,9 +26,9 @@ def read_diabetes(source: str | None, options: ShardOptions) -> Imported:
     train, test = holdout(data.target, TEST_SHARE, seed_for(options.seed, "diabetes"))
     fields = tuple(Field(name=name, kind="number") for name in data.feature_names)
     columns = {"table": TableColumn(fields=fields), "progression": ValueColumn()}
-    values = np.asarray(data.data, np.float64)
+    table = array_input(columns["table"], np.asarray(data.data, np.float64))
     splits = {
-        name: in_memory({"table": values[rows]}, {"progression": data.target[rows]})
+        name: rows_of({"table": table}, rows, {"progression": data.target}, None, options)
         for name, rows in [("train", train), ("test", test)]
     }
     return arranged(columns, splits, options)

@@ -6,13 +6,15 @@ from typing import Any
 import pyarrow as pa
 
 from raytl.data.importers.base import Imported, ShardOptions, need_source
+from raytl.data.importers.features import by_kinds
 from raytl.data.importers.table_files import Table
 from raytl.data.importers.tabular import tabular
+from raytl.data.stored import Each
 from raytl.errors import ConfigError, DataError
 from raytl.folders import printable
 
 
-def read_huggingface(source: str | None, options: ShardOptions) -> Imported:
+def read_huggingface(source: str | None, options: ShardOptions, each: Each) -> Imported:
     """Read a folder that `Dataset.save_to_disk` or `DatasetDict.save_to_disk` wrote; the parts of a
     DatasetDict are splits. The one ClassLabel is the target, images and sounds are such columns,
     strings are texts, numbers fields of a table; options say otherwise.
@@ -23,9 +25,9 @@ def read_huggingface(source: str | None, options: ShardOptions) -> Imported:
     found = _load(root)
     parts = dict(found) if hasattr(found, "keys") else {"train": found}
     first = next(iter(parts.values()))
-    options = _by_features(first.features, options)
+    options = by_kinds(_kinds(first.features), options)
     tables = {name: _table(f"{printable(root)} {name}", part) for name, part in parts.items()}
-    return tabular(tables, options, _class_names(first.features, options))
+    return tabular(tables, options, each, _class_names(first.features, options))
 
 
 def _load(root: Path) -> Any:
@@ -55,28 +57,6 @@ def _kinds(features: Any) -> dict[str, str]:
         else type(feature).__name__
         for name, feature in features.items()
     }
-
-
-def _by_features(features: Any, options: ShardOptions) -> ShardOptions:
-    """Return the options with what the features say where they say nothing."""
-    kinds = _kinds(features)
-    target = options.target or _only(kinds, "ClassLabel")
-    other = {*options.category, *options.number, *options.drop, target, options.group}
-    free = {name: kind for name, kind in kinds.items() if name not in other}
-    texts = (name for name, kind in free.items() if kind == "string")
-    return options.model_copy(
-        update={
-            "target": target,
-            "image": options.image or _only(free, "Image"),
-            "audio": options.audio or _only(free, "Audio"),
-            "text": options.text or tuple(texts),
-        }
-    )
-
-
-def _only(kinds: dict[str, str], wanted: str) -> str | None:
-    names = [name for name, kind in kinds.items() if kind == wanted]
-    return names[0] if len(names) == 1 else None
 
 
 def _class_names(features: Any, options: ShardOptions) -> tuple[str, ...] | None:

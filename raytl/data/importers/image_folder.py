@@ -1,14 +1,14 @@
 """torchvision's ImageFolder layout: SOURCE/SPLIT/CLASS/image, or SOURCE/CLASS/image."""
 
-from pathlib import Path
-
 import numpy as np
 
 from raytl.data.importers.arranging import arranged, how_to_cut
 from raytl.data.importers.base import Imported, ShardOptions, need_source
 from raytl.data.importers.class_folders import class_folders
 from raytl.data.importers.decoding import how_fitted
-from raytl.data.importers.inputs import image_input, rows_of
+from raytl.data.importers.inputs import image_input
+from raytl.data.importers.listing import entry_of
+from raytl.data.importers.split_rows import rows_of
 from raytl.tasks.columns import LabelColumn
 
 # What torchvision.datasets.ImageFolder reads.
@@ -23,7 +23,7 @@ def read_image_folder(source: str | None, options: ShardOptions) -> Imported:
     a DataError, or with `--skip-bad` skipped and listed too.
     """
     skipped: list[str] = []
-    classes, items = class_folders(Path(need_source(source)), EXTENSIONS, "image", skipped)
+    classes, items = class_folders(entry_of(need_source(source)), EXTENSIONS, "image", skipped)
     images = {
         name: image_input([item.path for item in part], options) for name, part in items.items()
     }
@@ -31,7 +31,7 @@ def read_image_folder(source: str | None, options: ShardOptions) -> Imported:
         name: rows_of(
             {"image": images[name]}, np.arange(len(part)),
             {"label": np.array([item.label for item in part], dtype=np.int64)},
-            None, options, skipped,
+            None, options,
         )
         for name, part in items.items()
     }  # fmt: skip

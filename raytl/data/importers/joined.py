@@ -19,6 +19,7 @@ from raytl.data.importers.table_files import Table
 from raytl.data.importers.words import words_of
 from raytl.errors import ConfigError, DataError
 from raytl.modalities.table.texts import MISSING
+from raytl.urls import Place
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,12 @@ class Joined:
         """What to call the source."""
         return ", ".join(table.name for table in self.tables.values())
 
+    @property
+    def numbers(self) -> np.ndarray:
+        """Which rows of all tables these are, as many as they had before some were left out."""
+        starts = np.cumsum([0, *(len(table.rows) for table in self._tables)])
+        return starts[self.table_of] + self.row_of
+
     @cached_property
     def _tables(self) -> list[Table]:
         return list(self.tables.values())
@@ -42,11 +49,13 @@ class Joined:
     def place(self, row: int) -> str:
         """Return where a row stands, such as "a.csv, line 7"."""
         table, number = self._tables[self.table_of[row]], int(self.row_of[row])
+        if table.place is not None:
+            return table.place(number)
         if table.first_line is None:
             return f"{table.name}, row {number}"
         return f"{table.name}, line {number + table.first_line}"
 
-    def folder(self, row: int) -> Path:
+    def folder(self, row: int) -> Place:
         """Return the folder that a row's paths are relative to."""
         return self._tables[self.table_of[row]].folder or Path()
 

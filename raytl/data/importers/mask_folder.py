@@ -3,8 +3,9 @@
 Legend: N rows, H height, W width.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,11 +14,12 @@ from PIL import Image
 
 from raytl.data.fitting import fit_images
 from raytl.data.importers.arranging import arranged, how_to_cut
-from raytl.data.importers.base import Imported, ShardOptions, chunked, distinct_names, need_source
+from raytl.data.importers.base import Imported, ShardOptions, distinct_names, need_source
 from raytl.data.importers.decoding import decode
 from raytl.data.importers.image_folder import EXTENSIONS
-from raytl.data.importers.inputs import Bad, Input, rows_of
+from raytl.data.importers.inputs import Bad, Digest, Input, Reading, seal_files
 from raytl.data.importers.mask_pairs import Pair, mask_pairs
+from raytl.data.importers.split_rows import rows_of
 from raytl.errors import ConfigError, DataError
 from raytl.folders import printable
 from raytl.modalities.column import Column
@@ -51,20 +53,24 @@ def read_mask_folder(source: str | None, options: ShardOptions) -> Imported:
     pairs, seen = _looked_at(pairs, options, skipped)
     of_value, classes = _classes(seen.values, options)
     shape = _shape(seen.sizes, options)
+    reading = partial(Reading, np.stack, _seal)
     inputs = {
         "image": Input(
-            ImageColumn(shape=(*shape, 3), dtype="uint8"),
-            lambda rows: _read(pairs, rows, lambda pair: _image(pair, shape, options)), np.stack,
+            ImageColumn(shape=(*shape, 3), dtype="uint8"), pairs,
+            reading(partial(_in_threads, partial(_image, options=options))),
         ),
         "mask": Input(
-            MaskColumn(shape=shape, classes=classes, nulls=options.unlabelled),
-            lambda rows: _read(pairs, rows, lambda pair: _mask(pair, of_value, shape, options)),
-            np.stack,
+            MaskColumn(shape=shape, classes=classes, nulls=options.unlabelled), pairs,
+            reading(
+                partial(
+                    _in_threads, partial(_mask, of_value=of_value, shape=shape, options=options)
+                )
+            ),
         ),
     }  # fmt: skip
     split_of = np.array([pair.split for pair in pairs])
     rows = {
-        name: rows_of(inputs, np.flatnonzero(split_of == name), {}, None, options, skipped)
+        name: rows_of(inputs, np.flatnonzero(split_of == name), {}, None, options)
         for name in splits
         if (split_of == name).any()
     }
@@ -175,13 +181,16 @@ def _shape(sizes: set[tuple[int, int]], options: ShardOptions) -> tuple[int, int
     return next(iter(sizes))
 
 
-def _read(pairs: Sequence[Pair], rows: np.ndarray, one: Any) -> Iterator[list[Any]]:
+def _seal(pairs: Sequence[Pair], digest: Digest) -> None:
+    seal_files([file for pair in pairs for file in (pair.image, pair.mask) if file], digest)
+
+
+def _in_threads(one: Callable[[Pair], Any], pairs: Sequence[Pair]) -> list[Any]:
     with ThreadPoolExecutor() as pool:
-        for part in chunked(rows):
-            yield list(pool.map(one, [pairs[row] for row in part]))
+        return list(pool.map(one, pairs))
 
 
-def _image(pair: Pair, shape: tuple[int, int], options: ShardOptions) -> np.ndarray | Bad:
+def _image(pair: Pair, options: ShardOptions) -> np.ndarray | Bad:
     found = decode(pair.image, options.size, options)
     return Bad(found) if isinstance(found, str) else found
 

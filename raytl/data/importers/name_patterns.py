@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from raytl.data.importers.class_folders import files_below
+from raytl.data.importers.listing import Entry, below, shown
 from raytl.data.importers.roles import pattern_columns
 from raytl.errors import ConfigError, DataError
-from raytl.folders import printable
 
 FIELD = re.compile(r"[A-Za-z_]\w*")
 
@@ -16,11 +16,11 @@ FIELD = re.compile(r"[A-Za-z_]\w*")
 class Named(NamedTuple):
     """A file and the words of its name, by the pattern's fields."""
 
-    path: Path
+    path: Entry
     words: dict[str, str]
 
 
-def files_by_pattern(root: Path, pattern: str, skip: bool, skipped: list[str]) -> list[Named]:
+def files_by_pattern(root: Entry, pattern: str, skip: bool, skipped: list[str]) -> list[Named]:
     """Return the files below a folder whose names are as the pattern says, sorted. A pattern with a
     / is one of the path below `root`, else of the name alone.
 
@@ -29,23 +29,23 @@ def files_by_pattern(root: Path, pattern: str, skip: bool, skipped: list[str]) -
     files of other suffixes are.
     """
     if not root.is_dir():
-        raise DataError(f"{printable(root)}: no such folder; give one of files")
+        raise DataError(f"{shown(root)}: no such folder; give one of files")
     expression = _expression(pattern)
     found: list[Named] = []
     for path in files_below(root, set(), skipped):
-        told = path.relative_to(root).as_posix() if "/" in pattern else path.name
+        told = below(path, root) if "/" in pattern else path.name
         fits = expression.fullmatch(told)
         if fits is not None:
             found.append(Named(path, fits.groupdict()))
         elif path.suffix.lower() != Path(pattern).suffix.lower() or skip:
-            skipped.append(f"{printable(path)}: its name is not as --pattern says")
+            skipped.append(f"{shown(path)}: its name is not as --pattern says")
         else:
             raise DataError(
-                f"{printable(path)}: its name is not as --pattern '{pattern}' says; rename or "
+                f"{shown(path)}: its name is not as --pattern '{pattern}' says; rename or "
                 "remove it, or give --skip-bad"
             )
     if not found:
-        raise DataError(f"{printable(root)}: no file's name is as --pattern '{pattern}' says")
+        raise DataError(f"{shown(root)}: no file's name is as --pattern '{pattern}' says")
     return found
 
 

@@ -12,7 +12,7 @@ from raytl.data.importers.base import Imported, ShardOptions
 from raytl.data.importers.digits import read_digits
 from raytl.data.importers.on_the_spot import domain_of
 from raytl.data.importers.rendered_digits import read_rendered_digits
-from raytl.data.writer import Chunk, Chunks
+from raytl.data.stored import Chunk, Chunks, StoredRows
 from raytl.errors import ConfigError
 from raytl.modalities.text.column import TextColumn
 from raytl.seeds import seed_for
@@ -52,12 +52,16 @@ def read_named_digits(source: str | None, options: ShardOptions) -> Imported:
     else:
         found = read_digits(None, options)
     splits = {
-        split: _named(chunks, SLIPS[domain], seed_for(options.seed, "names", domain, split))
-        for split, chunks in found.splits.items()
+        split: _named(_chunks(rows), SLIPS[domain], seed_for(options.seed, "names", domain, split))
+        for split, rows in found.splits.items()
     }
     image, label = found.columns["image"], found.columns["label"]
     columns = {"image": image, "name": TextColumn(mean_bytes=8), "label": label}
     return Imported(columns, splits, found.rows)
+
+
+def _chunks(rows: Chunks | StoredRows) -> Chunks:
+    return rows.chunks() if isinstance(rows, StoredRows) else rows
 
 
 def _named(chunks: Chunks, slips: Slips, seed: int) -> Iterator[Chunk]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from raytl.config import nearest
 from raytl.data.importers.base import CHUNK, Imported, shuffled
-from raytl.data.writer import Chunk
+from raytl.data.stored import Chunk
 from raytl.errors import DataError
 from raytl.modalities.column import Column, Values
 

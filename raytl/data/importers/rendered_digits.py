@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from raytl.data.importers.base import CHUNK, Imported, ShardOptions, fitted
-from raytl.data.writer import Chunk
+from raytl.data.stored import Chunk
 from raytl.errors import DataError
 from raytl.folders import printable
 from raytl.modalities.image.column import ImageColumn

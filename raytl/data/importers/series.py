@@ -12,8 +12,9 @@ import numpy as np
 from raytl.data.importers.arranging import arranged, how_to_cut
 from raytl.data.importers.arrays import opened_arrays
 from raytl.data.importers.base import Imported, ShardOptions, flag
-from raytl.data.importers.inputs import ragged_input, rows_of
+from raytl.data.importers.inputs import ragged_input
 from raytl.data.importers.roles import plain_column
+from raytl.data.importers.split_rows import rows_of
 from raytl.data.importers.table import split_files
 from raytl.data.importers.targets import target_of
 from raytl.errors import ConfigError, DataError
@@ -193,7 +194,7 @@ def series_dataset(
     one, name = ragged_input(column, every), plain_column(target_name)
     rows = {
         split: rows_of(
-            {"series": one}, np.arange(start, end), {name: target.values}, groups, options, []
+            {"series": one}, np.arange(start, end), {name: target.values}, groups, options
         )
         for split, start, end in zip(found, ends[:-1], ends[1:], strict=True)
     }

@@ -5,18 +5,29 @@ Legend: N rows.
 
 import io
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from raytl.data.importers.base import ShardOptions, chunked
-from raytl.data.importers.decoding import Encoded
-from raytl.data.importers.inputs import Bad, Input
+from raytl.data.importers.decoding import threads_for
+from raytl.data.importers.encoded import Encoded, content_of, is_far, name_of
+from raytl.data.importers.inputs import (
+    Bad,
+    Digest,
+    Input,
+    Items,
+    Later,
+    Reading,
+    picked,
+    seal_files,
+)
+from raytl.data.stored import Each
 from raytl.errors import DataError
-from raytl.folders import printable
 from raytl.modalities.audio.column import AudioColumn
 from raytl.modalities.audio.wav import Sound, as_floats, read_wav, resampled
 from raytl.modalities.ragged import as_rows
@@ -24,20 +35,33 @@ from raytl.modalities.ragged import as_rows
 EXTENSIONS = frozenset([".wav", ".wave"])
 
 
-class _Seen(NamedTuple):
+class Seen(NamedTuple):
+    """What a sound is; `samples`: how many."""
+
     rate: int
     samples: int
     dtype: str
 
 
-def sound_input(sounds: Sequence[Encoded], options: ShardOptions) -> Input:
+Look = Seen | Bad
+
+
+def sound_input(sounds: Sequence[Encoded] | Later, options: ShardOptions, each: Each) -> Input:
     """Return sounds at `--rate`, or at the rate that most have; the others are resampled.
 
-    Every file is read once to look and again to be written, so that what is broken is known before
-    anything is: a DataError, unless `--skip-bad` leaves it out.
+    Every file is read once to look, by whom `each` names, and again to be written, so that what is
+    broken is known before anything is: a DataError, unless `--skip-bad` leaves it out.
     """
-    with ThreadPoolExecutor() as pool:
-        seen = list(pool.map(_look, sounds))
+    every = np.arange(len(sounds))
+    parts = (picked(sounds, part) for part in chunked(every))
+    seen = [look for part in each(looks, parts) for look in part]
+    return sounds_seen(seen, sounds, options, seal_files)
+
+
+def sounds_seen(
+    seen: Sequence[Look], items: Items, options: ShardOptions, seal: Callable[[Items, Digest], None]
+) -> Input:
+    """Return sounds of which one knows what they are; raises as `sound_input`."""
     fine = [look for look in seen if not isinstance(look, Bad)]
     if len(fine) < len(seen) and not options.skip_bad:
         bad = next(look for look in seen if isinstance(look, Bad))
@@ -51,12 +75,8 @@ def sound_input(sounds: Sequence[Encoded], options: ShardOptions) -> Input:
     )
     typical = sum(look.samples * rate // look.rate for look in fine) // len(fine)
     column = AudioColumn(rate=rate, dtype=dtype, typical_samples=max(1, typical))
-
-    def read(rows: np.ndarray) -> Iterator[list[Any]]:
-        for part in chunked(rows):
-            yield [_sound(sounds[row], rate, dtype) for row in part]
-
-    return Input(column, read, as_rows, _notes(rates, rate, options))
+    reading = Reading(as_rows, seal, partial(_sounds, rate=rate, dtype=dtype))
+    return Input(column, items, reading, _notes(rates, rate, options))
 
 
 def _notes(rates: Counter[int], rate: int, options: ShardOptions) -> list[str]:
@@ -68,12 +88,26 @@ def _notes(rates: Counter[int], rate: int, options: ShardOptions) -> list[str]:
     return [f"{others} sounds of another rate are resampled to {rate} a second, {how}: {found}"]
 
 
-def _look(sound: Encoded) -> _Seen | Bad:
+def looks(sounds: Sequence[Encoded] | Later) -> list[Look]:
+    """Return what each sound is, or what is wrong with it."""
+    files: Sequence[Encoded] = sounds.load() if isinstance(sounds, Later) else sounds
+    with ThreadPoolExecutor(threads_for(files)) as pool:
+        return list(pool.map(_look, files))
+
+
+def _look(sound: Encoded) -> Look:
     try:
         found = _read(sound)
     except DataError as error:
         return Bad(str(error))
-    return _Seen(found.rate, len(found.samples), found.samples.dtype.name)
+    return Seen(found.rate, len(found.samples), found.samples.dtype.name)
+
+
+def _sounds(sounds: Sequence[Encoded], rate: int, dtype: str) -> list[np.ndarray | Bad]:
+    if not any(map(is_far, sounds)):
+        return [_sound(sound, rate, dtype) for sound in sounds]
+    with ThreadPoolExecutor(threads_for(sounds)) as pool:
+        return list(pool.map(lambda sound: _sound(sound, rate, dtype), sounds))
 
 
 def _sound(sound: Encoded, rate: int, dtype: str) -> np.ndarray | Bad:
@@ -86,10 +120,8 @@ def _sound(sound: Encoded, rate: int, dtype: str) -> np.ndarray | Bad:
 
 
 def _read(sound: Encoded) -> Sound:
-    if isinstance(sound, Path):
-        found, name = read_wav(sound), printable(sound)
-    else:
-        found, name = _read_bytes(*sound), sound[0]
+    content, name = content_of(sound), name_of(sound)
+    found = read_wav(content) if isinstance(content, Path) else _read_bytes(name, content)
     if found.rate < 1:
         raise DataError(f"{name}: its rate is {found.rate} samples a second")
     if found.samples.dtype == np.float32 and not np.isfinite(found.samples).all():

@@ -9,9 +9,10 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO
 
 import pyarrow as pa
@@ -20,6 +21,8 @@ import pyarrow.csv as pa_csv
 from raytl.data.importers.base import ShardOptions
 from raytl.errors import DataError
 from raytl.folders import printable
+from raytl.remote_files import download
+from raytl.urls import Place, Url
 
 CSV = (".csv", ".tsv", ".txt")
 JSON = (".json", ".jsonl", ".ndjson")
@@ -34,16 +37,20 @@ class Table:
 
     name: str
     rows: pa.Table
-    folder: Path | None = None  # that paths in it are relative to
+    folder: Place | None = None  # that paths in it are relative to
     first_line: int | None = None  # of the first row in the file, where a row is a line
+    place: Callable[[int], str] | None = None  # where a row stands, if not in one file
 
 
-def read_table_file(path: Path, options: ShardOptions) -> Table:
-    """Read a file, its kind by its suffix.
+def read_table_file(place: Place, options: ShardOptions) -> Table:
+    """Read a file, its kind by its suffix, here or behind a URL.
 
     Raises DataError, with the line where it is known, for a file that is missing, empty or broken,
     for rows of unequal lengths, and for columns without a name or of the same name.
     """
+    if isinstance(place, Url):
+        return _far(place, options)
+    path = place
     suffix = Path(path.stem).suffix + ".gz" if path.suffix == ".gz" else path.suffix
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "no such file"
@@ -58,6 +65,19 @@ def read_table_file(path: Path, options: ShardOptions) -> Table:
         raise DataError(f"{printable(path)}: tables are read from {KINDS}")
     _check(table)
     return table
+
+
+def _far(url: Url, options: ShardOptions) -> Table:
+    with TemporaryDirectory(prefix="raytl-") as folder:
+        path = Path(folder) / url.name
+        try:
+            download(url, path)
+            table = read_table_file(path, options)
+        except FileNotFoundError:
+            raise DataError(f"{url.shown}: no such file; give a file of a table: {KINDS}") from None
+        except DataError as error:
+            raise DataError(str(error).replace(printable(path), url.shown)) from None
+    return replace(table, name=url.shown, folder=url.folder)
 
 
 def _check(table: Table) -> None:

@@ -4,23 +4,28 @@ Legend: N rows of all splits.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.types as kinds
 
 from raytl.data.importers.arranging import arranged, how_to_cut
 from raytl.data.importers.base import Imported, ShardOptions
-from raytl.data.importers.decoding import Encoded, how_fitted
-from raytl.data.importers.inputs import Input, array_input, image_input, rows_of, text_input
+from raytl.data.importers.cells import Cells, is_stored_file
+from raytl.data.importers.decoding import how_fitted
+from raytl.data.importers.encoded import Encoded
+from raytl.data.importers.far_columns import image_cells, sound_cells, text_cells
+from raytl.data.importers.inputs import Input, array_input, image_input, text_input
 from raytl.data.importers.joined import Joined, all_there, by_line, join, kept
+from raytl.data.importers.packed import Packed
+from raytl.data.importers.parquet_files import ParquetRows
 from raytl.data.importers.roles import TABLE, Roles, pattern_columns, roles_of
 from raytl.data.importers.sounds import sound_input
+from raytl.data.importers.split_rows import rows_of
 from raytl.data.importers.table_files import Table
 from raytl.data.importers.targets import target_of
 from raytl.data.importers.words import is_text, named_files, words_of
+from raytl.data.stored import Each
 from raytl.errors import ConfigError, DataError
 from raytl.modalities.table.infer import infer
 
@@ -30,15 +35,19 @@ FREE_TEXT = 50  # so many different words, most rows their own, are hardly categ
 def tabular(
     tables: Mapping[str, Table],
     options: ShardOptions,
+    each: Each,
     known_classes: tuple[str, ...] | None = None,
+    source: ParquetRows | None = None,
 ) -> Imported:
     """Return the dataset that tables, one a split, make by the parts that options give to columns.
 
-    `known_classes`: those that the source declares for the target. Raises ConfigError for options
+    `known_classes`: those that the source declares for the target. `source`: where the columns are
+    that tables have not in memory. Raises ConfigError for options
     that name what is not there, DataError for rows that cannot be used.
     """
     joined = kept(join(tables), options)
-    roles = roles_of(joined.rows.column_names, options, joined.name)
+    names = joined.rows.column_names if source is None else source.schema.names
+    roles = roles_of(names, options, joined.name)
     called = roles.called()
     target = target_of(
         roles.target,
@@ -49,17 +58,15 @@ def tabular(
     )
     groups = None if roles.group is None else all_there(joined, roles.group, "--group")
     splits = _splits(joined, roles)
-    inputs, notes = _inputs(joined, roles, called, options)
-    skipped: list[str] = []
+    far = {} if source is None else _far(joined, source, roles, options, each)
+    inputs, notes = _inputs(joined, roles, called, options, each, far)
     targets = {called[roles.target]: target.values}
     rows = {
-        name: rows_of(inputs, numbers, targets, groups, options, skipped)
-        for name, numbers in splits.items()
+        name: rows_of(inputs, numbers, targets, groups, options) for name, numbers in splits.items()
     }
     columns = {name: one.column for name, one in inputs.items()}
     columns[called[roles.target]] = target.column
     found = arranged(columns, rows, options, called.get(roles.group or "", "group"))
-    found.skipped = skipped
     renamed = [f"column '{name}' is called '{to}'" for name, to in called.items() if name != to]
     patterns = [f"column '{given}'" for given in roles.media.values() if "{" in given]
     renamed = [note for note in renamed if not note.startswith(tuple(patterns) or "\0")]
@@ -88,20 +95,26 @@ def _splits(joined: Joined, roles: Roles) -> dict[str, np.ndarray]:
 
 
 def _inputs(
-    joined: Joined, roles: Roles, called: Mapping[str, str], options: ShardOptions
+    joined: Joined,
+    roles: Roles,
+    called: Mapping[str, str],
+    options: ShardOptions,
+    each: Each,
+    far: Mapping[str, Input],
 ) -> tuple[dict[str, Input], list[str]]:
     inputs: dict[str, Input] = {}
     notes: list[str] = []
     for kind, given in roles.media.items():
-        files = _files(joined, given)
-        if kind == "image":
-            inputs[called[given]] = image_input(files, options)
-            notes += how_fitted(options)
+        if given in far:
+            one = far[given]
+        elif kind == "image":
+            one = image_input(_files(joined, given), options)
         else:
-            inputs[called[given]] = sound_input(files, options)
-            notes += inputs[called[given]].notes
+            one = sound_input(_files(joined, given), options, each)
+        inputs[called[given]] = one
+        notes += how_fitted(options) if kind == "image" else one.notes
     for name in roles.texts:
-        inputs[called[name]] = text_input(_texts(joined, name))
+        inputs[called[name]] = far[name] if name in far else text_input(_texts(joined, name))
     if roles.fields:
         fields, told = _table(joined, roles.fields, options)
         inputs[TABLE] = fields
@@ -111,27 +124,39 @@ def _inputs(
     return inputs, notes
 
 
-def _files(joined: Joined, given: str) -> list[Encoded]:
-    if kinds.is_struct(joined.rows.schema.field(given).type if "{" not in given else pa.null()):
+def _far(
+    joined: Joined, source: ParquetRows, roles: Roles, options: ShardOptions, each: Each
+) -> dict[str, Input]:
+    """Return the columns that are not in memory."""
+    found = {}
+    for kind, given in roles.media.items():
+        if "{" not in given and is_stored_file(source.schema.field(given).type):
+            cells = Cells(source, given, joined.numbers)
+            image = kind == "image"
+            found[given] = (
+                image_cells(cells, options) if image else sound_cells(cells, options, each)
+            )
+    for name in roles.texts:
+        found[name] = text_cells(Cells(source, name, joined.numbers), joined.place, each)
+    return found
+
+
+def _files(joined: Joined, given: str) -> Sequence[Encoded] | Packed:
+    if "{" not in given and is_stored_file(joined.rows.schema.field(given).type):
         return _stored_files(joined, given)
     names = pattern_columns(given) or [given]
     columns = {name: words_of(joined.rows[name], name) for name in names}
     return named_files(given, columns, names, joined.folder, joined.place)
 
 
-def _stored_files(joined: Joined, name: str) -> list[Encoded]:
+def _stored_files(joined: Joined, name: str) -> Packed:
     """Return the files whose bytes stand in a column, as `datasets` keeps images and sounds."""
-    files: list[Encoded] = []
-    for row, cell in enumerate(joined.rows[name].to_pylist()):
-        content: bytes | None = (cell or {}).get("bytes")
-        path: str | None = (cell or {}).get("path")
-        if content is not None:
-            files.append((joined.place(row), content))
-        elif path is not None:
-            files.append(Path(path))
-        else:
-            raise DataError(f"{joined.place(row)}: column '{name}' has no file; drop the row")
-    return files
+    packed = Packed(joined.rows[name], joined.place)
+    missing = packed.missing()
+    if len(missing):
+        place = joined.place(int(missing[0]))
+        raise DataError(f"{place}: column '{name}' has no file; drop the row")
+    return packed
 
 
 def _texts(joined: Joined, name: str) -> pa.ChunkedArray:

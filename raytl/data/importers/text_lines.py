@@ -10,7 +10,8 @@ import pyarrow as pa
 from raytl.data.importers.arranging import arranged, how_to_cut
 from raytl.data.importers.base import Imported, ShardOptions
 from raytl.data.importers.class_folders import class_folders
-from raytl.data.importers.inputs import rows_of, text_input
+from raytl.data.importers.inputs import text_input
+from raytl.data.importers.split_rows import rows_of
 from raytl.data.importers.table import split_files
 from raytl.data.importers.table_files import not_decoded, opened, reading
 from raytl.data.importers.targets import target_of
@@ -90,6 +91,7 @@ def _of_folders(
     for name, items in splits.items():
         found[name] = _Texts()
         for path, label in items:
+            assert isinstance(path, Path), "texts are read from this machine"
             with reading(path):
                 content = path.read_bytes()
             text = _decoded(printable(path), 1, content, options)
@@ -163,7 +165,7 @@ def _made(
     text = text_input(pa.array(every.texts, pa.large_string()))
     rows = {
         name: rows_of(
-            {"text": text}, np.arange(start, end), {"label": target.values}, None, options, skipped
+            {"text": text}, np.arange(start, end), {"label": target.values}, None, options
         )
         for name, start, end in zip(found, ends[:-1], ends[1:], strict=True)
     }

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import numpy as np
 
 from raytl.config import nearest
 from raytl.data.fitting import fit_images
-from raytl.data.importers.arranging import Rows, arranged
+from raytl.data.importers.arranging import arranged
 from raytl.data.importers.base import Imported, ShardOptions, chunked, image_column, need_source
-from raytl.data.writer import Chunk
+from raytl.data.importers.split_rows import Rows
+from raytl.data.stored import Chunk
 from raytl.errors import DataError, RaytlError
 from raytl.tasks.columns import LabelColumn
 
@@ -89,21 +91,33 @@ def _rows(dataset: Any, split: str, options: ShardOptions) -> Rows:
         if cut
         else {}
     )
-    return Rows(len(dataset), lambda rows: _chunks(dataset, split, options, rows), targets)
+    return Rows(len(dataset), lambda rows: _Part(dataset, split, options, rows), targets)
 
 
-def _chunks(dataset: Any, split: str, options: ShardOptions, asked: np.ndarray) -> Iterator[Chunk]:
-    # One frame for all: a dataset of pictures of several shapes needs a size.
-    size = options.size
-    for places in chunked(asked):
-        rows = [dataset[int(place)] for place in places]
-        images = [_pixels(image) for image, _ in rows]
-        if size is None and len({image.shape for image in images}) > 1:
-            raise DataError("images of several shapes; give --size")
-        if size is not None or options.box is not None:
-            side = size or max(images[0].shape[:2])
-            images = [fit_images(i[None], side, options.fit, options.box)[0] for i in images]
-        yield Chunk({"image": np.stack(images), "label": _labels(rows, split)}, places)
+@dataclass(frozen=True)
+class _Part:
+    """Some rows of a dataset, which another process would have to be given whole."""
+
+    dataset: Any
+    split: str
+    options: ShardOptions
+    rows: np.ndarray
+
+    def read(self, left_out: list[str]) -> Iterator[Chunk]:
+        # One frame for all: a dataset of pictures of several shapes needs a size.
+        size, box = self.options.size, self.options.box
+        for places in chunked(np.arange(len(self.rows))):
+            rows = [self.dataset[int(self.rows[place])] for place in places]
+            images = [_pixels(image) for image, _ in rows]
+            if size is None and len({image.shape for image in images}) > 1:
+                raise DataError("images of several shapes; give --size")
+            if size is not None or box is not None:
+                side = size or max(images[0].shape[:2])
+                images = [fit_images(i[None], side, self.options.fit, box)[0] for i in images]
+            yield Chunk({"image": np.stack(images), "label": _labels(rows, self.split)}, places)
+
+    def digest(self) -> str:
+        raise AssertionError("what one process alone reads is not begun shard by shard")
 
 
 def _labels(rows: Iterable[tuple[Any, Any]], split: str) -> np.ndarray:

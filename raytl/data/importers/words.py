@@ -7,10 +7,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.types as kinds
 
-from raytl.data.importers.decoding import Encoded
+from raytl.data.importers.encoded import Encoded
 from raytl.errors import DataError
 from raytl.folders import printable
 from raytl.modalities.table.texts import spelled
+from raytl.urls import Place, Url, is_url
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -39,13 +40,14 @@ def named_files(
     given: str,
     columns: Mapping[str, Sequence[str | None]],
     names: Sequence[str],
-    folder_of: Callable[[int], Path],
+    folder_of: Callable[[int], Place],
     place: Callable[[int], str],
 ) -> list[Encoded]:
     """Return the file that each row names: the column `given`, or a pattern of the columns `names`.
+    It is a path from the table's folder, which may lie behind a URL, or a URL.
 
     Raises DataError for a row that names none, for a path that leaves its folder, and for a file
-    that is not there.
+    of this machine that is not there; what is behind a URL is asked for when it is read.
     """
     files: list[Encoded] = []
     real: dict[Path, str] = {}
@@ -55,8 +57,31 @@ def named_files(
         if missing is not None:
             raise DataError(f"{place(row)}: column '{missing}' names no file; drop the row")
         path = given.format(**words) if "{" in given else str(words[given])
-        files.append(_inside(folder_of(row), path, real, place, row))
+        folder = folder_of(row)
+        if isinstance(folder, Url) or is_url(path):
+            files.append(_behind_url(folder, path, place, row))
+        else:
+            files.append(_inside(folder, path, real, place, row))
     return files
+
+
+def _behind_url(folder: Place, given: str, place: Callable[[int], str], row: int) -> Url:
+    if is_url(given):
+        try:
+            return Url(given)
+        except ValueError as error:
+            raise DataError(f"{place(row)}: a URL {error}") from None
+    assert isinstance(folder, Url)
+    if given.startswith("/") or ".." in given.split("/"):
+        raise _leaves(folder.shown, given, place, row)
+    return folder / given
+
+
+def _leaves(folder: str, given: str, place: Callable[[int], str], row: int) -> DataError:
+    return DataError(
+        f"{place(row)}: the path '{printable(given)[:80]}' leaves the folder {folder}; give paths "
+        "inside it"
+    )
 
 
 def _inside(
@@ -66,10 +91,7 @@ def _inside(
         real[folder] = os.path.realpath(folder)
     path = folder / given
     if not os.path.realpath(path).startswith(real[folder] + os.sep):
-        raise DataError(
-            f"{place(row)}: the path '{printable(given)[:80]}' leaves the folder "
-            f"{printable(folder)}; give paths inside it"
-        )
+        raise _leaves(printable(folder), given, place, row)
     if not path.is_file():
         raise DataError(
             f"{place(row)}: no such file: {printable(path)}; paths are taken from the folder of "

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from values_support import brightness, study_of, write_targets
 
-from raytl.data import writer
+from raytl.data.checking import Apart
 from raytl.data.dataset import Dataset
 from raytl.data.groups_apart import check_apart
 from raytl.data.inspect_dataset import describe
@@ -23,7 +23,7 @@ ROWS = {"train": 40, "test": 20, "spare": 20}
 @pytest.fixture
 def carelessly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write as another writer might, who does not look where a group stands."""
-    monkeypatch.setattr(writer._Apart, "check", lambda self, chunk, split: None)
+    monkeypatch.setattr(Apart, "check", lambda self, groups, split: None)
 
 
 def write(out: Path, of: Mapping[str, Any]) -> Path:

@@ -1,8 +1,12 @@
 """Folders that `datasets` saved."""
 
 import io
+import pickle
 import sys
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +15,8 @@ from scipy.io import wavfile
 from unit.data.importing import in_order, sharded, written
 
 from raytl.data.dataset import Dataset
+from raytl.data.shard import shard, shard_options
+from raytl.data.writer import write_dataset
 from raytl.errors import ConfigError, DataError
 from raytl.modalities.audio.column import AudioColumn
 from raytl.tasks.columns import LabelColumn, ValueColumn
@@ -54,6 +60,31 @@ def test_sounds_and_values(tmp_path: Path) -> None:
     columns = Dataset.open(tmp_path / "d").columns
     assert isinstance(columns["sound"], AudioColumn) and isinstance(columns["score"], ValueColumn)
     assert in_order(tmp_path / "d", "train", "sound")[0][0].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_shards_take_their_own_pictures_along(tmp_path: Path) -> None:
+    rows = {"picture": [Image.new("RGB", (4, 4), (i, 0, 0)) for i in range(12)], "y": [0, 1] * 6}
+    part = datasets.Dataset.from_dict(rows).cast_column("picture", datasets.Image())
+    part.save_to_disk(tmp_path / "h")
+    sent: list[bytes] = []
+
+    def each(do: Callable[[Any], Any], what: Iterable[Any]) -> Iterator[Any]:
+        for one in what:
+            sent.append(pickle.dumps(one))
+            yield do(pickle.loads(sent[-1]))
+
+    options = shard_options(target="y", size=4)
+    alone = shard("huggingface", str(tmp_path / "h"), tmp_path / "a", options=options)
+    many = partial(write_dataset, shard_bytes=4 * 48)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("raytl.data.shard.write_dataset", many)
+        report = shard(
+            "huggingface", str(tmp_path / "h"), tmp_path / "b", options=options, each=each
+        )
+    assert len(report.info.splits["train"].shards) == len(sent) == 3
+    assert [content.count(b"PNG") for content in sent] == [4, 4, 4]
+    found = [in_order(tmp_path / name, "train", "picture")[0] for name in ("a", "b")]
+    assert (found[0] == found[1]).all() and alone.info.splits["train"].rows == 12
 
 
 def test_folders_that_are_none(tmp_path: Path) -> None:

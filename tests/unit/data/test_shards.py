@@ -78,7 +78,7 @@ def test_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("raytl.data.writer._write_shard", full)
+    monkeypatch.setattr("raytl.data.writer.save_batch", full)
     with pytest.raises(RaytlError, match="the disk is full") as caught:
         write(tmp_path / "d")
     assert caught.value.exit_code == 1
