@@ -42,19 +42,15 @@ class Backbone(nn.Module):
         self.pool = pool
         for block in self.blocks:
             _first_in_place_off(block)
-        # After each block: (C, H, W) of one row where it gives maps, else nothing
+        # After each block: (C, H, W) of one row where it gives maps, (D,) of a vector, else nothing
         self.shapes: tuple[tuple[int, ...], ...] = ()
         self.feature_dim, self.state = self._measured(example)
 
     @property
     def taps(self) -> tuple[int, ...]:
-        """The blocks whose maps dense heads read: the last one of each size, none where the last
-        block gives no maps."""
-        if self.state != "maps":
-            return ()
-        sizes = [shape[1:] for shape in self.shapes]
-        last = {size: number for number, size in enumerate(sizes) if len(size) == 2}
-        return tuple(sorted(last.values()))
+        """The blocks whose maps dense heads read: the last one of each size."""
+        maps = {number: shape[1:] for number, shape in enumerate(self.shapes) if len(shape) == 3}
+        return tuple(sorted({size: number for number, size in maps.items()}.values()))
 
     @property
     def tap_shapes(self) -> tuple[tuple[int, int, int], ...]:
@@ -93,7 +89,8 @@ class Backbone(nn.Module):
         h, shapes = example, list[tuple[int, ...]]()
         for block in self.blocks:
             h = block(h)
-            shapes.append(tuple(h.shape[1:]) if isinstance(h, Tensor) and h.dim() == 4 else ())
+            plain = isinstance(h, Tensor) and h.dim() in (2, 4)
+            shapes.append(tuple(h.shape[1:]) if plain else ())
         self.shapes = tuple(shapes)
         dim = self.pool(h).shape[1]
         for module, mode in modes.items():

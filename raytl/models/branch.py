@@ -152,9 +152,8 @@ class Branch(nn.Module):
             with torch.no_grad():
                 tapped = run_tapped(self.backbone, tapped, self.frozen_depth)
         tapped = run_tapped(self.backbone, tapped)
-        h_BCHW = tapped.h_BCHW
         taps = tuple(tapped.taps[number] for number in self.backbone.taps)
-        return BranchOutput(self.backbone.pool(h_BCHW), h_BCHW, taps)
+        return BranchOutput(self.backbone.pool(tapped.h), tapped.h, taps)
 
     def run_frozen(self, h: Rows, done: int, depth: int) -> Rows:
         """Run frozen blocks on what was stored after `done` of them; return what is stored after

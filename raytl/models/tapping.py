@@ -19,9 +19,9 @@ from raytl.tasks.map_heads import Taps
 
 @dataclass(frozen=True)
 class Tapped:
-    """Maps after the first `done` blocks, and those of the taps among these blocks, by number."""
+    """What the first `done` blocks give, and the maps of the taps among them, by number."""
 
-    h_BCHW: Tensor
+    h: Tensor
     done: int
     taps: dict[int, Tensor]
 
@@ -39,15 +39,15 @@ def taps_of(task: Task, backbones: Mapping[str, Backbone]) -> Taps:
     (backbone,) = backbones.values()
     if not backbone.taps:
         raise ModelError(
-            f"a {task.name} needs a network whose blocks give maps, but {backbone.name} gives "
-            f"{backbone.state}; take one for images"
+            f"a {task.name} needs a network whose blocks give maps, but those of {backbone.name} "
+            f"give {backbone.state}; take one for images"
         )
     return backbone.tap_shapes
 
 
 def run_tapped(backbone: Backbone, tapped: Tapped, stop: int | None = None) -> Tapped:
     """Run the blocks that are not done yet, up to `stop`."""
-    h, taps = tapped.h_BCHW, dict(tapped.taps)
+    h, taps = tapped.h, dict(tapped.taps)
     stop = len(backbone.blocks) if stop is None else stop
     for number in range(tapped.done, stop):
         h = backbone.run(h, number, number + 1)  # type: ignore[assignment]
@@ -59,7 +59,7 @@ def run_tapped(backbone: Backbone, tapped: Tapped, stop: int | None = None) -> T
 def packed(tapped: Tapped) -> Tensor:
     """Return all maps of each row as numbers, (B, F): those of the taps, and of the last block
     where it is none."""
-    maps = dict(tapped.taps) | {tapped.done - 1: tapped.h_BCHW}
+    maps = dict(tapped.taps) | {tapped.done - 1: tapped.h}
     return torch.cat([maps[number].flatten(1) for number in sorted(maps)], dim=1)
 
 

@@ -217,3 +217,27 @@ def test_frozen_blocks_stay_as_they_are(folder: Path) -> None:
     for index in (0, 1):
         for name, value in before.blocks[index].state_dict().items():
             assert torch.equal(after.blocks[index].state_dict()[name], value)
+
+
+@pytest.mark.parametrize(
+    ("source", "sizes"),
+    [
+        ({"backbone": "lenet", "input_size": 32}, 2),
+        ({"backbone": "cifar_resnet20"}, 3),
+        ({"backbone": "squeezenet1_1", "input_size": 64}, 4),
+        ({"backbone": "resnet18", "input_size": 64}, 4),
+        ({"backbone": "mobilenet_v3_small", "input_size": 64}, 5),
+        ({"backbone": "timm/tf_efficientnet_lite0", "input_size": 64}, 5),
+    ],
+)
+def test_a_unet_stands_on_networks_of_every_family(
+    folder: Path, source: dict[str, Any], sizes: int
+) -> None:
+    study = study_of_squares(folder, source_models={"net": source})
+    material = Material.of(Study.model_validate(study))
+    parts = build_trial(material, trial("finetune", frozen_depth=1), 5)
+    shapes = parts.model.branch("image").backbone.tap_shapes
+    areas = [height * width for _, height, width in shapes]
+    assert len(shapes) == sizes and areas == sorted(areas, reverse=True)
+    reported, _ = run(material, trial("finetune", frozen_depth=1))
+    assert np.isfinite(reported[-1]["train/loss/task"])
