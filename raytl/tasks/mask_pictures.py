@@ -67,5 +67,5 @@ def _over(shown_HWC: np.ndarray, mask_HW: np.ndarray, colours: np.ndarray) -> np
 def as_png(picture: Image.Image) -> bytes:
     """Return a picture as the bytes of a PNG."""
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", optimize=True)
+    picture.save(buffer, format="PNG")
     return buffer.getvalue()
