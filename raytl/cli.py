@@ -97,8 +97,8 @@ def shard(
         str,
         typer.Argument(
             help="image-folder, arrays, torchvision, mnist, table, text-lines, audio-folder, "
-            "series, mask-folder, huggingface, webdataset; digits, diabetes and rendered-digits "
-            "make their own rows."
+            "series, mask-folder, box-folder, huggingface, webdataset; digits, diabetes and "
+            "rendered-digits make their own rows."
         ),
     ],
     paths: Annotated[

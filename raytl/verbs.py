@@ -325,7 +325,7 @@ def predict(
 
 def _check_out(spec: SourceSpec, out: Path) -> None:
     assert spec.task is not None
-    if TASK_FACTS[spec.task["kind"]].draws:
+    if TASK_FACTS[spec.task["kind"]].files:
         refuse_existing(out, force=False)
     else:
         check_writable(out)

@@ -16,9 +16,11 @@ MetricName = Literal[
     "miou",
     "dice",
     "pixel_accuracy",
+    "map50",
+    "map",
 ]
-HeadName = Literal["linear", "mlp", "cosine", "cnn_fc", "unet", "constant"]
-TaskName = Literal["classification", "regression", "segmentation"]
+HeadName = Literal["linear", "mlp", "cosine", "cnn_fc", "unet", "faster_rcnn", "constant"]
+TaskName = Literal["classification", "regression", "segmentation", "detection"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class TaskFacts:
     gives: frozenset[str]
     heads: tuple[HeadName, ...]
     answer: str = "predicted"  # how a table of predictions calls them
-    draws: bool = False  # whether answers are pictures, which are written as files
+    draws: bool = False  # whether a row, its target and its answer can be drawn
+    files: bool = False  # whether answers are written as files
 
 
 OF_ROWS: tuple[HeadName, ...] = ("linear", "mlp", "cosine", "cnn_fc", "constant")
@@ -58,6 +61,17 @@ TASK_FACTS: dict[TaskName, TaskFacts] = {
         frozenset({"maps", "entropy", "class weights"}),
         ("unet", "linear", "constant"),
         answer="mask",
+        draws=True,
+        files=True,
+    ),
+    # mAP50, not COCO's mAP: it says how many objects are found; how closely boxes are drawn is
+    # often no better known than that.
+    "detection": TaskFacts(
+        "boxes",
+        ("map50", "map"),
+        frozenset({"maps"}),
+        ("faster_rcnn", "constant"),
+        answer="boxes",
         draws=True,
     ),
 }

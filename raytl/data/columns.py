@@ -10,9 +10,10 @@ from raytl.modalities.image.column import ImageColumn
 from raytl.modalities.series.column import SeriesColumn
 from raytl.modalities.table.column import TableColumn
 from raytl.modalities.text.column import TextColumn
+from raytl.tasks.box_column import BoxColumn
 from raytl.tasks.columns import LabelColumn, ValueColumn
 from raytl.tasks.mask_column import MaskColumn
 
 Inputs = ImageColumn | TextColumn | TableColumn | SeriesColumn | AudioColumn
-Targets = LabelColumn | ValueColumn | MaskColumn
+Targets = LabelColumn | ValueColumn | MaskColumn | BoxColumn
 AnyColumn = Annotated[Inputs | Targets | GroupColumn, Field(discriminator="kind")]

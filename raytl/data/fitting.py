@@ -37,18 +37,43 @@ def fit_images(
     if inner > size:
         raise DataError(f"box <= size must hold, got box={inner}, size={size}")
     height, width = images_NHWC.shape[1:3]
-    scale = {"pad": min, "crop": max, "stretch": min}[how](inner / height, inner / width)
-    shape = (inner, inner) if how == "stretch" else (round(height * scale), round(width * scale))
+    shape = _scaled_shape(height, width, inner, how)
     if shape[0] * shape[1] > MOST_PIXELS:
         raise DataError(
             f"an image of {width} x {height} pixels is too narrow to be cropped to {inner}: it "
             f"would be scaled to {shape[1]} x {shape[0]} first; use --fit stretch or pad"
         )
-    scaled = _resize(images_NHWC, max(1, shape[0]), max(1, shape[1]), nearest)
+    scaled = _resize(images_NHWC, *shape, nearest)
     if how == "crop":
         top, left = (scaled.shape[1] - inner) // 2, (scaled.shape[2] - inner) // 2
         scaled = scaled[:, top : top + inner, left : left + inner]
     return _centre(scaled, size, outside)
+
+
+def _scaled_shape(height: int, width: int, inner: int, how: Fit) -> tuple[int, int]:
+    """Return the height and width of an image before it is cropped or centred."""
+    if how == "stretch":
+        return inner, inner
+    scale = {"pad": min, "crop": max}[how](inner / height, inner / width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def fit_boxes(
+    boxes_n4: np.ndarray,
+    shape: tuple[int, int],
+    size: int,
+    how: Fit = "stretch",
+    box: int | None = None,
+) -> np.ndarray:
+    """Return boxes, x1, y1, x2, y2 in pixels of an image of `shape` (H, W), where `fit_images` puts
+    what they hold; some may then lie outside."""
+    scaled = _scaled_shape(*shape, box or size, how)
+    # Cropped and centred, an image's middle stays: whole pixels to its left, the odd one right.
+    first = [-((side - (box or size)) // 2) if side > (box or size) else 0 for side in scaled]
+    kept = [min(side, box or size) for side in scaled]
+    top, left = (start + (size - side) // 2 for start, side in zip(first, kept, strict=True))
+    by = np.array([scaled[1] / shape[1], scaled[0] / shape[0]] * 2)
+    return boxes_n4 * by + np.array([left, top, left, top])
 
 
 def _centre(images_NHWC: np.ndarray, size: int, outside: int) -> np.ndarray:

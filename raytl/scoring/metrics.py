@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytl.errors import DataError, TrainingError
+from raytl.scoring import box_metrics
 from raytl.scoring.class_metrics import balanced_accuracy, correct, macro_f1
 from raytl.scoring.mask_metrics import all_right, dice, mean_iou, one_answer, pixel_accuracy
 from raytl.scoring.probability_metrics import auc, average_precision, row_log_loss
@@ -19,8 +20,13 @@ from raytl.scoring.value_metrics import absolute_error, r_squared, root_mean_squ
 from raytl.scoring.weighing import Floats, Scorer, in_chunks, weighted_mean
 
 Array = NDArray[Any]
-Reads = Literal["classes", "probabilities", "values", "pixels"]
+Reads = Literal["classes", "probabilities", "values", "pixels", "boxes"]
 Whole = Callable[[Any, Any], Scorer]  # looks at targets and predictions once
+
+
+def mean_row(given: Array) -> Array:
+    """Return the mean of all rows, (1, M)."""
+    return np.asarray(given.mean(axis=0, keepdims=True))
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,8 @@ class Metric:
 
     `words`: how a person calls it. `reads`: what is given of each row: predicted "classes" (int64,
     (N,)), "probabilities" (float, (N, K)), "values" (float64, (N,)), or statistics that are made
-    of its answer and its target, "pixels" (see `mask_metrics`; (N, M)); targets are classes (int64,
+    of its answer and its target, "pixels" and "boxes" (see `mask_metrics`, `box_metrics`; (N, M));
+    targets are classes (int64,
     (N,)), for "values" float64. A score is shown times `scale`, in `unit`; `in_target_unit`: its
     unit is the target's own, and `unit` empty. `binary_only`: for two classes alone. `contrasts`:
     it takes classes one by one, and says nothing of rows that are all of one.
@@ -39,7 +46,7 @@ class Metric:
     prediction is not finite. `row_score(target_N, given)`, (N,), is there where the score is the
     weighted mean of one number a row. Of statistics, `all_right(given)` returns those of rows that
     are answered as well as can be, `one_answer(given)` those with one answer to all, where there is
-    such.
+    such; `typical(given)` returns one row, (1, M), as a model answers rows that it errs in.
     """
 
     name: str
@@ -55,6 +62,7 @@ class Metric:
     contrasts: bool = False
     all_right: Callable[[Array], Array] | None = None
     one_answer: Callable[[Array], Array] | None = None
+    typical: Callable[[Array], Array] = mean_row
 
     @property
     def sign(self) -> int:
@@ -95,6 +103,14 @@ def _of_pixels(name: str, words: str, whole: Whole) -> Metric:
     return _points(name, words, "pixels", whole, all_right=all_right, one_answer=one_answer)
 
 
+def _of_boxes(name: str, words: str, *thresholds: int) -> Metric:
+    return _points(
+        name, words, "boxes", partial(box_metrics.mean_average_precision, thresholds),
+        all_right=box_metrics.all_found, one_answer=box_metrics.nothing_found,
+        typical=partial(box_metrics.middling, thresholds),
+    )  # fmt: skip
+
+
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -125,6 +141,8 @@ METRICS: dict[str, Metric] = {
         _of_pixels("miou", "mean IoU", mean_iou),
         _of_pixels("dice", "Dice coefficient", dice),
         _of_pixels("pixel_accuracy", "pixel accuracy", pixel_accuracy),
+        _of_boxes("map50", "mean average precision at IoU 0.5", 0),
+        _of_boxes("map", "mean average precision at IoU 0.5 to 0.95", *range(10)),
     )
 }  # fmt: skip
 

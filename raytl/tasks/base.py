@@ -78,7 +78,7 @@ class Task(ABC):
 
     @property
     def draws(self) -> bool:
-        """Whether answers are pictures."""
+        """Whether a row, its target and its answer can be drawn."""
         return TASK_FACTS[self.name].draws
 
     @property

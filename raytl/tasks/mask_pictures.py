@@ -31,14 +31,14 @@ def encoded_mask(mask_HW: np.ndarray, classes: int) -> bytes:
     """Return class numbers as a palette PNG, which `raytl shard mask-folder` reads again."""
     picture = Image.fromarray(mask_HW, mode="P")
     picture.putpalette(palette(classes).reshape(-1).tolist())
-    return _png(picture)
+    return as_png(picture)
 
 
 def overlays(
     image_HWC: np.ndarray, target_HW: np.ndarray, said_HW: np.ndarray, classes: int
 ) -> bytes:
     """Return a PNG of the image, of its true classes over it, and of the predicted ones."""
-    shown = _shown(image_HWC, target_HW.shape)
+    shown = as_rgb(image_HWC, target_HW.shape)
     colours = palette(classes)
     parts = [shown, *(_over(shown, mask, colours) for mask in (target_HW, said_HW))]
     gap = np.full((len(shown), GAP, 3), 255, np.uint8)
@@ -47,10 +47,10 @@ def overlays(
     scale = min(1.0, LARGEST / max(target_HW.shape))
     if scale < 1:
         picture = picture.resize((round(scale * joined.shape[1]), round(scale * joined.shape[0])))
-    return _png(picture)
+    return as_png(picture)
 
 
-def _shown(image_HWC: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def as_rgb(image_HWC: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return any image as uint8 RGB of that height and width."""
     if image_HWC.dtype != np.uint8:
         low, high = float(image_HWC.min()), float(image_HWC.max())
@@ -64,7 +64,8 @@ def _over(shown_HWC: np.ndarray, mask_HW: np.ndarray, colours: np.ndarray) -> np
     return np.where((mask_HW == VOID)[..., None], shown_HWC, mixed).astype(np.uint8)
 
 
-def _png(picture: Image.Image) -> bytes:
+def as_png(picture: Image.Image) -> bytes:
+    """Return a picture as the bytes of a PNG."""
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", optimize=True)
+    picture.save(buffer, format="PNG")
     return buffer.getvalue()

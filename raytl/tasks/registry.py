@@ -7,6 +7,7 @@ from raytl.config import TaskName
 from raytl.modalities.column import Column, Values
 from raytl.tasks.base import Task
 from raytl.tasks.classification import Classification
+from raytl.tasks.detection import Detection
 from raytl.tasks.regression import Regression
 from raytl.tasks.segmentation import Segmentation
 
@@ -14,6 +15,7 @@ TASKS: dict[TaskName, type[Task]] = {
     "classification": Classification,
     "regression": Regression,
     "segmentation": Segmentation,
+    "detection": Detection,
 }
 
 

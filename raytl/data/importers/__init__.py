@@ -3,6 +3,7 @@
 from raytl.data.importers.arrays import read_arrays
 from raytl.data.importers.audio_folder import read_audio_folder
 from raytl.data.importers.base import CUTTING, FITTING, Importer
+from raytl.data.importers.box_folder import read_box_folder
 from raytl.data.importers.diabetes import read_diabetes
 from raytl.data.importers.diabetes_ages import read_diabetes_ages
 from raytl.data.importers.digits import read_digits
@@ -35,6 +36,9 @@ IMPORTERS = {
     "image-folder": Importer(read_image_folder, FITTING | CUTTING | {"skip_bad"}, far=True),
     "mask-folder": Importer(
         read_mask_folder, FITTING | CUTTING | {"classes", "void", "unlabelled", "skip_bad"}
+    ),
+    "box-folder": Importer(
+        read_box_folder, FITTING | CUTTING | {"classes", "unlabelled", "skip_bad"}
     ),
     "torchvision": Importer(read_torchvision, FITTING | CUTTING | {"root"}, alone=True),
     "digits": Importer(read_digits, FITTING | {"seed"}, source="none", alone=True),

@@ -34,9 +34,10 @@ def how_fitted(options: ShardOptions) -> list[str]:
     ]
 
 
-def decoded(images: Sequence[Encoded], options: ShardOptions) -> list[np.ndarray | str]:
-    """Return images (size, size, 3) uint8, or messages where one does not decode, in order."""
-    size = options.size or SIDE
+def decoded(
+    images: Sequence[Encoded], size: int | None, options: ShardOptions
+) -> list[np.ndarray | str]:
+    """Return what `decode` does of each image, in order."""
     with ThreadPoolExecutor(threads_for(images)) as pool, warnings.catch_warnings():
         # of huge images, which `decode` refuses
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)

@@ -205,6 +205,13 @@ def image_reading(options: ShardOptions, seal: Callable[[Items, Digest], None]) 
     return Reading(np.stack, seal, partial(_images, options=fit))
 
 
+def shaped_input(images: Sequence[Encoded], shape: tuple[int, int], options: ShardOptions) -> Input:
+    """Return image files decoded to RGB at `--size`, or as they are: all of the `shape` (H, W)."""
+    fit = ShardOptions(size=options.size, fit=options.fit, box=options.box)
+    column = ImageColumn(shape=(*shape, 3), dtype="uint8")
+    return Input(column, images, Reading(np.stack, seal_files, partial(_images, options=fit)))
+
+
 def _images(images: Sequence[Encoded], options: ShardOptions) -> list[Any]:
-    found = decoded(images, options)
+    found = decoded(images, options.size, options)
     return [Bad(image) if isinstance(image, str) else image for image in found]

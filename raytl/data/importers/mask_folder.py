@@ -3,11 +3,11 @@
 Legend: N rows, H height, W width.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -15,15 +15,13 @@ from PIL import Image
 from raytl.data.fitting import fit_images
 from raytl.data.importers.arranging import arranged, how_to_cut
 from raytl.data.importers.base import Imported, ShardOptions, distinct_names, need_source
-from raytl.data.importers.decoding import decode
 from raytl.data.importers.image_folder import EXTENSIONS
-from raytl.data.importers.inputs import Bad, Digest, Input, Reading, seal_files
+from raytl.data.importers.inputs import Bad, Digest, Input, Reading, seal_files, shaped_input
 from raytl.data.importers.mask_pairs import Pair, mask_pairs
 from raytl.data.importers.split_rows import rows_of
 from raytl.errors import ConfigError, DataError
 from raytl.folders import printable
 from raytl.modalities.column import Column
-from raytl.modalities.image.column import ImageColumn
 from raytl.tasks.mask_column import MOST_CLASSES, VOID, MaskColumn
 
 KINDS = ("1", "L", "P")  # Pillow's modes of a number a pixel, of 8 bits at most
@@ -53,21 +51,12 @@ def read_mask_folder(source: str | None, options: ShardOptions) -> Imported:
     pairs, seen = _looked_at(pairs, options, skipped)
     of_value, classes = _classes(seen.values, options)
     shape = _shape(seen.sizes, options)
-    reading = partial(Reading, np.stack, _seal)
+    column = MaskColumn(shape=shape, classes=classes, nulls=options.unlabelled)
+    read = partial(_masks, of_value=of_value, shape=shape, options=options)
     inputs = {
-        "image": Input(
-            ImageColumn(shape=(*shape, 3), dtype="uint8"), pairs,
-            reading(partial(_in_threads, partial(_image, options=options))),
-        ),
-        "mask": Input(
-            MaskColumn(shape=shape, classes=classes, nulls=options.unlabelled), pairs,
-            reading(
-                partial(
-                    _in_threads, partial(_mask, of_value=of_value, shape=shape, options=options)
-                )
-            ),
-        ),
-    }  # fmt: skip
+        "image": shaped_input([pair.image for pair in pairs], shape, options),
+        "mask": Input(column, [pair.mask for pair in pairs], Reading(np.stack, _seal, read)),
+    }
     split_of = np.array([pair.split for pair in pairs])
     rows = {
         name: rows_of(inputs, np.flatnonzero(split_of == name), {}, None, options)
@@ -181,27 +170,27 @@ def _shape(sizes: set[tuple[int, int]], options: ShardOptions) -> tuple[int, int
     return next(iter(sizes))
 
 
-def _seal(pairs: Sequence[Pair], digest: Digest) -> None:
-    seal_files([file for pair in pairs for file in (pair.image, pair.mask) if file], digest)
+def _seal(masks: Sequence[Path | None], digest: Digest) -> None:
+    seal_files([mask for mask in masks if mask is not None], digest)
 
 
-def _in_threads(one: Callable[[Pair], Any], pairs: Sequence[Pair]) -> list[Any]:
+def _masks(
+    masks: Sequence[Path | None],
+    of_value: np.ndarray,
+    shape: tuple[int, int],
+    options: ShardOptions,
+) -> list[np.ndarray | Bad]:
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(one, pairs))
-
-
-def _image(pair: Pair, options: ShardOptions) -> np.ndarray | Bad:
-    found = decode(pair.image, options.size, options)
-    return Bad(found) if isinstance(found, str) else found
+        return list(pool.map(lambda mask: _mask(mask, of_value, shape, options), masks))
 
 
 def _mask(
-    pair: Pair, of_value: np.ndarray, shape: tuple[int, int], options: ShardOptions
+    mask: Path | None, of_value: np.ndarray, shape: tuple[int, int], options: ShardOptions
 ) -> np.ndarray | Bad:
-    if pair.mask is None:
+    if mask is None:
         return np.full(shape, VOID, np.uint8)
     try:
-        numbers_HW = of_value[_numbers(pair.mask)]
+        numbers_HW = of_value[_numbers(mask)]
     except DataError as error:
         return Bad(str(error))
     if options.size is None:

@@ -38,8 +38,8 @@ def with_discordant_rows(
       way to certainty each.
     - Values: of the median target. Right is the target; wrong is off by the root mean squared error
       of all runs of both, or where none errs by the targets' standard deviation.
-    - Statistics (of masks): wrong is the mean row of all runs of both, right the same row answered
-      as well as can be; where no run errs wrong is one answer to the whole row.
+    - Statistics: wrong is the typical row of all runs of both (of masks their mean), right the same
+      row answered as well as can be; where no run errs wrong is one answer to the whole row.
     """
     unit_N = np.append(unit_N, unit_N.max() + np.array([1, 2]))
     if metric.reads == "values":
@@ -131,8 +131,7 @@ def _statistics(
     metric: Metric, ours: Sequence[Predictions], theirs: Sequence[Predictions], unit_N: np.ndarray
 ) -> Pair:
     assert metric.all_right is not None and metric.one_answer is not None
-    rows = np.stack([run.given(metric.reads).mean(axis=0) for run in (*ours, *theirs)])
-    wrong = rows.mean(axis=0, keepdims=True)
+    wrong = metric.typical(np.concatenate([run.given(metric.reads) for run in (*ours, *theirs)]))
     right = metric.all_right(wrong)
     if np.allclose(wrong, right):
         wrong = metric.one_answer(right)

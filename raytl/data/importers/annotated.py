@@ -1,0 +1,101 @@
+"""Images and the boxes that annotation files name, of every format alike; boxes put right.
+
+Legend: n boxes, H height, W width.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from raytl.data.fitting import fit_boxes
+from raytl.data.importers.options import ShardOptions
+from raytl.errors import DataError
+from raytl.folders import printable
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """An image and its boxes: x1, y1, x2, y2 in its pixels, and the names of their classes. `size`:
+    (H, W) as the annotations have it, where they do. `hard`: boxes that were left out as they are
+    marked as difficult or as crowds. `boxes_n4` None: there is no annotation of the image."""
+
+    split: str
+    image: Path
+    boxes_n4: np.ndarray | None
+    classes: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
+    hard: int = 0
+
+
+@dataclass
+class Mended:
+    """How many boxes of all images were left out, and why, or cut off."""
+
+    no_area: list[str] = field(default_factory=list)  # the images' names
+    outside: list[str] = field(default_factory=list)
+    cut: list[str] = field(default_factory=list)
+    cropped: list[str] = field(default_factory=list)
+    hard: int = 0
+
+    def notes(self) -> list[str]:
+        """Return a sentence on each that there are any of."""
+        found = [
+            _note(self.no_area, "without an area", "left out"),
+            _note(self.outside, "outside their image", "left out"),
+            _note(self.cut, "partly outside their image", "cut off at its edge"),
+            _note(self.cropped, "outside what --fit crop keeps of their image", "left out"),
+        ]
+        if self.hard:
+            found.append(f"{self.hard} boxes that are marked difficult or crowd are left out")
+        return [note for note in found if note]
+
+
+def _note(images: Sequence[str], what: str, done: str) -> str:
+    if not images:
+        return ""
+    return f"{len(images)} boxes {what} are {done}, the first one in {images[0]}"
+
+
+def mended(
+    row: Annotated, shape: tuple[int, int], options: ShardOptions, found: Mended
+) -> Annotated:
+    """Return the row, whose image is `shape` (H, W), with boxes of the stored image that have an
+    area and lie within it; what was done to others is added to `found`."""
+    found.hard += row.hard
+    if row.boxes_n4 is None:
+        return row
+    name = printable(row.image.name)
+    clipped_n4 = _clipped(row.boxes_n4, shape)
+    has_area_n, within_n = _have_area(row.boxes_n4), _have_area(clipped_n4)
+    kept_n = has_area_n & within_n
+    found.no_area += [name] * int((~has_area_n).sum())
+    found.outside += [name] * int((has_area_n & ~within_n).sum())
+    found.cut += [name] * int((kept_n & (clipped_n4 != row.boxes_n4).any(axis=1)).sum())
+    boxes_n4 = clipped_n4
+    if options.size is not None:
+        fitted_n4 = fit_boxes(clipped_n4, shape, options.size, options.fit, options.box)
+        boxes_n4 = _clipped(fitted_n4, (options.size, options.size))
+        there_n = _have_area(boxes_n4)
+        found.cropped += [name] * int((kept_n & ~there_n).sum())
+        kept_n = kept_n & there_n
+    classes = tuple(row.classes[i] for i in np.flatnonzero(kept_n))
+    return replace(row, boxes_n4=boxes_n4[kept_n], classes=classes)
+
+
+def _have_area(boxes_n4: np.ndarray) -> np.ndarray:
+    stored_n4 = boxes_n4.astype(np.float32)
+    return np.asarray((stored_n4[:, 2:] > stored_n4[:, :2]).all(axis=1))
+
+
+def _clipped(boxes_n4: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    return np.asarray(boxes_n4.clip(0, [shape[1], shape[0]] * 2))
+
+
+def need_finite(numbers: Iterable[float], where: str) -> np.ndarray:
+    """Return a box's four numbers, float64. Raises DataError where one is not finite."""
+    found = np.array(list(numbers), dtype=np.float64)
+    if not np.isfinite(found).all():
+        raise DataError(f"{where}: a box has a number that is not finite")
+    return found

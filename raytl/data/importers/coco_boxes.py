@@ -1,0 +1,132 @@
+"""Annotations as COCO has them: a JSON file for each split."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from raytl.data.importers.annotated import Annotated, need_finite
+from raytl.errors import DataError
+from raytl.folders import printable
+
+USUAL = ("_annotations.coco", "annotations", "instances", "coco")  # names that name no split
+PARTS = ("images", "annotations", "categories")
+
+
+def coco_rows(root: Path) -> list[Annotated]:
+    """Return the images that JSON files name and their boxes, none where there is no such file:
+    ROOT/SPLIT.json, ROOT/annotations/instances_SPLIT.json or ROOT/SPLIT/….json; images are sought
+    beside the file and in ROOT/SPLIT, ROOT/images/SPLIT, ROOT/images and ROOT.
+
+    Raises DataError for a file that is no such annotation, and where an image is not found.
+    """
+    files = [*root.glob("*.json"), *root.glob("*/*.json")]
+    rows: list[Annotated] = []
+    taken: dict[str, Path] = {}
+    for file in sorted(files):
+        content = _content(file)
+        if content is None:
+            continue
+        name = _split_of(root, file)
+        split = re.sub(r"(?<=[a-z])\d{4}$", "", name)  # train2017
+        if split in taken:
+            raise DataError(
+                f"{printable(file)}: it has the split {split}, as {printable(taken[split])} has; "
+                "keep one"
+            )
+        taken[split] = file
+        places = [file.parent, root / name, root / "images" / name, root / "images", root]
+        rows += _rows(file, content, split, places)
+    return rows
+
+
+def _split_of(root: Path, file: Path) -> str:
+    stem = file.stem.removeprefix("instances_")
+    if stem not in USUAL and (file.parent == root or file.parent.name == "annotations"):
+        return stem
+    return "train" if file.parent == root or file.parent.name == "annotations" else file.parent.name
+
+
+def _content(file: Path) -> dict[str, Any] | None:
+    """Return what a file holds, where it is COCO's. Raises DataError where it is no JSON."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{printable(file)}: no JSON that can be read: {error}") from None
+    if not isinstance(content, dict) or not set(PARTS) <= content.keys():
+        return None
+    wrong = [part for part in PARTS if not _are_objects(content[part])]
+    if wrong:
+        raise DataError(f"{printable(file)}: '{wrong[0]}' must be a list of objects with their ids")
+    return content
+
+
+def _are_objects(part: Any) -> bool:
+    return isinstance(part, list) and all(isinstance(one, dict) for one in part)
+
+
+def _rows(
+    file: Path, content: Mapping[str, Any], split: str, places: Sequence[Path]
+) -> list[Annotated]:
+    names = {
+        _field(one, "id", file): str(_field(one, "name", file)) for one in content["categories"]
+    }
+    images = {_field(one, "id", file): one for one in content["images"]}
+    boxes: dict[Any, list[np.ndarray]] = {number: [] for number in images}
+    classes: dict[Any, list[str]] = {number: [] for number in images}
+    hard = dict.fromkeys(images, 0)
+    for number, one in enumerate(content["annotations"]):
+        where = f"{printable(file)}, annotation {number}"
+        image, category = _field(one, "image_id", where), _field(one, "category_id", where)
+        for what, known in (("image_id", images), ("category_id", names)):
+            if one[what] not in known:
+                raise DataError(f"{where}: {what} {one[what]} is not among the file's")
+        if one.get("iscrowd"):
+            hard[image] += 1
+            continue
+        boxes[image].append(_corners(_field(one, "bbox", where), where))
+        classes[image].append(names[category])
+    return [
+        Annotated(
+            split, _found(str(_field(one, "file_name", file)), places, file),
+            np.stack(boxes[number]) if boxes[number] else np.empty((0, 4)),
+            tuple(classes[number]), _size(one), hard[number],
+        )
+        for number, one in images.items()
+    ]  # fmt: skip
+
+
+def _field(one: Mapping[str, Any], name: str, where: Path | str) -> Any:
+    value = one.get(name)
+    if value is None or (name.endswith("id") and not isinstance(value, int | str)):
+        where = printable(where) if isinstance(where, Path) else where
+        raise DataError(f"{where}: an object must have '{name}', but one has {one.get(name)!r}")
+    return value
+
+
+def _corners(bbox: Any, where: str) -> np.ndarray:
+    """Return x1, y1, x2, y2 of left, top, width and height."""
+    plain = isinstance(bbox, list) and len(bbox) == 4
+    if not plain or not all(isinstance(number, int | float) for number in bbox):
+        raise DataError(f"{where}: bbox must be left, top, width and height, got {bbox!r:.60}")
+    left, top, width, height = need_finite(bbox, where)
+    return np.array([left, top, left + width, top + height])
+
+
+def _size(one: Mapping[str, Any]) -> tuple[int, int] | None:
+    height, width = one.get("height"), one.get("width")
+    known = isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0
+    return (height, width) if known else None  # type: ignore[return-value]
+
+
+def _found(name: str, places: Sequence[Path], file: Path) -> Path:
+    path = next((place / name for place in places if (place / name).is_file()), None)
+    if path is None:
+        raise DataError(
+            f"{printable(file)}: image {printable(name)} is neither beside it nor in "
+            f"{', '.join(printable(place) for place in places[1:])}; add it, or take it out"
+        )
+    return path
