@@ -113,7 +113,15 @@ class Prefix:
             self._function(self.depth if depth is None else depth) | {"rows": list(rows)}
         )
 
-    def _function(self, depth: int) -> dict[str, Any]:
+    def pooled_key(self, rows: Sequence[object]) -> str:
+        """Return the digest under which a run keeps features of `rows` for all its nodes: of the
+        kind of device alone, as they are computed on whichever there is, and planned for without
+        any."""
+        return digest_of(
+            self._function(self.depth, {"device": self.device.type}) | {"rows": list(rows)}
+        )
+
+    def _function(self, depth: int, arithmetic: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return what the features of given rows depend on after `depth` blocks.
 
         Weights alone would not do: arguments change strides and the like, and kinds of device
@@ -123,7 +131,7 @@ class Prefix:
         return {
             "format": FORMAT,
             "versions": versions_of(_packages(branch)),
-            "arithmetic": arithmetic_of(self.device),
+            "arithmetic": arithmetic or arithmetic_of(self.device),
             "channels_last": self.channels_last,
             "modality": branch.modality.name,
             "backbone": branch.backbone.name,

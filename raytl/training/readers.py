@@ -103,7 +103,7 @@ class Stored:
         assert isinstance(prepared, ColumnRows)
         if self.pooled is not None and view is None:
             named = named_rows(domain.dataset.fingerprint, prepared)
-            features, of = self.pooled.open(self.prefix.key(named))
+            features, of = self.pooled.open(self.prefix.pooled_key(named))
             runs = not self.branch.wholly_frozen
             return PooledRows(features, of, self.prefix.done, runs, self.prefix.channels_last)
         return stored_features(self.prefix, domain.dataset.fingerprint, prepared, self.room)

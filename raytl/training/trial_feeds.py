@@ -126,7 +126,7 @@ def keys_of(prefix: Prefix, domains: Domains, column: str) -> dict[tuple[bool, s
             rows = Prepared(column, prefix.branch).rows(domain, split.name, name, None)
             assert isinstance(rows, ColumnRows)
             named = named_rows(domain.dataset.fingerprint, rows)
-            found[domain is domains.source, split.name] = prefix.key(named)
+            found[domain is domains.source, split.name] = prefix.pooled_key(named)
     return found
 
 
