@@ -96,7 +96,8 @@ def shard(
     kind: Annotated[
         str,
         typer.Argument(
-            help="image-folder, arrays, torchvision, mnist, table, text-lines, audio-folder, "
+            help="image-folder, arrays, torchvision, mnist, table, text-lines, text-pairs, "
+            "audio-folder, "
             "series, mask-folder, huggingface; digits, diabetes and rendered-digits make their "
             "own rows."
         ),

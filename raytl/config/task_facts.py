@@ -16,9 +16,13 @@ MetricName = Literal[
     "miou",
     "dice",
     "pixel_accuracy",
+    "bleu",
+    "chrf",
 ]
-HeadName = Literal["linear", "mlp", "cosine", "cnn_fc", "unet", "constant"]
-TaskName = Literal["classification", "regression", "segmentation"]
+HeadName = Literal[
+    "linear", "mlp", "cosine", "cnn_fc", "unet", "transformer_decoder", "gru_decoder", "constant"
+]
+TaskName = Literal["classification", "regression", "segmentation", "translation"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class TaskFacts:
     """`holds`: what its target column does, as sentences say it. `metrics`: what it can be judged
     by, the usual one first. `gives`: what recipes and the like may need: "classes" (a row has class
     probabilities), "values", "numbers" (a head gives a few numbers for a row), "maps",
-    "entropy" (answers have one), "class
+    "sentences", "entropy" (answers have one), "class
     weights" (a loss is of classes, which can be weighed). `heads`: what it can have, the usual one
     first."""
 
@@ -59,6 +63,13 @@ TASK_FACTS: dict[TaskName, TaskFacts] = {
         ("unet", "linear", "constant"),
         answer="mask",
         draws=True,
+    ),
+    "translation": TaskFacts(
+        "sentences",
+        ("bleu", "chrf"),
+        frozenset({"sentences"}),
+        ("transformer_decoder", "gru_decoder", "constant"),
+        answer="sentence",
     ),
 }
 

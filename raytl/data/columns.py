@@ -12,7 +12,8 @@ from raytl.modalities.table.column import TableColumn
 from raytl.modalities.text.column import TextColumn
 from raytl.tasks.columns import LabelColumn, ValueColumn
 from raytl.tasks.mask_column import MaskColumn
+from raytl.tasks.sentence_column import SentenceColumn
 
 Inputs = ImageColumn | TextColumn | TableColumn | SeriesColumn | AudioColumn
-Targets = LabelColumn | ValueColumn | MaskColumn
+Targets = LabelColumn | ValueColumn | MaskColumn | SentenceColumn
 AnyColumn = Annotated[Inputs | Targets | GroupColumn, Field(discriminator="kind")]

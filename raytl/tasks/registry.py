@@ -9,11 +9,13 @@ from raytl.tasks.base import Task
 from raytl.tasks.classification import Classification
 from raytl.tasks.regression import Regression
 from raytl.tasks.segmentation import Segmentation
+from raytl.tasks.translation import Translation
 
 TASKS: dict[TaskName, type[Task]] = {
     "classification": Classification,
     "regression": Regression,
     "segmentation": Segmentation,
+    "translation": Translation,
 }
 
 

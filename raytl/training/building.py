@@ -14,7 +14,7 @@ from raytl.models.mappers import Mapper, build_mapper
 from raytl.models.source_folder import load_complete_model
 from raytl.models.source_model import SourceModel
 from raytl.models.source_spec import SourceSpec
-from raytl.models.tapping import taps_of
+from raytl.models.tapping import head_of
 from raytl.models.transfer_model import TransferModel
 from raytl.recipes import RECIPES, Context, Recipe, Teacher
 from raytl.seeds import seed_for
@@ -61,10 +61,11 @@ def build_trial(
         torch.manual_seed(seed_for(seed, "init"))
         fusion = build_fusion(trial.fusion, _dims(source_model.parts))
         mapper = _mapper(trial, source_model, fusion.out_dim)
-        head = task.head(
+        head = head_of(
+            task,
             trial.head,
             mapper.out_dim,
-            taps_of(task, {n: part.backbone for n, part in source_model.parts.items()}),
+            {n: part.backbone for n, part in source_model.parts.items()},
         )
         branches = {
             n: _branch(n, part, trial, task.reads == "taps")
