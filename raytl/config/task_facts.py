@@ -20,7 +20,15 @@ MetricName = Literal[
     "chrf",
 ]
 HeadName = Literal[
-    "linear", "mlp", "cosine", "cnn_fc", "unet", "transformer_decoder", "gru_decoder", "constant"
+    "linear",
+    "mlp",
+    "cosine",
+    "cnn_fc",
+    "unet",
+    "transformer_decoder",
+    "gru_decoder",
+    "pretrained_decoder",
+    "constant",
 ]
 TaskName = Literal["classification", "regression", "segmentation", "translation"]
 
@@ -68,7 +76,7 @@ TASK_FACTS: dict[TaskName, TaskFacts] = {
         "sentences",
         ("bleu", "chrf"),
         frozenset({"sentences"}),
-        ("transformer_decoder", "gru_decoder", "constant"),
+        ("transformer_decoder", "gru_decoder", "pretrained_decoder", "constant"),
         answer="sentence",
     ),
 }

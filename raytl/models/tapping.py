@@ -5,16 +5,12 @@ Legend: B batch, C channels, H height, W width, F numbers of a packed row.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from raytl.config import HeadConfig
-from raytl.errors import ModelError
 from raytl.modalities.backbone import Backbone
-from raytl.tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -24,39 +20,6 @@ class Tapped:
     h_BCHW: Tensor
     done: int
     taps: dict[int, Tensor]
-
-
-def head_of(
-    task: Task, config: HeadConfig, in_dim: int, backbones: Mapping[str, Backbone]
-) -> nn.Module:
-    """Build a task's head for mapped features of width `in_dim`, or for what the blocks of
-    `read_by` give. Raises ModelError as that does."""
-    backbone = read_by(task, backbones)
-    if backbone is None:
-        return task.head(config, in_dim)
-    if task.reads == "state":
-        return task.head(config, backbone.state_dim)
-    return task.head(config, in_dim, backbone.tap_shapes)
-
-
-def read_by(task: Task, backbones: Mapping[str, Backbone]) -> Backbone | None:
-    """Return the one network whose blocks a task's head reads, None where it reads features.
-    Raises ModelError where there are several columns, or the network gives something else."""
-    if task.reads == "features":
-        return None
-    read = "maps" if task.reads == "taps" else "tokens"
-    if len(backbones) > 1:
-        raise ModelError(
-            f"a {task.name} reads the {read} of one column, but the source model reads "
-            f"{', '.join(backbones)}; take one of them as inputs"
-        )
-    (backbone,) = backbones.values()
-    if backbone.state != read or (read == "maps" and not backbone.taps):
-        raise ModelError(
-            f"a {task.name} needs a network whose blocks give {read}, but {backbone.name} gives "
-            f"{backbone.state}; take one for {'images' if read == 'maps' else 'texts'}"
-        )
-    return backbone
 
 
 def run_tapped(backbone: Backbone, tapped: Tapped, stop: int | None = None) -> Tapped:

@@ -16,7 +16,7 @@ from raytl.models.branch import Branch
 from raytl.models.source_folder import load_complete_model
 from raytl.models.source_model import SourceModel, load_source_model
 from raytl.models.source_spec import PartSpec, SourceSpec, verify_source_model
-from raytl.models.tapping import read_by
+from raytl.models.task_heads import read_by
 from raytl.recipes import RECIPES
 from raytl.rows import Given
 from raytl.search_space import SearchSpace, check_callable_space
@@ -170,7 +170,7 @@ def _tried(material: Material, name: str, task: Task) -> Tried:
             if plain.folder is not None and verify_source_model(plain.folder).complete:
                 load_complete_model(plain.folder)
         model = load_source_model(name, config, models.columns, models.samples, seed=0)
-        read_by(task, {n: part.backbone for n, part in model.parts.items()})
+        read_by(task, model.parts)
         seconds = _run_seconds(model, material.domains)
     digests = {n: digest_of_state(part.backbone) for n, part in model.parts.items()}
     return Tried(model.spec, digest_of(digests), seconds / ROWS_TRIED)

@@ -16,12 +16,16 @@ from torch.nn import functional as F
 from raytl.config import HeadConfig, HeadName
 from raytl.errors import ModelError
 from raytl.rows import Padded, Rows, count, mean_of
+from raytl.tasks.vocabulary import OwnVocabulary
 
 HEADS_OF_LAYER, LAYERS = 4, 2
 
 
 class Decoder(nn.Module, ABC):
-    """`forward` gives what needs no target, once a row; the rest runs on it."""
+    """`forward` gives what needs no target, once a row; the rest runs on it. `vocabulary`: of a
+    decoder that was trained before, its own; None: the task's."""
+
+    vocabulary: OwnVocabulary | None = None
 
     @abstractmethod
     def forward(self, state: Any) -> Rows:
@@ -63,7 +67,7 @@ def _memory(state: Rows, linear: nn.Module) -> Padded:
     return state.with_values(linear(state.values) * state.mask.unsqueeze(2))
 
 
-def _attended(memory: Padded) -> Tensor:
+def attended(memory: Padded) -> Tensor:
     """Which positions may be looked at, bool (B, 1, 1, S): the row's own, of an empty row one."""
     mask_BS = memory.mask.clone()
     mask_BS[:, 0] = True
@@ -166,7 +170,7 @@ class TransformerDecoder(Decoder):
         return self.dropout(h_BTH + _positions(first, h_BTH))
 
     def logits(self, memory: Padded, given_BT: Tensor) -> Tensor:
-        h_BTH, mask = self._embedded(given_BT, 0), _attended(memory)
+        h_BTH, mask = self._embedded(given_BT, 0), attended(memory)
         for layer in self._layers():
             h_BTH, _ = layer(h_BTH, None, layer.looked_at(memory), mask)
         return self.tokens.logits(self.norm(h_BTH))
@@ -175,7 +179,7 @@ class TransformerDecoder(Decoder):
         width = self.tokens.weight.shape[1]
         nothing = memory.values.new_zeros(count(memory), HEADS_OF_LAYER, 0, width // HEADS_OF_LAYER)
         seen = tuple(layer.looked_at(memory) for layer in self._layers())
-        return tuple((nothing, nothing) for _ in self.layers), seen, _attended(memory)
+        return tuple((nothing, nothing) for _ in self.layers), seen, attended(memory)
 
     def step(self, state: Any, token_B: Tensor) -> tuple[Tensor, Any]:
         said, memory, mask = state
@@ -216,7 +220,7 @@ class GruDecoder(Decoder):
         return self._said(given_BT, *self.begin(memory))[0]
 
     def begin(self, memory: Padded) -> Any:
-        return self.first(mean_of(memory)).tanh(), memory.values, _attended(memory)
+        return self.first(mean_of(memory)).tanh(), memory.values, attended(memory)
 
     def step(self, state: Any, token_B: Tensor) -> tuple[Tensor, Any]:
         logits_BTV, h_BH = self._said(token_B.unsqueeze(1), *state)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from raytl.config import HeadConfig, MetricName, TaskName
 from raytl.modalities.column import Column, Values
 from raytl.predictions import Predictions
-from raytl.rows import Padded, padded, trimmed
+from raytl.rows import Padded, move, padded, trimmed
 from raytl.scoring.sentence_metrics import need_sacrebleu, sentence_counts
 from raytl.tasks.base import HeadReads, Predicted, Task
 from raytl.tasks.beam_search import beam_search
@@ -22,7 +22,7 @@ from raytl.tasks.columns import NO_LABEL
 from raytl.tasks.decoders import DECODERS, Decoder
 from raytl.tasks.map_heads import Taps
 from raytl.tasks.sentence_column import SentenceColumn
-from raytl.tasks.vocabulary import END, START, Vocabulary
+from raytl.tasks.vocabulary import END, Tokens, Vocabulary
 
 MOST_TOKENS = 128  # of a sentence that is learnt from or said
 LEAST_COUNT = 0.5  # of a token that never occurs, where its share's logarithm is taken
@@ -83,9 +83,8 @@ class Translation(Task):
         """Return token numbers, int64 (B, T), each row ended by END; a row without a sentence is of
         length 0."""
         there = [text is not None for text in values]
-        tokens = self.vocabulary.encoded([text or "" for text in values])
-        rows = [[*row, END] if known else [] for row, known in zip(tokens, there, strict=True)]
-        return padded([torch.tensor(row, dtype=torch.int64) for row in rows])
+        rows = _ended(self.vocabulary, [text or "" for text in values])
+        return padded([row if known else row[:0] for row, known in zip(rows, there, strict=True)])
 
     def loss(
         self,
@@ -99,26 +98,40 @@ class Translation(Task):
         """Return the mean cross-entropy of each row's tokens, in nats, with `smoothing` (Szegedy et
         al. 2016, section 7); `balanced` means nothing here."""
         assert isinstance(head, Decoder)
-        token_BT, mask_BT = self._learnt(target)
-        if not token_BT.numel():
-            return target.values.new_zeros(len(token_BT), dtype=torch.float32)
-        given_BT = F.pad(token_BT[:, :-1], (1, 0), value=START)
-        logits_BTV = head.logits(out, given_BT).float()
-        loss_BT = F.cross_entropy(
-            logits_BTV.transpose(1, 2), token_BT, reduction="none", label_smoothing=smoothing
-        )
-        return (loss_BT * mask_BT).sum(1) / mask_BT.sum(1).clamp(min=1)
+        if not len(target.values):
+            return target.values.new_zeros(0, dtype=torch.float32)
+        token_BT, mask_BT = self._learnt(target, head)
+        given_BT = F.pad(token_BT[:, :-1], (1, 0), value=self._said_with(head).start)
+        logits_BTV = head.logits(out, given_BT)
+        own = F.cross_entropy(
+            logits_BTV[mask_BT].float(), token_BT[mask_BT], reduction="none",
+            label_smoothing=smoothing,
+        )  # fmt: skip
+        loss_BT = own.new_zeros(mask_BT.shape).masked_scatter(mask_BT, own)
+        return loss_BT.sum(1) / mask_BT.sum(1).clamp(min=1)
 
-    def _learnt(self, target: Padded) -> tuple[Tensor, Tensor]:
-        """Return tokens, (B, T), of `longest` or less, and which of them are the row's own."""
-        whole = trimmed(target) if len(target.sizes) else target
+    def _learnt(self, target: Padded, head: Decoder) -> tuple[Tensor, Tensor]:
+        """Return the tokens that the head learns, (B, T), and which of them are the row's own."""
+        whole = trimmed(target)
+        if head.vocabulary is not None:
+            texts = self.vocabulary.decoded(target.values.tolist())
+            whole = move(padded(_ended(head.vocabulary, texts)), target.values.device)
         assert isinstance(whole, Padded)
-        return whole.values[:, : self.longest], whole.mask[:, : self.longest]
+        most = self._longest(head)
+        return whole.values[:, :most], whole.mask[:, :most]
+
+    def _said_with(self, head: Decoder) -> Tokens:
+        return self.vocabulary if head.vocabulary is None else head.vocabulary
+
+    def _longest(self, head: Decoder) -> int:
+        return self.longest if head.vocabulary is None else MOST_TOKENS
 
     def predict(self, out: Any, head: nn.Module | None = None) -> Predicted:
         """The sentence that beam search finds."""
         assert isinstance(head, Decoder)
-        return Predicted(self.vocabulary.decoded(beam_search(head, out, self.longest, START, END)))
+        tokens = self._said_with(head)
+        found = beam_search(head, out, self._longest(head), tokens.start, tokens.end)
+        return Predicted(tokens.decoded(found))
 
     def statistics(self, said: Predicted, target: Padded) -> Tensor:
         """Return what BLEU and chrF count, float64 (B, M): see `scoring.sentence_metrics`."""
@@ -134,7 +147,6 @@ class Translation(Task):
         """The logarithms of the tokens' shares; LEAST_COUNT for one that never occurs."""
         assert self.counts is not None, "the task was fitted to labelled rows"
         count_V = np.asarray(self.counts, dtype=np.float64).clip(min=LEAST_COUNT)
-        count_V[[START]] = LEAST_COUNT
         return torch.from_numpy(np.log(count_V / count_V.sum())).float()
 
     @staticmethod
@@ -156,3 +168,8 @@ class Translation(Task):
         if not isinstance(other, SentenceColumn):
             return f"it asks for sentences, and the other for a {other.kind}"
         return None
+
+
+def _ended(tokens: Tokens, texts: Sequence[str]) -> list[Tensor]:
+    """Return the token numbers of each sentence, (T_i,), with the end."""
+    return [torch.tensor([*row, tokens.end]) for row in tokens.encoded(texts)]

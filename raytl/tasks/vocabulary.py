@@ -4,18 +4,39 @@ Legend: B sentences, T tokens of one.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
+
+from raytl.modalities.text.transform import load_tokenizer
 
 PADDING, START, END = 0, 1, 2
 SPECIAL = 3  # numbers before the first piece's
-MOST_PIECES = 4000  # 256 bytes and what is made of them: small, as few pairs are the usual case
+# 256 bytes and what is made of them: few, for with few pairs a small vocabulary does best (Sennrich
+# & Zhang 2019, "Revisiting Low-Resource Neural Machine Translation: A Case Study")
+MOST_PIECES = 2000
 LEAST_OFTEN = 2  # times that two pieces stand side by side before they become one
+
+
+class Tokens(Protocol):
+    """What sentences are said with: token numbers, that they start with and end with."""
+
+    start: int
+    end: int
+
+    def encoded(self, sentences: Sequence[str]) -> list[list[int]]:
+        """Return each sentence's token numbers, `end` not among them."""
+        ...
+
+    def decoded(self, tokens: Iterable[Sequence[int]]) -> list[str]:
+        """Return the sentences of token numbers; each ends before `end`."""
+        ...
 
 
 class Vocabulary:
     """Byte-pair encoding over bytes (Sennrich et al. 2016, "Neural Machine Translation of Rare
     Words with Subword Units", section 3.2; over bytes Radford et al. 2019, section 2.2): any string
     can be said, and comes back as it was."""
+
+    start, end = START, END
 
     def __init__(self, content: str) -> None:
         """`content`: as `content` gives it. Raises ValueError where that is none."""
@@ -60,9 +81,27 @@ class Vocabulary:
         """Return the sentences of token numbers; each ends before END, and what is no piece is
         left out. Bytes that make no character become U+FFFD."""
         return self._pieces.decode_batch(
-            [[token - SPECIAL for token in _before_end(row) if token >= SPECIAL] for row in tokens]
+            [[token - SPECIAL for token in _before(END, row) if token >= SPECIAL] for row in tokens]
         )
 
 
-def _before_end(tokens: Sequence[int]) -> Sequence[int]:
-    return tokens[: tokens.index(END)] if END in tokens else tokens
+class OwnVocabulary:
+    """The tokenizer of a network that was trained before."""
+
+    def __init__(self, content: str, start: int, end: int) -> None:
+        """`content`: of its tokenizer.json. Raises ValueError where that is none."""
+        self._tokenizer = load_tokenizer(content)
+        self.start, self.end = start, end
+
+    def encoded(self, sentences: Sequence[str]) -> list[list[int]]:
+        """Return each sentence's token numbers, no special ones among them."""
+        found = self._tokenizer.encode_batch_fast(list(sentences), add_special_tokens=False)
+        return [list(row.ids) for row in found]
+
+    def decoded(self, tokens: Iterable[Sequence[int]]) -> list[str]:
+        """Return the sentences of token numbers, special ones left out."""
+        return self._tokenizer.decode_batch([list(_before(self.end, row)) for row in tokens])
+
+
+def _before(end: int, tokens: Sequence[int]) -> Sequence[int]:
+    return tokens[: tokens.index(end)] if end in tokens else tokens
