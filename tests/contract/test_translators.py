@@ -14,6 +14,7 @@ from raytl.config import Study, TrialConfig
 from raytl.errors import ModelError
 from raytl.models.source_folder import load_complete_model
 from raytl.models.source_model import save_source_model
+from raytl.sweeping.preflight import preflight
 from raytl.tasks.pretrained_decoder import PretrainedDecoder
 from raytl.training.building import TrialParts, build_trial
 from raytl.training.material import Material
@@ -121,7 +122,6 @@ def test_a_source_model_without_a_decoder_is_refused(
     tmp_path: Path, source: str, text: str
 ) -> None:
     material = material_of(tmp_path, "t5")
-    study = material.study
     folder = tmp_path / "t5"
     made: dict[str, Any] = {"huggingface": str(folder)}
     if source == "bert":
@@ -151,4 +151,16 @@ def test_a_source_model_without_a_decoder_is_refused(
     plain["source_models"] |= {source: made} if source != "net" else {}
     with pytest.raises(ModelError, match=text):
         build_trial(Material.of(Study.model_validate(plain)), trial(source_model=source), 5)
-    assert study is material.study
+
+
+def test_a_study_with_such_a_source_model_is_refused_before_it_starts(tmp_path: Path) -> None:
+    save_translator(tmp_path / "t5", "t5")
+    study = study_of_pairs(tmp_path)
+    study["source_models"] |= {"own": {"huggingface": str(tmp_path / "t5")}}
+    head = {"choice": ["gru_decoder", "pretrained_decoder"], "when": {"source_model": "own"}}
+    study["space"] = {"source_model": {"choice": ["net", "own"]}, "head": head}
+    study["defaults"] = {"head": "gru_decoder"}
+    assert preflight(Study.model_validate(study)).study.task == "translation"
+    head.pop("when")
+    with pytest.raises(ModelError, match="source_models.net: head pretrained_decoder is that of"):
+        preflight(Study.model_validate(study))
