@@ -96,9 +96,9 @@ def shard(
     kind: Annotated[
         str,
         typer.Argument(
-            help="image-folder, arrays, torchvision, mnist, table, text-lines, audio-folder, "
-            "series, mask-folder, box-folder, huggingface, webdataset; digits, diabetes and "
-            "rendered-digits make their own rows."
+            help="image-folder, arrays, torchvision, mnist, table, text-lines, text-pairs, "
+            "audio-folder, series, mask-folder, box-folder, huggingface, webdataset; digits, "
+            "diabetes and rendered-digits make their own rows."
         ),
     ],
     paths: Annotated[

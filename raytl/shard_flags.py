@@ -40,7 +40,7 @@ Root = Annotated[str | None, _flag(IMAGES, "torchvision: folder of the downloade
 Target = Annotated[str | None, _flag(TARGET, "Column that is to be learnt.")]
 Task = Annotated[
     str | None,
-    _flag(TARGET, "classification or regression; by default what the target looks like."),
+    _flag(TARGET, "classification, regression or translation; by default what it looks like."),
 ]
 Classes = Annotated[
     str | None, _flag(TARGET, "Class names by commas, in this order; of arrays also their key.")

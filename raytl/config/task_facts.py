@@ -18,9 +18,22 @@ MetricName = Literal[
     "pixel_accuracy",
     "map50",
     "map",
+    "bleu",
+    "chrf",
 ]
-HeadName = Literal["linear", "mlp", "cosine", "cnn_fc", "unet", "faster_rcnn", "constant"]
-TaskName = Literal["classification", "regression", "segmentation", "detection"]
+HeadName = Literal[
+    "linear",
+    "mlp",
+    "cosine",
+    "cnn_fc",
+    "unet",
+    "faster_rcnn",
+    "transformer_decoder",
+    "gru_decoder",
+    "pretrained_decoder",
+    "constant",
+]
+TaskName = Literal["classification", "regression", "segmentation", "detection", "translation"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +41,7 @@ class TaskFacts:
     """`holds`: what its target column does, as sentences say it. `metrics`: what it can be judged
     by, the usual one first. `gives`: what recipes and the like may need: "classes" (a row has class
     probabilities), "values", "numbers" (a head gives a few numbers for a row), "maps",
-    "entropy" (answers have one), "class
+    "sentences", "entropy" (answers have one), "class
     weights" (a loss is of classes, which can be weighed). `heads`: what it can have, the usual one
     first."""
 
@@ -73,6 +86,13 @@ TASK_FACTS: dict[TaskName, TaskFacts] = {
         ("faster_rcnn", "constant"),
         answer="boxes",
         draws=True,
+    ),
+    "translation": TaskFacts(
+        "sentences",
+        ("bleu", "chrf"),
+        frozenset({"sentences"}),
+        ("transformer_decoder", "gru_decoder", "pretrained_decoder", "constant"),
+        answer="sentence",
     ),
 }
 

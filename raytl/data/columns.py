@@ -13,7 +13,8 @@ from raytl.modalities.text.column import TextColumn
 from raytl.tasks.box_column import BoxColumn
 from raytl.tasks.columns import LabelColumn, ValueColumn
 from raytl.tasks.mask_column import MaskColumn
+from raytl.tasks.sentence_column import SentenceColumn
 
 Inputs = ImageColumn | TextColumn | TableColumn | SeriesColumn | AudioColumn
-Targets = LabelColumn | ValueColumn | MaskColumn | BoxColumn
+Targets = LabelColumn | ValueColumn | MaskColumn | BoxColumn | SentenceColumn
 AnyColumn = Annotated[Inputs | Targets | GroupColumn, Field(discriminator="kind")]

@@ -44,6 +44,7 @@ class Backbone(nn.Module):
             _first_in_place_off(block)
         # After each block: (C, H, W) of one row where it gives maps, (D,) of a vector, else nothing
         self.shapes: tuple[tuple[int, ...], ...] = ()
+        self.state_dim = 0  # C of what the last block gives
         self.feature_dim, self.state = self._measured(example)
 
     @property
@@ -92,6 +93,9 @@ class Backbone(nn.Module):
             plain = isinstance(h, Tensor) and h.dim() in (2, 4)
             shapes.append(tuple(h.shape[1:]) if plain else ())
         self.shapes = tuple(shapes)
+        self.state_dim = (
+            h.values.shape[-1] if isinstance(h, Padded) else h.shape[-1 if h.dim() == 3 else 1]
+        )
         dim = self.pool(h).shape[1]
         for module, mode in modes.items():
             module.training = mode

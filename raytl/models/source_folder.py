@@ -32,7 +32,7 @@ from raytl.models.source_spec import (
     check_head,
     verify_source_model,
 )
-from raytl.models.tapping import taps_of
+from raytl.models.task_heads import head_of
 from raytl.models.transfer_model import TransferModel
 from raytl.state_dicts import load_strictly
 from raytl.tasks.base import Task
@@ -84,11 +84,7 @@ def load_complete_model(path: Path) -> CompleteModel:
             task = stored_task(spec.task)
         except (ValueError, KeyError, TypeError) as error:
             raise ModelError(f"task: {error}") from None
-        head = task.head(
-            spec.head,
-            mapper.out_dim,
-            taps_of(task, {n: part.backbone for n, part in parts.items()}),
-        )
+        head = head_of(task, spec.head, mapper.out_dim, parts)
         branches = {n: Branch(part, (), tapped=task.reads == "taps") for n, part in parts.items()}
     model = TransferModel(branches, fusion, mapper, head, task.reads)
     for name, module in (("fusion", fusion), ("mapper", mapper), ("head", head)):

@@ -5,16 +5,12 @@ Legend: B batch, C channels, H height, W width, F numbers of a packed row.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from raytl.errors import ModelError
 from raytl.modalities.backbone import Backbone
-from raytl.tasks.base import Task
-from raytl.tasks.map_heads import Taps
 
 
 @dataclass(frozen=True)
@@ -24,25 +20,6 @@ class Tapped:
     h: Tensor
     done: int
     taps: dict[int, Tensor]
-
-
-def taps_of(task: Task, backbones: Mapping[str, Backbone]) -> Taps:
-    """Return the shapes of the taps that a task's head reads, none where it reads none. Raises
-    ModelError where there are several columns, or the one network gives no maps."""
-    if task.reads != "taps":
-        return ()
-    if len(backbones) > 1:
-        raise ModelError(
-            f"a {task.name} reads the maps of one column, but the source model reads "
-            f"{', '.join(backbones)}; take one of them as inputs"
-        )
-    (backbone,) = backbones.values()
-    if not backbone.taps:
-        raise ModelError(
-            f"a {task.name} needs a network whose blocks give maps, but those of {backbone.name} "
-            f"give {backbone.state}; take one for images"
-        )
-    return backbone.tap_shapes
 
 
 def run_tapped(backbone: Backbone, tapped: Tapped, stop: int | None = None) -> Tapped:

@@ -25,7 +25,7 @@ class Constant(SupervisedRecipe):
         for stream in batch.streams.values():
             assert stream.target is not None
             blank = stream.id.new_zeros(count(stream.target), 1)
-            out = model.head(blank if model.reads == "features" else [blank])
+            out = model.head([blank] if model.reads == "taps" else blank)
             losses.append(task_losses(self.task, self.trial, out, stream, model.head))
         loss = torch.cat(losses).mean()
         return {"task": loss.detach() + 0.0 * next(model.head.parameters()).sum()}

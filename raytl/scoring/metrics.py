@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from raytl.errors import DataError, TrainingError
 from raytl.scoring import box_metrics
+from raytl.scoring import sentence_metrics as sentences
 from raytl.scoring.class_metrics import balanced_accuracy, correct, macro_f1
 from raytl.scoring.mask_metrics import all_right, dice, mean_iou, one_answer, pixel_accuracy
 from raytl.scoring.probability_metrics import auc, average_precision, row_log_loss
@@ -20,7 +21,7 @@ from raytl.scoring.value_metrics import absolute_error, r_squared, root_mean_squ
 from raytl.scoring.weighing import Floats, Scorer, in_chunks, weighted_mean
 
 Array = NDArray[Any]
-Reads = Literal["classes", "probabilities", "values", "pixels", "boxes"]
+Reads = Literal["classes", "probabilities", "values", "pixels", "boxes", "sentences"]
 Whole = Callable[[Any, Any], Scorer]  # looks at targets and predictions once
 
 
@@ -35,11 +36,11 @@ class Metric:
 
     `words`: how a person calls it. `reads`: what is given of each row: predicted "classes" (int64,
     (N,)), "probabilities" (float, (N, K)), "values" (float64, (N,)), or statistics that are made
-    of its answer and its target, "pixels" and "boxes" (see `mask_metrics`, `box_metrics`; (N, M));
-    targets are classes (int64,
-    (N,)), for "values" float64. A score is shown times `scale`, in `unit`; `in_target_unit`: its
-    unit is the target's own, and `unit` empty. `binary_only`: for two classes alone. `contrasts`:
-    it takes classes one by one, and says nothing of rows that are all of one.
+    of its answer and its target, "pixels", "boxes" or "sentences" (see `mask_metrics`,
+    `box_metrics`, `sentence_metrics`; (N, M)); targets are classes (int64, (N,)), for "values"
+    float64. A score is shown times `scale`, in `unit`; `in_target_unit`: its unit is the target's
+    own, and `unit` empty. `binary_only`: for two classes alone. `contrasts`: it takes classes one
+    by one, and says nothing of rows that are all of one.
 
     `score(target_N, given, weights_RN)` returns the R scores of R weightings of the rows: the
     counts of a bootstrap draw, or ones for the plain score; it raises TrainingError where a
@@ -111,6 +112,13 @@ def _of_boxes(name: str, words: str, *thresholds: int) -> Metric:
     )  # fmt: skip
 
 
+def _of_sentences(name: str, words: str, whole: Whole) -> Metric:
+    return _points(
+        name, words, "sentences", whole, all_right=sentences.all_right,
+        one_answer=sentences.one_answer,
+    )  # fmt: skip
+
+
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -143,6 +151,8 @@ METRICS: dict[str, Metric] = {
         _of_pixels("pixel_accuracy", "pixel accuracy", pixel_accuracy),
         _of_boxes("map50", "mean average precision at IoU 0.5", 0),
         _of_boxes("map", "mean average precision at IoU 0.5 to 0.95", *range(10)),
+        _of_sentences("bleu", "BLEU", sentences.bleu),
+        _of_sentences("chrf", "chrF", sentences.chrf),
     )
 }  # fmt: skip
 

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from raytl.config import Study, TrialConfig, frozen_blocks
+from raytl.config import HeadConfig, Study, TrialConfig, frozen_blocks
 from raytl.config.trial import OF_BRANCH
 from raytl.data.domain import Domain, Domains
 from raytl.errors import ConfigError, ModelError
@@ -17,7 +17,7 @@ from raytl.models.branch import Branch
 from raytl.models.source_folder import load_complete_model
 from raytl.models.source_model import SourceModel, load_source_model
 from raytl.models.source_spec import PartSpec, SourceSpec, verify_source_model
-from raytl.models.tapping import taps_of
+from raytl.models.task_heads import head_of, read_by
 from raytl.recipes import RECIPES
 from raytl.rows import Given
 from raytl.search_space import SearchSpace, check_callable_space
@@ -90,7 +90,11 @@ def preflight(study: Study) -> Checked:
     ):
         _check_targets(task, domains.source, domains.target)
     material = Material.of(study, domains)
-    tried = {name: _tried(material, name, task) for name in study.source_models}
+    heads = set(space.combinations("source_model", "head"))
+    tried = {
+        name: _tried(material, name, task, (name, "pretrained_decoder") in heads)
+        for name in study.source_models
+    }
     specs = {name: one.spec for name, one in tried.items()}
     check_columns(study, space, specs, domains)
     check_teachers(study, space, specs, domains.target.target_column)
@@ -167,16 +171,18 @@ class Tried:
     operations: float
 
 
-def _tried(material: Material, name: str, task: Task) -> Tried:
-    """Load a source model, see that heads of the task can read it, and run it on the first rows of
-    each domain, as trials with it would."""
+def _tried(material: Material, name: str, task: Task, own_decoder: bool) -> Tried:
+    """Load a source model, see that heads of the task can read it, or that it brings one, and run
+    it on the first rows of each domain, as trials with it would."""
     config, models = material.study.source_models[name], material.source_models
     with placed(f"source_models.{name}"):
         for plain in config.plain:
             if plain.folder is not None and verify_source_model(plain.folder).complete:
                 load_complete_model(plain.folder)
         model = load_source_model(name, config, models.columns, models.samples, seed=0)
-        taps_of(task, {n: part.backbone for n, part in model.parts.items()})
+        read_by(task, model.parts)
+        if own_decoder:
+            head_of(task, HeadConfig(name="pretrained_decoder"), 1, model.parts)
         if material.study.train.compile:
             check_fixed_shapes({name: part.transform for name, part in model.parts.items()})
         seconds = _run_seconds(model, material.domains)

@@ -10,12 +10,14 @@ from raytl.tasks.classification import Classification
 from raytl.tasks.detection import Detection
 from raytl.tasks.regression import Regression
 from raytl.tasks.segmentation import Segmentation
+from raytl.tasks.translation import Translation
 
 TASKS: dict[TaskName, type[Task]] = {
     "classification": Classification,
     "regression": Regression,
     "segmentation": Segmentation,
     "detection": Detection,
+    "translation": Translation,
 }
 
 

@@ -8,17 +8,19 @@ from torch import nn
 
 from raytl.config import FusionConfig, MapperConfig, TrialConfig, frozen_blocks, tuned_blocks
 from raytl.errors import ConfigError, ModelError
+from raytl.modalities.text.hub import folder_of
 from raytl.models.branch import Branch, Part
 from raytl.models.fusion import build_fusion
 from raytl.models.mappers import Mapper, build_mapper
 from raytl.models.source_folder import load_complete_model
 from raytl.models.source_model import SourceModel
 from raytl.models.source_spec import SourceSpec
-from raytl.models.tapping import taps_of
+from raytl.models.task_heads import head_of
 from raytl.models.transfer_model import TransferModel
 from raytl.recipes import RECIPES, Context, Recipe, Teacher
 from raytl.seeds import seed_for
 from raytl.tasks.base import Task
+from raytl.tasks.pretrained_decoder import PretrainedDecoder
 from raytl.training.fitted_task import fitted_task
 from raytl.training.material import Material
 from raytl.training.splits import source_rows
@@ -61,11 +63,7 @@ def build_trial(
         torch.manual_seed(seed_for(seed, "init"))
         fusion = build_fusion(trial.fusion, _dims(source_model.parts))
         mapper = _mapper(trial, source_model, fusion.out_dim)
-        head = task.head(
-            trial.head,
-            mapper.out_dim,
-            taps_of(task, {n: part.backbone for n, part in source_model.parts.items()}),
-        )
+        head = head_of(task, trial.head, mapper.out_dim, source_model.parts)
         branches = {
             n: _branch(n, part, trial, task.reads == "taps")
             for n, part in source_model.parts.items()
@@ -85,7 +83,20 @@ def build_trial(
             },
         )
         recipe = recipe_type(context)
+    if isinstance(head, PretrainedDecoder) and not recipe_type.fresh_backbone:
+        _take_decoder(head, material, source_model.name)
     return TrialParts(model, recipe, task, source_model.spec, context.teacher)
+
+
+def _take_decoder(head: PretrainedDecoder, material: Material, name: str) -> None:
+    """Load the weights of a source model's own decoder; raises ModelError where there are none."""
+    config = material.study.source_models[name]
+    if config.huggingface is None:
+        raise ModelError(
+            f"head pretrained_decoder takes weights from a source model {{huggingface: FOLDER}}, "
+            f"but {name} is {config.origin}; take another head"
+        )
+    head.load(folder_of(config.huggingface))
 
 
 def _mapper(trial: TrialConfig, source_model: SourceModel, in_dim: int) -> Mapper:

@@ -18,6 +18,7 @@ from raytl.data.importers.rendered_digits import read_rendered_digits
 from raytl.data.importers.series import read_series
 from raytl.data.importers.table import read_table
 from raytl.data.importers.text_lines import read_text_lines
+from raytl.data.importers.text_pairs import read_text_pairs
 from raytl.data.importers.tones import read_tones
 from raytl.data.importers.torchvision_sets import read_torchvision
 from raytl.data.importers.tumours import read_tumours
@@ -56,6 +57,7 @@ IMPORTERS = {
     "text-lines": Importer(
         read_text_lines, CUTTING | (TARGET - {"target"}) | LINES | {"splits"}, source="optional"
     ),
+    "text-pairs": Importer(read_text_pairs, CUTTING | {"splits", "encoding"}, source="optional"),
     "audio-folder": Importer(
         read_audio_folder,
         CUTTING | {"pattern", "where", "rate", "skip_bad", "task", "classes", "positive"},

@@ -101,7 +101,8 @@ def _parted(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the numbers of the rows that stay and of those that go."""
     targets = next((of_rows[numbers] for of_rows in rows.targets.values()), None)
-    if targets is None or not len(labelled(targets)):  # nothing to stratify by
+    if targets is None or targets.dtype == object or not len(labelled(targets)):
+        # There is nothing to stratify by
         targets = np.zeros(len(numbers), np.int64)
     else:
         _need_two(targets, columns[next(iter(rows.targets))], name)

@@ -110,7 +110,7 @@ class ShardOptions(Frozen):
 
     # The target
     target: Name | None = None  # the column to be learnt
-    task: Literal["classification", "regression"] | None = None
+    task: Literal["classification", "regression", "translation"] | None = None
     classes: Annotated[str, AfterValidator(_class_names)] | None = None  # a key, or names by commas
     positive: Name | None = None  # makes no and yes of the target: >0, or names by commas
     unlabelled: bool = False  # rows may lack the target
@@ -146,12 +146,13 @@ class ShardOptions(Frozen):
             raise ValueError(
                 f"--test + --validation < 1 must hold, got {self.test:g} + {self.validation:g}"
             )
-        if self.positive is not None and (self.classes or self.task == "regression"):
+        other = self.task not in (None, "classification")
+        if self.positive is not None and (self.classes or other):
             raise ValueError(
                 "--positive makes the classes no and yes; leave out --classes and --task"
             )
-        if self.classes is not None and self.task == "regression":
-            raise ValueError("--classes names classes, but --task regression has none; drop one")
+        if self.classes is not None and other:
+            raise ValueError(f"--classes names classes, but --task {self.task} has none; drop one")
         self._need_splits_of_their_own()
         return self
 

@@ -15,6 +15,7 @@ from raytl.data.importers.base import ShardOptions
 from raytl.errors import ConfigError, DataError
 from raytl.modalities.table.texts import CODE, MISSING, NUMBER, spelled
 from raytl.tasks.columns import NO_LABEL, LabelColumn, ValueColumn
+from raytl.tasks.sentence_column import SentenceColumn
 
 FEW_NUMBERS = 20  # so many different whole numbers or fewer are taken for classes
 MANY_ROWS = 20  # with more rows, one class a row is a mistake
@@ -30,9 +31,10 @@ Place = Callable[[int], str]  # a row's number → where it stands, such as "a.c
 
 @dataclass(frozen=True)
 class Target:
-    """A target column and its values: class numbers int64 (N,) or values float64 (N,)."""
+    """A target column and its values: class numbers int64 (N,), values float64 (N,), or sentences,
+    objects (N,)."""
 
-    column: LabelColumn | ValueColumn
+    column: LabelColumn | ValueColumn | SentenceColumn
     values: np.ndarray
     notes: list[str] = field(default_factory=list)
 
@@ -53,6 +55,8 @@ def target_of(
     two classes, for a class or a value that is none, and ConfigError for options that do not fit
     what is there.
     """
+    if options.task == "translation":
+        return _sentences(name, words, options, place)
     named = _named(options) or known
     words = [_word(word, named) for word in words]
     there = [word for word in words if word is not None]
@@ -116,6 +120,28 @@ def _found(
             "--task regression takes them for values"
         )
     return target
+
+
+def _sentences(
+    name: str, words: Sequence[str | None], options: ShardOptions, place: Place
+) -> Target:
+    """Return sentences as they are, without blanks at their ends; an empty one is none."""
+    texts = np.array([(word or "").strip() or None for word in words] + [None], dtype=object)[:-1]
+    missing = [row for row, text in enumerate(texts) if text is None]
+    if len(missing) == len(texts):
+        raise DataError(f"the target '{name}' has no sentence in any row; give another --target")
+    if missing and not options.unlabelled:
+        raise DataError(
+            f"{place(missing[0])}: the target '{name}' has no sentence ({len(missing)} such rows); "
+            "write or drop these rows, or keep them as unlabelled ones with --unlabelled"
+        )
+    return Target(sentence_column(texts, nulls=options.unlabelled), texts)
+
+
+def sentence_column(texts: np.ndarray, nulls: bool = False) -> SentenceColumn:
+    """Return the column that holds such sentences, objects (N,)."""
+    size = sum(len((text or "").encode()) for text in texts) // max(1, len(texts))
+    return SentenceColumn(mean_bytes=max(1, size), nulls=nulls)
 
 
 def _named(options: ShardOptions) -> tuple[str, ...] | None:

@@ -94,7 +94,7 @@ def _of_folders(
             assert isinstance(path, Path), "texts are read from this machine"
             with reading(path):
                 content = path.read_bytes()
-            text = _decoded(printable(path), 1, content, options)
+            text = decoded_line(printable(path), 1, content, options)
             found[name].add(text.strip(), classes[label], printable(path), None)
     return found, classes
 
@@ -125,7 +125,7 @@ def _lines(path: Path, options: ShardOptions, out: _Texts) -> Iterator[tuple[int
     empty = True
     with reading(path), opened(path) as file:
         for number, content in enumerate(file, 1):
-            text = _decoded(printable(path), number, content, options).strip(" \r\n")
+            text = decoded_line(printable(path), number, content, options).strip(" \r\n")
             if text.strip():
                 empty = False
                 yield number, text
@@ -135,7 +135,9 @@ def _lines(path: Path, options: ShardOptions, out: _Texts) -> Iterator[tuple[int
         raise DataError(f"{printable(path)}: the file has no text; give one with lines")
 
 
-def _decoded(name: str, line: int, content: bytes, options: ShardOptions) -> str:
+def decoded_line(name: str, line: int, content: bytes, options: ShardOptions) -> str:
+    """Return bytes as text, `--encoding` or UTF-8; raises DataError with file, line and byte. The
+    mark of the byte order in front of a file is left out."""
     encoding = options.encoding or "utf-8"
     if line == 1 and encoding.lower() in ("utf-8", "utf8"):
         content = content.removeprefix(b"\xef\xbb\xbf")

@@ -13,11 +13,10 @@ from pydantic import PositiveInt
 from raytl.modalities.column import BadRowError, Column, Read, Values
 
 
-class TextColumn(Column):
+class StringColumn(Column):
     """Unicode strings, empty ones included; in memory an array of objects (N,), each a `str`.
     None is no string: a row without a text is another matter than a row whose text is empty."""
 
-    kind: Literal["text"] = "text"
     mean_bytes: PositiveInt = 256  # of a row in UTF-8, about; shards are sized by it
 
     @property
@@ -65,6 +64,12 @@ class TextColumn(Column):
             array.validate(full=True)
         except pa.ArrowInvalid as error:
             raise ValueError(f"texts that are no UTF-8 ({str(error).splitlines()[0]})") from None
+
+
+class TextColumn(StringColumn):
+    """Texts that are read."""
+
+    kind: Literal["text"] = "text"
 
 
 def _fault(value: Any) -> str | None:

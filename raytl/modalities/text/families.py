@@ -95,6 +95,23 @@ def _t5(network: Any) -> Parts:
     )
 
 
+class _Embeddings(nn.Module):
+    """Token vectors, scaled, and the positions'."""
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+        self.tokens, self.positions = encoder.embed_tokens, encoder.embed_positions
+        self.scale = encoder.embed_scale
+
+    def forward(self, ids_BS: Tensor) -> Tensor:
+        return self.tokens(ids_BS) * self.scale + self.positions(ids_BS.shape)
+
+
+def _marian(network: Any) -> Parts:
+    then = [nn.Dropout(network.config.dropout)]
+    return Parts(_Embeddings(network), network.layers, _run_plain, then)
+
+
 def _run_deberta(layer: nn.Module, h_BSD: Tensor, mask_BS: Tensor, encoder: Any) -> Any:
     # Never in bfloat16: the library masks scores with float32's least number, which overflows.
     with torch.autocast(h_BSD.device.type, enabled=False):
@@ -131,6 +148,13 @@ class Family:
     network: str
     parts: Callable[[Any], Parts]
     counts_from_padding: bool = False
+    # Of an encoder and a decoder: the class of both, with the output layer
+    translator: str | None = None
+    holds_encoder: bool = False  # whether `network` is more than the encoder
+
+    def encoder(self, network: Any) -> Any:
+        """Return the encoder of a network."""
+        return network.get_encoder() if self.holds_encoder else network
 
 
 # By `model_type` of config.json
@@ -141,10 +165,11 @@ FAMILIES: dict[str, Family] = {
     "deberta-v2": Family("DebertaV2Model", _deberta),
     "distilbert": Family("DistilBertModel", _distilbert),
     "electra": Family("ElectraModel", _bert),
+    "marian": Family("MarianModel", _marian, translator="MarianMTModel", holds_encoder=True),
     "mpnet": Family("MPNetModel", _mpnet, counts_from_padding=True),
-    "mt5": Family("MT5EncoderModel", _t5),
+    "mt5": Family("MT5EncoderModel", _t5, translator="MT5ForConditionalGeneration"),
     "roberta": Family("RobertaModel", _bert, counts_from_padding=True),
-    "t5": Family("T5EncoderModel", _t5),
+    "t5": Family("T5EncoderModel", _t5, translator="T5ForConditionalGeneration"),
     "xlm-roberta": Family("XLMRobertaModel", _bert, counts_from_padding=True),
 }
 

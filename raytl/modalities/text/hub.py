@@ -179,15 +179,17 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"[:200]
 
 
-def read_network(folder: Path, config: Mapping[str, Any]) -> nn.Module:
-    """Return the network of a folder with its weights in float32.
+def read_network(folder: Path, config: Mapping[str, Any], *, translator: bool = False) -> nn.Module:
+    """Return the network of a folder with its weights in float32; as a `translator` with its
+    decoder and output layer.
 
     Raises ModelError where weights are missing or do not fit, CorruptError where they are broken.
     """
     import torch
     import transformers
 
-    kind = getattr(transformers, family_of(config, str(folder)).network)
+    family = family_of(config, str(folder))
+    kind = getattr(transformers, str(family.translator if translator else family.network))
     try:
         with _quiet():
             network, told = kind.from_pretrained(
@@ -204,13 +206,17 @@ def read_network(folder: Path, config: Mapping[str, Any]) -> nn.Module:
         raise ModelError(
             f"{folder}: the weights do not fit config.json: {', '.join(problems[:3])}{more}"
         )
-    return network
+    return network if translator else family.encoder(network)
 
 
 def _problems(network: nn.Module, told: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with loaded weights, of what transformers tells and what they hold."""
-    # The pooler is another head, which is not used.
-    missing = sorted(key for key in told["missing_keys"] if not key.startswith("pooler."))
+    # The pooler is another head, which is not used; positions that are computed are not saved.
+    missing = sorted(
+        key
+        for key in told["missing_keys"]
+        if not key.startswith("pooler.") and not _is_computed(network, key)
+    )
     return [
         *(f"'{key}' is missing" for key in missing),
         *(f"'{key[0]}' has another shape" for key in told["mismatched_keys"]),
@@ -220,6 +226,10 @@ def _problems(network: nn.Module, told: Mapping[str, Any]) -> list[str]:
             if value.is_floating_point() and not bool(value.isfinite().all())
         ),
     ]
+
+
+def _is_computed(network: nn.Module, key: str) -> bool:
+    return "Sinusoidal" in type(network.get_submodule(key.rpartition(".")[0])).__name__
 
 
 @contextlib.contextmanager

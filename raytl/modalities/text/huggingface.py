@@ -84,8 +84,8 @@ def fresh_network(config: Mapping[str, Any]) -> nn.Module:
 
     given = {key: value for key, value in config.items() if key != "model_type"}
     whole = transformers.AutoConfig.for_model(config["model_type"], **given)
-    kind = getattr(transformers, family_of(config, NAME).network)
-    return kind(whole)
+    family = family_of(config, NAME)
+    return family.encoder(getattr(transformers, family.network)(whole))
 
 
 def cut_network(network: Any, pooling: str, example: Padded) -> Backbone:

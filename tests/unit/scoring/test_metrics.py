@@ -13,10 +13,13 @@ from raytl.errors import DataError, TrainingError
 from raytl.scoring import weighing
 from raytl.scoring.metrics import METRICS, Metric, margin_of
 from raytl.scoring.probability_metrics import LEAST_PROBABILITY
+from raytl.scoring.sentence_metrics import WIDTH
 
 ROWS = 80
-# Those of masks: see test_mask_metrics
-OF_ROWS = {name: metric for name, metric in METRICS.items() if metric.reads != "pixels"}
+# Those of masks and sentences: see test_mask_metrics and test_sentence_metrics
+OF_ROWS = {
+    name: metric for name, metric in METRICS.items() if metric.reads not in ("pixels", "sentences")
+}
 
 
 def rows(metric: Metric, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -25,6 +28,8 @@ def rows(metric: Metric, classes: int, seed: int = 0) -> tuple[np.ndarray, np.nd
     if metric.reads == "pixels":
         counts = generator.integers(1, 9, (ROWS, classes, classes)) + 9 * np.eye(classes)
         return np.zeros(ROWS, np.int64), counts.reshape(ROWS, -1)
+    if metric.reads == "sentences":
+        return np.zeros(ROWS, np.int64), generator.integers(1, 9, (ROWS, WIDTH)).astype(float)
     if metric.reads == "values":
         target = generator.normal(5.0, 2.0, ROWS)
         return target, target + generator.normal(size=ROWS)

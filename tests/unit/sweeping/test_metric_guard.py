@@ -5,6 +5,7 @@ import pytest
 
 from raytl.predictions import Predictions
 from raytl.scoring.metrics import METRICS
+from raytl.scoring.sentence_metrics import CHARACTERS, MATCHES, WIDTH, all_right
 from raytl.sweeping.verdict.guard import with_discordant_rows
 from raytl.sweeping.verdict.intervals import paired_difference
 
@@ -80,6 +81,12 @@ def test_runs_that_agree_on_every_row_leave_a_width(name: str, good: bool) -> No
         kept = right * (1.0 if good else 0.6)
         gone = right - kept
         run = of_pixels(np.stack([kept[:, 0], gone[:, 0], gone[:, 1], kept[:, 1]], 1).tolist())
+    elif METRICS[name].reads == "sentences":
+        counts_NM = generator.integers(8, 30, (50, WIDTH)).astype(float)
+        counts_NM = all_right(counts_NM)
+        counts_NM[:, MATCHES] *= 1.0 if good else 0.6
+        counts_NM[:, CHARACTERS.start + 2 :: 3] *= 1.0 if good else 0.6
+        run = of_pixels(counts_NM.tolist())
     else:
         target_N = generator.integers(0, 2, 50)
         run = of_classes(

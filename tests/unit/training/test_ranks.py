@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 import torch.distributed as dist
 from conftest import stripes
 from masks_support import study_of_squares
+from sentences_support import study_of_pairs
 from tests_support import write_images
 from tiny_domains import KINDS, write_domains
 from torch import nn
@@ -50,8 +52,26 @@ def padded_cases() -> dict[tuple[str, str], Case]:
             {"recipe": "entropy_minimisation", "frozen_depth": 1, "head": "linear"},
             {"batch_size": 8, "accumulation_steps": 2}, "none",
         ),
+        **sentences_cases(),
         ("series", "statistics of own steps"): (
             {**every, "recipe": "dann", "source_model": "other"}, {"batch_size": 7}, 10
+        ),
+    }  # fmt: skip
+
+
+def sentences_cases() -> dict[tuple[str, str], Case]:
+    """Of sentences, where they can be judged."""
+    if find_spec("sacrebleu") is None:
+        return {}
+    adam = {"optimizer": "adam", "optimizer.lr": 0.01, "head.hidden": 16, "label_smoothing": 0.1}
+    return {
+        ("sentences", "sentences"): (
+            {"recipe": "dann", "frozen_depth": 1, "head": "transformer_decoder", **adam},
+            {"batch_size": 7}, 10,
+        ),
+        ("sentences", "sentences in parts"): (
+            {"recipe": "finetune", "frozen_depth": 0, "head": "gru_decoder", **adam},
+            {"batch_size": 8, "accumulation_steps": 2}, 10,
         ),
     }  # fmt: skip
 
@@ -150,6 +170,7 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Plain]:
     folder = tmp_path_factory.mktemp("padded")
     found = {"image": study_of_images(tmp_path_factory.mktemp("ranks"))}
     found["masks"] = study_of_squares(folder)
+    found["sentences"] = study_of_pairs(tmp_path_factory.mktemp("pairs"))
     for modality in ("text", "series"):
         write_domains(folder / modality, modality)
         found[modality] = {

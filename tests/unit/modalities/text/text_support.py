@@ -41,6 +41,12 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "max_position_embeddings": 40,
     },
     "electra": COMMON | {"embedding_size": 8},
+    "marian": {
+        "vocab_size": 50, "d_model": 16, "encoder_layers": 3, "decoder_layers": 2,
+        "encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 32,
+        "decoder_ffn_dim": 32, "max_position_embeddings": 40, "pad_token_id": 0,
+        "eos_token_id": 3, "decoder_start_token_id": 0,
+    },
     "mpnet": COMMON,
     "mt5": T5,
     "roberta": COMMON,

@@ -1,0 +1,85 @@
+"""The decoder that a source model of transformers brings: of T5, say, or Marian.
+
+Legend: B rows, S positions of the encoder, T tokens said, C channels, V tokens known.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from raytl.errors import ModelError
+from raytl.modalities.text.families import FAMILIES
+from raytl.modalities.text.hub import read_network
+from raytl.modalities.text.transform import TokenizerTransform
+from raytl.rows import Padded
+from raytl.tasks.decoders import Decoder, attended
+from raytl.tasks.vocabulary import OwnVocabulary
+
+
+class PretrainedDecoder(Decoder):
+    """A decoder and its output layer, with its network's own tokenizer. Token vectors and output
+    weights, which the library may tie, are trained apart. Each step says the sentence anew: the
+    library's caches are no tensors that rows can be cut from."""
+
+    def __init__(self, network: Any, vocabulary: OwnVocabulary, facts: Mapping[str, Any]) -> None:
+        """`network`: an encoder and decoder of transformers, whose encoder is left out."""
+        super().__init__()
+        self.network, self.vocabulary, self._facts = _without_encoder(network), vocabulary, facts
+
+    @classmethod
+    def fresh(cls, transform: TokenizerTransform) -> "PretrainedDecoder":
+        """Build the decoder of the network that a tokenizer belongs to, with fresh weights. Raises
+        ModelError where that has none."""
+        import transformers
+
+        facts = transform.network
+        translator = FAMILIES[facts["model_type"]].translator
+        start, end = facts.get("decoder_start_token_id"), facts.get("eos_token_id")
+        if translator is None or not isinstance(start, int) or not isinstance(end, int):
+            able = ", ".join(name for name, family in FAMILIES.items() if family.translator)
+            raise ModelError(
+                f"head pretrained_decoder needs a network with a decoder ({able}) that says by "
+                f"which tokens sentences start and end, but it is a {facts['model_type']} with "
+                f"decoder_start_token_id={start} and eos_token_id={end}; take another head"
+            )
+        given = {key: value for key, value in facts.items() if key != "model_type"}
+        config = transformers.AutoConfig.for_model(facts["model_type"], **given)
+        vocabulary = OwnVocabulary(transform.facts()["tokenizer"], start, end)
+        return cls(getattr(transformers, translator)(config), vocabulary, facts)
+
+    def load(self, folder: Path) -> None:
+        """Take the weights of a folder; raises ModelError where it has no such decoder."""
+        whole = _without_encoder(read_network(folder, self._facts, translator=True))
+        self.network.load_state_dict(whole.state_dict())
+
+    def forward(self, state: Padded) -> Padded:
+        """The encoder's positions, as they are."""
+        return state
+
+    def logits(self, memory: Padded, given_BT: Tensor) -> Tensor:
+        from transformers.modeling_outputs import BaseModelOutput
+
+        return self.network(
+            encoder_outputs=BaseModelOutput(last_hidden_state=memory.values),
+            attention_mask=attended(memory)[:, 0, 0].long(), decoder_input_ids=given_BT,
+            use_cache=False,
+        ).logits  # fmt: skip
+
+    def begin(self, memory: Padded) -> Any:
+        return memory, memory.sizes.new_zeros(len(memory.values), 0)
+
+    def step(self, state: Any, token_B: Tensor) -> tuple[Tensor, Any]:
+        memory, said_BT = state
+        said_BT = torch.cat([said_BT.to(token_B.device), token_B.unsqueeze(1)], dim=1)
+        return self.logits(memory, said_BT)[:, -1], (memory, said_BT)
+
+
+def _without_encoder(network: Any) -> nn.Module:
+    """Return the network without its encoder, and with output weights of its own."""
+    network.lm_head.weight = nn.Parameter(network.lm_head.weight.detach().clone())
+    whole = network.base_model
+    whole.encoder = whole.shared = None
+    return network.train()
