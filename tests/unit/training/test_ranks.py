@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from boxes_support import study_of_scenes
 from conftest import stripes
 from masks_support import study_of_squares
 from tests_support import write_images
@@ -37,7 +38,7 @@ Plain = dict[str, Any]  # a study before it is checked
 
 def padded_cases() -> dict[tuple[str, str], Case]:
     """Of rows of unequal lengths, by modality and name; the workers pad their shares unequally. And
-    of masks, of which each reads those of its own rows."""
+    of masks and boxes, of which each reads those of its own rows."""
     every: dict[str, Any] = {"frozen_depth": 0}
     return {
         ("text", "padded texts"): ({**every, "recipe": "dann"}, {"batch_size": 7}, 10),
@@ -49,6 +50,11 @@ def padded_cases() -> dict[tuple[str, str], Case]:
         ("masks", "masks in parts"): (
             {"recipe": "entropy_minimisation", "frozen_depth": 1, "head": "linear"},
             {"batch_size": 8, "accumulation_steps": 2}, "none",
+        ),
+        ("boxes", "boxes"): (
+            {"recipe": "dann", "frozen_depth": 1, "head": "faster_rcnn", "head.hidden": 8,
+             "optimizer.lr": 0.01},
+            {"batch_size": 7, "augment": {"flip": True}}, 10,
         ),
         ("series", "statistics of own steps"): (
             {**every, "recipe": "dann", "source_model": "other"}, {"batch_size": 7}, 10
@@ -150,6 +156,7 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Plain]:
     folder = tmp_path_factory.mktemp("padded")
     found = {"image": study_of_images(tmp_path_factory.mktemp("ranks"))}
     found["masks"] = study_of_squares(folder)
+    found["boxes"] = study_of_scenes(folder / "boxes")
     for modality in ("text", "series"):
         write_domains(folder / modality, modality)
         found[modality] = {
