@@ -39,12 +39,13 @@ def write_scenes(
     rows: int = TRAIN,
     nulls: bool = False,
     empty: bool = False,
+    **column: Any,
 ) -> Path:
     """Write a dataset; with `nulls` every third training row is not labelled, if `empty` none has a
-    box."""
+    box. `column`: what the column of boxes has otherwise."""
     columns = {
         "image": ImageColumn(shape=(SIDE, SIDE, 1), dtype="uint8"),
-        "boxes": BoxColumn(shape=(SIDE, SIDE), classes=CLASSES, nulls=nulls),
+        "boxes": BoxColumn(**{"shape": (SIDE, SIDE), "classes": CLASSES} | column, nulls=nulls),
     }
     splits = {}
     for number, (name, count) in enumerate({"train": rows, "test": TEST}.items()):

@@ -222,3 +222,27 @@ def test_a_pretrained_model_predicts_boxes_and_gives_its_backbone(
     plain = study_of_scenes(folder, source_models={"net": {"path": tmp_path / "net"}})
     reported, _ = run(Material.of(Study.model_validate(plain)), trial("linear_probe"))
     assert reported[-1]["frozen_blocks"] == 4
+
+
+def test_boxes_are_learnt_in_bfloat16(folder: Path) -> None:
+    reported, _ = run(material_of(folder, precision="bfloat16"), trial("dann", frozen_depth=0))
+    assert np.isfinite(reported[-1]["train/loss/task"])
+
+
+@pytest.mark.parametrize(
+    ("columns", "text"),
+    [
+        ({"classes": ("square", "circle")}, "are of square, bar, and the other's of square, circ"),
+        (
+            {"shape": (24, SIDE)},
+            "its boxes are of images of 16x16 pixels, and the other",
+        ),
+    ],
+)
+def test_a_source_domain_of_other_boxes_is_refused(
+    tmp_path: Path, columns: dict[str, Any], text: str
+) -> None:
+    write_scenes(tmp_path / "source", 0, **columns)
+    study = study_of_scenes(tmp_path, space={"recipe": {"choice": ["dann"]}})
+    with pytest.raises(ConfigError, match=text):
+        preflight(Study.model_validate(study))

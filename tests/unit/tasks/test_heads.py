@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from raytl.config import HeadConfig, HeadName
+from raytl.tasks.box_heads import BOX_HEADS
 from raytl.tasks.heads import HEADS, build_head
 from raytl.tasks.map_heads import MAP_HEADS
 
 
 def test_the_registry_holds_what_the_configuration_names() -> None:
-    assert HEADS.keys() | MAP_HEADS.keys() == set(get_args(HeadName))
+    assert HEADS.keys() | MAP_HEADS.keys() | BOX_HEADS.keys() == set(get_args(HeadName))
 
 
 def test_cosine_head_is_scaled_cosine() -> None:
