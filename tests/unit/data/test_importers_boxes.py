@@ -260,6 +260,8 @@ def test_xml_files_that_are_no_annotations_are_refused(
         ({"annotations": [3]}, "'annotations' must be a list of objects with their ids"),
         ({"images": [{"id": 1, "file_name": "z.png"}], "annotations": []},
          r"image z\.png is neither beside it nor in"),
+        ({"images": [{"id": 1, "file_name": "a.png"}] * 2},
+         r"each image must have an id of its own \(1 do not\)"),
         ({"annotations": []}, "none of the images that can be read has a box; look at the sour"),
     ],
 )  # fmt: skip
@@ -299,6 +301,13 @@ def test_lists_that_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises(DataError, match=wanted):
         read(voc(tmp_path / "in", **lists), tmp_path / "out")
+
+
+def test_a_list_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    source = voc(tmp_path / "in", train=["a"])
+    (source / "ImageSets" / "Main" / "train.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match=r"train\.txt: a list of names must be UTF-8"):
+        read(source, tmp_path / "out")
 
 
 def test_images_that_no_list_names_are_skipped(tmp_path: Path) -> None:
