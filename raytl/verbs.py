@@ -297,8 +297,8 @@ def predict(
     the URL `out`; what an earlier run of the same wrote is kept.
 
     Writes a CSV with id, predicted class and its probability, or predicted value, where `out` is
-    given, in order of the ids, which is that of the files or arrays that were sharded; of masks a
-    new folder with ID.png for each row. Returns the
+    given, in order of the ids, which is that of the files or arrays that were sharded; of boxes a
+    JSON list of them; of masks a new folder with ID.png for each row. Returns the
     number of rows and, of those with a label, the accuracy, or RMSE and R² of values; a "note"
     where there are targets but none to judge by.
     """

@@ -8,7 +8,7 @@ import numpy as np
 from raytl.data.writer import Chunk, write_dataset
 from raytl.modalities.image.column import ImageColumn
 from raytl.modalities.ragged import as_rows
-from raytl.tasks.box_column import BoxColumn
+from raytl.tasks.box_column import EMPTY, BoxColumn
 
 SIDE, TRAIN, TEST = 16, 24, 11
 CLASSES = ("square", "bar")
@@ -33,18 +33,27 @@ def scenes(rows: int, seed: int, noise: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_scenes(
-    out: Path, seed: int, noise: float = 10.0, rows: int = TRAIN, nulls: bool = False
+    out: Path,
+    seed: int,
+    noise: float = 10.0,
+    rows: int = TRAIN,
+    nulls: bool = False,
+    empty: bool = False,
+    **column: Any,
 ) -> Path:
-    """Write a dataset; with `nulls` every third training row is not labelled."""
+    """Write a dataset; with `nulls` every third training row is not labelled, if `empty` none has a
+    box. `column`: what the column of boxes has otherwise."""
     columns = {
         "image": ImageColumn(shape=(SIDE, SIDE, 1), dtype="uint8"),
-        "boxes": BoxColumn(shape=(SIDE, SIDE), classes=CLASSES, nulls=nulls),
+        "boxes": BoxColumn(**{"shape": (SIDE, SIDE), "classes": CLASSES} | column, nulls=nulls),
     }
     splits = {}
     for number, (name, count) in enumerate({"train": rows, "test": TEST}.items()):
         images, boxes = scenes(count, seed + 10 * number, noise)
         if nulls and name == "train":
             boxes[::3] = None
+        if empty and name == "train":
+            boxes = as_rows([EMPTY] * count)
         splits[name] = [Chunk({"image": images, "boxes": boxes}, np.arange(count))]
     write_dataset(out, columns, splits, {"kind": "test"}, shard_bytes=SIDE * SIDE * 10)
     return out

@@ -35,8 +35,8 @@ MOST_SCORES = 2**24  # rows times classes up to which metrics of every class are
 @dataclass(frozen=True)
 class Predicted:
     """What a model says of rows, rows first: classes (int64) or values (float64, in the target's
-    unit), (B,), and of a classification the probabilities (B, K); or masks (uint8), (B, H, W); or a
-    list of whatever the task says of a row."""
+    unit), (B,), and of a classification the probabilities (B, K); or masks (uint8), (B, H, W), or
+    detections (B, D, 6); or a list of whatever the task says of a row."""
 
     answer: Any
     p_BK: Tensor | None = None

@@ -29,13 +29,9 @@ def drawn_weights(label_P: Tensor, sampler: BalancedPositiveNegativeSampler) -> 
     return (each / max(1, some + rest)).float()
 
 
-def of_images(loss_P: Tensor, counts: Sequence[int]) -> Tensor:
-    """Return the sums over each image's regions, (B,)."""
-    which_P = torch.repeat_interleave(
-        torch.arange(len(counts), device=loss_P.device),
-        torch.tensor(counts, device=loss_P.device),
-    )
-    return loss_P.new_zeros(len(counts)).index_add(0, which_P, loss_P)
+def of_images(loss_P: Tensor, labels: Sequence[Tensor]) -> Tensor:
+    """Return the sums over each image's regions, (B,); `labels`: of these."""
+    return torch.stack([part.sum() for part in loss_P.split([len(label) for label in labels])])
 
 
 def proposal_losses(
@@ -54,7 +50,7 @@ def proposal_losses(
     )
     own = label_P > 0
     box_loss_P = _box_loss(delta_P4, torch.cat(list(wanted)), own)
-    return of_images(weight_P * (object_loss_P + box_loss_P), [len(label) for label in labels])
+    return of_images(weight_P * (object_loss_P + box_loss_P), labels)
 
 
 def region_losses(
@@ -74,7 +70,7 @@ def region_losses(
     delta_PK4 = delta_PM.view(len(delta_PM), -1, 4)
     delta_P4 = delta_PK4[torch.arange(len(label_P), device=label_P.device), label_P]
     box_loss_P = _box_loss(delta_P4, torch.cat(list(wanted)), label_P > 0)
-    return of_images(weight_P * (class_loss_P + box_loss_P), [len(label) for label in labels])
+    return of_images(weight_P * (class_loss_P + box_loss_P), labels)
 
 
 def _box_loss(delta_P4: Tensor, wanted_P4: Tensor, own_P: Tensor) -> Tensor:

@@ -198,24 +198,11 @@ def test_a_network_without_maps_is_refused(folder: Path) -> None:
         preflight(Study.model_validate(study))
 
 
-def test_training_rows_without_any_box_are_refused(folder: Path) -> None:
-    study = study_of_scenes(folder)
-    study["target_domain"]["labels"] = 2
-    material = Material.of(Study.model_validate(study))
-    material.domains.target._made[("target rows", 0)] = _rows_without_boxes(material)
-    with pytest.raises(DataError, match="the 1 labelled training rows have no box, so that there"):
-        run(material, trial("finetune"))
-
-
-def _rows_without_boxes(material: Material) -> Any:
-    from dataclasses import replace
-
-    from raytl.training.splits import target_rows
-
-    domain = material.domains.target
-    split = domain.split("train")
-    empty = [r for r in range(split.rows) if not len(split.read("boxes", np.array([r]))[0])]
-    return replace(target_rows(domain, 0), labelled=np.array(empty[:1]))
+def test_training_rows_without_any_box_are_refused(tmp_path: Path) -> None:
+    write_scenes(tmp_path / "target", 1, empty=True)
+    study = Study.model_validate(study_of_scenes(tmp_path, source_domain=None))
+    with pytest.raises(DataError, match="^target_domain: the 10 labelled .* rows have no box, so"):
+        preflight(study)
 
 
 def test_a_pretrained_model_predicts_boxes_and_gives_its_backbone(
@@ -235,3 +222,27 @@ def test_a_pretrained_model_predicts_boxes_and_gives_its_backbone(
     plain = study_of_scenes(folder, source_models={"net": {"path": tmp_path / "net"}})
     reported, _ = run(Material.of(Study.model_validate(plain)), trial("linear_probe"))
     assert reported[-1]["frozen_blocks"] == 4
+
+
+def test_boxes_are_learnt_in_bfloat16(folder: Path) -> None:
+    reported, _ = run(material_of(folder, precision="bfloat16"), trial("dann", frozen_depth=0))
+    assert np.isfinite(reported[-1]["train/loss/task"])
+
+
+@pytest.mark.parametrize(
+    ("columns", "text"),
+    [
+        ({"classes": ("square", "circle")}, "are of square, bar, and the other's of square, circ"),
+        (
+            {"shape": (24, SIDE)},
+            "its boxes are of images of 16x16 pixels, and the other",
+        ),
+    ],
+)
+def test_a_source_domain_of_other_boxes_is_refused(
+    tmp_path: Path, columns: dict[str, Any], text: str
+) -> None:
+    write_scenes(tmp_path / "source", 0, **columns)
+    study = study_of_scenes(tmp_path, space={"recipe": {"choice": ["dann"]}})
+    with pytest.raises(ConfigError, match=text):
+        preflight(Study.model_validate(study))

@@ -48,14 +48,14 @@ class Mended:
             _note(self.cropped, "outside what --fit crop keeps of their image", "left out"),
         ]
         if self.hard:
-            found.append(f"{self.hard} boxes that are marked difficult or crowd are left out")
+            found.append(f"boxes that are marked difficult or crowd, left out: {self.hard}")
         return [note for note in found if note]
 
 
 def _note(images: Sequence[str], what: str, done: str) -> str:
     if not images:
         return ""
-    return f"{len(images)} boxes {what} are {done}, the first one in {images[0]}"
+    return f"boxes {what}, {done}: {len(images)}, the first one in {images[0]}"
 
 
 def mended(

@@ -75,6 +75,11 @@ def _rows(
         _field(one, "id", file): str(_field(one, "name", file)) for one in content["categories"]
     }
     images = {_field(one, "id", file): one for one in content["images"]}
+    if len(images) < len(content["images"]):
+        twice = len(content["images"]) - len(images)
+        raise DataError(
+            f"{printable(file)}: each image must have an id of its own ({twice} do not)"
+        )
     boxes: dict[Any, list[np.ndarray]] = {number: [] for number in images}
     classes: dict[Any, list[str]] = {number: [] for number in images}
     hard = dict.fromkeys(images, 0)

@@ -82,7 +82,10 @@ def _listed(
 
 
 def _names(file: Path) -> list[str]:
-    lines = file.read_text(encoding="utf-8").splitlines()
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise DataError(f"{printable(file)}: a list of names must be UTF-8") from None
     return [line.split()[0] for line in lines if line.strip()]
 
 

@@ -11,15 +11,16 @@ from sklearn import metrics as sk
 
 from raytl.errors import DataError, TrainingError
 from raytl.scoring import weighing
+from raytl.scoring.box_metrics import DETECTIONS
 from raytl.scoring.metrics import METRICS, Metric, margin_of
 from raytl.scoring.probability_metrics import LEAST_PROBABILITY
 from raytl.scoring.sentence_metrics import WIDTH
 
 ROWS = 80
-# Those of masks and sentences: see test_mask_metrics and test_sentence_metrics
-OF_ROWS = {
-    name: metric for name, metric in METRICS.items() if metric.reads not in ("pixels", "sentences")
-}
+# Those of masks, boxes and sentences: see test_mask_metrics, test_box_metrics and
+# test_sentence_metrics
+STATISTICS = ("pixels", "boxes", "sentences")
+OF_ROWS = {name: metric for name, metric in METRICS.items() if metric.reads not in STATISTICS}
 
 
 def rows(metric: Metric, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -30,6 +31,8 @@ def rows(metric: Metric, classes: int, seed: int = 0) -> tuple[np.ndarray, np.nd
         return np.zeros(ROWS, np.int64), counts.reshape(ROWS, -1)
     if metric.reads == "sentences":
         return np.zeros(ROWS, np.int64), generator.integers(1, 9, (ROWS, WIDTH)).astype(float)
+    if metric.reads == "boxes":
+        return np.zeros(ROWS, np.int64), detections(generator, classes)
     if metric.reads == "values":
         target = generator.normal(5.0, 2.0, ROWS)
         return target, target + generator.normal(size=ROWS)
@@ -39,6 +42,17 @@ def rows(metric: Metric, classes: int, seed: int = 0) -> tuple[np.ndarray, np.nd
     p /= p.sum(axis=1, keepdims=True)
     p = np.round(p, 2) if classes == 2 else p
     return target, p.argmax(1) if metric.reads == "classes" else p
+
+
+def detections(generator: np.random.Generator, classes: int) -> np.ndarray:
+    """Statistics of rows with two boxes and five detections of different scores each."""
+    found = np.zeros((ROWS, 3, DETECTIONS))
+    found[:, :2] = -1
+    found[:, 0, :5] = -np.sort(-generator.permutation(5 * ROWS).reshape(ROWS, 5)) / (5 * ROWS)
+    found[:, 1, :5] = generator.integers(0, classes, (ROWS, 5))
+    found[:, 2, :5] = 2 ** generator.integers(0, 11, (ROWS, 5)) - 1
+    boxes = np.eye(classes)[generator.integers(0, classes, (ROWS, 2))].sum(axis=1) + 2
+    return np.concatenate([found.reshape(ROWS, -1), boxes], axis=1)
 
 
 def weightings(count: int, seed: int = 1) -> np.ndarray:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from raytl.predictions import Predictions
+from raytl.scoring.box_metrics import DETECTIONS, all_found, nothing_found
 from raytl.scoring.metrics import METRICS
 from raytl.scoring.sentence_metrics import CHARACTERS, MATCHES, WIDTH, all_right
 from raytl.sweeping.verdict.guard import with_discordant_rows
@@ -28,6 +29,30 @@ def of_pixels(counts: list[list[float]]) -> Predictions:
     return Predictions(
         np.arange(rows), np.zeros(rows, np.int64), None, statistics_NM=np.array(counts)
     )
+
+
+def of_boxes(found: list[int], boxes: int = 2) -> Predictions:
+    """Rows of `boxes` true boxes each, of which so many are found, among as many detections."""
+    statistics = np.zeros((len(found), 3 * DETECTIONS + 1))
+    statistics[:, : 2 * DETECTIONS] = -1
+    for row, count in enumerate(found):
+        statistics[row, :boxes] = 0.9 - np.arange(boxes) / 10
+        statistics[row, DETECTIONS : DETECTIONS + boxes] = 0
+        statistics[row, 2 * DETECTIONS : 2 * DETECTIONS + count] = 1023
+    statistics[:, -1] = boxes
+    return of_pixels(statistics.tolist())
+
+
+def test_the_wrong_boxes_are_those_of_a_middling_row_that_errs() -> None:
+    ours, theirs = of_boxes([2, 2, 1, 0]), of_boxes([2, 1, 1, 0])
+    (better,), (worse,) = with_discordant_rows(METRICS["map"], [ours], [theirs], np.arange(4))
+    wrong = of_boxes([1]).given("boxes")
+    right = all_found(wrong)
+    assert (better.given("boxes")[4:] == np.concatenate([right, wrong])).all()
+    assert (worse.given("boxes")[4:] == np.concatenate([wrong, right])).all()
+    perfect = of_boxes([2, 2])
+    (better,), _ = with_discordant_rows(METRICS["map"], [perfect], [perfect], np.arange(2))
+    assert (better.given("boxes")[3:] == nothing_found(wrong)).all()
 
 
 def test_the_wrong_mask_is_the_runs_mean_row_and_the_right_one_its_best() -> None:
@@ -87,6 +112,8 @@ def test_runs_that_agree_on_every_row_leave_a_width(name: str, good: bool) -> No
         counts_NM[:, MATCHES] *= 1.0 if good else 0.6
         counts_NM[:, CHARACTERS.start + 2 :: 3] *= 1.0 if good else 0.6
         run = of_pixels(counts_NM.tolist())
+    elif METRICS[name].reads == "boxes":
+        run = of_boxes([2 if good else 1] * 50)
     else:
         target_N = generator.integers(0, 2, 50)
         run = of_classes(

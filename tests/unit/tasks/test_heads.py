@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from raytl.config import HeadConfig, HeadName
+from raytl.tasks.box_heads import BOX_HEADS
 from raytl.tasks.decoders import DECODERS
 from raytl.tasks.heads import HEADS, build_head
 from raytl.tasks.map_heads import MAP_HEADS
@@ -13,7 +14,8 @@ from raytl.tasks.map_heads import MAP_HEADS
 
 def test_the_registry_holds_what_the_configuration_names() -> None:
     own = {"pretrained_decoder"}  # a source model brings it
-    assert HEADS.keys() | MAP_HEADS.keys() | DECODERS.keys() | own == set(get_args(HeadName))
+    known = HEADS.keys() | MAP_HEADS.keys() | BOX_HEADS.keys() | DECODERS.keys()
+    assert known | own == set(get_args(HeadName))
 
 
 def test_cosine_head_is_scaled_cosine() -> None:

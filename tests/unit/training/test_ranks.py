@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from boxes_support import study_of_scenes
 from conftest import stripes
 from masks_support import study_of_squares
 from sentences_support import study_of_pairs
@@ -39,7 +40,7 @@ Plain = dict[str, Any]  # a study before it is checked
 
 def padded_cases() -> dict[tuple[str, str], Case]:
     """Of rows of unequal lengths, by modality and name; the workers pad their shares unequally. And
-    of masks, of which each reads those of its own rows."""
+    of masks and boxes, of which each reads those of its own rows."""
     every: dict[str, Any] = {"frozen_depth": 0}
     return {
         ("text", "padded texts"): ({**every, "recipe": "dann"}, {"batch_size": 7}, 10),
@@ -53,6 +54,11 @@ def padded_cases() -> dict[tuple[str, str], Case]:
             {"batch_size": 8, "accumulation_steps": 2}, "none",
         ),
         **sentences_cases(),
+        ("boxes", "boxes"): (
+            {"recipe": "dann", "frozen_depth": 1, "head": "faster_rcnn", "head.hidden": 8,
+             "optimizer.lr": 0.01},
+            {"batch_size": 7, "augment": {"flip": True}}, 10,
+        ),
         ("series", "statistics of own steps"): (
             {**every, "recipe": "dann", "source_model": "other"}, {"batch_size": 7}, 10
         ),
@@ -171,6 +177,7 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Plain]:
     found = {"image": study_of_images(tmp_path_factory.mktemp("ranks"))}
     found["masks"] = study_of_squares(folder)
     found["sentences"] = study_of_pairs(tmp_path_factory.mktemp("pairs"))
+    found["boxes"] = study_of_scenes(folder / "boxes")
     for modality in ("text", "series"):
         write_domains(folder / modality, modality)
         found[modality] = {
@@ -234,9 +241,11 @@ def test_two_workers_train_what_one_would(
         for ours, theirs in zip(metrics, their_metrics, strict=True):
             assert theirs.get("test/confusion") == ours.get("test/confusion")
             if "predictions" in ours:
-                for name in ("id_N", "target_N", "predicted_N", "statistics_NM"):
+                for name in ("id_N", "target_N", "predicted_N"):
                     one, other = (getattr(m["predictions"], name) for m in (ours, theirs))
                     assert one is other is None or one.tolist() == other.tolist()
+                one, other = (m["predictions"].statistics_NM for m in (ours, theirs))
+                assert one is other is None or one == pytest.approx(other, rel=1e-4, abs=1e-5)
             assert comparable(theirs) == pytest.approx(comparable(ours), rel=1e-3, abs=1e-5)
         for name, value in state.items():
             torch.testing.assert_close(their_state[name], value, rtol=1e-3, atol=1e-5)
