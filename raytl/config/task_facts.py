@@ -18,6 +18,9 @@ MetricName = Literal[
     "pixel_accuracy",
     "bleu",
     "chrf",
+    "steps_rmse",
+    "steps_mae",
+    "steps_r2",
 ]
 HeadName = Literal[
     "linear",
@@ -28,9 +31,10 @@ HeadName = Literal[
     "transformer_decoder",
     "gru_decoder",
     "pretrained_decoder",
+    "naive",
     "constant",
 ]
-TaskName = Literal["classification", "regression", "segmentation", "translation"]
+TaskName = Literal["classification", "regression", "segmentation", "translation", "forecasting"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class TaskFacts:
     """`holds`: what its target column does, as sentences say it. `metrics`: what it can be judged
     by, the usual one first. `gives`: what recipes and the like may need: "classes" (a row has class
     probabilities), "values", "numbers" (a head gives a few numbers for a row), "maps",
-    "sentences", "entropy" (answers have one), "class
+    "sentences", "steps" (to come of a series), "entropy" (answers have one), "class
     weights" (a loss is of classes, which can be weighed). `heads`: what it can have, the usual one
     first."""
 
@@ -78,6 +82,13 @@ TASK_FACTS: dict[TaskName, TaskFacts] = {
         frozenset({"sentences"}),
         ("transformer_decoder", "gru_decoder", "pretrained_decoder", "constant"),
         answer="sentence",
+    ),
+    "forecasting": TaskFacts(
+        "steps to come",
+        ("steps_rmse", "steps_mae", "steps_r2"),
+        frozenset({"steps"}),
+        (*OF_ROWS, "naive"),
+        answer="forecast",
     ),
 }
 

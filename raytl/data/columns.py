@@ -13,7 +13,8 @@ from raytl.modalities.text.column import TextColumn
 from raytl.tasks.columns import LabelColumn, ValueColumn
 from raytl.tasks.mask_column import MaskColumn
 from raytl.tasks.sentence_column import SentenceColumn
+from raytl.tasks.steps_column import StepsColumn
 
 Inputs = ImageColumn | TextColumn | TableColumn | SeriesColumn | AudioColumn
-Targets = LabelColumn | ValueColumn | MaskColumn | SentenceColumn
+Targets = LabelColumn | ValueColumn | MaskColumn | SentenceColumn | StepsColumn
 AnyColumn = Annotated[Inputs | Targets | GroupColumn, Field(discriminator="kind")]

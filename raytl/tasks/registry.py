@@ -7,6 +7,7 @@ from raytl.config import TaskName
 from raytl.modalities.column import Column, Values
 from raytl.tasks.base import Task
 from raytl.tasks.classification import Classification
+from raytl.tasks.forecasting import Forecasting
 from raytl.tasks.regression import Regression
 from raytl.tasks.segmentation import Segmentation
 from raytl.tasks.translation import Translation
@@ -16,6 +17,7 @@ TASKS: dict[TaskName, type[Task]] = {
     "regression": Regression,
     "segmentation": Segmentation,
     "translation": Translation,
+    "forecasting": Forecasting,
 }
 
 
