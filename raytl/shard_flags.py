@@ -64,6 +64,12 @@ NoHeader = Annotated[
 ]
 SeriesId = Annotated[str | None, _flag(COLUMNS, "series: column that tells one series' rows.")]
 Time = Annotated[str | None, _flag(COLUMNS, "series: column that orders them.")]
+Horizon = Annotated[
+    int | None, _flag(COLUMNS, "series: steps to come of the channel --target, to be forecast.")
+]
+Window = Annotated[int | None, _flag(COLUMNS, "With --horizon: steps of a row, cut in time.")]
+Step = Annotated[int | None, _flag(COLUMNS, "From one such row to the next; else --horizon.")]
+Season = Annotated[int | None, _flag(COLUMNS, "Steps that the seasonal control says again.")]
 
 Delimiter = Annotated[str | None, _flag(FILES, "One character between columns, or tab.")]
 LabelFirst = Annotated[bool, _flag(FILES, "text-lines: LABEL, then the text.", "--label-first")]

@@ -20,6 +20,9 @@ MetricName = Literal[
     "map",
     "bleu",
     "chrf",
+    "steps_rmse",
+    "steps_mae",
+    "steps_r2",
 ]
 HeadName = Literal[
     "linear",
@@ -31,9 +34,12 @@ HeadName = Literal[
     "transformer_decoder",
     "gru_decoder",
     "pretrained_decoder",
+    "naive",
     "constant",
 ]
-TaskName = Literal["classification", "regression", "segmentation", "detection", "translation"]
+TaskName = Literal[
+    "classification", "regression", "segmentation", "detection", "translation", "forecasting"
+]
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class TaskFacts:
     """`holds`: what its target column does, as sentences say it. `metrics`: what it can be judged
     by, the usual one first. `gives`: what recipes and the like may need: "classes" (a row has class
     probabilities), "values", "numbers" (a head gives a few numbers for a row), "maps",
-    "sentences", "entropy" (answers have one), "class
+    "sentences", "steps" (to come of a series), "entropy" (answers have one), "class
     weights" (a loss is of classes, which can be weighed). `heads`: what it can have, the usual one
     first."""
 
@@ -93,6 +99,13 @@ TASK_FACTS: dict[TaskName, TaskFacts] = {
         frozenset({"sentences"}),
         ("transformer_decoder", "gru_decoder", "pretrained_decoder", "constant"),
         answer="sentence",
+    ),
+    "forecasting": TaskFacts(
+        "steps to come",
+        ("steps_rmse", "steps_mae", "steps_r2"),
+        frozenset({"steps"}),
+        (*OF_ROWS, "naive"),
+        answer="forecast",
     ),
 }
 

@@ -31,10 +31,26 @@ RecipeName = Literal[
     "source_only",
     "target_only",
     "constant",
+    "naive",
+    "seasonal_naive",
 ]
-ControlName = Literal["scratch", "source_only", "linear_probe", "target_only", "constant"]
+ControlName = Literal[
+    "scratch",
+    "source_only",
+    "linear_probe",
+    "target_only",
+    "constant",
+    "naive",
+    "seasonal_naive",
+]
 MapperName = Literal["identity", "linear", "matrix", "mlp", "residual", "conv1x1", "attention"]
 FusionName = Literal["concat", "gated", "mean"]
+# The head of recipes that have their answer before any step, each the only one with it
+UNTRAINED_HEADS: dict[RecipeName, HeadName] = {
+    "constant": "constant",
+    "naive": "naive",
+    "seasonal_naive": "naive",
+}
 CONTROLS: tuple[ControlName, ...] = get_args(ControlName)
 
 
@@ -118,9 +134,11 @@ class TrialConfig(Frozen):
 
     @model_validator(mode="after")
     def _check_constant(self) -> "TrialConfig":
-        if (self.recipe == "constant") != (self.head.name == "constant"):
+        wanted = UNTRAINED_HEADS.get(self.recipe)
+        if wanted != (self.head.name if self.head.name in UNTRAINED_HEADS.values() else None):
+            known = wanted or self.head.name
             raise ValueError(
-                "recipe constant and head constant go together, and every study has them as a "
+                f"recipe {known} and head {known} go together, and every study has them as a "
                 f"control, got recipe {self.recipe} with head {self.head.name}; take another one"
             )
         return self

@@ -14,7 +14,8 @@ from raytl.tasks.box_column import BoxColumn
 from raytl.tasks.columns import LabelColumn, ValueColumn
 from raytl.tasks.mask_column import MaskColumn
 from raytl.tasks.sentence_column import SentenceColumn
+from raytl.tasks.steps_column import StepsColumn
 
 Inputs = ImageColumn | TextColumn | TableColumn | SeriesColumn | AudioColumn
-Targets = LabelColumn | ValueColumn | MaskColumn | BoxColumn | SentenceColumn
+Targets = LabelColumn | ValueColumn | MaskColumn | BoxColumn | SentenceColumn | StepsColumn
 AnyColumn = Annotated[Inputs | Targets | GroupColumn, Field(discriminator="kind")]

@@ -20,6 +20,7 @@ from raytl.recipes.linear_probe import LinearProbe
 from raytl.recipes.lp_ft import LpFt
 from raytl.recipes.mcc import Mcc
 from raytl.recipes.mdd import Mdd
+from raytl.recipes.naive import Naive, SeasonalNaive
 from raytl.recipes.relational_distillation import RelationalDistillation
 from raytl.recipes.scratch import Scratch
 from raytl.recipes.source_only import SourceOnly
@@ -48,6 +49,8 @@ RECIPES: dict[str, type[Recipe]] = {
     "source_only": SourceOnly,
     "target_only": TargetOnly,
     "constant": Constant,
+    "naive": Naive,
+    "seasonal_naive": SeasonalNaive,
 }
 
 __all__ = ["RECIPES", "Context", "Recipe", "Teacher"]

@@ -181,9 +181,9 @@ def _run_together(model: TransferModel, streams: dict[str, Batch]) -> Outputs:
     }
     sizes = [stream.own_rows for stream in every]
     out = model(inputs, num_source=streams["source"].own_rows if "source" in streams else 0)
-    own_out = model.reads != "features"
+    maps = model.reads != "features"
     return {
-        name: part.of_all_rows(len(stream.id), own_out=own_out)
+        name: part.of_all_rows(len(stream.id), own_out=maps or stream.own_target)
         for (name, stream), part in zip(streams.items(), out.split(sizes), strict=True)
     }
 

@@ -20,7 +20,7 @@ MOST_POINTS = 1000  # of a scatter plot: each is written into the report
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#9A9A9A"
 CONTROL_COLOURS = {
     "scratch": ORANGE, "source_only": GREEN, "linear_probe": "#CC79A7", "target_only": "#D55E00",
-    "constant": "#56B4E9",
+    "constant": "#56B4E9", "naive": "#F0E442", "seasonal_naive": "#8B5A2B",
 }  # fmt: skip
 BLACK = "#000000"  # of columns alone and further probes: written as the page's own text colour
 DASHES = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))  # which tell columns alone apart, in turn

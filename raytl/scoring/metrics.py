@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from raytl.errors import DataError, TrainingError
 from raytl.scoring import box_metrics
 from raytl.scoring import sentence_metrics as sentences
+from raytl.scoring import step_metrics as steps
 from raytl.scoring.class_metrics import balanced_accuracy, correct, macro_f1
 from raytl.scoring.mask_metrics import all_right, dice, mean_iou, one_answer, pixel_accuracy
 from raytl.scoring.probability_metrics import auc, average_precision, row_log_loss
@@ -21,7 +22,7 @@ from raytl.scoring.value_metrics import absolute_error, r_squared, root_mean_squ
 from raytl.scoring.weighing import Floats, Scorer, in_chunks, weighted_mean
 
 Array = NDArray[Any]
-Reads = Literal["classes", "probabilities", "values", "pixels", "boxes", "sentences"]
+Reads = Literal["classes", "probabilities", "values", "pixels", "boxes", "sentences", "steps"]
 Whole = Callable[[Any, Any], Scorer]  # looks at targets and predictions once
 
 
@@ -36,18 +37,19 @@ class Metric:
 
     `words`: how a person calls it. `reads`: what is given of each row: predicted "classes" (int64,
     (N,)), "probabilities" (float, (N, K)), "values" (float64, (N,)), or statistics that are made
-    of its answer and its target, "pixels", "boxes" or "sentences" (see `mask_metrics`,
-    `box_metrics`, `sentence_metrics`; (N, M)); targets are classes (int64, (N,)), for "values"
-    float64. A score is shown times `scale`, in `unit`; `in_target_unit`: its unit is the target's
-    own, and `unit` empty. `binary_only`: for two classes alone. `contrasts`: it takes classes one
-    by one, and says nothing of rows that are all of one.
+    of its answer and its target, "pixels", "boxes", "sentences" or "steps" (see `mask_metrics`,
+    `box_metrics`, `sentence_metrics`, `step_metrics`; (N, M)); targets are classes (int64, (N,)),
+    for "values" float64. A score is shown times `scale`, in `unit`; `in_target_unit`: its unit is
+    the target's own, and `unit` empty. `binary_only`: for two classes alone. `contrasts`: it takes
+    classes one by one, and says nothing of rows that are all of one.
 
     `score(target_N, given, weights_RN)` returns the R scores of R weightings of the rows: the
     counts of a bootstrap draw, or ones for the plain score; it raises TrainingError where a
     prediction is not finite. `row_score(target_N, given)`, (N,), is there where the score is the
     weighted mean of one number a row. Of statistics, `all_right(given)` returns those of rows that
     are answered as well as can be, `one_answer(given)` those with one answer to all, where there is
-    such; `typical(given)` returns one row, (1, M), as a model answers rows that it errs in.
+    such; `typical(given)` returns one row, (1, M), as a model answers rows that it errs in,
+    `spread(given)`, of those in the target's unit, the standard deviation of the targets.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Metric:
     all_right: Callable[[Array], Array] | None = None
     one_answer: Callable[[Array], Array] | None = None
     typical: Callable[[Array], Array] = mean_row
+    spread: Callable[[Array], float] | None = None
 
     @property
     def sign(self) -> int:
@@ -112,6 +115,10 @@ def _of_boxes(name: str, words: str, *thresholds: int) -> Metric:
     )  # fmt: skip
 
 
+def _of_steps(make: Callable[..., Metric], *what: Any, **more: Any) -> Metric:
+    return make(*what, all_right=steps.all_right, one_answer=steps.one_answer, **more)
+
+
 def _of_sentences(name: str, words: str, whole: Whole) -> Metric:
     return _points(
         name, words, "sentences", whole, all_right=sentences.all_right,
@@ -153,6 +160,17 @@ METRICS: dict[str, Metric] = {
         _of_boxes("map", "mean average precision at IoU 0.5 to 0.95", *range(10)),
         _of_sentences("bleu", "BLEU", sentences.bleu),
         _of_sentences("chrf", "chrF", sentences.chrf),
+        _of_steps(
+            _error, "steps_rmse", "", "root mean squared error, in the target's unit", "steps",
+            steps.steps_rmse, in_target_unit=True, spread=steps.spread,
+        ),
+        _of_steps(
+            _error, "steps_mae", "", "mean absolute error, in the target's unit", "steps",
+            steps.steps_mae, in_target_unit=True, spread=steps.spread,
+        ),
+        _of_steps(
+            _points, "steps_r2", "R², the share of variance explained", "steps", steps.steps_r2
+        ),
     )
 }  # fmt: skip
 

@@ -42,7 +42,7 @@ def _check_parts(study: Study, space: SearchSpace, holds: str) -> None:
         able = " or ".join(head for head in heads if head != "constant")
         raise ConfigError(f"space.head: head {wrong} is not for it, as {holds}; take {able}")
     mappers = [mapper for mapper in space.choices("mapper") if mapper != "identity"]
-    if mappers and "numbers" not in study.gives:
+    if mappers and study.gives & {"maps", "sentences"}:
         read = "maps" if "maps" in study.gives else "all that the last block gives"
         raise ConfigError(
             f"space.mapper: mapper {mappers[0]} maps a row's features, but {holds}, and heads read "

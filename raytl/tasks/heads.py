@@ -77,6 +77,22 @@ class Constant(nn.Module):
         return self.bias.expand(len(z_BD), -1)
 
 
+class NaiveHead(nn.Module):
+    """What is given, in the target's unit, standardised: f_BH → out_BH. `shift` is never moved; an
+    optimiser needs a parameter."""
+
+    def __init__(self, steps: int, mean: float, std: float) -> None:
+        super().__init__()
+        self.mean: Tensor
+        self.std: Tensor
+        self.shift = nn.Parameter(torch.zeros(steps))
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float64))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float64))
+
+    def forward(self, f_BH: Tensor) -> Tensor:
+        return ((f_BH.double() - self.mean) / self.std).to(f_BH.dtype) + self.shift
+
+
 HEADS: dict[str, Callable[[HeadConfig, int, int], nn.Module]] = {
     "linear": linear,
     "mlp": mlp,

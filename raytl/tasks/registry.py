@@ -8,6 +8,7 @@ from raytl.modalities.column import Column, Values
 from raytl.tasks.base import Task
 from raytl.tasks.classification import Classification
 from raytl.tasks.detection import Detection
+from raytl.tasks.forecasting import Forecasting
 from raytl.tasks.regression import Regression
 from raytl.tasks.segmentation import Segmentation
 from raytl.tasks.translation import Translation
@@ -18,6 +19,7 @@ TASKS: dict[TaskName, type[Task]] = {
     "segmentation": Segmentation,
     "detection": Detection,
     "translation": Translation,
+    "forecasting": Forecasting,
 }
 
 

@@ -18,11 +18,13 @@ from raytl.models.source_spec import SourceSpec
 from raytl.models.task_heads import head_of
 from raytl.models.transfer_model import TransferModel
 from raytl.recipes import RECIPES, Context, Recipe, Teacher
+from raytl.recipes.naive import Naive
 from raytl.seeds import seed_for
 from raytl.tasks.base import Task
 from raytl.tasks.pretrained_decoder import PretrainedDecoder
 from raytl.training.fitted_task import fitted_task
 from raytl.training.material import Material
+from raytl.training.naive_model import naive_model
 from raytl.training.splits import source_rows
 
 
@@ -52,8 +54,11 @@ def build_trial(
     study's seed."""
     recipe_type = RECIPES[trial.recipe]
     taught = recipe_type.uses_student and trial.student is not None
-    source_model = _source_model(
-        material, str(trial.student) if taught else trial.source_model, trial, seed
+    name = str(trial.student) if taught else trial.source_model
+    source_model = (
+        naive_model(material.domains, recipe_type)
+        if issubclass(recipe_type, Naive)
+        else _source_model(material, name, trial, seed)
     )
     domains, study_seed = material.domains, material.study.search.seed
     source = domains.source

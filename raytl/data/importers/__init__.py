@@ -29,6 +29,7 @@ MADE = frozenset({"rows", "seed"})
 TARGET = frozenset({"target", "task", "classes", "positive", "unlabelled"})
 COLUMNS = frozenset({"text", "image", "audio", "number", "category", "drop", "group", "skip_bad"})
 CSV = frozenset({"no_header", "delimiter", "encoding", "split_column", "where"})
+FORECAST = frozenset({"horizon", "window", "step", "season"})
 LINES = frozenset({"delimiter", "label_first", "class_files", "encoding"})
 
 IMPORTERS = {
@@ -66,7 +67,7 @@ IMPORTERS = {
     ),
     "series": Importer(
         read_series,
-        CUTTING | TARGET | CSV | {"splits", "series_id", "time", "group", "drop"},
+        CUTTING | TARGET | CSV | FORECAST | {"splits", "series_id", "time", "group", "drop"},
         source="optional",
     ),
     "huggingface": Importer(

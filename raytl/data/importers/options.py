@@ -129,6 +129,10 @@ class ShardOptions(Frozen):
     no_header: bool = False
     series_id: Name | None = None
     time: Name | None = None
+    horizon: PositiveInt | None = None  # steps to come, which are the target
+    window: PositiveInt | None = None  # steps of a row that is cut from a longer series
+    step: PositiveInt | None = None  # from one such row to the next; None: horizon
+    season: PositiveInt | None = None  # steps after which much is as it was; None: horizon
 
     # Files of texts and sounds
     delimiter: Annotated[str, AfterValidator(_delimiter)] | None = None

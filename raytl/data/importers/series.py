@@ -44,10 +44,17 @@ class Series:
 def read_series(source: str | None, options: ShardOptions) -> Imported:
     """Read .ts files (one, one each split, or a folder with NAME_TRAIN.ts and NAME_TEST.ts), arrays
     of a .npz or .h5 file under the keys of `--split`, SERIES,LABELS or SERIES,LABELS,GROUPS with
-    series (N, T, C) or (N, T), or a table with a row a step and `--series-id`.
+    series (N, T, C) or (N, T), or a table with a row a step and `--series-id`; with `--horizon` a
+    table as `read_forecasts` has it.
 
     Raises DataError for what is none of these, with the place where it is known.
     """
+    if options.horizon is not None:
+        from raytl.data.importers.forecasts import read_forecasts
+
+        _refuse(options, "group", "unlabelled", "task", "classes", "positive")
+        return read_forecasts(split_files("series", source, options), options)
+    _refuse(options, "window", "step", "season")
     if options.series_id is not None:
         from raytl.data.importers.series_table import read_long_form
 
@@ -60,6 +67,12 @@ def read_series(source: str | None, options: ShardOptions) -> Imported:
         return series_dataset(found, channels, options)
     found, channels = _of_ts_files(_ts_files(source, options))
     return series_dataset(found, channels, options)
+
+
+def _refuse(options: ShardOptions, *names: str) -> None:
+    about = "--horizon" if options.horizon is not None else "series that are not forecast"
+    for name in sorted(options.model_fields_set.intersection(names)):
+        raise ConfigError(f"{flag(name)}: means nothing with {about}; leave it out")
 
 
 def _refuse_long_form(options: ShardOptions) -> None:

@@ -48,6 +48,42 @@ def read_long_form(
     return _series(joined, values_MC, options), tuple(channels)
 
 
+def steps_by_series(
+    files: Mapping[str, Path], options: ShardOptions
+) -> tuple[dict[str, list[np.ndarray]], tuple[str, ...]]:
+    """Return the steps of each series of each split, float32 (M, C) in the order of time, and the
+    channels' names; without `--series-id` a split is one series. Raises as `read_long_form`, and
+    DataError for a step that has no value."""
+    tables = {name: read_table_file(path, options) for name, path in files.items()}
+    joined = kept(join(tables), options)
+    names = [name for name in (options.series_id, options.time, options.split_column) if name]
+    for name in [*names, *options.drop]:
+        need_column(name, joined.rows.column_names, "--series-id, --time or --drop", joined.name)
+    channels = [c for c in joined.rows.column_names if c not in {*names, *options.drop}]
+    values_MC = _numbers(joined, channels)
+    bad = np.argwhere(~np.isfinite(values_MC))
+    if len(bad):
+        row, channel = bad[0].tolist()
+        raise DataError(
+            f"{joined.place(row)}: channel '{channels[channel]}' has no finite value; fill it, or "
+            "leave the channel out with --drop"
+        )
+    splits = np.array(list(joined.tables))[joined.table_of]
+    if options.split_column is not None:
+        splits = all_there(joined, options.split_column, "--split-column")
+    ids = splits
+    if options.series_id is not None:
+        ids = all_there(joined, options.series_id, "--series-id")
+    _, of_row = np.unique(np.stack([splits, ids]), axis=1, return_inverse=True)
+    of_row = of_row.reshape(-1)
+    order = _in_time(joined, ids, of_row, options)
+    parts = np.split(order, np.flatnonzero(np.diff(of_row[order])) + 1)
+    found: dict[str, list[np.ndarray]] = {}
+    for part in parts:
+        found.setdefault(str(splits[part[0]]), []).append(values_MC[part])
+    return dict(sorted(found.items(), key=lambda one: (one[0] != "train", one[0]))), tuple(channels)
+
+
 def _numbers(joined: Joined, channels: Sequence[str]) -> np.ndarray:
     if not channels:
         raise ConfigError(f"{joined.name}: no column is left to be a channel")

@@ -9,6 +9,7 @@ from raytl.errors import ModelError
 from raytl.modalities.backbone import Backbone
 from raytl.modalities.options import options_of
 from raytl.modalities.series.inception import InceptionArgs, build_inception
+from raytl.modalities.series.last_steps import LastStepsArgs, build_last_steps
 from raytl.modalities.series.rnn import RnnArgs, build_rnn
 from raytl.modalities.series.transform import SeriesTransform
 
@@ -25,6 +26,7 @@ BACKBONES: dict[str, SeriesNetwork] = {
     "lstm": SeriesNetwork(build_rnn, RnnArgs),
     "gru": SeriesNetwork(build_rnn, RnnArgs),
     "inception": SeriesNetwork(build_inception, InceptionArgs),
+    "last_steps": SeriesNetwork(build_last_steps, LastStepsArgs),
 }
 
 

@@ -8,13 +8,15 @@ class ControlFacts:
     """`words`: what it is called in a sentence. `transfers`: whether it carries anything over
     between domains or models; if so it is transfer, only simpler. `needs_pretrained`: whether it
     makes no sense without a pretrained source model. `advice`: what a loss against it advises,
-    where it transfers nothing. `learns`: whether it is trained at all."""
+    where it transfers nothing. `learns`: whether it is trained at all. `only_of`: what a task has
+    to give for it to be one."""
 
     words: str
     transfers: bool
     needs_pretrained: bool
     advice: str = ""
     learns: bool = True
+    only_of: frozenset[str] = frozenset()
 
 
 CONTROL_FACTS: dict[str, ControlFacts] = {
@@ -46,6 +48,22 @@ CONTROL_FACTS: dict[str, ControlFacts] = {
         needs_pretrained=False,
         advice="do not transfer",
         learns=False,
+    ),
+    "naive": ControlFacts(
+        words="the naive forecast (the last step)",
+        transfers=False,
+        needs_pretrained=False,
+        advice="do not transfer",
+        learns=False,
+        only_of=frozenset({"steps"}),
+    ),
+    "seasonal_naive": ControlFacts(
+        words="the seasonal naive forecast (the last season)",
+        transfers=False,
+        needs_pretrained=False,
+        advice="do not transfer",
+        learns=False,
+        only_of=frozenset({"steps"}),
     ),
 }
 # How the names of controls end that read one of several columns; before the column may stand

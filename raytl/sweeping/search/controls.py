@@ -11,6 +11,7 @@ from typing import Any
 
 from raytl.config import CONTROLS, ControlName, Distribution, Study, TrialConfig
 from raytl.config.learning_rates import LEARNING_RATES, Trained
+from raytl.config.trial import UNTRAINED_HEADS
 from raytl.errors import ConfigError
 from raytl.recipes import RECIPES
 from raytl.search_space import SearchSpace, quantiles
@@ -20,13 +21,18 @@ from raytl.sweeping.search.control_facts import CONTROL_FACTS
 TAKEN_OVER = ("source_model", "head", "head.hidden", "optimizer", "class_weights")
 
 # Of a control that has its answer before any step: nothing moves it.
-UNTRAINED = {"head": "constant", "class_weights": "none", "optimizer.weight_decay": 0.0}
+UNTRAINED = {"class_weights": "none", "optimizer.weight_decay": 0.0}
+
+
+def controls_of(study: Study) -> list[ControlName]:
+    """Return the controls that there are for the study's task."""
+    return [control for control in CONTROLS if CONTROL_FACTS[control].only_of <= study.gives]
 
 
 def skipped_controls(study: Study, space: SearchSpace) -> dict[ControlName, str]:
     """Return the controls that make no sense in this study, and why."""
     skipped: dict[ControlName, str] = {}
-    for control in CONTROLS:
+    for control in controls_of(study):
         try:
             RECIPES[control].streams(study.labelled, study.source_domain is not None)
         except ConfigError as error:
@@ -51,12 +57,13 @@ def control_trials(study: Study, space: SearchSpace) -> list[tuple[str, TrialCon
     taken = taken_over(space.resolve(space.default_params() or {}))
     skipped = skipped_controls(study, space)
     trials: list[tuple[str, TrialConfig]] = []
-    for control in (c for c in CONTROLS if c not in skipped):
+    for control in (c for c in controls_of(study) if c not in skipped):
         flat = taken | {"recipe": control}
         if CONTROL_FACTS[control].needs_pretrained:
             flat["source_model"] = _pretrained(study, space)
         if not CONTROL_FACTS[control].learns:
-            trials.append((control, TrialConfig.from_flat(flat | UNTRAINED)))
+            flat |= UNTRAINED | {"head": UNTRAINED_HEADS[control]}
+            trials.append((control, TrialConfig.from_flat(flat)))
             continue
         trials += tries_of(study, control, TrialConfig.from_flat(flat))
     return trials

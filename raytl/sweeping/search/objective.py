@@ -28,7 +28,9 @@ class ObjectiveMetric:
         """Whether it has the unit of a target, or of its square, so that only shares of it say what
         is near."""
         judged = METRICS[self.metric]
-        return judged.reads == "values" and (self.mode == "min" or self.name in UNBOUNDED)
+        return judged.in_target_unit or (
+            judged.reads in ("values", "steps") and self.name in UNBOUNDED
+        )
 
 
 UNBOUNDED = ("target/validator/iwv", "target/validator/dev")  # of values, minus squared errors

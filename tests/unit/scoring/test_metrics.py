@@ -15,11 +15,11 @@ from raytl.scoring.box_metrics import DETECTIONS
 from raytl.scoring.metrics import METRICS, Metric, margin_of
 from raytl.scoring.probability_metrics import LEAST_PROBABILITY
 from raytl.scoring.sentence_metrics import WIDTH
+from raytl.scoring.step_metrics import AWAY_SQUARED
 
 ROWS = 80
-# Those of masks, boxes and sentences: see test_mask_metrics, test_box_metrics and
-# test_sentence_metrics
-STATISTICS = ("pixels", "boxes", "sentences")
+# Others: see test_mask_metrics, test_box_metrics, test_sentence_metrics and test_step_metrics
+STATISTICS = ("pixels", "boxes", "sentences", "steps")
 OF_ROWS = {name: metric for name, metric in METRICS.items() if metric.reads not in STATISTICS}
 
 
@@ -33,6 +33,10 @@ def rows(metric: Metric, classes: int, seed: int = 0) -> tuple[np.ndarray, np.nd
         return np.zeros(ROWS, np.int64), generator.integers(1, 9, (ROWS, WIDTH)).astype(float)
     if metric.reads == "boxes":
         return np.zeros(ROWS, np.int64), detections(generator, classes)
+    if metric.reads == "steps":
+        sums_NM = generator.integers(1, 9, (ROWS, 6)).astype(float)
+        sums_NM[:, AWAY_SQUARED] *= 99
+        return np.zeros(ROWS, np.int64), sums_NM
     if metric.reads == "values":
         target = generator.normal(5.0, 2.0, ROWS)
         return target, target + generator.normal(size=ROWS)
@@ -245,7 +249,7 @@ def test_a_prediction_short_is_a_mistake_of_ours() -> None:
 
 def test_signs_turn_errors_around() -> None:
     less = {name for name, metric in METRICS.items() if metric.sign < 0}
-    assert less == {"log_loss", "rmse", "mae"}
+    assert less == {"log_loss", "rmse", "mae", "steps_rmse", "steps_mae"}
     for metric in OF_ROWS.values():
         target, given = rows(metric, 2)
         worse = given[::-1].copy()

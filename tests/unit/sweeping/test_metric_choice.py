@@ -33,6 +33,7 @@ def test_a_task_is_judged_by_what_its_rows_give() -> None:
     reads = {
         "classification": {"classes", "probabilities"}, "regression": {"values"},
         "segmentation": {"pixels"}, "detection": {"boxes"}, "translation": {"sentences"},
+        "forecasting": {"steps"},
     }  # fmt: skip
     for name, facts in TASK_FACTS.items():
         assert {METRICS[metric].reads for metric in facts.metrics} == reads[name]

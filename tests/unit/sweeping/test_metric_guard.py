@@ -106,6 +106,11 @@ def test_runs_that_agree_on_every_row_leave_a_width(name: str, good: bool) -> No
         kept = right * (1.0 if good else 0.6)
         gone = right - kept
         run = of_pixels(np.stack([kept[:, 0], gone[:, 0], gone[:, 1], kept[:, 1]], 1).tolist())
+    elif METRICS[name].reads == "steps":
+        away_NH = generator.normal(0, 1, (50, 3))
+        error_NH = away_NH * (0.0 if good else 0.6)
+        parts = (np.ones_like(away_NH), error_NH**2, abs(error_NH), away_NH, away_NH**2)
+        run = of_pixels(np.stack([p.sum(1) for p in (*parts, abs(away_NH))], 1).tolist())
     elif METRICS[name].reads == "sentences":
         counts_NM = generator.integers(8, 30, (50, WIDTH)).astype(float)
         counts_NM = all_right(counts_NM)

@@ -13,7 +13,7 @@ from raytl.tasks.map_heads import MAP_HEADS
 
 
 def test_the_registry_holds_what_the_configuration_names() -> None:
-    own = {"pretrained_decoder"}  # a source model brings it
+    own = {"pretrained_decoder", "naive"}  # of a source model, of a control
     known = HEADS.keys() | MAP_HEADS.keys() | BOX_HEADS.keys() | DECODERS.keys()
     assert known | own == set(get_args(HeadName))
 

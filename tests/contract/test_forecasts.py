@@ -1,0 +1,158 @@
+"""Every recipe on steps to come: two epochs of two steps of the real loop, or a refusal."""
+
+import csv
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+from steps_support import HORIZON, SEASON, TEST, study_of_waves, waves
+
+from raytl import verbs
+from raytl.config import TASK_FACTS, RecipeName, Study, TrialConfig
+from raytl.errors import ConfigError
+from raytl.models.source_folder import load_complete_model
+from raytl.models.source_model import save_source_model
+from raytl.predictions import FILE_NAME, Predictions
+from raytl.recipes import RECIPES
+from raytl.scoring.step_metrics import SQUARED, STEPS
+from raytl.sweeping.opening import open_study
+from raytl.sweeping.preflight import preflight
+from raytl.sweeping.search.controls import control_trials
+from raytl.training.building import TrialParts
+from raytl.training.material import Material
+from raytl.training.predict import predict_split
+from raytl.training.pretrain import pretrain
+from raytl.training.trial import run_trial
+
+GIVEN = TASK_FACTS["forecasting"].gives
+ABLE = [name for name in get_args(RecipeName) if RECIPES[name].needs <= GIVEN]
+UNTRAINED = {"constant": "constant", "naive": "naive", "seasonal_naive": "naive"}
+Reported = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("waves")
+
+
+def material_of(folder: Path, **train: Any) -> Material:
+    plain = study_of_waves(folder)
+    plain["source_models"] |= {"other": {"backbone": "lstm", "args": {"width": 5}}}
+    return Material.of(Study.model_validate(plain | {"train": plain["train"] | train}))
+
+
+def trial(recipe: str, **flat: Any) -> TrialConfig:
+    plain = {
+        "source_model": "net", "recipe": recipe, "frozen_depth": 1, "optimizer": "adam",
+        "head": UNTRAINED.get(recipe, "linear"),
+    }  # fmt: skip
+    if recipe == "relational_distillation":
+        plain |= {"source_model": "other", "student": "net"}
+    return TrialConfig.from_flat(plain | flat)
+
+
+def run(
+    material: Material, config: TrialConfig, keep: Path | None = None, resume: Path | None = None
+) -> tuple[Reported, TrialParts]:
+    reported: Reported = []
+
+    def report(metrics: dict[str, Any], save: Any) -> None:
+        reported.append({k: v for k, v in metrics.items() if k != "train/seconds"})
+        if keep is not None:
+            (keep / str(metrics["epoch"])).mkdir(parents=True)
+            save(keep / str(metrics["epoch"]))
+
+    return reported, run_trial(material, config, 5, report, test=True, resume_from=resume)
+
+
+@pytest.mark.parametrize("recipe", ABLE)
+def test_a_recipe_trains_resumes_and_reads_the_same_streamed(
+    folder: Path, tmp_path: Path, recipe: str
+) -> None:
+    material, config = material_of(folder, reuse_prefix=False), trial(recipe)
+    whole, parts = run(material, config, keep=tmp_path)
+    assert all(np.isfinite(v) for m in whole for k, v in m.items() if k.startswith("train/"))
+    rest, resumed = run(material, config, resume=tmp_path / "1")
+    assert rest == whole[1:]
+    for name, value in parts.model.state_dict().items():
+        assert torch.equal(resumed.model.state_dict()[name], value)
+    streamed, _ = run(material_of(folder, reuse_prefix=False, feed="streaming"), config)
+    assert streamed == whole
+    said = Predictions.read(tmp_path / "2" / FILE_NAME)
+    sums = said.given("steps")
+    assert said.predicted_N is None and sums[:, STEPS].tolist() == [HORIZON] * TEST
+    rmse = np.sqrt(sums[:, SQUARED].sum() / (TEST * HORIZON))
+    assert whole[-1]["test/steps_rmse"] == pytest.approx(rmse)
+
+
+@pytest.mark.parametrize("recipe", ["naive", "seasonal_naive"])
+@pytest.mark.parametrize("stored", [True, False])
+def test_naive_controls_say_the_last_step_or_season_again(
+    folder: Path, tmp_path: Path, recipe: str, stored: bool
+) -> None:
+    reported, parts = run(material_of(folder, reuse_prefix=stored), trial(recipe))
+    series, steps = waves(TEST, 11, 0.6)
+    season = SEASON if recipe == "seasonal_naive" else 1
+    said = [[of[len(of) - season + h % season, 1] for h in range(HORIZON)] for of in series]
+    rmse = np.sqrt(np.square(np.array(said) - steps).mean())
+    assert reported[-1]["test/steps_rmse"] == pytest.approx(rmse, rel=1e-5)
+    assert reported[0]["test/steps_rmse" if len(reported) == 1 else "target/validation_steps_r2"]
+    assert reported[0]["train/gradient_norm"] == 0.0
+    spec = parts.spec.model_copy(
+        update={
+            "task": dict(parts.task.facts()), "mapper": trial(recipe).mapper,
+            "head": trial(recipe).head,
+        }
+    )  # fmt: skip
+    save_source_model(tmp_path / "best", parts.model, spec)
+    assert load_complete_model(tmp_path / "best").task.facts() == parts.task.facts()
+    found = predict_split(tmp_path / "best", folder / "target", "test")
+    assert found.metrics["steps_rmse"] == pytest.approx(rmse, rel=1e-5)
+
+
+def test_naive_controls_are_those_of_forecasts_alone(folder: Path) -> None:
+    checked = preflight(Study.model_validate(study_of_waves(folder)))
+    names = [control for control, _ in control_trials(checked.study, checked.space)]
+    assert [name for name in names if "naive" in name] == ["naive", "seasonal_naive"]
+    of_classes = checked.study.decided(metric="accuracy")
+    names = [control for control, _ in control_trials(of_classes, checked.space)]
+    assert not any("naive" in name for name in names)
+
+
+@pytest.mark.parametrize("recipe", sorted(set(RECIPES) - set(ABLE)))
+def test_other_recipes_are_refused_by_name(folder: Path, recipe: str) -> None:
+    study = study_of_waves(folder, space={"recipe": {"choice": [recipe]}})
+    with pytest.raises(ConfigError, match=rf"recipe {recipe} needs .* 'steps' holds steps to come"):
+        preflight(Study.model_validate(study))
+
+
+def test_without_the_channel_naive_controls_are_refused(folder: Path) -> None:
+    material = material_of(folder)
+    column = material.domains.target.dataset.columns["steps"]
+    object.__setattr__(column, "channel", "gone")
+    with pytest.raises(ConfigError, match="naive control reads the channel 'gone', which no input"):
+        run(material, trial("naive"))
+
+
+def test_kept_features_give_the_same_trial(folder: Path) -> None:
+    config = trial("finetune", frozen_depth="100%")
+    kept, _ = run(material_of(folder, steps_per_epoch=None), config)
+    plain, _ = run(material_of(folder, steps_per_epoch=None, reuse_prefix=False), config)
+    for ours, theirs in zip(kept, plain, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-6)
+
+
+def test_a_model_forecasts_and_gives_its_backbone(folder: Path, tmp_path: Path) -> None:
+    spec = pretrain(folder / "source", "gru", tmp_path / "net", epochs=3, batch_size=8)
+    assert spec.score.keys() == {"validation_steps_r2"}  # type: ignore[union-attr]
+    verbs.predict(tmp_path / "net", folder / "target", out=tmp_path / "said.csv")
+    rows = list(csv.reader((tmp_path / "said.csv").open(encoding="utf-8")))
+    assert rows[0] == ["id", "forecast"] and len(rows) == TEST + 1
+    assert all(len(row[1].split()) == HORIZON for row in rows[1:])
+
+
+def test_the_usual_metric_is_the_root_mean_squared_error(folder: Path) -> None:
+    opened = open_study(Study.model_validate(study_of_waves(folder))).study
+    assert opened.metric == "steps_rmse" and opened.defaults.get("head", "linear") == "linear"
