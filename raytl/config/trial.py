@@ -139,7 +139,8 @@ class TrialConfig(Frozen):
             known = wanted or self.head.name
             raise ValueError(
                 f"recipe {known} and head {known} go together, and studies have them as a control "
-                f"where they make sense, got recipe {self.recipe} with head {self.head.name}; take another one"
+                f"where they make sense, got recipe {self.recipe} with head {self.head.name}; take "
+                "another one"
             )
         return self
 
