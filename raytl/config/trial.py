@@ -138,8 +138,9 @@ class TrialConfig(Frozen):
         if wanted != (self.head.name if self.head.name in UNTRAINED_HEADS.values() else None):
             known = wanted or self.head.name
             raise ValueError(
-                f"recipe {known} and head {known} go together, and every study has them as a "
-                f"control, got recipe {self.recipe} with head {self.head.name}; take another one"
+                f"recipe {known} and head {known} go together, and studies have them as a control "
+                f"where they make sense, got recipe {self.recipe} with head {self.head.name}; take "
+                "another one"
             )
         return self
 
