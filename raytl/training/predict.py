@@ -21,9 +21,9 @@ from raytl.urls import Place
 @dataclass(frozen=True)
 class Prediction:
     """`rows` hold what `columns` name: id, predicted class and its probability; id and predicted
-    value; id and mask, a PNG file's bytes; or id and boxes, a JSON list. `metrics`: of the rows that
-    have a target, none where no row has one. `note`: why rows were not judged, where they might
-    have been."""
+    value; id and mask, a PNG file's bytes; or id and boxes, a JSON list. `metrics`: of the rows
+    that have a target, none where no row has one. `note`: why rows were not judged, where they
+    might have been."""
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
