@@ -70,7 +70,9 @@ class HeadConfig(Frozen):
     """The target network after the mapper."""
 
     name: HeadName = "linear"
-    hidden: PositiveInt = 128  # width of the hidden layer of mlp and cnn_fc; of unet's deepest one
+    # Width of the hidden layer of mlp and cnn_fc, of unet's deepest one, and of the maps of
+    # faster_rcnn's pyramid
+    hidden: PositiveInt = 128
     dropout: Probability = 0.0  # before the last layer
 
 

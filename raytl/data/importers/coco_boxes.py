@@ -71,37 +71,41 @@ def _are_objects(part: Any) -> bool:
 def _rows(
     file: Path, content: Mapping[str, Any], split: str, places: Sequence[Path]
 ) -> list[Annotated]:
+    images = {_field(one, "id", file): one for one in content["images"]}
+    if len(images) < len(content["images"]):
+        raise DataError(
+            f"{printable(file)}: each image must have an id of its own, but "
+            f"{len(content['images'])} images have {len(images)}"
+        )
+    found, rows = _boxes_of(file, content, images), []
+    for number, one in images.items():
+        image = _found(str(_field(one, "file_name", file)), places, file)
+        boxes = [corners for corners, _ in found[number] if corners is not None]
+        classes = tuple(name for corners, name in found[number] if corners is not None)
+        crowds = len(found[number]) - len(boxes)
+        every = np.array(boxes).reshape(-1, 4)
+        rows.append(Annotated(split, image, every, classes, _size(one), crowds))
+    return rows
+
+
+def _boxes_of(
+    file: Path, content: Mapping[str, Any], images: Mapping[Any, Any]
+) -> dict[Any, list[tuple[np.ndarray | None, str]]]:
+    """Return of each image its boxes and the names of their classes, None in place of a crowd's."""
     names = {
         _field(one, "id", file): str(_field(one, "name", file)) for one in content["categories"]
     }
-    images = {_field(one, "id", file): one for one in content["images"]}
-    if len(images) < len(content["images"]):
-        twice = len(content["images"]) - len(images)
-        raise DataError(
-            f"{printable(file)}: each image must have an id of its own ({twice} do not)"
-        )
-    boxes: dict[Any, list[np.ndarray]] = {number: [] for number in images}
-    classes: dict[Any, list[str]] = {number: [] for number in images}
-    hard = dict.fromkeys(images, 0)
+    found: dict[Any, list[tuple[np.ndarray | None, str]]] = {number: [] for number in images}
     for number, one in enumerate(content["annotations"]):
         where = f"{printable(file)}, annotation {number}"
         image, category = _field(one, "image_id", where), _field(one, "category_id", where)
         for what, known in (("image_id", images), ("category_id", names)):
             if one[what] not in known:
                 raise DataError(f"{where}: {what} {one[what]} is not among the file's")
-        if one.get("iscrowd"):
-            hard[image] += 1
-            continue
-        boxes[image].append(_corners(_field(one, "bbox", where), where))
-        classes[image].append(names[category])
-    return [
-        Annotated(
-            split, _found(str(_field(one, "file_name", file)), places, file),
-            np.stack(boxes[number]) if boxes[number] else np.empty((0, 4)),
-            tuple(classes[number]), _size(one), hard[number],
-        )
-        for number, one in images.items()
-    ]  # fmt: skip
+        crowd = bool(one.get("iscrowd"))
+        corners = None if crowd else _corners(_field(one, "bbox", where), where)
+        found[image].append((corners, names[category]))
+    return found
 
 
 def _field(one: Mapping[str, Any], name: str, where: Path | str) -> Any:

@@ -261,7 +261,7 @@ def test_xml_files_that_are_no_annotations_are_refused(
         ({"images": [{"id": 1, "file_name": "z.png"}], "annotations": []},
          r"image z\.png is neither beside it nor in"),
         ({"images": [{"id": 1, "file_name": "a.png"}] * 2},
-         r"each image must have an id of its own \(1 do not\)"),
+         r"each image must have an id of its own, but 2 images have 1"),
         ({"annotations": []}, "none of the images that can be read has a box; look at the sour"),
     ],
 )  # fmt: skip

@@ -11,6 +11,7 @@ from values_support import study_of, write_values
 from raytl.config import Study
 from raytl.data.domain import Domain
 from raytl.predictions import Predictions
+from raytl.scoring.box_metrics import DETECTIONS
 from raytl.sweeping.kept.records import Record
 from raytl.sweeping.search.objective import objective_metric
 from raytl.sweeping.search.selection import Outcome, dropped_controls, outcomes_of
@@ -116,6 +117,25 @@ def test_a_constant_guess_of_probabilities_says_the_classes_shares(
     judged = study.decided(metric=metric)
     found = [s for s in remarks_on(judged, [], both, standing(judged, both)) if "guess" in s]
     assert not found if fair else len(found) == 1
+
+
+@pytest.mark.parametrize("found", [0, 1])
+def test_a_detector_that_finds_nothing_is_no_fair_opponent(study: Study, found: int) -> None:
+    """Ten rows with a box each, of which some are hit."""
+    statistics = np.zeros((10, 3 * DETECTIONS + 1))
+    statistics[:, : 2 * DETECTIONS] = -1
+    statistics[:found, [0, DETECTIONS, 2 * DETECTIONS]] = [0.9, 0, 1]
+    statistics[:, -1] = 1
+    run = Predictions(np.arange(10), np.zeros(10, np.int64), None, statistics_NM=statistics)
+    runs, none = dict.fromkeys(range(3), run), dict.fromkeys(range(3), 0.0)
+    both = [
+        Retrained(name, control, none, runs)
+        for name, control in (("ours", None), ("scratch control", "scratch"))
+    ]
+    judged = study.decided(metric="map50")
+    remarks = [s for s in remarks_on(judged, [], both, standing(judged, both)) if "guess" in s]
+    said = "the scratch control is no better than a constant guess (0.0 against 0.0 %)"
+    assert [remark.startswith(said) for remark in remarks] == [True] * (1 - found)
 
 
 def test_by_another_metric_no_control_is_dropped_unseen(study: Study) -> None:
