@@ -26,6 +26,8 @@ from raytl.training.trial import TrialRun
 MakeStudy = Callable[..., Study]
 CPU = torch.device("cpu")
 WAITS = {"aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::equal"}
+UNTRAINED = {"constant", "naive", "seasonal_naive"}
+TRAINING = sorted(RECIPES.keys() - UNTRAINED - {"distillation"})
 KINDS = ["sgd", "adam", "adamw"]
 
 
@@ -176,7 +178,7 @@ class Waits(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("recipe", sorted(RECIPES.keys() - {"constant", "distillation"}))
+@pytest.mark.parametrize("recipe", TRAINING)
 def test_in_a_step_the_host_waits_for_nothing(
     beside: None, tiny_study: MakeStudy, recipe: str
 ) -> None:
@@ -214,7 +216,7 @@ class BlockingCopies(TorchDispatchMode):
         return out
 
 
-@pytest.mark.parametrize("recipe", sorted(RECIPES.keys() - {"constant", "distillation"}))
+@pytest.mark.parametrize("recipe", TRAINING)
 def test_in_a_step_the_host_waits_for_no_copy(
     tiny_study: MakeStudy, monkeypatch: pytest.MonkeyPatch, recipe: str
 ) -> None:
