@@ -27,7 +27,7 @@ from raytl.config import Study, dump_study
 
 MakeStudy = Callable[..., Study]
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.nodes]
 
 # So that a lost node is noticed in seconds.
 HEALTH = {"RAY_health_check_period_ms": "500", "RAY_health_check_failure_threshold": "3"}

@@ -14,7 +14,7 @@ from raytl.data.importers.base import ShardOptions
 from raytl.data.shard import shard
 from raytl.sweeping.study_run import StudyResult
 
-pytestmark = [pytest.mark.real, pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.real, pytest.mark.ray, pytest.mark.study]
 
 
 def sweep(name: str, folder: Path, *overrides: str) -> StudyResult:
