@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
-import tempfile
-import traceback
-from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import typer.exceptions
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from raytl import shard_flags as flags
 from raytl import verbs
 from raytl.config import OptimizerConfig, checked_options, load_study
-from raytl.errors import ConfigError, RaytlError
-from raytl.folders import printable, rooted
+from raytl.errors import RaytlError
+from raytl.folders import rooted
 from raytl.memory import keep_freed_memory
+from raytl.models.source_spec import score_text
+from raytl.shard_command import shard
+from raytl.terminal import log_console, log_of, out_console, say_usage
 
 app = typer.Typer(
     help="Find out how to transfer: deep-transfer-learning sweeps on Ray.",
@@ -30,15 +27,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-PIPED_WIDTH = 120  # columns where no terminal says how many it has
-out_console = Console(emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
-log_console = Console(stderr=True, emoji=False)
-
 Store = Annotated[
     bool,
     typer.Option("--store/--no-store", help="Take trials that were trained before, keep these."),
 ]
-Force = Annotated[bool, typer.Option(help="Replace what stands at OUT.")]
 
 
 def main() -> None:
@@ -50,7 +42,7 @@ def main() -> None:
         log_console.print("raytl: interrupted")
         sys.exit(130)
     except typer.exceptions.TyperException as error:
-        _say_usage(error)
+        say_usage(error)
         sys.exit(2)
     except RaytlError as error:
         log_console.print(f"raytl: {error}", style="red", markup=False, soft_wrap=True)
@@ -59,194 +51,17 @@ def main() -> None:
         log_console.print("raytl: interrupted")
         sys.exit(130)
     except Exception as error:
-        log = _log_of(error)
+        log = log_of(error)
         text = f"raytl: {type(error).__name__}: {error}"
         log_console.print(f"{text[:300]} (the whole story: {log})", style="red", markup=False)
         sys.exit(1)
-
-
-def _say_usage(error: Any) -> None:
-    """Say in a line what is wrong with the words of a command; without any words, how to use it.
-
-    `error`: typer's, whose class for usage has no public name.
-    """
-    if len(sys.argv) < 2:
-        error.show()
-        return
-    command = error.ctx.command_path if error.ctx is not None else "raytl"
-    text = f"{command}: {' '.join(error.format_message().split())} (see {command} --help)"
-    log_console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
-
-
-def _log_of(error: Exception) -> str:
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="raytl-error-", suffix=".log", delete=False, encoding="utf-8"
-    ) as file:
-        file.writelines(traceback.format_exception(error))
-    return file.name
 
 
 def _print_json(data: Any) -> None:
     out_console.print_json(json.dumps(data, default=str))
 
 
-@app.command()
-def shard(
-    ctx: typer.Context,
-    kind: Annotated[
-        str,
-        typer.Argument(
-            help="image-folder, arrays, torchvision, mnist, table, text-lines, text-pairs, "
-            "audio-folder, series, mask-folder, box-folder, huggingface, webdataset; digits, "
-            "diabetes and rendered-digits make their own rows."
-        ),
-    ],
-    paths: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[SOURCE] [OUT]",
-            help="Where the files are, and the new folder; each may be a URL, SOURCE of "
-            "image-folder, audio-folder, table and webdataset.",
-        ),
-    ] = None,
-    out: Annotated[
-        str | None, typer.Option(help="The new folder or URL, instead of OUT at the end.")
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            help="Processes of a Ray cluster, or of this machine, that read and write shards; what "
-            "the same command wrote before a stop is kept."
-        ),
-    ] = None,
-    test: flags.Test = None,
-    validation: flags.Validation = None,
-    seed: flags.Seed = None,
-    split: flags.Split = None,
-    split_column: flags.SplitColumn = None,
-    group: flags.Group = None,
-    where: flags.Where = None,
-    skip_bad: flags.SkipBad = False,
-    target: flags.Target = None,
-    task: flags.Task = None,
-    classes: flags.Classes = None,
-    positive: flags.Positive = None,
-    unlabelled: flags.Unlabelled = False,
-    void: flags.Void = None,
-    text: flags.Text = None,
-    image: flags.Image = None,
-    audio: flags.Audio = None,
-    number: flags.Number = None,
-    category: flags.Category = None,
-    drop: flags.Drop = None,
-    no_header: flags.NoHeader = False,
-    series_id: flags.SeriesId = None,
-    time: flags.Time = None,
-    horizon: flags.Horizon = None,
-    window: flags.Window = None,
-    step: flags.Step = None,
-    season: flags.Season = None,
-    delimiter: flags.Delimiter = None,
-    label_first: flags.LabelFirst = False,
-    class_file: flags.ClassFile = None,
-    encoding: flags.Encoding = None,
-    pattern: flags.Pattern = None,
-    rate: flags.Rate = None,
-    size: flags.Size = None,
-    fit: flags.Fit = None,
-    box: flags.Box = None,
-    image_shape: flags.ImageShape = None,
-    rows: flags.Rows = None,
-    root: flags.Root = None,
-    force: Force = False,
-) -> None:
-    """Write a dataset as Arrow shards: raytl shard KIND [SOURCE] OUT."""
-    source, place = _source_and_out(paths or [], out)
-    options = _given(ctx.params)
-    with _telling_what_stays(place, workers), _row_progress(f"shard {kind}") as progress:
-        result = verbs.shard(
-            kind, source, place, workers=workers, force=force, progress=progress, **options
-        )
-    for name in result.skipped[:5]:
-        log_console.print(f"skipped {name}", markup=False, highlight=False, soft_wrap=True)
-    if len(result.skipped) > 5:
-        log_console.print(f"… and {len(result.skipped) - 5} more skipped")
-    for note in result.notes:
-        log_console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
-    counts = ", ".join(f"{name} {part.rows}" for name, part in result.info.splits.items())
-    done = f"{printable(place)}: {counts} rows in {result.seconds:.1f} s"
-    out_console.print(done, markup=False, highlight=False, soft_wrap=True)
-
-
-def _source_and_out(paths: list[str], out: str | None) -> tuple[str | None, str]:
-    every = paths if out is None else [*paths, out]
-    if len(every) > 2 or not every:
-        raise ConfigError(
-            f"shard takes KIND [SOURCE] OUT, or KIND [SOURCE] --out OUT, got {len(every)} paths"
-            + (f": {every}" if every else "")
-        )
-    return (every[0] if len(every) == 2 else None), every[-1]
-
-
-@contextlib.contextmanager
-def _telling_what_stays(out: str, workers: int | None) -> Iterator[None]:
-    """Say, where several processes were stopped, that their shards are there."""
-    try:
-        yield
-    except (Exception, KeyboardInterrupt):
-        if workers is not None:
-            from raytl.data.begun import is_begun
-            from raytl.urls import place_of
-
-            with contextlib.suppress(RaytlError):
-                if is_begun(place_of(out)):
-                    text = "the shards that were written stay; the same command goes on with them"
-                    log_console.print(text, soft_wrap=True, highlight=False)
-        raise
-
-
-@contextlib.contextmanager
-def _row_progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function that takes (rows just done, rows in all) and moves a bar on a terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    on_terminal = log_console.is_terminal
-    with Progress(*columns, console=log_console, transient=True, disable=not on_terminal) as bar:
-        task = bar.add_task(what, total=None)
-
-        def advance(rows: int, total: int) -> None:
-            bar.update(task, advance=rows, total=total)
-
-        yield advance
-
-
-def _given(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of `raytl shard` that were given, as `ShardOptions` calls them."""
-    given = {
-        name: value
-        for name, value in parameters.items()
-        if name not in ("kind", "paths", "force", "out", "workers") and value not in (None, [], ())
-        and value is not False
-    }  # fmt: skip
-    splits = given.pop("split", None)
-    files = given.pop("class_file", None)
-    if splits is not None:
-        given["splits"] = _pairs(splits, "--split", "split", "NAME=IMAGES,LABELS or NAME=FILE")
-    if files is not None:
-        given["class_files"] = _pairs(files, "--class-file", "class", "CLASS=FILE")
-    return given
-
-
-def _pairs(given: list[str], option: str, what: str, form: str) -> dict[str, str]:
-    pairs: dict[str, str] = {}
-    for pair in given:
-        name, equals, value = pair.partition("=")
-        if not (equals and value):
-            example = "pos=good.txt" if what == "class" else "train=X,y"
-            raise ConfigError(f"{option} {pair}: expected {form}, e.g. {example}")
-        if name in pairs:
-            raise ConfigError(f"{option} {pair}: {what} '{name}' is given twice; give it once")
-        pairs[name] = value
-    return pairs
+app.command()(shard)
 
 
 @app.command("inspect")
@@ -265,21 +80,17 @@ def pretrain(
     lr: float = 0.05,
     seed: int = 0,
     threads: Annotated[int | None, typer.Option(help="Of torch; all cores by default.")] = None,
-    force: Force = False,
+    force: flags.Force = False,
 ) -> None:
     """Train a source model from scratch on a labelled dataset."""
     with checked_options("pretrain"):
         optimizer = OptimizerConfig(lr=lr)
 
     def show(metrics: dict[str, Any]) -> None:
-        found = {
-            name: metrics.get(f"target/validation_{name}") for name in ("accuracy", "r2", "miou")
-        }
-        score = ", ".join(f"validation {n} {v:.4f}" for n, v in found.items() if v is not None)
         log_console.print(
-            f"epoch {metrics['epoch']}/{epochs}: loss {metrics['train/loss/total']:.4f}, {score}",
-            highlight=False,
-        )
+            f"epoch {metrics['epoch']}/{epochs}: loss {metrics['train/loss/total']:.4f}, "
+            + score_text(metrics["score"]), highlight=False,
+        )  # fmt: skip
 
     spec = verbs.pretrain(
         dataset, backbone, out, epochs=epochs, batch_size=batch_size,
@@ -431,7 +242,7 @@ def export(
     run: Annotated[Path, typer.Argument(help="A run folder that has been confirmed.")],
     candidate: Annotated[str, typer.Argument(help="A confirmed one, such as 'scratch control'.")],
     out: Annotated[str, typer.Argument(help="Folder or URL of the new source model.")],
-    force: Force = False,
+    force: flags.Force = False,
 ) -> None:
     """Take another confirmed candidate than the one in best/, as a source model."""
     verbs.export(run, candidate, out, force=force)
@@ -452,7 +263,7 @@ def predict(
     ] = None,
     gpus: Annotated[float, typer.Option(help="GPUs of each of the workers.")] = 0,
 ) -> None:
-    """Predict a split of a dataset and print the accuracy; of values RMSE and R²."""
+    """Predict a split of a dataset and print what is measured of it."""
     found = verbs.predict(model, dataset, split=split, out=out, workers=workers, gpus=gpus)
     _print_json(found)
 

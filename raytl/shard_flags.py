@@ -79,3 +79,5 @@ Pattern = Annotated[
     str | None, _flag(FILES, "audio-folder: of names, as '{label}_{group}_{take}.wav'.")
 ]
 Rate = Annotated[int | None, _flag(FILES, "Samples a second; by default those of most files.")]
+
+Force = Annotated[bool, typer.Option(help="Replace what stands at OUT.")]

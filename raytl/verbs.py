@@ -5,18 +5,15 @@ Importing this module loads neither torch nor Ray; each verb loads what it needs
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raytl.config import TASK_FACTS, Study, load_study
-from raytl.errors import CorruptError, UserError
-from raytl.files import check_writable, write_atomically
-from raytl.folders import new_folder, refuse_existing, rooted
-from raytl.urls import Place, Url, place_of
+from raytl.config import Study, load_study
+from raytl.errors import UserError
+from raytl.files import check_writable
+from raytl.folders import rooted
+from raytl.urls import Url, place_of
 
 if TYPE_CHECKING:
     from raytl.data.shard import ShardReport
@@ -25,7 +22,6 @@ if TYPE_CHECKING:
     from raytl.sweeping.on_ray.doctor import Finding
     from raytl.sweeping.ranking import Ranked
     from raytl.sweeping.study_run import StudyResult
-    from raytl.training.predict import Prediction
 
 
 def shard(
@@ -88,6 +84,7 @@ def sweep(
     judged = open_study(checked).study
 
     from raytl.reporting.html import write_report
+    from raytl.reporting.samples import sample_images
     from raytl.reporting.tensorboard import TensorBoard, write_confirmation, write_images
     from raytl.sweeping.kept.storage import RunStorage
     from raytl.sweeping.search.objective import objective_metric
@@ -95,7 +92,7 @@ def sweep(
 
     board = TensorBoard(run, objective_metric(judged))
     result = run_study(checked, run, resume=resume, store=store, listeners=[board])
-    write_images(run, _sample_images(checked))
+    write_images(run, sample_images(checked))
     if result.confirmation is not None:
         write_confirmation(run, result.confirmation)
     write_report(run)
@@ -138,23 +135,6 @@ def rank(
     return ranking
 
 
-def _sample_images(study: Study) -> dict[str, Any]:
-    """Return the first training images of each domain, as the shards hold them."""
-    from raytl.data.domain import Domain
-    from raytl.modalities.image.column import ImageColumn
-
-    domains = {"source domain": study.source_domain, "target domain": study.target_domain}
-    images = {}
-    for name, domain in domains.items():
-        if domain is not None:
-            opened = Domain.open(domain)
-            split = opened.split(domain.splits.train)
-            for column, of in opened.columns.items():
-                if isinstance(of, ImageColumn):
-                    images[f"{name} {column}"] = split.read(column, range(min(16, split.rows)))
-    return images
-
-
 def doctor(
     study: Study | Path | str | None = None,
     *,
@@ -192,12 +172,12 @@ def watch_spot(
 
 
 def export(run: Path | str, candidate: str, out: Path | str, *, force: bool = False) -> None:
-    """Write a confirmed candidate of a run as a source model; see `sweeping.study_run.export`.
+    """Write a confirmed candidate of a run as a source model; see `sweeping.exporting.export`.
 
     Raises UserError where the run has not been confirmed.
     """
+    from raytl.sweeping.exporting import export as write
     from raytl.sweeping.kept.storage import RunStorage
-    from raytl.sweeping.study_run import export as write
     from raytl.sweeping.verdict.confirmed import load_confirmation
 
     confirmation = load_confirmation(Path(run))
@@ -210,7 +190,9 @@ def report(run: Path | str) -> Path:
     """Write `report.html` of a run folder again and return its path."""
     if not (Path(run) / "leaderboard.json").exists():
         raise UserError(f"{run}: not a run folder with a leaderboard; run `raytl sweep` first")
-    _describe_run(Path(run))
+    from raytl.reporting.run_facts import describe_run
+
+    describe_run(Path(run))
 
     from raytl.reporting.html import write_report
 
@@ -219,7 +201,9 @@ def report(run: Path | str) -> Path:
 
 def inspect(path: Path | str) -> dict[str, Any]:
     """Return what a dataset, source model or run holds, its checksums verified."""
+    from raytl.node_cache import local_copy
     from raytl.remote_files import there
+    from raytl.reporting.run_facts import describe_run
 
     place = place_of(path)
     if there(place / "dataset.json"):
@@ -227,7 +211,10 @@ def inspect(path: Path | str) -> dict[str, Any]:
         from raytl.data.inspect_dataset import describe
 
         return {"kind": "dataset"} | describe(Dataset.open(place), verify=True)
-    path = _fetched(place)
+    try:
+        path = local_copy(place)
+    except FileNotFoundError as error:
+        raise UserError(str(error)) from None
     if (path / "source.json").exists():
         from raytl.models.source_spec import verify_source_model
 
@@ -237,48 +224,13 @@ def inspect(path: Path | str) -> dict[str, Any]:
 
         return {"kind": "source model"} | inspect_source_model(path)
     if (path / "leaderboard.json").exists():
-        return {"kind": "run"} | _describe_run(path)
+        return {"kind": "run"} | describe_run(path)
     if (path / "study.yaml").exists():
         return {"kind": "run", "path": str(path), "state": "no trial has ended yet"}
     raise UserError(
         f"{path}: neither a dataset (dataset.json), a source model (source.json) nor a run "
         "(leaderboard.json)"
     )
-
-
-def _fetched(place: Place) -> Path:
-    """Return what lies behind a URL as a folder of this machine, and a path as it is."""
-    from raytl.node_cache import local_copy
-
-    try:
-        return local_copy(place)
-    except FileNotFoundError as error:
-        raise UserError(str(error)) from None
-
-
-def _describe_run(run: Path) -> dict[str, Any]:
-    board, confirmation = run / "leaderboard.json", run / "confirmation.json"
-    try:
-        found = json.loads(board.read_text(encoding="utf-8"))
-        statuses = [row["status"] for row in found["trials"]]
-        facts = {
-            "path": str(run),
-            "study": found["study"],
-            "state": found["state"],
-            "objective": found["objective"]["label"],
-            "trials": {status: statuses.count(status) for status in sorted(set(statuses))},
-            "verdict": found.get("unconfirmed"),
-        }
-        if confirmation.exists():
-            board = confirmation
-            text = confirmation.read_text(encoding="utf-8")
-            facts["verdict"] = json.loads(text)["verdict"]["sentence"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CorruptError(
-            f"{board}: not as `raytl sweep` writes it ({error!r:.100}); "
-            "copy the run again, or go on with `raytl sweep … --resume`"
-        ) from None
-    return facts
 
 
 def predict(
@@ -296,53 +248,33 @@ def predict(
     predict its shards, with `gpus` of a GPU each, and write Parquet files into the folder or behind
     the URL `out`; what an earlier run of the same wrote is kept.
 
-    Writes a CSV with id, predicted class and its probability, or predicted value, where `out` is
-    given, in order of the ids, which is that of the files or arrays that were sharded; of boxes a
-    JSON list of them; of masks a new folder with ID.png for each row. Returns the
-    number of rows and, of those with a label, the accuracy, or RMSE and R² of values; a "note"
-    where there are targets but none to judge by.
+    Where `out` is given, writes a CSV with id, predicted class and its probability, predicted
+    value, or what else the task says, in order of the ids, which is that of the files or arrays
+    that were sharded; of masks a new folder with ID.png for each row. Returns the number of rows
+    and, of those with a target, metrics; a "note" where there are targets but none to judge by.
     """
+    from raytl.config.source_model import here
     from raytl.data.dataset import Dataset
     from raytl.models.source_spec import check_head, read_spec
+    from raytl.training.prediction_files import check_out, write
 
     if workers is not None:
         return _predict_on_cluster(model, dataset, split, out, workers, gpus)
-    folder = _fetched(place_of(model))
+    folder = here(place_of(model))
     spec = read_spec(folder)
     check_head(spec, folder)
     Dataset.open(place_of(dataset)).split(split)
     if out is not None:
-        _check_out(spec, Path(out))
+        assert spec.task is not None, "a head has a task"
+        check_out(spec.task["kind"], Path(out))
 
     from raytl.training.predict import predict_split
 
     prediction = predict_split(folder, place_of(dataset), split)
     if out is not None:
-        (_write_files if prediction.files else _write_csv)(prediction, Path(out))
+        write(prediction, Path(out))
     note = {} if prediction.note is None else {"note": prediction.note}
     return {"rows": len(prediction.rows), **prediction.metrics, **note, "out": out and str(out)}
-
-
-def _check_out(spec: SourceSpec, out: Path) -> None:
-    assert spec.task is not None
-    if TASK_FACTS[spec.task["kind"]].files:
-        refuse_existing(out, force=False)
-    else:
-        check_writable(out)
-
-
-def _write_csv(prediction: Prediction, out: Path) -> None:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(prediction.columns)
-    writer.writerows(sorted(prediction.rows))
-    write_atomically(out, buffer.getvalue())
-
-
-def _write_files(prediction: Prediction, out: Path) -> None:
-    with new_folder(out, force=False) as folder:
-        for number, content in prediction.rows:
-            (folder / f"{number:06d}.png").write_bytes(content)
 
 
 def _predict_on_cluster(

@@ -76,8 +76,13 @@ class SourceSpec(BaseModel):
     @property
     def score_text(self) -> str:
         """The score in words."""
-        known = {key: value for key, value in (self.score or {}).items() if value is not None}
-        return ", ".join(f"{key.replace('_', ' ')} {value:.4f}" for key, value in known.items())
+        return score_text(self.score or {})
+
+
+def score_text(score: Mapping[str, float | None]) -> str:
+    """Return scores by name in words."""
+    known = {key: value for key, value in score.items() if value is not None}
+    return ", ".join(f"{key.replace('_', ' ')} {value:.4f}" for key, value in known.items())
 
 
 class SpecV1(BaseModel):

@@ -1,23 +1,20 @@
 """A whole study: preflight, controls and search, confirmation, export."""
 
 import contextlib
-import math
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from raytl.config import Study, TrialConfig, dump_study
+from raytl.config import Study, dump_study
 from raytl.errors import RaytlError, UserError
 from raytl.files import write_atomically
 from raytl.folders import make_folder, sharing_note
-from raytl.models.adapters import merge_adapters
-from raytl.models.source_model import save_source_model
-from raytl.seeds import seed_for
+from raytl.sweeping.board import Board
 from raytl.sweeping.environment import environment, save_environment
+from raytl.sweeping.exporting import export, write_model
 from raytl.sweeping.identity import Identity, device_kind
 from raytl.sweeping.kept.errands import Errands
 from raytl.sweeping.kept.lease import Lease, leased
@@ -40,11 +37,7 @@ from raytl.sweeping.verdict.confirmation import build_confirmation, retrained
 from raytl.sweeping.verdict.confirmed import Confirmation, save_confirmation
 from raytl.sweeping.verdict.confirming import Confirming, Unconfirmed
 from raytl.training.published import Published, Shared
-from raytl.urls import Place, Url
-
-BOARD_EVERY_S = 1.0  # at most
-BOARD_SHARE = 0.02  # of the time that writing it may take: it takes longer with every trial
-SNAPSHOT_EVERY_S = 60.0  # at most
+from raytl.urls import Url
 
 
 @dataclass(frozen=True)
@@ -182,34 +175,6 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-class _Board(Listener):
-    """Writes the leaderboard as trials end, and has it kept, so that a killed study has one too."""
-
-    def __init__(self, study: Study, storage: RunStorage, lease: Lease, errands: Errands) -> None:
-        self._study, self._storage, self._lease, self._errands = study, storage, lease, errands
-        self._due = self._snapshot_due = -math.inf
-        self.search: StudySearch | None = None
-
-    def ended(self, record: Record) -> None:
-        start = time.monotonic()
-        if start < self._due:
-            return
-        assert self.search is not None
-        board = build_leaderboard(self._study, self.search.records(), complete=False)
-        save_leaderboard(board, self._storage.run)
-        now = time.monotonic()
-        self._due = now + max(BOARD_EVERY_S, (now - start) / BOARD_SHARE)
-        if now > self._snapshot_due:
-            self._snapshot_due = math.inf  # one at a time
-            self._errands.do(self._push)
-
-    def _push(self) -> None:
-        if self._lease.lost is not None:  # the run is another driver's
-            return
-        self._storage.push(whole=False)
-        self._snapshot_due = time.monotonic() + SNAPSHOT_EVERY_S
-
-
 @contextlib.contextmanager
 def _opened(study: Study, store: bool) -> Iterator[TrialStore | None]:
     if not store:
@@ -230,7 +195,7 @@ def _search(
 ) -> StudySearch:
     """Run search and confirmation as far as they come; return what became of them."""
     study, run, objective = checked.study, storage.run, objective_metric(checked.study)
-    progress, board = Progress(objective, storage), _Board(study, storage, lease, errands)
+    progress, board = Progress(objective, storage), Board(study, storage, lease, errands)
     confirming: Confirming | Unconfirmed = Unconfirmed(study)
     if checked.test_labels:
         confirming = Confirming(study, storage.predictions, redraw=checked.redraws)
@@ -283,34 +248,6 @@ def _forget_groups(storage: RunStorage, search: StudySearch) -> None:
                 storage.trial(config["name"]).clear()
 
 
-def export(
-    study: Study,
-    storage: RunStorage,
-    confirmation: Confirmation,
-    name: str,
-    out: Place,
-    *,
-    force: bool = False,
-) -> None:
-    """Write a confirmed candidate's first good seed as a source model in `out`.
-
-    Raises UserError that lists the candidates where `name` is none of them, or where `out` exists
-    without `force`.
-    """
-    candidate = confirmation.candidate(name)
-    good = next((r for r in candidate.runs if r.score is not None), None) if candidate else None
-    if candidate is None or good is None:
-        known = ", ".join(f"'{c.name}'" for c in confirmation.candidates if c.n)
-        raise UserError(f"no confirmed candidate '{name}' with a good seed; there are {known}")
-    score = {f"test_{confirmation.metric}": candidate.mean}
-    score |= {"standard_error": candidate.standard_error}
-    seed = seed_for(study.search.seed, "confirm", good.seed)
-    _write_model(
-        study, storage, candidate.config, (seed, good.rows_seed), good.folder, score, out,
-        force=force,
-    )  # fmt: skip
-
-
 def _unconfirmed(
     study: Study, storage: RunStorage, records: Sequence[Record], leaderboard: Leaderboard
 ) -> StudyResult:
@@ -323,7 +260,7 @@ def _unconfirmed(
         objective = objective_metric(study)
         score = {objective.name.replace("/", "_"): found.last[objective.name]}
         config = found.config
-        _write_model(
+        write_model(
             study, storage, config["trial"], (config["seed"], config["rows_seed"]), found.name,
             score, storage.run / "best", force=True,
         )  # fmt: skip
@@ -331,41 +268,3 @@ def _unconfirmed(
     leaderboard = leaderboard.model_copy(update={"unconfirmed": sentence})
     save_leaderboard(leaderboard, storage.run)
     return StudyResult(storage.run, leaderboard, None)
-
-
-def _write_model(
-    study: Study,
-    storage: RunStorage,
-    config: dict[str, Any],
-    seeds: tuple[int, int | None],
-    folder: str,
-    score: dict[str, float | None],
-    out: Place,
-    *,
-    force: bool,
-) -> None:
-    """`seeds`: the trial's own, and that of its rows, None for the study's."""
-    from raytl.training.building import build_trial
-    from raytl.training.checkpoint import load_checkpoint
-    from raytl.training.material import Material
-
-    trial = TrialConfig.from_flat(config)
-    parts = build_trial(Material.of(study), trial, *seeds)
-    load_checkpoint(storage.newest_checkpoint(folder), parts.model)
-    merge_adapters(parts.model)
-    spec = parts.spec.model_copy(
-        update={
-            "task": dict(parts.task.facts()),
-            "fusion": trial.fusion,
-            "mapper": trial.mapper,
-            "head": trial.head,
-            "trained_on": {
-                "study": study.study,
-                "source_model": trial.source_model,
-                "recipe": trial.recipe,
-                "dataset": study.target_domain.dataset.name,
-            },
-            "score": score,
-        }
-    )
-    save_source_model(out, parts.model, spec, force=force)

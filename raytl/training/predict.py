@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from raytl.config import TASK_FACTS, DomainConfig
+from raytl.config import TASK_FACTS, DomainConfig, TaskName
 from raytl.data.dataset import Dataset
 from raytl.data.domain import Domain, Domains
 from raytl.models.source_folder import CompleteModel, load_complete_model, matched_columns
@@ -21,19 +21,15 @@ from raytl.urls import Place
 @dataclass(frozen=True)
 class Prediction:
     """`rows` hold what `columns` name: id, predicted class and its probability; id and predicted
-    value; id and mask, a PNG file's bytes; or id and boxes, a JSON list. `metrics`: of the rows
+    value; or id and what else the `task` says, as `Task.encoded` has it. `metrics`: of the rows
     that have a target, none where no row has one. `note`: why rows were not judged, where they
     might have been."""
 
+    task: TaskName
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
     metrics: Mapping[str, float]
     note: str | None = None
-
-    @property
-    def files(self) -> bool:
-        """Whether answers are files."""
-        return any(isinstance(answer, bytes) for answer in self.rows[0]) if self.rows else False
 
 
 @dataclass(frozen=True)
@@ -119,7 +115,7 @@ def predict_split(model: Path, dataset: Place, split: str) -> Prediction:
     task, data = predictor.complete.task, predictor.domain.dataset
     note = None if predictor.judged else _why_not(task, data)
     rows = list(zip(*table.values(), strict=True))
-    return Prediction(tuple(table), rows, found.metrics, note)
+    return Prediction(task.name, tuple(table), rows, found.metrics, note)
 
 
 def _why_not(task: Task, data: Dataset) -> str | None:

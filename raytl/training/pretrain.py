@@ -45,10 +45,10 @@ def pretrain(
     """Train a fresh `backbone` with its task's usual head on `dataset` and save it as a source
     model.
 
-    The score in `source.json` is the accuracy on rows held out of the training split; of values
-    their R². `progress` gets the metrics after each epoch. `threads`: of torch on the CPU, as many
-    as there are by default; weights hang on their number, a little. Raises UserError for options
-    that cannot be, and where `out` exists without `force`.
+    The score in `source.json`, by the task's `scored_by`, is of rows held out of the training
+    split. `progress` gets the metrics after each epoch, that score among them. `threads`: of torch
+    on the CPU, as many as there are by default; weights hang on their number, a little. Raises
+    UserError for options that cannot be, and where `out` exists without `force`.
     """
     refuse_existing(out, force)
     if threads is not None and threads < 1:
@@ -84,8 +84,8 @@ def pretrain(
     last: dict[str, Any] = {}
 
     def report(metrics: dict[str, Any], save: object) -> None:
-        last.update(metrics)
-        progress(metrics)
+        last["score"] = {f"validation_{score}": metrics[f"target/validation_{score}"]}
+        progress(metrics | last)
 
     with _threads(threads):
         parts = run_trial(
@@ -102,7 +102,7 @@ def pretrain(
                 "epochs": epochs,
                 "seed": seed,
             },
-            "score": {f"validation_{score}": last[f"target/validation_{score}"]},
+            "score": last["score"],
         }
     )
     return save_source_model(out, parts.model.cpu(), spec, force=force)

@@ -214,7 +214,9 @@ def test_a_pretrained_model_predicts_boxes_and_gives_its_backbone(
     assert spec.score.keys() == {"validation_map50"} and spec.head.name == "faster_rcnn"  # type: ignore[union-attr]
     assert len(spec.task["anchors"]) == 12  # type: ignore[index]
     found = predict_split(tmp_path / "net", folder / "target", "test")
-    assert not found.files and found.columns == ("id", "boxes") and len(found.rows) == TEST
+    assert (
+        found.task == "detection" and found.columns == ("id", "boxes") and len(found.rows) == TEST
+    )
     for box in (box for row in found.rows for box in json.loads(row[1])):
         assert box["class"] in ("square", "bar") and 0 < box["score"] <= 1
         x1, y1, x2, y2 = box["box"]

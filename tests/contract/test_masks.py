@@ -203,7 +203,9 @@ def test_a_pretrained_model_predicts_masks_and_gives_its_backbone(
     spec = pretrain(folder / "source", "small_cnn", tmp_path / "net", epochs=3, batch_size=8)
     assert spec.score.keys() == {"validation_miou"} and spec.head.name == "unet"  # type: ignore[union-attr]
     found = predict_split(tmp_path / "net", folder / "target", "test")
-    assert found.files and found.columns == ("id", "mask") and len(found.rows) == TEST
+    assert (
+        found.task == "segmentation" and found.columns == ("id", "mask") and len(found.rows) == TEST
+    )
     assert found.rows[0][1].startswith(b"\x89PNG") and 0 < found.metrics["miou"] <= 1
     plain = study_of_squares(folder, source_models={"net": {"path": tmp_path / "net"}})
     reported, _ = run(Material.of(Study.model_validate(plain)), trial("linear_probe"))

@@ -193,7 +193,11 @@ def test_a_pretrained_model_translates_and_gives_its_backbone(folder: Path, tmp_
     }  # type: ignore[union-attr]
     assert spec.head is not None and spec.head.name == "transformer_decoder"
     found = predict_split(tmp_path / "net", folder / "target", "test")
-    assert not found.files and found.columns == ("id", "sentence") and len(found.rows) == TEST
+    assert (
+        found.task == "translation"
+        and found.columns == ("id", "sentence")
+        and len(found.rows) == TEST
+    )
     assert all(isinstance(row[1], str) for row in found.rows) and "bleu" in found.metrics
     verbs.predict(tmp_path / "net", folder / "target", out=tmp_path / "said.csv")
     rows = list(csv.reader((tmp_path / "said.csv").open(encoding="utf-8")))

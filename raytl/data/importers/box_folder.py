@@ -13,12 +13,13 @@ from PIL import Image
 
 from raytl.data.importers.annotated import Annotated, Mended, mended
 from raytl.data.importers.arranging import arranged, how_to_cut
-from raytl.data.importers.base import Imported, ShardOptions, distinct_names, need_source
+from raytl.data.importers.base import Imported, ShardOptions, need_source
 from raytl.data.importers.coco_boxes import coco_rows
+from raytl.data.importers.decoding import shape_of
 from raytl.data.importers.inputs import ragged_input, shaped_input
 from raytl.data.importers.split_rows import rows_of
 from raytl.data.importers.voc_boxes import voc_rows
-from raytl.errors import ConfigError, DataError
+from raytl.errors import DataError
 from raytl.folders import printable
 from raytl.modalities.column import Column
 from raytl.tasks.box_column import BoxColumn
@@ -47,7 +48,7 @@ def read_box_folder(source: str | None, options: ShardOptions) -> Imported:
     if not rows:
         raise DataError(f"{printable(root)}: no images with boxes are found; {LAYOUTS}")
     rows, sizes = _with_sizes(rows, options, skipped)
-    shape = _shape(set(sizes), options)
+    shape = shape_of(set(sizes), options)
     found = Mended()
     rows = [mended(row, size, options, found) for row, size in zip(rows, sizes, strict=True)]
     classes = _classes(rows, options)
@@ -89,23 +90,9 @@ def _size(row: Annotated) -> tuple[int, int] | str:
     return size
 
 
-def _shape(sizes: set[tuple[int, int]], options: ShardOptions) -> tuple[int, int]:
-    if options.size is not None:
-        return options.size, options.size
-    if len(sizes) > 1:
-        some = ", ".join(f"{width} x {height}" for height, width in sorted(sizes)[:3])
-        raise ConfigError(
-            f"images are of {len(sizes)} sizes ({some}, …); give --size, which makes all of one, "
-            "and --fit for how"
-        )
-    return next(iter(sizes))
-
-
 def _classes(rows: Sequence[Annotated], options: ShardOptions) -> tuple[str, ...]:
     found = sorted({name for row in rows for name in row.classes})
-    named = options.class_names
-    if options.classes is not None and named is None:
-        named = distinct_names([options.classes])
+    named = options.listed_classes
     if named is None:
         if not found:
             raise DataError(

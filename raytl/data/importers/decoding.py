@@ -14,7 +14,7 @@ from PIL import Image
 from raytl.data.fitting import fit_images
 from raytl.data.importers.base import ShardOptions
 from raytl.data.importers.encoded import Encoded, content_of, is_far, name_of
-from raytl.errors import DataError
+from raytl.errors import ConfigError, DataError
 from raytl.folders import printable
 
 SIDE = 224  # where no size is given
@@ -32,6 +32,20 @@ def how_fitted(options: ShardOptions) -> list[str]:
         f"images of every size are {done} {SIDE} x {SIDE} pixels; "
         "--size and --fit stretch, pad or crop say otherwise"
     ]
+
+
+def shape_of(sizes: set[tuple[int, int]], options: ShardOptions) -> tuple[int, int]:
+    """Return what images of these `sizes`, (H, W), are stored as, where they may keep their own.
+    Raises ConfigError where they differ and there is no `--size`."""
+    if options.size is not None:
+        return options.size, options.size
+    if len(sizes) > 1:
+        some = ", ".join(f"{width} x {height}" for height, width in sorted(sizes)[:3])
+        raise ConfigError(
+            f"images are of {len(sizes)} sizes ({some}, …); give --size, which makes all of one, "
+            "and --fit for how"
+        )
+    return next(iter(sizes))
 
 
 def decoded(

@@ -14,12 +14,13 @@ from PIL import Image
 
 from raytl.data.fitting import fit_images
 from raytl.data.importers.arranging import arranged, how_to_cut
-from raytl.data.importers.base import Imported, ShardOptions, distinct_names, need_source
+from raytl.data.importers.base import Imported, ShardOptions, need_source
+from raytl.data.importers.decoding import shape_of
 from raytl.data.importers.image_folder import EXTENSIONS
 from raytl.data.importers.inputs import Bad, Digest, Input, Reading, seal_files, shaped_input
 from raytl.data.importers.mask_pairs import Pair, mask_pairs
 from raytl.data.importers.split_rows import rows_of
-from raytl.errors import ConfigError, DataError
+from raytl.errors import DataError
 from raytl.folders import printable
 from raytl.modalities.column import Column
 from raytl.tasks.mask_column import MOST_CLASSES, VOID, MaskColumn
@@ -50,7 +51,7 @@ def read_mask_folder(source: str | None, options: ShardOptions) -> Imported:
     pairs = [pair for part in splits.values() for pair in part]
     pairs, seen = _looked_at(pairs, options, skipped)
     of_value, classes = _classes(seen.values, options)
-    shape = _shape(seen.sizes, options)
+    shape = shape_of(seen.sizes, options)
     column = MaskColumn(shape=shape, classes=classes, nulls=options.unlabelled)
     read = partial(_masks, of_value=of_value, shape=shape, options=options)
     inputs = {
@@ -130,9 +131,7 @@ def _numbers(path: Path) -> np.ndarray:
 def _classes(values: np.ndarray, options: ShardOptions) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the class number of every value, uint8 (256,), and the classes' names."""
     of_value = np.full(VOID + 1, VOID, np.uint8)
-    named = options.class_names
-    if options.classes is not None and named is None:
-        named = distinct_names([options.classes])
+    named = options.listed_classes
     black_and_white = options.void is None and set(values.tolist()) == {0, VOID}
     if black_and_white:
         of_value[[0, VOID]] = [0, 1]
@@ -156,18 +155,6 @@ def _classes(values: np.ndarray, options: ShardOptions) -> tuple[np.ndarray, tup
 def _listed(values: np.ndarray) -> str:
     shown = ", ".join(map(str, values[:12].tolist()))
     return f"{shown}, … {values[-1]}" if len(values) > 12 else shown
-
-
-def _shape(sizes: set[tuple[int, int]], options: ShardOptions) -> tuple[int, int]:
-    if options.size is not None:
-        return options.size, options.size
-    if len(sizes) > 1:
-        some = ", ".join(f"{width} x {height}" for height, width in sorted(sizes)[:3])
-        raise ConfigError(
-            f"images are of {len(sizes)} sizes ({some}, …); give --size, which makes all of one, "
-            "and --fit for how"
-        )
-    return next(iter(sizes))
 
 
 def _seal(masks: Sequence[Path | None], digest: Digest) -> None:

@@ -170,6 +170,11 @@ class ShardOptions(Frozen):
                 )
 
     @property
+    def listed_classes(self) -> tuple[str, ...] | None:
+        """The classes that are named, one alone as well, of a kind whose files have no keys."""
+        return self.class_names or (None if self.classes is None else (self.classes,))
+
+    @property
     def class_names(self) -> tuple[str, ...] | None:
         """The classes that are named by commas."""
         if self.classes is None or "," not in self.classes:

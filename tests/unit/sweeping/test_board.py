@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from raytl.config import Study
-from raytl.sweeping import study_run
+from raytl.sweeping import board as boards
+from raytl.sweeping.board import Board
 from raytl.sweeping.kept.errands import Errands
 from raytl.sweeping.kept.records import Record
 from raytl.sweeping.kept.storage import RunStorage
-from raytl.sweeping.study_run import _Board
 
 
 @pytest.mark.parametrize("lost", [None, "another process has taken this run over"])
@@ -26,11 +26,11 @@ def test_a_driver_keeps_snapshots_while_the_run_is_its_own(
     def save(board: Any, folder: Path) -> None:
         (folder / "leaderboard.json").write_text("{}")
 
-    monkeypatch.setattr(study_run, "build_leaderboard", lambda *_, **__: None)
-    monkeypatch.setattr(study_run, "save_leaderboard", save)
+    monkeypatch.setattr(boards, "build_leaderboard", lambda *_, **__: None)
+    monkeypatch.setattr(boards, "save_leaderboard", save)
     storage = RunStorage(run, f"file://{tmp_path}/kept")
     with Errands() as errands:
-        board = _Board(tiny_study(), storage, lease, errands)  # type: ignore[arg-type]
+        board = Board(tiny_study(), storage, lease, errands)  # type: ignore[arg-type]
         board.search = SimpleNamespace(records=list)  # type: ignore[assignment]
         board.ended(Record({}))
     assert (tmp_path / "kept" / "run" / "leaderboard.json").exists() == (lost is None)

@@ -10,11 +10,11 @@ from raytl.config import Study, TrialConfig
 from raytl.data.domain import Domain
 from raytl.errors import ConfigError
 from raytl.models.source_spec import read_spec
+from raytl.sweeping.exporting import export
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.opening import open_study
 from raytl.sweeping.search.fusing import grouped, members_of
 from raytl.sweeping.search.selection import Outcome, retrainings
-from raytl.sweeping.study_run import export
 from raytl.sweeping.verdict.confirmed import Candidate, Confirmation, Run, Verdict
 from raytl.sweeping.verdict.remarks import remarks_on
 from raytl.sweeping.verdict.rounds import Standing

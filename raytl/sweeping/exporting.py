@@ -1,0 +1,80 @@
+"""A trained trial as a source model."""
+
+from typing import Any
+
+from raytl.config import Study, TrialConfig
+from raytl.errors import UserError
+from raytl.models.adapters import merge_adapters
+from raytl.models.source_model import save_source_model
+from raytl.seeds import seed_for
+from raytl.sweeping.kept.storage import RunStorage
+from raytl.sweeping.verdict.confirmed import Confirmation
+from raytl.urls import Place
+
+
+def export(
+    study: Study,
+    storage: RunStorage,
+    confirmation: Confirmation,
+    name: str,
+    out: Place,
+    *,
+    force: bool = False,
+) -> None:
+    """Write a confirmed candidate's first good seed as a source model in `out`.
+
+    Raises UserError that lists the candidates where `name` is none of them, or where `out` exists
+    without `force`.
+    """
+    candidate = confirmation.candidate(name)
+    good = next((r for r in candidate.runs if r.score is not None), None) if candidate else None
+    if candidate is None or good is None:
+        known = ", ".join(f"'{c.name}'" for c in confirmation.candidates if c.n)
+        raise UserError(f"no confirmed candidate '{name}' with a good seed; there are {known}")
+    score = {f"test_{confirmation.metric}": candidate.mean}
+    score |= {"standard_error": candidate.standard_error}
+    seed = seed_for(study.search.seed, "confirm", good.seed)
+    write_model(
+        study, storage, candidate.config, (seed, good.rows_seed), good.folder, score, out,
+        force=force,
+    )  # fmt: skip
+
+
+def write_model(
+    study: Study,
+    storage: RunStorage,
+    config: dict[str, Any],
+    seeds: tuple[int, int | None],
+    folder: str,
+    score: dict[str, float | None],
+    out: Place,
+    *,
+    force: bool,
+) -> None:
+    """Write what a trial trained, of which `folder` has the checkpoint. `seeds`: the trial's own,
+    and that of its rows, None for the study's. Raises UserError where `out` exists without
+    `force`."""
+    from raytl.training.building import build_trial
+    from raytl.training.checkpoint import load_checkpoint
+    from raytl.training.material import Material
+
+    trial = TrialConfig.from_flat(config)
+    parts = build_trial(Material.of(study), trial, *seeds)
+    load_checkpoint(storage.newest_checkpoint(folder), parts.model)
+    merge_adapters(parts.model)
+    spec = parts.spec.model_copy(
+        update={
+            "task": dict(parts.task.facts()),
+            "fusion": trial.fusion,
+            "mapper": trial.mapper,
+            "head": trial.head,
+            "trained_on": {
+                "study": study.study,
+                "source_model": trial.source_model,
+                "recipe": trial.recipe,
+                "dataset": study.target_domain.dataset.name,
+            },
+            "score": score,
+        }
+    )
+    save_source_model(out, parts.model, spec, force=force)

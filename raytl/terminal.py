@@ -1,0 +1,34 @@
+"""What the commands write to: the result to stdout, all else to stderr."""
+
+import sys
+import tempfile
+import traceback
+from typing import Any
+
+from rich.console import Console
+
+PIPED_WIDTH = 120  # columns where no terminal says how many it has
+out_console = Console(emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+log_console = Console(stderr=True, emoji=False)
+
+
+def say_usage(error: Any) -> None:
+    """Say in a line what is wrong with the words of a command; without any words, how to use it.
+
+    `error`: typer's, whose class for usage has no public name.
+    """
+    if len(sys.argv) < 2:
+        error.show()
+        return
+    command = error.ctx.command_path if error.ctx is not None else "raytl"
+    text = f"{command}: {' '.join(error.format_message().split())} (see {command} --help)"
+    log_console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def log_of(error: Exception) -> str:
+    """Write the whole story of an error to a file; return its path."""
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="raytl-error-", suffix=".log", delete=False, encoding="utf-8"
+    ) as file:
+        file.writelines(traceback.format_exception(error))
+    return file.name
