@@ -6,18 +6,25 @@ import os
 import platform
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 # Compute capability from which on a GPU has bfloat16: Ampere's. A T4 has 7.5, a V100 7.0.
 BFLOAT16_FROM = (8, 0)
+Moved = TypeVar("Moved", bound=nn.Module)
 
 
 def runs_beside(device: torch.device) -> bool:
     """Whether the device computes beside the host, which must then not wait for it in each step."""
     return device.type == "cuda"
+
+
+def placed(module: Moved, device: torch.device) -> Moved:
+    """Return the module moved to the device, with the channels of its kernels last: maps of images
+    are then computed so, which is what a GPU is fastest with."""
+    return module.to(device).to(memory_format=torch.channels_last)
 
 
 def current(device: torch.device) -> AbstractContextManager[object]:
@@ -57,13 +64,14 @@ def cpu_kind() -> str:
 def arithmetic_of(device: torch.device) -> dict[str, Any]:
     """Return what the last digits of a frozen network's output hang on, besides network, rows and
     versions: the kind of device, and on a GPU whether products and convolutions are in TF32
-    (10 bits of mantissa, NVIDIA's from Ampere on) and what was asked for of them otherwise."""
+    (10 bits of mantissa, NVIDIA's from Ampere on) and by which algorithms they are computed."""
     if device.type != "cuda":
         return {"device": cpu_kind() if device.type == "cpu" else device.type}
     return {
         "device": f"cuda {torch.cuda.get_device_name(device)}",
         "tf32": [*_float32_precisions(), os.environ.get("NVIDIA_TF32_OVERRIDE")],
         "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "benchmark": torch.backends.cudnn.benchmark,
     }
 
 

@@ -61,9 +61,15 @@ class NodeCache:
         entry = self.folder / name
         if not self._used(entry):
             make_folder(self.folder)
-            with FileLock(self._lock(name), timeout=LOCK_S):
-                if not self._used(entry):
-                    self._make(entry, fetch)
+            try:
+                with FileLock(self._lock(name), timeout=LOCK_S):
+                    if not self._used(entry):
+                        self._make(entry, fetch)
+            except Timeout:
+                raise RaytlError(
+                    f"{entry}: another process of this node has been fetching a copy for "
+                    f"{LOCK_S:.0f} s; see whether it still runs"
+                ) from None
         return entry
 
     def _lock(self, name: str) -> Path:

@@ -13,6 +13,7 @@ from raytl.config import ON_ANY_NODE, DataTasks
 from raytl.data.batch import Batch
 from raytl.data.branch_rows import BranchRows, FeedRows
 from raytl.data.resident import ResidentFeed
+from raytl.data.target_rows import TargetRows
 from raytl.errors import UserError
 from raytl.ranks import WHOLE, Share
 
@@ -49,16 +50,24 @@ class RayDataFeed(ResidentFeed):
 
     def _read(self, plan: list[np.ndarray]) -> Iterator[Batch]:
         """Yield the batches of these rows, in order."""
+        targets = self._source.target
+        far = targets if targets is not None and targets.own else None  # as large as the inputs
         own = [self.share.of(rows) for rows in plan]
-        fetched = _fetched(own, self._source.inputs, self._tasks)
-        for rows, of_share, inputs in zip(plan, own, fetched, strict=True):
-            yield self._with_targets(inputs, rows, of_share)
+        fetched = _fetched(own, self._source.inputs, far, self._tasks)
+        for rows, of_share, (inputs, target) in zip(plan, own, fetched, strict=True):
+            if far is None:
+                yield self._with_targets(inputs, rows, of_share)
+            else:
+                yield Batch(inputs, target, self._ids(rows), own_target=True)
 
 
 def _fetched(
-    plan: list[np.ndarray], inputs: Mapping[str, BranchRows], tasks: DataTasks
+    plan: list[np.ndarray],
+    inputs: Mapping[str, BranchRows],
+    targets: TargetRows | None,
+    tasks: DataTasks,
 ) -> Iterator[Any]:
-    """Yield what the branches are given of each batch of the plan."""
+    """Yield what the branches are given of each batch of the plan, and the targets if any."""
     import ray.data
 
     if not ray.is_initialized():
@@ -76,17 +85,20 @@ def _fetched(
     # Where the tasks have no nodes of their own they ask for no CPU: trials may hold all of them,
     # and a trial that waits for rows would wait for ever.
     read = steps.map_batches(
-        partial(_given, inputs), batch_size=None, concurrency=min(tasks.at_once, blocks),
+        partial(_given, inputs, targets), batch_size=None, concurrency=min(tasks.at_once, blocks),
         num_cpus=1 if tasks.nodes else 0,
     )  # fmt: skip
     for batch in read.iter_batches(batch_size=TASK_STEPS, prefetch_batches=1):
         yield from map(pickle.loads, batch[READ])
 
 
-def _given(inputs: Mapping[str, BranchRows], block: dict[str, np.ndarray]) -> dict[str, Any]:
+def _given(
+    inputs: Mapping[str, BranchRows], targets: TargetRows | None, block: dict[str, np.ndarray]
+) -> dict[str, Any]:
     """Read batches, in a task: pickled, as branches are given tensors of any kind and size."""
     found = np.empty(len(block[ROWS]), object)
-    for step, rows in enumerate(block[ROWS]):
-        given = {name: branch.given(np.asarray(rows)) for name, branch in inputs.items()}
-        found[step] = pickle.dumps(given, protocol=pickle.HIGHEST_PROTOCOL)
+    for step, rows in enumerate(map(np.asarray, block[ROWS])):
+        given = {name: branch.given(rows) for name, branch in inputs.items()}
+        both = given, None if targets is None else targets.given(rows)
+        found[step] = pickle.dumps(both, protocol=pickle.HIGHEST_PROTOCOL)
     return {READ: found}

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from raytl.data.batch import Batch
 from raytl.data.branch_rows import FeedRows
@@ -76,8 +77,12 @@ class ResidentFeed:
         return self._with_targets(inputs, rows, own)
 
     def _with_targets(self, inputs: Inputs, rows: np.ndarray, own: np.ndarray) -> Batch:
-        targets, id_N = self._source.target, self._source.id_N
-        ids = torch.from_numpy(id_N[rows % len(id_N)])  # a row's views have its id
+        targets = self._source.target
         if targets is None:
-            return Batch(inputs, None, ids)
-        return Batch(inputs, targets.given(own if targets.own else rows), ids, targets.own)
+            return Batch(inputs, None, self._ids(rows))
+        target = targets.given(own if targets.own else rows)
+        return Batch(inputs, target, self._ids(rows), targets.own)
+
+    def _ids(self, rows: np.ndarray) -> Tensor:
+        id_N = self._source.id_N
+        return torch.from_numpy(id_N[rows % len(id_N)])  # a row's views have its id

@@ -77,3 +77,20 @@ class ReadTargets:
 
     def _seen(self, view: AugmentedView, rows: np.ndarray) -> Rows:
         return self.reading.augmented(self._read(rows), view.config, view.draws(rows))
+
+
+class FewTargets:
+    """Targets of some rows, read at first use and held in memory from then on; see
+    `branch_rows.HeldRows`."""
+
+    own = True
+
+    def __init__(self, targets: ReadTargets, numbers: np.ndarray) -> None:
+        self._targets, self._numbers = targets, np.sort(numbers)
+        self._held: Rows | None = None
+
+    def given(self, rows: np.ndarray) -> Rows:
+        """Return the targets of rows, which must be among those that are held."""
+        if self._held is None:
+            self._held = self._targets.given(self._numbers)
+        return cut(self._held, torch.from_numpy(np.searchsorted(self._numbers, rows)))

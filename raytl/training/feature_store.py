@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from raytl.rows import Padded, Rows, cut, trimmed
-from raytl.training.batches import MOST_ROWS, rows_at_once
 from raytl.training.entry_files import OFFSETS, VALUES
 
 SIMILAR = 32  # rows of similar lengths that are run together
@@ -116,13 +115,6 @@ class Features:
     def lengths(self) -> np.ndarray | None:
         """The true size of every row, (N,), where they differ."""
         return None if self.offsets is None else np.diff(self.offsets)
-
-    @property
-    def at_once(self) -> int:
-        """How many rows are run at once."""
-        if self.offsets is not None:
-            return MOST_ROWS
-        return rows_at_once(int(np.prod(self.values.shape[1:])))
 
     def rows(self, numbers: np.ndarray) -> Rows:
         """Return the rows of these numbers, (B,), copied out of the file."""

@@ -1,6 +1,5 @@
 """A shard of pooled features, computed for several depths in one pass."""
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from raytl.config import TrialConfig
 from raytl.data.branch_rows import ColumnRows
 from raytl.data.domain import Domain
 from raytl.data.schema import ID, ShardInfo
+from raytl.devices import placed
 from raytl.files import sha256_of
 from raytl.remote_files import put, put_text
 from raytl.rows import Rows
@@ -48,7 +48,6 @@ class PoolWriter:
         Raises TrainingError where memory has no room for a row, RaytlError where nothing can be
         written, and as `Split.read`.
         """
-        start = time.perf_counter()
         rows, prefix = self._rows(task), self._deepest(task)
         shard = rows.split.info.shards[number]
         first = int(rows.split.ends[number]) - shard.rows
@@ -58,8 +57,7 @@ class PoolWriter:
             _compute(at, [prefix_of(prefix, tap) for tap in task.taps], rows, own)
             ids = rows.split.ids()[own.start : own.stop]
             for tap, where in zip(task.taps, at, strict=True):
-                seconds = time.perf_counter() - start
-                _put(Features.open(where), ids, shard.file, place / tap.key, seconds)
+                _put(Features.open(where), ids, shard.file, place / tap.key)
 
     def _rows(self, task: PoolTask) -> ColumnRows:
         domain = domain_of(self.material, task.of_source)
@@ -74,7 +72,7 @@ class PoolWriter:
     def _deepest(self, task: PoolTask) -> Prefix:
         if self._task is None or self._prefix is None or not task.shares_branch(self._task):
             parts = build_trial(self.material, TrialConfig.from_flat(dict(task.trial)), 0)
-            branch = parts.branches[task.branch].to(self.device)
+            branch = placed(parts.branches[task.branch], self.device)
             self._prefix = Prefix(branch, self.device, self.material.study.train.prefix_dtype)
         self._task = task
         return self._prefix
@@ -124,7 +122,7 @@ def _each(prefixes: Sequence[Prefix], prepared: Rows) -> Iterator[Encoded]:
         yield found
 
 
-def _put(features: Features, ids: np.ndarray, file: str, place: Place, seconds: float) -> None:
+def _put(features: Features, ids: np.ndarray, file: str, place: Place) -> None:
     """Write a shard of features, and after it what it holds."""
     ragged = features.offsets is not None
     column = FeatureColumn.model_validate(
@@ -148,5 +146,5 @@ def _put(features: Features, ids: np.ndarray, file: str, place: Place, seconds: 
             file=file, rows=len(ids), bytes=path.stat().st_size, sha256=sha256_of(path)
         )
         put(path, place / file)
-    note = ShardNote(shard=info, column=column, seconds=seconds)
+    note = ShardNote(shard=info, column=column)
     put_text(note.model_dump_json(), place / note_of(file))

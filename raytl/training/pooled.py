@@ -5,11 +5,10 @@ A split's features stand under their key: shards, beside each a note of what it 
 after it, and `features.json`, which comes last.
 """
 
-import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -110,7 +109,6 @@ class ShardNote(BaseModel):
 
     shard: ShardInfo
     column: FeatureColumn
-    seconds: float  # that it took to compute, other depths of the same pass included
 
 
 def columns_of(column: FeatureColumn) -> dict[str, Column]:
@@ -123,17 +121,32 @@ def note_of(file: str) -> str:
     return f"{file}.json"
 
 
+class Manifest(SplitInfo):
+    """The content of `features.json`: a split's features, whole."""
+
+    split: str
+    column: FeatureColumn
+
+
 def write_manifest(place: Place, split: str, notes: Sequence[ShardNote]) -> None:
     """Say that all shards of a split's features are there. `place`: of their key."""
-    shards = [note.shard.model_dump(mode="json") for note in notes]
-    content = {
-        "split": split,
-        "rows": sum(note.shard.rows for note in notes),
-        "shards": shards,
-        "column": notes[0].column.model_dump(mode="json"),
-        "seconds": sum(note.seconds for note in notes),
-    }
-    put_text(json.dumps(content), place / FILE)
+    shards = tuple(note.shard for note in notes)
+    rows = sum(shard.rows for shard in shards)
+    manifest = Manifest(split=split, rows=rows, shards=shards, column=notes[0].column)
+    put_text(manifest.model_dump_json(), place / FILE)
+
+
+def read_manifest(place: Place) -> Manifest:
+    """Return what is said of a split's features. `place`: of their key. Raises CorruptError where
+    they are not whole, RaytlError where they cannot be reached."""
+    try:
+        return Manifest.model_validate_json(read_text(place / FILE))
+    except (FileNotFoundError, ValueError) as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else "not what was written"
+        raise CorruptError(
+            f"{place / FILE}: {reason}: prefix features are not whole; go on with --resume, which "
+            "computes them again"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -156,20 +169,7 @@ class Pooled:
 
 @lru_cache(maxsize=256)
 def _opened(place: Place, key: str) -> tuple[Split, FeatureColumn]:
-    content = _manifest(place / key)
-    column = FeatureColumn.model_validate(content["column"])
-    info = SplitInfo.model_validate({name: content[name] for name in ("rows", "shards")})
-    columns = columns_of(column)
-    num_bytes = sum(shard.bytes for shard in info.shards)
-    files = shard_files(place / key, columns, num_bytes)
-    return Split(content["split"], info, columns, None, files), column
-
-
-def _manifest(place: Place) -> Mapping[str, Any]:
-    try:
-        return dict(json.loads(read_text(place / FILE)))
-    except (FileNotFoundError, ValueError) as error:
-        raise CorruptError(
-            f"{place}: prefix features are not whole ({error}); go on with --resume, which "
-            "computes them again"
-        ) from None
+    manifest = read_manifest(place / key)
+    columns = columns_of(manifest.column)
+    files = shard_files(place / key, columns, sum(shard.bytes for shard in manifest.shards))
+    return Split(manifest.split, manifest, columns, None, files), manifest.column

@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -171,21 +172,17 @@ def _computing(prefix: Prefix, named: Sequence[object], rows: ColumnRows) -> Com
     Only float32 is stored in full: what is computed from rounded features would depend on what
     happens to be there.
     """
+    at_once = prefix.rows_at_once(rows.prepared(np.arange(1)))
     shorter = range(prefix.depth - 1, 0, -1) if prefix.dtype == "float32" else ()
     for depth in shorter:
         entry = cache_folder() / prefix.key(named, depth)
         if is_whole(entry):
-            return _longer(prefix, _open(prefix, entry), depth)
-    return Computing(
-        lambda some: prefix.of_prepared(rows.prepared(_numbers(some))),
-        prefix.rows_at_once(rows.prepared(np.arange(1))),
-    )
+            return Computing(partial(_longer, prefix, _open(prefix, entry), depth), at_once)
+    return Computing(lambda some: prefix.of_prepared(rows.prepared(_numbers(some))), at_once)
 
 
-def _longer(prefix: Prefix, stored: Features, depth: int) -> Computing:
-    return Computing(
-        lambda some: prefix.of_stored(stored.rows(_numbers(some)), depth), stored.at_once
-    )
+def _longer(prefix: Prefix, stored: Features, depth: int, some: range) -> Encoded:
+    return prefix.of_stored(stored.rows(_numbers(some)), depth)
 
 
 def _numbers(chunk: range) -> np.ndarray:

@@ -26,7 +26,7 @@ from raytl.data.order import Layout
 from raytl.data.ray_feed import RayDataFeed
 from raytl.data.resident import ResidentFeed
 from raytl.data.streaming import StreamingFeed
-from raytl.data.target_rows import HeldTargets, Reading, ReadTargets, TargetRows
+from raytl.data.target_rows import FewTargets, HeldTargets, Reading, ReadTargets, TargetRows
 from raytl.data.views import View, views_of
 from raytl.errors import ConfigError
 from raytl.models.branch import Branch
@@ -189,13 +189,15 @@ class Readers:
         layout = Layout(part.ends, part.bytes)
         source = FeedRows(inputs, targets, part.ids()[own], layout)
         rows = np.arange(len(own)) if indices is None else indices
-        chosen = _chosen(kind, part, domain.dataset, inputs.values())
+        chosen = _chosen(kind, part, domain.dataset, source)
         made: Callable[..., Feed] = FEEDS[chosen] if chosen != "ray_data" else partial(
             RayDataFeed, tasks=tasks
         )  # fmt: skip
         if chosen == "ray_data" and not views and _are_few(rows, part, domain.dataset):
             held = {name: HeldRows(of, rows) for name, of in inputs.items()}
-            source, made = replace(source, inputs=held), ResidentFeed
+            if isinstance(targets, ReadTargets):
+                targets = FewTargets(targets, rows)
+            source, made = replace(source, inputs=held, target=targets), ResidentFeed
         feed = made(
             source, rows, batch_size=batch_size, seed=seed, views=max(1, len(views)), share=share
         )
@@ -205,13 +207,11 @@ class Readers:
         return ahead_for(feed, self.device)
 
 
-def _chosen(
-    kind: FeedKind, split: Split, dataset: Dataset, inputs: Collection[BranchRows]
-) -> FeedKind:
-    """Return which feed reads the inputs. Of pooled features it is their own bytes that count,
-    which may be few where the data's are many."""
-    pooled = [rows.features for rows in inputs if isinstance(rows, PooledRows)]
-    if len(pooled) < len(inputs):
+def _chosen(kind: FeedKind, split: Split, dataset: Dataset, source: FeedRows) -> FeedKind:
+    """Return which feed reads rows. Where nothing of the data themselves is read, but pooled
+    features, it is these features' bytes that count, which may be few where the data's are many."""
+    pooled = [rows.features for rows in source.inputs.values() if isinstance(rows, PooledRows)]
+    if len(pooled) < len(source.inputs) or isinstance(source.target, ReadTargets):
         return chosen_kind(kind, split.bytes, dataset.kept)
     return chosen_kind("auto", sum(of.bytes for of in pooled), all(of.kept for of in pooled))
 

@@ -28,10 +28,7 @@ def torch_options(train: TrainConfig) -> Iterator[None]:
         if train.compile:
             undone.enter_context(_compiled_often())
         if train.benchmark:
-            undone.callback(
-                setattr, torch.backends.cudnn, "benchmark", torch.backends.cudnn.benchmark
-            )
-            torch.backends.cudnn.benchmark = True
+            undone.enter_context(_benchmark(True))
         if train.deterministic:
             undone.enter_context(_benchmark(False))  # the fastest algorithm is not always the same
             undone.enter_context(_deterministic())

@@ -11,6 +11,7 @@ import torch
 from raytl.config import TrialConfig
 from raytl.data.batch import TrainBatch
 from raytl.data.mixing import joint_batches, steps_per_epoch
+from raytl.devices import placed
 from raytl.models.mappers import Matrix
 from raytl.models.sync_batch_norm import synchronise_batch_norm
 from raytl.predictions import FILE_NAME as PREDICTIONS
@@ -71,7 +72,7 @@ class TrialRun:
         self.parts = parts = build_trial(material, trial, seed, rows_seed)
         synchronise_batch_norm(parts.model, self.device)
         for module in (parts.model, parts.recipe):
-            module.to(self.device).to(memory_format=torch.channels_last)
+            placed(module, self.device)
         optimizer = build_optimizer(trial, parts.model, parts.recipe)
         self.epoch = 0  # epochs done
         parts_of_batch = micro_batches or study.train.accumulation_steps

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import stripes
@@ -21,10 +22,10 @@ from raytl.errors import CorruptError, DataError, RaytlError
 from raytl.modalities.image.column import ImageColumn
 from raytl.remote_files import delete, files_in
 from raytl.sweeping import pool_plan
-from raytl.sweeping.on_ray.pooling import Pool
+from raytl.sweeping.on_ray.pooling import Pool, _writer
 from raytl.sweeping.study_run import run_study
 from raytl.training.material import Material, open_domains
-from raytl.training.pooled import FILE, Pooled
+from raytl.training.pooled import FILE, VALUES, Pooled
 from raytl.training.pretrain import pretrain
 from raytl.training.trial import TrialRun
 from raytl.urls import Url
@@ -126,10 +127,39 @@ def test_what_was_stopped_goes_on_shard_by_shard(
         pool.compute(pool.missing(), workers=2)
         changed = {n for n, of in files_in(bucket / "prefix").items() if before.get(n) != of}
         assert {name.split("/")[1].removesuffix(".json") for name in changed} == {lost}
-        pool.finish()
+        pool.finish([(0, 2)])
         assert pool.missing() == []
         delete(deep / f"{lost}.json")  # whole is whole
         assert pool.missing() == []
+
+
+@pytest.mark.parametrize("broken", ["manifest", "shard"])
+def test_what_is_not_whole_any_more_is_made_whole_again(
+    tiny_study: MakeStudy, data: Path, tmp_path: Path, broken: str
+) -> None:
+    pool = pool_of(study_on(tiny_study, data, "streaming"), tmp_path / "prefix")
+    pool.compute(pool.missing(), workers=2)
+    pool.finish([])
+    tap = pool.tasks[0].taps[1]
+    features = Pooled(pool.place, frozenset([tap.key]))
+    folder = tmp_path / "prefix" / tap.key
+    if broken == "manifest":
+        (folder / FILE).write_text('{"split":')
+        with pytest.raises(CorruptError, match="prefix features are not whole; go on with --resu"):
+            features.open(tap.key)
+    else:
+        (folder / "train-00002-of-00004.arrow").write_bytes(b"ARROW1")
+        manifest = json.loads((folder / FILE).read_text())
+        manifest["shards"][2]["sha256"] = "0" * 64  # as another GPU's last digits would give
+        (folder / FILE).write_text(json.dumps(manifest))
+    missing = pool.missing()
+    assert missing == ([] if broken == "manifest" else [(0, 2)])
+    if missing:
+        pool.compute(missing, workers=1)
+    pool.finish(missing)
+    assert pool.missing() == []
+    split, _ = features.open(tap.key)
+    assert len(split.read(VALUES, np.arange(split.rows))) == split.rows
 
 
 def test_features_that_no_node_keeps_are_read_by_ray_data(
@@ -139,7 +169,7 @@ def test_features_that_no_node_keeps_are_read_by_ray_data(
         study = study_on(tiny_study, data, "ray_data")
         pool = pool_of(study, bucket / "prefix")
         pool.compute(pool.missing(), workers=2)
-        pool.finish()
+        pool.finish([])
         keys = frozenset(tap.key for task in pool.tasks for tap in task.taps)
         monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "cache"))
         monkeypatch.setenv("RAYTL_SHARD_CACHE_BYTES", "20000")
@@ -154,6 +184,24 @@ def test_features_that_no_node_keeps_are_read_by_ray_data(
             ours, theirs = one.inputs["image"], two.inputs["image"]
             assert torch.equal(one.id, two.id) and ours.done == theirs.done == 1
             torch.testing.assert_close(ours.rows, theirs.rows)
+
+
+def test_an_actor_computes_as_the_study_asks_of_torch(
+    tiny_study: MakeStudy, data: Path, tmp_path: Path
+) -> None:
+    """A process with `train.deterministic` refuses what has no such algorithm, as a trial does."""
+    study = study_on(tiny_study, data, "streaming", train={"deterministic": True})
+    pool = pool_of(study, tmp_path / "prefix")
+    write = _writer(study, pool.tasks, pool.place)
+    seen: list[bool] = []
+
+    def looked(*_: Any) -> None:
+        seen.append(torch.are_deterministic_algorithms_enabled())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("raytl.training.pool_writing.PoolWriter.write", looked)
+        write((0, 0))
+    assert seen == [True] and not torch.are_deterministic_algorithms_enabled()
 
 
 def test_what_an_actor_meets_is_said_as_raytls_own(

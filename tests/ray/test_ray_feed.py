@@ -4,20 +4,23 @@ import threading
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from masks_support import study_of_squares
 from s3_server import put, s3_bucket
 from tests_support import write_images
 
-from raytl.config import DataTasks, DomainConfig
+from raytl.config import DataTasks, DomainConfig, Study, TrialConfig
 from raytl.data.ahead import AheadFeed
 from raytl.data.batch import Batch
 from raytl.data.dataset import Dataset
 from raytl.data.domain import Domain, Domains
 from raytl.data.feed import Feed
 from raytl.data.ray_feed import RayDataFeed
+from raytl.data.target_rows import ReadTargets
 from raytl.errors import UserError
 from raytl.modalities.image.catalogue import build_backbone
 from raytl.modalities.image.column import ImageColumn
@@ -26,7 +29,9 @@ from raytl.modalities.image.wing import Image
 from raytl.models.branch import Branch, Part
 from raytl.ranks import WHOLE, Share
 from raytl.remote_files import delete
+from raytl.training.material import Material
 from raytl.training.readers import Prepared, Readers
+from raytl.training.trial import TrialRun
 from raytl.urls import Url
 
 pytestmark = pytest.mark.ray
@@ -136,6 +141,37 @@ def test_few_rows_of_it_are_held_in_memory(
     (tmp_path / "fetched").rename(tmp_path / "gone")
     assert alike(few.train_batches(5), resident.train_batches(5), 3)
     assert alike(few.eval_batches(1), resident.eval_batches(1), 2)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.parametrize("labels", ["all", 4])
+def test_masks_are_fetched_with_their_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, labels: Any
+) -> None:
+    plain = study_of_squares(tmp_path, source_domain=None)
+    near = _labelled(plain, labels, tmp_path / "target")
+    theirs = list(islice(near.train_batches(2), 6))
+    monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("RAYTL_SHARD_CACHE_BYTES", "1000" if labels == "all" else "60000")
+    with s3_bucket(monkeypatch) as bucket:
+        put(tmp_path / "target", bucket / "d")
+        far = _labelled(plain, labels, bucket / "d")
+        assert isinstance(far, RayDataFeed) == (labels == "all")
+        if labels == "all":
+            monkeypatch.setattr(ReadTargets, "given", lambda *_: pytest.fail("read by the trial"))
+        ours = list(islice(far.train_batches(2), 4))
+    if labels != "all":  # they are held in memory
+        ours += islice(far.train_batches(6), 2)
+    for one, other in zip(ours, theirs, strict=False):
+        assert torch.equal(one.target, other.target)  # type: ignore[arg-type]
+        assert torch.equal(one.id, other.id) and one.own_target
+
+
+def _labelled(plain: dict[str, Any], labels: Any, place: Path | Url) -> Feed:
+    study = plain | {"target_domain": {"dataset": place, "labels": labels}}
+    study["train"] |= {"reuse_prefix": False}
+    config = TrialConfig.from_flat({"source_model": "net", "head": "unet", "recipe": "finetune"})
+    return TrialRun(Material.of(Study.model_validate(study)), config, 0).feeds["labelled"]
 
 
 def test_without_a_cluster_the_other_feeds_are_named(

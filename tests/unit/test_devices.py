@@ -101,6 +101,7 @@ def test_a_trial_without_bfloat16_says_so_and_trains_in_float32(gpus: Callable[.
         lambda patch: torch.set_float32_matmul_precision("high"),
         lambda patch: patch.setenv("NVIDIA_TF32_OVERRIDE", "0"),
         lambda patch: patch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True),
+        lambda patch: patch.setattr(torch.backends.cudnn, "benchmark", True),
     ],
 )
 def test_how_a_gpu_rounds_is_what_it_is_and_how_it_is_set(

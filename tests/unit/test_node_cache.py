@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from raytl.errors import CorruptError, UserError
+from raytl.errors import CorruptError, RaytlError, UserError
 from raytl.node_cache import NodeCache, limit_bytes
 
 
@@ -24,6 +24,20 @@ def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:
     path = cache.get("a", of_bytes(3))
     assert path.read_bytes() == bytes(3)
     assert NodeCache(tmp_path, 100).get("a", of_bytes(4)).read_bytes() == bytes(3)
+
+
+def test_who_waits_too_long_is_told_what_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raytl.node_cache.LOCK_S", 0.01)
+    cache = NodeCache(tmp_path, 100)
+
+    def slowly(to: Path) -> None:
+        with pytest.raises(RaytlError, match="another process of this node has been fetching"):
+            NodeCache(tmp_path, 100).get("a", of_bytes(4))
+        to.write_bytes(bytes(3))
+
+    assert cache.get("a", slowly).read_bytes() == bytes(3)
 
 
 def test_what_was_used_longest_ago_makes_room(tmp_path: Path) -> None:

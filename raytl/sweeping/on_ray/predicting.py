@@ -1,7 +1,10 @@
 """Prediction of a large split by a cluster: its shards in parallel, each a part of the output."""
 
 import json
-from collections.abc import Mapping
+import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,11 +21,13 @@ from raytl.folders import make_folder
 from raytl.models.source_spec import check_head, read_spec
 from raytl.predictions import Predictions
 from raytl.remote_files import files_in, opened, put, put_text, read_text
+from raytl.sweeping.on_ray.data_tasks import Work
 from raytl.training.predict import Predictor
 from raytl.urls import Place, Url
 
 PLAN, DONE = "plan.json", "predictions.json"
 STATISTICS = "statistics"  # of a row, by which scores are made of all parts
+PREDICTING = "prediction", "run the same command again, which goes on"
 
 
 def predict_on_cluster(
@@ -40,7 +45,8 @@ def predict_on_cluster(
     `predictions.json` comes last.
 
     Returns rows, metrics and where they are. Needs a Ray cluster to be connected to. Raises
-    ModelError and DataError as `Predictor.open`, UserError where `out` holds something else.
+    ModelError and DataError as `Predictor.open`, UserError where `out` holds something else, and as
+    `Work.by_actors`.
     """
     folder = here(model)
     spec = read_spec(folder)
@@ -52,7 +58,12 @@ def predict_on_cluster(
     held = _begun(out, plan)
     missing = [n for n in range(len(shards)) if _part(n, len(shards)) not in held]
     if missing:
-        _predict(model, dataset, split, out, missing, min(workers, len(missing)), gpus)
+        parts = Work(*PREDICTING).by_actors(
+            Writing(model, dataset, split, out).begin, [pickle.dumps(n) for n in missing], workers,
+            cpus=None if gpus else 1, gpus=gpus or None,
+        )  # fmt: skip
+        for _ in parts:
+            pass
     judged = Predictor.open(folder, dataset)
     found = _measured(judged, out, len(shards)) if judged.judged else {}
     facts = {"rows": data.split(split).rows, **found, "out": str(out)}
@@ -81,55 +92,36 @@ def _begun(out: Place, plan: Mapping[str, Any]) -> set[str]:
     return found
 
 
-def _predict(
-    model: Place,
-    dataset: Place,
-    split: str,
-    out: Place,
-    numbers: list[int],
-    workers: int,
-    gpus: float,
-) -> None:
-    import ray.data
-
-    todo = ray.data.from_items([{"shard": n} for n in numbers], override_num_blocks=len(numbers))
-    todo.context.enable_progress_bars = False
-    writer: Any = PartWriter  # a class whose objects are called, which Ray's types do not know
-    done = todo.map(
-        writer, fn_constructor_args=(model, dataset, split, out), num_gpus=gpus or None,
-        num_cpus=None if gpus else 1, concurrency=(1, workers),
-    )  # fmt: skip
-    for _ in done.iter_rows():
-        pass
-
-
-class PartWriter:
+@dataclass(frozen=True)
+class Writing:
     """Predicts shards of a split, in a process of the cluster that has loaded the model once."""
 
-    def __init__(self, model: Place, dataset: Place, split: str, out: Place) -> None:
+    model: Place
+    dataset: Place
+    split: str
+    out: Place
+
+    def begin(self) -> Callable[[int], None]:
+        """Return what writes the part of a shard; raises as `Predictor.open`."""
         import torch
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._predictor = Predictor.open(here(model), dataset, device)
-        self._split, self._out = split, out
+        return partial(self._write, Predictor.open(here(self.model), self.dataset, device))
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Write the part of one shard."""
-        number = int(row["shard"])
-        split = self._predictor.domain.split(self._split)
+    def _write(self, predictor: Predictor, number: int) -> None:
+        split = predictor.domain.split(self.split)
         rows = split.info.shards[number].rows
         first = int(split.ends[number]) - rows
-        found = self._predictor.predict(self._split, np.arange(first, first + rows))
-        said, columns = found.predictions, self._predictor.table(found)
-        if self._predictor.judged:
+        found = predictor.predict(self.split, np.arange(first, first + rows))
+        said, columns = found.predictions, predictor.table(found)
+        if predictor.judged:
             columns["target"] = said.target_N.tolist()
             if said.statistics_NM is not None:
                 columns[STATISTICS] = said.statistics_NM.tolist()
         name = _part(number, len(split.info.shards))
-        with TemporaryDirectory() as folder:
+        with TemporaryDirectory(prefix="raytl-") as folder:
             pq.write_table(pa.table(columns), Path(folder) / name)
-            put(Path(folder) / name, self._out / name)
-        return {"shard": number}
+            put(Path(folder) / name, self.out / name)
 
 
 def _measured(predictor: Predictor, out: Place, parts: int) -> dict[str, float]:
