@@ -200,10 +200,17 @@ def put_text(text: str, place: Place) -> None:
         put(file, place)
 
 
-def delete(url: Url) -> None:
-    """Delete a file, if it is there. Raises RaytlError where that cannot be."""
-    filesystem, path = filesystem_of(url)
-    with contextlib.suppress(FileNotFoundError), reaching(url, "delete"):
+def delete(place: Place) -> None:
+    """Delete a file, here or behind a URL, if it is there. Raises RaytlError where that cannot
+    be."""
+    if not isinstance(place, Url):
+        try:
+            place.unlink(missing_ok=True)
+        except OSError as error:
+            raise RaytlError(f"{place}: cannot delete: {error.strerror or error}") from error
+        return
+    filesystem, path = filesystem_of(place)
+    with contextlib.suppress(FileNotFoundError), reaching(place, "delete"):
         filesystem.delete_file(path)
 
 

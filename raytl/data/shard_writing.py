@@ -20,7 +20,7 @@ from raytl.data.written import RECORDS, Written
 from raytl.errors import RaytlError
 from raytl.files import sha256_of
 from raytl.modalities.column import Column
-from raytl.remote_files import download, put, put_text
+from raytl.remote_files import delete, download, put, put_text
 from raytl.tasks.columns import LabelColumn
 from raytl.urls import Place, Url
 
@@ -58,8 +58,12 @@ def write_task(folder: Place, task: ShardTask) -> Written:
         digest=task.digest or "", info=info, left_out=left_out, messages=messages, held=held
     )
     if task.digest is not None:
-        put_text(done.model_dump_json(), folder / RECORDS / f"{task.file}.json")
+        put_text(done.model_dump_json(), _record(folder, task.file))
     return done
+
+
+def _record(folder: Place, file: str) -> Place:
+    return folder / RECORDS / f"{file}.json"
 
 
 def joined(chunks: list[Chunk]) -> Chunk:
@@ -132,7 +136,8 @@ class Renumbering:
 
 
 def renumber(folder: Place, task: Renumbering) -> ShardInfo:
-    """Write a shard again with its rows' new ids; raises RaytlError where that cannot be."""
+    """Write a shard again with its rows' new ids, which no record knows of; raises RaytlError where
+    that cannot be."""
     with TemporaryDirectory(prefix="raytl-") as own:
         path = folder / task.file
         if isinstance(path, Url):
@@ -140,4 +145,6 @@ def renumber(folder: Place, task: Renumbering) -> ShardInfo:
             path = Path(own) / task.file
         with pa.OSFile(str(path)) as file:
             batch = pa.ipc.open_file(file).get_batch(0)
+        # First, for whatever stops this the record of a shard must be true
+        delete(_record(folder, task.to))
         return put_batch(folder, task.to, batch.set_column(0, ID, pa.array(task.ids_N)))

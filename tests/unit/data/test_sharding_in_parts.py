@@ -3,6 +3,7 @@
 import errno
 import pickle
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from importing import in_order
 from PIL import Image
 from s3_server import s3_bucket
 
-from raytl.data import begun
+import raytl.data.shard
+from raytl.data import begun, shard_writing
 from raytl.data.dataset import Dataset
 from raytl.data.shard import ShardReport, shard, shard_options
 from raytl.data.writer import write_dataset
@@ -300,3 +302,93 @@ def test_a_part_holds_its_own_files_alone(pictures: Path, tmp_path: Path) -> Non
     for task in done:
         sent = pickle.dumps(task)
         assert sent.count(b".png") == len(task.places_N) <= SHARD_ROWS
+
+
+def mend_file(pictures: Path, row: int) -> None:
+    picture = Image.fromarray(np.full((SIDE, SIDE, 3), row, np.uint8))
+    picture.save(pictures / ("even", "odd")[row % 2] / f"{row:02d}.png")
+
+
+def first_stored(pictures: Path, out: Path) -> int:
+    """Return which picture train stores that came first in the source: if it is left out, all ids
+    change."""
+    write(pictures, out)
+    (images,) = in_order(out, "train", "image")
+    return int(images[0, 0, 0, 0])
+
+
+@pytest.mark.parametrize("skip_bad", [True, False])
+def test_stopped_after_bad_files_and_gone_on_with_when_they_are_mended(
+    pictures: Path, tmp_path: Path, skip_bad: bool
+) -> None:
+    bad = first_stored(pictures, tmp_path / "whole")
+    for count in range(1, 12):
+        break_file(pictures, bad)
+        out = tmp_path / f"out{count}"
+        with pytest.raises(KeyboardInterrupt):
+            write(pictures, out, stopping_after(count, KeyboardInterrupt()), skip_bad=True)
+        mend_file(pictures, bad)
+        write(pictures, out, skip_bad=skip_bad)
+        Dataset.open(out).ensure_verified()
+        (now, anew) = (contents(folder) for folder in (out, tmp_path / "whole"))
+        assert {**now, "dataset.json": b""} == {**anew, "dataset.json": b""}, count
+
+
+def test_killed_between_a_shard_and_its_record(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = first_stored(pictures, tmp_path / "whole")
+    put_batch = shard_writing.put_batch
+    for count in range(1, 13):
+        left = [count]
+
+        def killed(*given: Any, left: list[int] = left) -> Any:
+            info = put_batch(*given)
+            left[0] -= 1
+            if not left[0]:
+                raise KeyboardInterrupt
+            return info
+
+        break_file(pictures, bad)
+        out = tmp_path / f"out{count}"
+        with monkeypatch.context() as patch:
+            patch.setattr(shard_writing, "put_batch", killed)
+            with pytest.raises(KeyboardInterrupt):
+                write(pictures, out, skip_bad=True)
+        mend_file(pictures, bad)
+        write(pictures, out)
+        Dataset.open(out).ensure_verified()
+        assert contents(out) == contents(tmp_path / "whole"), count
+
+
+def test_a_shard_that_stands_is_not_written_again_for_bad_files_before_a_stop(
+    pictures: Path, tmp_path: Path
+) -> None:
+    bad = first_stored(pictures, tmp_path / "whole")
+    break_file(pictures, bad)
+    with pytest.raises(KeyboardInterrupt):
+        write(pictures, tmp_path / "out", stopping_after(6, KeyboardInterrupt()), skip_bad=True)
+    done: list[Any] = []
+    write(pictures, tmp_path / "out", counting(done), skip_bad=True)
+    assert [task.file for task in done if hasattr(task, "part")] == ["test-00001-of-00002.arrow"]
+
+
+def test_each_part_is_made_once(pictures: Path, tmp_path: Path) -> None:
+    made: list[tuple[int, int]] = []
+
+    def spied(out: Place, columns: Any, splits: Any, *given: Any, **named: Any) -> Any:
+        def counted(stored: Any) -> Any:
+            def part(start: int, stop: int) -> Any:
+                made.append((start, stop))
+                return stored.part(start, stop)
+
+            return replace(stored, part=part)
+
+        every = {name: counted(stored) for name, stored in splits.items()}
+        return small(out, columns, every, *given, **named)
+
+    small = raytl.data.shard.write_dataset
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("raytl.data.shard.write_dataset", spied)
+        write(pictures, tmp_path / "out", test=None)
+    assert made == [(start, min(start + SHARD_ROWS, ROWS)) for start in range(0, ROWS, SHARD_ROWS)]
