@@ -56,7 +56,8 @@ def _shared_type(folder: Path) -> str | None:
     import psutil
 
     above = {str(folder), *map(str, folder.parents)}
-    mounts = [m for m in psutil.disk_partitions(all=True) if m.mountpoint in above]
+    # Of several at one place the last one mounted is seen: max takes the first of equal ones
+    mounts = [m for m in psutil.disk_partitions(all=True)[::-1] if m.mountpoint in above]
     kind = max(mounts, key=lambda mount: len(mount.mountpoint)).fstype if mounts else ""
     return kind if kind.startswith(SHARED) and kind not in NOT_SHARED else None
 
