@@ -4,7 +4,6 @@ Credentials come from the environment, as the cloud's own tools find them, and a
 """
 
 import contextlib
-import errno
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -26,7 +25,7 @@ from pyarrow.fs import (
     copy_files,
 )
 
-from raytl.errors import RaytlError, UserError
+from raytl.errors import RaytlError, UserError, why_not_written
 from raytl.urls import Place, Url
 
 CHUNK = 16 * 2**20  # bytes of a request
@@ -188,8 +187,7 @@ def put(file: Path, place: Place) -> None:
         partial.replace(place)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or error
-        raise RaytlError(f"{place}: cannot write: {reason}") from error
+        raise RaytlError(f"{place}: cannot write: {why_not_written(error)}") from error
 
 
 def put_text(text: str, place: Place) -> None:

@@ -3,7 +3,6 @@
 Legend: N rows.
 """
 
-import errno
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from raytl.data.group_column import GroupColumn
 from raytl.data.schema import ID, ShardInfo
 from raytl.data.stored import Chunk, Part
 from raytl.data.written import RECORDS, Written
-from raytl.errors import RaytlError
+from raytl.errors import RaytlError, why_not_written
 from raytl.files import sha256_of
 from raytl.modalities.column import Column
 from raytl.remote_files import delete, download, put, put_text
@@ -122,8 +121,7 @@ def _info(path: Path, file: str, rows: int) -> ShardInfo:
 
 
 def _not_written(folder: Path, error: OSError) -> RaytlError:
-    reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or error
-    return RaytlError(f"{folder}: cannot write: {reason}")
+    return RaytlError(f"{folder}: cannot write: {why_not_written(error)}")
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Shards that are written one by one: the same bytes whoever writes them, whatever stops it."""
 
+import contextlib
 import errno
 import pickle
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +15,7 @@ from importing import in_order
 from PIL import Image
 from s3_server import s3_bucket
 
+import raytl
 import raytl.data.shard
 from raytl.data import begun, shard_writing
 from raytl.data.dataset import Dataset
@@ -392,3 +394,23 @@ def test_each_part_is_made_once(pictures: Path, tmp_path: Path) -> None:
         patch.setattr("raytl.data.shard.write_dataset", spied)
         write(pictures, tmp_path / "out", test=None)
     assert made == [(start, min(start + SHARD_ROWS, ROWS)) for start in range(0, ROWS, SHARD_ROWS)]
+
+
+@pytest.mark.parametrize("workers", [None, 2])
+def test_places_are_looked_at_once(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int | None
+) -> None:
+    looked: list[str] = []
+    check_places = raytl.data.shard.check_places
+
+    def counted(*given: Any) -> None:
+        looked.append(given[0])
+        check_places(*given)
+
+    monkeypatch.setattr("raytl.data.shard.check_places", counted)
+    monkeypatch.setattr("raytl.sweeping.on_ray.tuning.ray_session", contextlib.nullcontext)
+    monkeypatch.setattr("raytl.sweeping.on_ray.sharding.on_cluster", lambda workers: map)
+    raytl.shard("image-folder", str(pictures), tmp_path / "out", size=SIDE, workers=workers)
+    assert looked == ["image-folder"]
+    with pytest.raises(UserError, match="exists already"):
+        raytl.shard("image-folder", str(pictures), tmp_path / "out", size=SIDE, workers=workers)
