@@ -51,7 +51,8 @@ def write_task(folder: Place, task: ShardTask) -> Written:
     if chunks:
         whole = joined(chunks)
         held, places_N = _held(whole, task.columns), whole.places_N
-        info = put_batch(folder, task.file, record_batch(whole, task.columns, task.first_id))
+        batch = record_batch(whole, task.columns, task.first_id)
+        info = _put_unrecorded(folder, task.file, batch)
     left_out = np.setdiff1d(task.places_N, places_N).tolist()
     done = Written(
         digest=task.digest or "", info=info, left_out=left_out, messages=messages, held=held
@@ -63,6 +64,13 @@ def write_task(folder: Place, task: ShardTask) -> Written:
 
 def _record(folder: Place, file: str) -> Place:
     return folder / RECORDS / f"{file}.json"
+
+
+def _put_unrecorded(folder: Place, file: str, batch: pa.RecordBatch) -> ShardInfo:
+    """Write a shard whose record, if there is one, is of other bytes: it goes away first, so that
+    whatever stops this finds none that is untrue."""
+    delete(_record(folder, file))
+    return put_batch(folder, file, batch)
 
 
 def joined(chunks: list[Chunk]) -> Chunk:
@@ -143,6 +151,4 @@ def renumber(folder: Place, task: Renumbering) -> ShardInfo:
             path = Path(own) / task.file
         with pa.OSFile(str(path)) as file:
             batch = pa.ipc.open_file(file).get_batch(0)
-        # First, for whatever stops this the record of a shard must be true
-        delete(_record(folder, task.to))
-        return put_batch(folder, task.to, batch.set_column(0, ID, pa.array(task.ids_N)))
+        return _put_unrecorded(folder, task.to, batch.set_column(0, ID, pa.array(task.ids_N)))

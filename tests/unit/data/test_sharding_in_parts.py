@@ -22,7 +22,7 @@ from raytl.data.dataset import Dataset
 from raytl.data.shard import ShardReport, shard, shard_options
 from raytl.data.writer import write_dataset
 from raytl.errors import ConfigError, DataError, RaytlError, UserError
-from raytl.remote_files import exists, files_in
+from raytl.remote_files import exists, files_in, read_bytes
 from raytl.urls import Place
 
 ROWS, SIDE, SHARD_ROWS = 40, 4, 6
@@ -336,31 +336,68 @@ def test_stopped_after_bad_files_and_gone_on_with_when_they_are_mended(
         assert {**now, "dataset.json": b""} == {**anew, "dataset.json": b""}, count
 
 
+@contextlib.contextmanager
+def killed_after(count: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Stop what writes so many shards when the last of them stands and nothing more."""
+    put_batch, written = shard_writing.put_batch, list[Any]()
+
+    def killed(*given: Any) -> Any:
+        written.append(put_batch(*given))
+        if len(written) == count:
+            raise KeyboardInterrupt
+        return written[-1]
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shard_writing, "put_batch", killed)
+        yield
+
+
 def test_killed_between_a_shard_and_its_record(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad = first_stored(pictures, tmp_path / "whole")
-    put_batch = shard_writing.put_batch
     for count in range(1, 13):
-        left = [count]
-
-        def killed(*given: Any, left: list[int] = left) -> Any:
-            info = put_batch(*given)
-            left[0] -= 1
-            if not left[0]:
-                raise KeyboardInterrupt
-            return info
-
         break_file(pictures, bad)
         out = tmp_path / f"out{count}"
-        with monkeypatch.context() as patch:
-            patch.setattr(shard_writing, "put_batch", killed)
-            with pytest.raises(KeyboardInterrupt):
-                write(pictures, out, skip_bad=True)
+        with killed_after(count, monkeypatch):
+            write(pictures, out, skip_bad=True)
         mend_file(pictures, bad)
         write(pictures, out)
         Dataset.open(out).ensure_verified()
         assert contents(out) == contents(tmp_path / "whole"), count
+
+
+def test_killed_between_a_shard_and_its_record_where_another_stood(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = first_stored(pictures, tmp_path / "whole")
+    break_file(pictures, bad)
+    write(pictures, tmp_path / "less", skip_bad=True)
+    with pytest.raises(KeyboardInterrupt):
+        write(pictures, tmp_path / "out", stopping_after(6, KeyboardInterrupt()), skip_bad=True)
+    mend_file(pictures, bad)
+    with killed_after(2, monkeypatch):  # the first shards of train and test, whose ids moved
+        write(pictures, tmp_path / "out")
+    break_file(pictures, bad)
+    write(pictures, tmp_path / "out", skip_bad=True)
+    Dataset.open(tmp_path / "out").ensure_verified()
+    assert contents(tmp_path / "out") == contents(tmp_path / "less")
+
+
+def test_bad_files_behind_a_url_that_are_mended(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = first_stored(pictures, tmp_path / "whole")
+    break_file(pictures, bad)
+    with s3_bucket(monkeypatch) as bucket:
+        with pytest.raises(KeyboardInterrupt):
+            stop = stopping_after(9, KeyboardInterrupt())
+            write(pictures, bucket / "out", stop, skip_bad=True)
+        mend_file(pictures, bad)
+        write(pictures, bucket / "out")
+        assert sorted(files_in(bucket / "out")) == sorted(contents(tmp_path / "whole"))
+        for name, content in contents(tmp_path / "whole").items():
+            assert read_bytes(bucket / "out" / name) == content
 
 
 def test_a_shard_that_stands_is_not_written_again_for_bad_files_before_a_stop(
