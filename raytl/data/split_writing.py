@@ -16,7 +16,7 @@ from raytl.data.checking import Apart
 from raytl.data.group_column import GroupColumn
 from raytl.data.schema import ShardInfo, SplitInfo, column_facts
 from raytl.data.shard_writing import Renumbering, ShardTask, renumber, write_task
-from raytl.data.stored import Chunk, Each, Part, StoredRows, Work
+from raytl.data.stored import Chunk, Each, Readable, StoredRows, Work
 from raytl.data.written import RECORDS, Written
 from raytl.errors import DataError
 from raytl.files import digest_of
@@ -135,7 +135,7 @@ def _missing(
     """Yield the shards to be written and put their numbers into `numbers`; those that stand there
     already into `found`."""
     count = -(-len(stored.places_N) // writing.rows)
-    gathered: Callable[[int, int], Part] | None = None
+    readable: Readable | None = None
     facts = {name: column_facts(column) for name, column in writing.columns.items()}
     for number in range(count):
         start = number * writing.rows
@@ -151,10 +151,10 @@ def _missing(
                 writing.progress(stop - start)
                 continue
         if stored.gathered is not None:
-            if gathered is None:
+            if readable is None:
                 work = Work(writing.rows, writing.folder / RECORDS, writing.each)
-                gathered = stored.gathered(work)
-            part = gathered(start, stop)
+                readable = stored.gathered(work)
+            part = readable(start, part)
         numbers.append(number)
         places_N = stored.places_N[start:stop]
         yield ShardTask(file, split, first_id, places_N, part, writing.columns, digest)

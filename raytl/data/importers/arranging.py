@@ -3,7 +3,7 @@
 Legend: N rows.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from raytl.data.group_column import GroupColumn
 from raytl.data.importers.base import Imported, ShardOptions, flag, image_column, shuffled
 from raytl.data.importers.inputs import fitted_input
 from raytl.data.importers.split_rows import Rows, rows_of
-from raytl.data.stored import Chunk, Part, StoredRows, Work
+from raytl.data.stored import Chunk, Part, Readable, StoredRows, Work
 from raytl.data.subsets import holdout, labelled
 from raytl.errors import ConfigError, DataError
 from raytl.files import digest_of
@@ -174,10 +174,15 @@ def _stored(
     if rows.gathered is None:
         return StoredRows(order, part)
 
-    def gathered(work: Work) -> Callable[[int, int], Part]:
+    def gathered(work: Work) -> Readable:
         assert rows.gathered is not None
-        read = rows.gathered(numbers[order], work)
-        return lambda start, stop: replace(part(start, stop), rows=read(start, stop))
+        readable = rows.gathered(numbers[order], work)
+
+        def of_shard(start: int, part: Part) -> Part:
+            assert isinstance(part, _ArrangedPart)
+            return replace(part, rows=readable(start, part.rows))
+
+        return of_shard
 
     return StoredRows(order, part, gathered)
 

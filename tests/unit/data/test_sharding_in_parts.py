@@ -347,7 +347,7 @@ def killed_after(count: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             raise KeyboardInterrupt
         return written[-1]
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(shard_writing, "put_batch", killed)
         yield
 
@@ -359,7 +359,7 @@ def test_killed_between_a_shard_and_its_record(
     for count in range(1, 13):
         break_file(pictures, bad)
         out = tmp_path / f"out{count}"
-        with killed_after(count, monkeypatch):
+        with killed_after(count, monkeypatch), pytest.raises(KeyboardInterrupt):
             write(pictures, out, skip_bad=True)
         mend_file(pictures, bad)
         write(pictures, out)
@@ -376,7 +376,8 @@ def test_killed_between_a_shard_and_its_record_where_another_stood(
     with pytest.raises(KeyboardInterrupt):
         write(pictures, tmp_path / "out", stopping_after(6, KeyboardInterrupt()), skip_bad=True)
     mend_file(pictures, bad)
-    with killed_after(2, monkeypatch):  # the first shards of train and test, whose ids moved
+    # The first shards of train, which has the file, and of test, whose ids moved
+    with killed_after(2, monkeypatch), pytest.raises(KeyboardInterrupt):
         write(pictures, tmp_path / "out")
     break_file(pictures, bad)
     write(pictures, tmp_path / "out", skip_bad=True)
@@ -390,8 +391,8 @@ def test_bad_files_behind_a_url_that_are_mended(
     bad = first_stored(pictures, tmp_path / "whole")
     break_file(pictures, bad)
     with s3_bucket(monkeypatch) as bucket:
+        stop = stopping_after(9, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
-            stop = stopping_after(9, KeyboardInterrupt())
             write(pictures, bucket / "out", stop, skip_bad=True)
         mend_file(pictures, bad)
         write(pictures, bucket / "out")
