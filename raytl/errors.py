@@ -4,6 +4,8 @@ Each message gives the law, the values and the remedy in one to three lines; the
 prints it without a traceback and exits with the class's `exit_code`.
 """
 
+import errno
+
 
 class RaytlError(Exception):
     """A failure that is not the user's mistake, such as a broken file or a full disk."""
@@ -39,3 +41,8 @@ class CheckpointError(CorruptError):
 
 class TrainingError(RaytlError):
     """Training that cannot go on, such as a loss that is not finite."""
+
+
+def why_not_written(error: OSError) -> str:
+    """Return what to say of a file that the system does not let be written."""
+    return "the disk is full" if error.errno == errno.ENOSPC else str(error.strerror or error)

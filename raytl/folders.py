@@ -1,7 +1,6 @@
 """Folders written whole or not at all."""
 
 import contextlib
-import errno
 import os
 import shutil
 import tempfile
@@ -9,7 +8,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from raytl.errors import RaytlError, UserError
+from raytl.errors import RaytlError, UserError, why_not_written
 from raytl.urls import Place, Url
 
 # Types of file systems that nodes share, as mounts call them, by their beginnings.
@@ -56,7 +55,8 @@ def _shared_type(folder: Path) -> str | None:
     import psutil
 
     above = {str(folder), *map(str, folder.parents)}
-    mounts = [m for m in psutil.disk_partitions(all=True) if m.mountpoint in above]
+    # Of several at one place the last one mounted is seen: max takes the first of equal ones
+    mounts = [m for m in psutil.disk_partitions(all=True)[::-1] if m.mountpoint in above]
     kind = max(mounts, key=lambda mount: len(mount.mountpoint)).fstype if mounts else ""
     return kind if kind.startswith(SHARED) and kind not in NOT_SHARED else None
 
@@ -163,7 +163,8 @@ def _replacing(out: Path) -> Iterator[Path]:
             shutil.rmtree(place)
         os.replace(temporary, place)
     except OSError as error:
-        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or error
-        raise RaytlError(f"{out}: cannot write: {reason}; nothing was kept") from error
+        raise RaytlError(
+            f"{out}: cannot write: {why_not_written(error)}; nothing was kept"
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

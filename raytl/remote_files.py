@@ -4,7 +4,6 @@ Credentials come from the environment, as the cloud's own tools find them, and a
 """
 
 import contextlib
-import errno
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -26,7 +25,7 @@ from pyarrow.fs import (
     copy_files,
 )
 
-from raytl.errors import RaytlError, UserError
+from raytl.errors import RaytlError, UserError, why_not_written
 from raytl.urls import Place, Url
 
 CHUNK = 16 * 2**20  # bytes of a request
@@ -188,8 +187,7 @@ def put(file: Path, place: Place) -> None:
         partial.replace(place)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or error
-        raise RaytlError(f"{place}: cannot write: {reason}") from error
+        raise RaytlError(f"{place}: cannot write: {why_not_written(error)}") from error
 
 
 def put_text(text: str, place: Place) -> None:
@@ -200,10 +198,17 @@ def put_text(text: str, place: Place) -> None:
         put(file, place)
 
 
-def delete(url: Url) -> None:
-    """Delete a file, if it is there. Raises RaytlError where that cannot be."""
-    filesystem, path = filesystem_of(url)
-    with contextlib.suppress(FileNotFoundError), reaching(url, "delete"):
+def delete(place: Place) -> None:
+    """Delete a file, here or behind a URL, if it is there. Raises RaytlError where that cannot
+    be."""
+    if not isinstance(place, Url):
+        try:
+            place.unlink(missing_ok=True)
+        except OSError as error:
+            raise RaytlError(f"{place}: cannot delete: {error.strerror or error}") from error
+        return
+    filesystem, path = filesystem_of(place)
+    with contextlib.suppress(FileNotFoundError), reaching(place, "delete"):
         filesystem.delete_file(path)
 
 

@@ -37,23 +37,22 @@ def shard(
     With `workers` so many processes of a Ray cluster, or of this machine where there is none, read
     and write shards, the same bytes; what the same call wrote before it was stopped is kept.
     """
-    from raytl.data.shard import check, shard_options
-    from raytl.data.shard import shard as write_shards
+    from raytl.data.shard import check, shard_checked, shard_options
 
     run = {name: options.pop(name) for name in ("force", "progress") if name in options}
     checked, place = shard_options(**options), place_of(out)
-    if workers is None:
-        return write_shards(kind, source, place, options=checked, **run)
-    if workers < 1:
+    if workers is not None and workers < 1:
         raise UserError(f"shard: --workers >= 1 must hold, got {workers}; leave it out for one")
-    check(kind, source, place, checked, bool(run.get("force")), in_parts=True)
+    check(kind, source, place, checked, bool(run.get("force")), in_parts=workers is not None)
+    if workers is None:
+        return shard_checked(kind, source, place, options=checked, **run)
 
     # What is wrong is said before Ray is imported and started, which takes seconds.
     from raytl.sweeping.on_ray.sharding import on_cluster
     from raytl.sweeping.on_ray.tuning import ray_session
 
     with ray_session():
-        return write_shards(kind, source, place, options=checked, each=on_cluster(workers), **run)
+        return shard_checked(kind, source, place, options=checked, each=on_cluster(workers), **run)
 
 
 def pretrain(dataset: Path | str, backbone: str, out: Path | str, **options: Any) -> SourceSpec:

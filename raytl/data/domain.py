@@ -92,7 +92,7 @@ class Domain:
 
     def _there(self, split: Split) -> np.ndarray:
         marks_N = np.zeros(split.rows, np.int64)
-        if not getattr(self.target_column, "nulls", False):
+        if not self.target_column.may_lack:
             return marks_N
         for start in range(0, split.rows, READ_ROWS):
             rows = np.arange(start, min(start + READ_ROWS, split.rows))

@@ -66,14 +66,15 @@ def fit_boxes(
     box: int | None = None,
 ) -> np.ndarray:
     """Return boxes, x1, y1, x2, y2 in pixels of an image of `shape` (H, W), where `fit_images` puts
-    what they hold; some may then lie outside."""
+    what they hold, clipped to what is to be seen of the image: some may then have no area."""
     scaled = _scaled_shape(*shape, box or size, how)
     # Cropped and centred, an image's middle stays: whole pixels to its left, the odd one right.
     first = [-((side - (box or size)) // 2) if side > (box or size) else 0 for side in scaled]
     kept = [min(side, box or size) for side in scaled]
-    top, left = (start + (size - side) // 2 for start, side in zip(first, kept, strict=True))
+    top, left = ((size - side) // 2 for side in kept)
     by = np.array([scaled[1] / shape[1], scaled[0] / shape[0]] * 2)
-    return boxes_n4 * by + np.array([left, top, left, top])
+    moved_n4 = boxes_n4 * by + np.array([left + first[1], top + first[0]] * 2)
+    return moved_n4.clip([left, top] * 2, [left + kept[1], top + kept[0]] * 2)
 
 
 def _centre(images_NHWC: np.ndarray, size: int, outside: int) -> np.ndarray:

@@ -73,8 +73,24 @@ def shard(
     for data that cannot be used, UserError where `out` exists without `force`, or is no dataset
     that `force` may replace.
     """
-    start = time.perf_counter()
     check(kind, source, out, options, force, in_parts=each is not None)
+    return shard_checked(
+        kind, source, out, options=options, force=force, progress=progress, each=each
+    )
+
+
+def shard_checked(
+    kind: str,
+    source: str | None,
+    out: Place,
+    *,
+    options: ShardOptions,
+    force: bool = False,
+    progress: Callable[[int, int], None] = lambda rows, total: None,
+    each: Each | None = None,
+) -> ShardReport:
+    """Do what `shard` does once `check` was called."""
+    start = time.perf_counter()
     importer = IMPORTERS[kind]
     under_way = None
     if each is not None:

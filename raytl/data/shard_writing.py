@@ -3,7 +3,6 @@
 Legend: N rows.
 """
 
-import errno
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +16,10 @@ from raytl.data.group_column import GroupColumn
 from raytl.data.schema import ID, ShardInfo
 from raytl.data.stored import Chunk, Part
 from raytl.data.written import RECORDS, Written
-from raytl.errors import RaytlError
+from raytl.errors import RaytlError, why_not_written
 from raytl.files import sha256_of
 from raytl.modalities.column import Column
-from raytl.remote_files import download, put, put_text
+from raytl.remote_files import delete, download, put, put_text
 from raytl.tasks.columns import LabelColumn
 from raytl.urls import Place, Url
 
@@ -52,14 +51,26 @@ def write_task(folder: Place, task: ShardTask) -> Written:
     if chunks:
         whole = joined(chunks)
         held, places_N = _held(whole, task.columns), whole.places_N
-        info = put_batch(folder, task.file, record_batch(whole, task.columns, task.first_id))
+        batch = record_batch(whole, task.columns, task.first_id)
+        info = _put_unrecorded(folder, task.file, batch)
     left_out = np.setdiff1d(task.places_N, places_N).tolist()
     done = Written(
         digest=task.digest or "", info=info, left_out=left_out, messages=messages, held=held
     )
     if task.digest is not None:
-        put_text(done.model_dump_json(), folder / RECORDS / f"{task.file}.json")
+        put_text(done.model_dump_json(), _record(folder, task.file))
     return done
+
+
+def _record(folder: Place, file: str) -> Place:
+    return folder / RECORDS / f"{file}.json"
+
+
+def _put_unrecorded(folder: Place, file: str, batch: pa.RecordBatch) -> ShardInfo:
+    """Write a shard whose record, if there is one, is of other bytes: it goes away first, so that
+    whatever stops this finds none that is untrue."""
+    delete(_record(folder, file))
+    return put_batch(folder, file, batch)
 
 
 def joined(chunks: list[Chunk]) -> Chunk:
@@ -118,8 +129,7 @@ def _info(path: Path, file: str, rows: int) -> ShardInfo:
 
 
 def _not_written(folder: Path, error: OSError) -> RaytlError:
-    reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or error
-    return RaytlError(f"{folder}: cannot write: {reason}")
+    return RaytlError(f"{folder}: cannot write: {why_not_written(error)}")
 
 
 @dataclass(frozen=True)
@@ -132,7 +142,8 @@ class Renumbering:
 
 
 def renumber(folder: Place, task: Renumbering) -> ShardInfo:
-    """Write a shard again with its rows' new ids; raises RaytlError where that cannot be."""
+    """Write a shard again with its rows' new ids, which no record knows of; raises RaytlError where
+    that cannot be."""
     with TemporaryDirectory(prefix="raytl-") as own:
         path = folder / task.file
         if isinstance(path, Url):
@@ -140,4 +151,4 @@ def renumber(folder: Place, task: Renumbering) -> ShardInfo:
             path = Path(own) / task.file
         with pa.OSFile(str(path)) as file:
             batch = pa.ipc.open_file(file).get_batch(0)
-        return put_batch(folder, task.to, batch.set_column(0, ID, pa.array(task.ids_N)))
+        return _put_unrecorded(folder, task.to, batch.set_column(0, ID, pa.array(task.ids_N)))

@@ -16,7 +16,7 @@ from raytl.data.checking import Apart
 from raytl.data.group_column import GroupColumn
 from raytl.data.schema import ShardInfo, SplitInfo, column_facts
 from raytl.data.shard_writing import Renumbering, ShardTask, renumber, write_task
-from raytl.data.stored import Chunk, Each, StoredRows, Work
+from raytl.data.stored import Chunk, Each, Readable, StoredRows, Work
 from raytl.data.written import RECORDS, Written
 from raytl.errors import DataError
 from raytl.files import digest_of
@@ -70,7 +70,27 @@ class Writing:
                 self._apart.check(np.asarray(held[name], np.int64), split)
 
 
-def write_in_parts(writing: Writing, split: str, stored: StoredRows, first_id: int) -> SplitInfo:
+@dataclass(frozen=True)
+class InParts:
+    """A split whose shards are all written. Ids have gaps yet where rows were left out."""
+
+    split: str
+    first_id: int
+    places_N: np.ndarray  # where each row stands in its source, in the order of storage
+    every: tuple[Written, ...]  # in the order of shards
+
+    @property
+    def shards(self) -> tuple[ShardInfo, ...]:
+        """Those that hold rows."""
+        return tuple(done.info for done in self.every if done.info is not None)
+
+    @property
+    def rows(self) -> int:
+        """How many were kept."""
+        return sum(shard.rows for shard in self.shards)
+
+
+def write_in_parts(writing: Writing, split: str, stored: StoredRows, first_id: int) -> InParts:
     """Write the shards of a split that are not there yet. Raises as `write_task`, and DataError
     where no row is left."""
     found: dict[int, Written] = {}
@@ -80,14 +100,24 @@ def write_in_parts(writing: Writing, split: str, stored: StoredRows, first_id: i
         found[numbers.popleft()] = done
         writing.note_written(split, done)
         writing.progress(len(done.left_out) + (done.info.rows if done.info else 0))
-    every = [found[number] for number in sorted(found)]
-    shards = [done.info for done in every if done.info is not None]
-    if not shards:
+    every = tuple(found[number] for number in sorted(found))
+    written = InParts(split, first_id, stored.places_N, every)
+    if not written.shards:
         raise DataError(f"split {split}: no rows; leave the split out or look at the source")
-    left_out = np.sort(np.concatenate([np.array(done.left_out, np.int64) for done in every]))
+    return written
+
+
+def close_gaps(writing: Writing, written: InParts) -> SplitInfo:
+    """Return what there is to say of a split, its rows numbered without gaps. To be called when all
+    splits are written: a shard that is numbered anew has no record, and were it to be gone on with,
+    would be written again."""
+    shards = written.shards
+    left_out = np.sort(
+        np.concatenate([np.array(done.left_out, np.int64) for done in written.every])
+    )
     if len(left_out):
-        shards = _renumbered(writing, split, stored, first_id, every, left_out)
-    return SplitInfo(rows=sum(shard.rows for shard in shards), shards=tuple(shards))
+        shards = tuple(_renumbered(writing, written, left_out))
+    return SplitInfo(rows=written.rows, shards=shards)
 
 
 def _file(split: str, number: int, of: int) -> str:
@@ -105,7 +135,7 @@ def _missing(
     """Yield the shards to be written and put their numbers into `numbers`; those that stand there
     already into `found`."""
     count = -(-len(stored.places_N) // writing.rows)
-    readable = None if stored.gathered else stored.part
+    readable: Readable | None = None
     facts = {name: column_facts(column) for name, column in writing.columns.items()}
     for number in range(count):
         start = number * writing.rows
@@ -120,34 +150,26 @@ def _missing(
                 writing.note_written(split, known)
                 writing.progress(stop - start)
                 continue
-        if readable is None:
-            assert stored.gathered is not None
-            readable = stored.gathered(Work(writing.rows, writing.folder / RECORDS, writing.each))
+        if stored.gathered is not None:
+            if readable is None:
+                work = Work(writing.rows, writing.folder / RECORDS, writing.each)
+                readable = stored.gathered(work)
+            part = readable(start, part)
         numbers.append(number)
-        yield ShardTask(
-            file, split, first_id, stored.places_N[start:stop], readable(start, stop),
-            writing.columns, digest,
-        )  # fmt: skip
+        places_N = stored.places_N[start:stop]
+        yield ShardTask(file, split, first_id, places_N, part, writing.columns, digest)
 
 
-def _renumbered(
-    writing: Writing,
-    split: str,
-    stored: StoredRows,
-    first_id: int,
-    every: list[Written],
-    left_out: np.ndarray,
-) -> list[ShardInfo]:
+def _renumbered(writing: Writing, written: InParts, left_out: np.ndarray) -> list[ShardInfo]:
     """Number the rows anew, so that ids have no gaps, and the shards where one has no row."""
-    there = [number for number, done in enumerate(every) if done.info is not None]
+    there = [number for number, done in enumerate(written.every) if done.info is not None]
     tasks = []
     for to, number in enumerate(there):
-        places_N = stored.places_N[number * writing.rows : (number + 1) * writing.rows]
+        places_N = written.places_N[number * writing.rows : (number + 1) * writing.rows]
         places_N = places_N[~np.isin(places_N, left_out)]
-        ids_N = first_id + places_N - np.searchsorted(left_out, places_N)
-        tasks.append(
-            Renumbering(_file(split, number, len(every)), _file(split, to, len(there)), ids_N)
-        )
+        ids_N = written.first_id + places_N - np.searchsorted(left_out, places_N)
+        file = _file(written.split, number, len(written.every))
+        tasks.append(Renumbering(file, _file(written.split, to, len(there)), ids_N))
     shards = list(writing.each(partial(renumber, writing.folder), tasks))
     for task in tasks:
         if task.to != task.file and isinstance(writing.folder, Path) and writing.begun is None:

@@ -39,6 +39,10 @@ class Part(Protocol):
         """Return what changes where another row or file is to be read, in hexadecimal digits."""
 
 
+# Takes where a shard starts and its part, and returns one that can be read
+Readable = Callable[[int, Part], Part]
+
+
 @dataclass(frozen=True)
 class Work:
     """How a split is cut: `rows` a shard; and who does what is to be done before its shards can be
@@ -53,11 +57,11 @@ class Work:
 class StoredRows:
     """A split that is read in parts. `places_N`: where each row stands in its source, 0 … N-1, in
     the order in which they are stored; `part` takes places in that order, start and stop. With
-    `gathered` parts can be read once that was called: it returns what takes the place of `part`."""
+    `gathered` parts cannot be read yet: what it returns makes them so."""
 
     places_N: np.ndarray
     part: Callable[[int, int], Part]
-    gathered: "Callable[[Work], Callable[[int, int], Part]] | None" = None
+    gathered: "Callable[[Work], Readable] | None" = None
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield all of it; a bad row is left out in silence, or raises."""

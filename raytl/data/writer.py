@@ -16,7 +16,7 @@ from raytl.data.begun import Begun
 from raytl.data.checking import check_chunk, check_columns, check_names
 from raytl.data.schema import FILE_NAME, ID, DatasetInfo, ShardInfo, SplitInfo, fingerprint_of
 from raytl.data.shard_writing import joined, record_batch, save_batch
-from raytl.data.split_writing import Progress, Seen, Writing, write_in_parts
+from raytl.data.split_writing import InParts, Progress, Seen, Writing, close_gaps, write_in_parts
 from raytl.data.stored import Chunk, Chunks, Each, StoredRows
 from raytl.data.written import RECORDS
 from raytl.errors import DataError
@@ -86,15 +86,18 @@ def _described(
 
 
 def _written(splits: Mapping[str, Chunks | StoredRows], writing: Writing) -> dict[str, SplitInfo]:
-    infos: dict[str, SplitInfo] = {}
+    done: dict[str, SplitInfo | InParts] = {}
     for name, rows in splits.items():
-        first_id = sum(info.rows for info in infos.values())
+        first_id = sum(of.rows for of in done.values())
         if isinstance(rows, StoredRows):
-            infos[name] = write_in_parts(writing, name, rows, first_id)
+            done[name] = write_in_parts(writing, name, rows, first_id)
         else:
             chunks = _regroup(_checked(rows, name, writing), writing.rows)
-            infos[name] = _write_split(writing, name, chunks, first_id)
-    return infos
+            done[name] = _write_split(writing, name, chunks, first_id)
+    return {
+        name: close_gaps(writing, of) if isinstance(of, InParts) else of
+        for name, of in done.items()
+    }
 
 
 def _checked(chunks: Chunks, split: str, writing: Writing) -> Iterator[Chunk]:

@@ -50,6 +50,11 @@ class Column(BaseModel):
     def row_bytes(self) -> int:
         """About how many bytes a row takes, at least 1: how many rows a shard gets."""
 
+    @property
+    def may_lack(self) -> bool:
+        """Of a target: whether some rows may have none."""
+        return False
+
     @abstractmethod
     def check(self, values: Values) -> None:
         """Raise BadRowError for the first row that does not fit, or ValueError, a sentence, where

@@ -111,7 +111,7 @@ def _check_test(target: Domain) -> int:
         split = target.split(test)
     column, place = target.target_column, "target_domain.splits.test"
     rows = split.rows
-    if getattr(column, "nulls", False) or isinstance(column, ValueColumn):
+    if column.may_lack or isinstance(column, ValueColumn):
         known = has_target(target.targets(test))
         rows = int(known.sum())
         if isinstance(column, ValueColumn) and rows and np.ptp(target.targets(test)[known]) == 0:

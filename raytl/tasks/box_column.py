@@ -32,6 +32,10 @@ class BoxColumn(Column):
     nulls: bool = False
 
     @property
+    def may_lack(self) -> bool:
+        return self.nulls
+
+    @property
     def arrow_type(self) -> pa.DataType:
         return pa.large_list(pa.list_(pa.float32(), NUMBERS))
 

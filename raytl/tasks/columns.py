@@ -34,6 +34,10 @@ class LabelColumn(Column):
     nulls: bool = False
 
     @property
+    def may_lack(self) -> bool:
+        return self.nulls
+
+    @property
     def arrow_type(self) -> pa.DataType:
         return pa.int64()
 
@@ -96,6 +100,10 @@ class ValueColumn(Column):
     task: ClassVar[TaskName] = "regression"
     kind: Literal["value"] = "value"
     nulls: bool = False
+
+    @property
+    def may_lack(self) -> bool:
+        return self.nulls
 
     @property
     def arrow_type(self) -> pa.DataType:

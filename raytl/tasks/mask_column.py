@@ -30,6 +30,10 @@ class MaskColumn(Column):
     nulls: bool = False
 
     @property
+    def may_lack(self) -> bool:
+        return self.nulls
+
+    @property
     def arrow_type(self) -> pa.DataType:
         return pa.fixed_shape_tensor(pa.uint8(), self.shape)
 

@@ -22,6 +22,10 @@ class SentenceColumn(StringColumn):
     kind: Literal["sentence"] = "sentence"
     nulls: bool = False
 
+    @property
+    def may_lack(self) -> bool:
+        return self.nulls
+
     def check(self, values: Values) -> None:
         super().check(np.where(self.there(values), values, "") if self.nulls else values)
 

@@ -24,7 +24,8 @@ def mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mount:
         found = [SimpleNamespace(mountpoint="/", fstype="ext4")]
         found += [
             SimpleNamespace(mountpoint=str(tmp_path / name), fstype=kind)
-            for name, kind in kinds.items()
+            for name, every in kinds.items()
+            for kind in every.split()
         ]
         monkeypatch.setattr("psutil.disk_partitions", lambda all: found)
 
@@ -62,3 +63,10 @@ def test_what_is_mounted_deepest_counts(mount: Mount, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "home")
     folders._shared_type.cache_clear()
     assert shared_type(tmp_path / "link" / "other") == "nfs4"
+
+
+def test_what_is_mounted_last_at_a_place_counts(mount: Mount, tmp_path: Path) -> None:
+    mount(home="autofs nfs4")
+    assert shared_type(tmp_path / "home") == "nfs4"
+    mount(home="nfs4 ext4")
+    assert shared_type(tmp_path / "home") is None

@@ -75,8 +75,7 @@ def mended(
     found.cut += [name] * int((kept_n & (clipped_n4 != row.boxes_n4).any(axis=1)).sum())
     boxes_n4 = clipped_n4
     if options.size is not None:
-        fitted_n4 = fit_boxes(clipped_n4, shape, options.size, options.fit, options.box)
-        boxes_n4 = _clipped(fitted_n4, (options.size, options.size))
+        boxes_n4 = fit_boxes(clipped_n4, shape, options.size, options.fit, options.box)
         there_n = _have_area(boxes_n4)
         found.cropped += [name] * int((kept_n & ~there_n).sum())
         kept_n = kept_n & there_n

@@ -3,7 +3,7 @@
 Legend: N rows.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,15 +12,13 @@ from raytl.data.group_column import GroupColumn
 from raytl.data.importers.base import Imported, ShardOptions, flag, image_column, shuffled
 from raytl.data.importers.inputs import fitted_input
 from raytl.data.importers.split_rows import Rows, rows_of
-from raytl.data.stored import Chunk, Part, StoredRows, Work
+from raytl.data.stored import Chunk, Part, Readable, StoredRows, Work
 from raytl.data.subsets import holdout, labelled
 from raytl.errors import ConfigError, DataError
 from raytl.files import digest_of
 from raytl.modalities.column import Column
 from raytl.seeds import seed_for
 from raytl.tasks.columns import LabelColumn
-
-CUTS = ("test", "validation")
 
 
 def arranged(
@@ -70,21 +68,28 @@ def _group_names(splits: Mapping[str, Rows]) -> np.ndarray | None:
     return names
 
 
+def cuts(splits: Collection[str], options: ShardOptions) -> dict[str, float]:
+    """Return the shares of train that `--test` and `--validation` ask for, by the names of the
+    splits that they become. Raises ConfigError where train is not among the `splits` that there
+    are, or such a one is."""
+    shares = {"test": options.test, "validation": options.validation}
+    found = {name: share for name, share in shares.items() if share is not None}
+    for name in found:
+        if name in splits or "train" not in splits:
+            why = f"there is a split {name} already" if name in splits else "there is no such split"
+            raise ConfigError(
+                f"{flag(name)}: cuts rows from the split train into one named {name}, but {why} "
+                f"(splits: {', '.join(splits)}); leave the option out"
+            )
+    return found
+
+
 def _cut(
     parts: dict[str, tuple[Rows, np.ndarray]], columns: Mapping[str, Column], options: ShardOptions
 ) -> None:
     """Move rows from train to the splits that are asked for."""
     left = 1.0
-    for name in CUTS:
-        share = {"test": options.test, "validation": options.validation}[name]
-        if share is None:
-            continue
-        if name in parts or "train" not in parts:
-            why = f"there is a split {name} already" if name in parts else "there is no such split"
-            raise ConfigError(
-                f"{flag(name)}: cuts rows from the split train into one named {name}, but {why} "
-                f"(splits: {', '.join(parts)}); leave the option out"
-            )
+    for name, share in cuts(parts, options).items():
         rows, numbers = parts["train"]
         train, held = _parted(name, rows, numbers, share / left, columns, options.seed)
         parts["train"], parts[name] = (rows, train), (rows, held)
@@ -169,10 +174,15 @@ def _stored(
     if rows.gathered is None:
         return StoredRows(order, part)
 
-    def gathered(work: Work) -> Callable[[int, int], Part]:
+    def gathered(work: Work) -> Readable:
         assert rows.gathered is not None
-        read = rows.gathered(numbers[order], work)
-        return lambda start, stop: replace(part(start, stop), rows=read(start, stop))
+        readable = rows.gathered(numbers[order], work)
+
+        def of_shard(start: int, part: Part) -> Part:
+            assert isinstance(part, _ArrangedPart)
+            return replace(part, rows=readable(start, part.rows))
+
+        return of_shard
 
     return StoredRows(order, part, gathered)
 

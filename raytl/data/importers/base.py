@@ -1,7 +1,8 @@
 """What an importer is given and gives back."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -15,8 +16,8 @@ from raytl.modalities.image.column import ImageColumn
 from raytl.seeds import seed_for
 
 __all__ = [
-    "CHUNK", "Imported", "Importer", "ShardOptions", "distinct_names", "fitted", "flag",
-    "image_column", "need_source", "refuse_unused", "shuffled",
+    "CHUNK", "Imported", "Importer", "ShardOptions", "distinct_names", "first_folder", "fitted",
+    "flag", "image_column", "need_source", "refuse_unused", "shuffled",
 ]  # fmt: skip
 
 CHUNK = 256  # rows that are read, fitted and written together
@@ -59,6 +60,11 @@ class Importer:
 def need_source(source: str | None) -> str:
     assert source is not None, "importers that need a source get one"
     return source
+
+
+def first_folder(above: Path, names: Sequence[str]) -> Path | None:
+    """Return the first folder of these names that there is in another; None where there is none."""
+    return next((above / name for name in names if (above / name).is_dir()), None)
 
 
 def shuffled(rows: int, split: str) -> np.ndarray:

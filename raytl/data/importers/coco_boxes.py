@@ -13,17 +13,21 @@ from raytl.errors import DataError
 from raytl.folders import printable
 
 USUAL = ("_annotations.coco", "annotations", "instances", "coco")  # names that name no split
+# What COCO's own folder has beside instances_….json, by their beginnings
+BESIDE = ("person_keypoints_", "captions_", "stuff_", "panoptic_")
 PARTS = ("images", "annotations", "categories")
 
 
 def coco_rows(root: Path) -> list[Annotated]:
     """Return the images that JSON files name and their boxes, none where there is no such file:
     ROOT/SPLIT.json, ROOT/annotations/instances_SPLIT.json or ROOT/SPLIT/….json; images are sought
-    beside the file and in ROOT/SPLIT, ROOT/images/SPLIT, ROOT/images and ROOT.
+    beside the file and in ROOT/SPLIT, ROOT/images/SPLIT, ROOT/images and ROOT. Key points, captions
+    and the like, which COCO's own folder has beside instances_….json, are passed over there.
 
     Raises DataError for a file that is no such annotation, and where an image is not found.
     """
-    files = [*root.glob("*.json"), *root.glob("*/*.json")]
+    folders = [root, *(path for path in root.iterdir() if path.is_dir())]
+    files = [file for folder in folders for file in _annotations(folder)]
     rows: list[Annotated] = []
     taken: dict[str, Path] = {}
     for file in sorted(files):
@@ -41,6 +45,13 @@ def coco_rows(root: Path) -> list[Annotated]:
         places = [file.parent, root / name, root / "images" / name, root / "images", root]
         rows += _rows(file, content, split, places)
     return rows
+
+
+def _annotations(folder: Path) -> list[Path]:
+    files = list(folder.glob("*.json"))
+    if any(file.name.startswith("instances_") for file in files):
+        files = [file for file in files if not file.name.startswith(BESIDE)]
+    return files
 
 
 def _split_of(root: Path, file: Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from raytl.data.importers.arranging import arranged
+from raytl.data.importers.arranging import arranged, cuts
 from raytl.data.importers.base import Imported, ShardOptions
 from raytl.data.importers.inputs import array_input, ragged_input
 from raytl.data.importers.series_table import steps_by_series
@@ -40,6 +40,11 @@ def read_forecasts(files: Mapping[str, Path], options: ShardOptions) -> Imported
             "--horizon: give --window, steps of each row of one long series, or --series-id, the "
             "column that tells series apart"
         )
+    if window is None and options.step is not None:
+        raise ConfigError(
+            "--step: is the way from one window to the next of windows, which --window asks for; "
+            "give --window, or leave --step out"
+        )
     season = options.season or horizon
     if window is not None and season > window:
         raise ConfigError(
@@ -50,10 +55,11 @@ def read_forecasts(files: Mapping[str, Path], options: ShardOptions) -> Imported
     if options.target not in channels:
         raise ConfigError(f"--target: no channel '{options.target}'; known: {', '.join(channels)}")
     place = channels.index(options.target)
+    shares = cuts(splits, options)
     rows: dict[str, Found] = {}
     for split, series in splits.items():
         for name, of_time in (
-            _in_time(split, series, options) if window is not None else [(split, series)]
+            _in_time(split, series, shares) if window is not None else [(split, series)]
         ):
             rows[name] = [row for one in of_time for row in _rows(one, place, season, options)]
     empty = next((name for name, found in rows.items() if not found), None)
@@ -66,15 +72,14 @@ def read_forecasts(files: Mapping[str, Path], options: ShardOptions) -> Imported
 
 
 def _in_time(
-    split: str, series: list[np.ndarray], options: ShardOptions
+    split: str, series: list[np.ndarray], shares: Mapping[str, float]
 ) -> Iterator[tuple[str, list[np.ndarray]]]:
     """Yield the splits that a split is cut into, in the order of time."""
-    shares = {"validation": options.validation, "test": options.test}
     if split != "train":
         yield split, series
         return
-    left = {name: share for name, share in shares.items() if share is not None}
-    start, bounds = 0.0, [("train", 1.0 - sum(left.values())), *left.items()]
+    later = [(name, shares[name]) for name in ("validation", "test") if name in shares]
+    start, bounds = 0.0, [("train", 1.0 - sum(share for _, share in later)), *later]
     for name, share in bounds:
         yield name, [of[round(start * len(of)) : round((start + share) * len(of))] for of in series]
         start += share

@@ -138,9 +138,12 @@ def _seal_array(items: np.ndarray, digest: Digest) -> None:
     digest.update(np.ascontiguousarray(items).data)
 
 
-def _seal_ragged(items: Sequence[np.ndarray], digest: Digest) -> None:
+def _seal_ragged(items: Sequence[np.ndarray | None], digest: Digest) -> None:
     for item in items:
-        _seal_array(item, digest)
+        if item is None:  # a row that is not labelled
+            digest.update(b"none")
+        else:
+            _seal_array(item, digest)
 
 
 def _seal_texts(items: pa.Array | pa.ChunkedArray, digest: Digest) -> None:
@@ -166,8 +169,8 @@ def fitted_input(column: Column, images_NHWC: np.ndarray, options: ShardOptions)
     return Input(column, images_NHWC, Reading(np.stack, _seal_array, partial(fitted, options=fit)))
 
 
-def ragged_input(column: Column, values: Sequence[np.ndarray]) -> Input:
-    """Return rows in memory, each an array of its own length."""
+def ragged_input(column: Column, values: Sequence[np.ndarray | None]) -> Input:
+    """Return rows in memory, each an array of its own length, or None where it has no target."""
     return Input(column, values, Reading(as_rows, _seal_ragged))
 
 

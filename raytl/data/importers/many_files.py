@@ -4,7 +4,7 @@ import contextlib
 import glob
 import itertools
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -80,6 +80,21 @@ def files_named(given: str, suffixes: Set[str]) -> list[FileAt]:
     return found
 
 
+def files_of_splits(patterns: Mapping[str, str], suffixes: Set[str]) -> dict[str, list[FileAt]]:
+    """Return the files that are meant for each split. Raises as `files_named`, and DataError for a
+    file that stands in two splits."""
+    splits = {name: files_named(given, suffixes) for name, given in patterns.items()}
+    taken: dict[Place, str] = {}
+    for name, files in splits.items():
+        for file in files:
+            other = taken.setdefault(file.place, name)
+            if other != name:
+                raise DataError(
+                    f"{file.name}: stands in two splits, {other} and {name}; name each file for one"
+                )
+    return splits
+
+
 def split_patterns(kind: str, source: str | None, splits: dict[str, str] | None) -> dict[str, str]:
     """Return what names each split's files: with `splits` relative to the folder `source`, where
     one is given. Raises ConfigError where nothing is named."""
@@ -147,15 +162,28 @@ def _far(url: Url) -> _Here:
     if "*" in path or "[" in path:
         above = path[: re.search(r"[*\[]", path).start()].rpartition("/")[0]  # type: ignore[union-attr]
         folder = Url(urlunsplit(urlsplit(url)._replace(path=above)))
-        fits = path[len(above) + 1 :]
-        names = [name for name in sorted(files_in(folder)) if fnmatchcase(name, fits)]
+        fits = path[len(above) + 1 :].split("/")
         found, what = files_in(folder), "fits no such file"
+        names = [name for name in sorted(found) if _fits(name.split("/"), fits)]
     elif (one := file_at(url)) is not None:
         return _Here([FileAt(url, one.bytes, one.stamp)], "is a file of another kind")
     else:
         folder, found = url, files_in(url)
         names, what = sorted(found), "no such file is there"
     return _Here([FileAt(folder / n, found[n].bytes, found[n].stamp) for n in names], what)
+
+
+def _fits(path: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a path's parts fit a pattern's, as on disk: * stands within a part, ** for any number
+    of folders, neither for what is hidden."""
+    if not path or not pattern:
+        return not path and not pattern
+    hidden = path[0].startswith(".") and not pattern[0].startswith(".")
+    if pattern[0] == "**":
+        if len(pattern) == 1:
+            return not any(part.startswith(".") for part in path)
+        return _fits(path, pattern[1:]) or (not hidden and _fits(path[1:], pattern))
+    return not hidden and fnmatchcase(path[0], pattern[0]) and _fits(path[1:], pattern[1:])
 
 
 def _suffix(file: FileAt) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import NamedTuple
 
+from raytl.data.importers.base import first_folder
 from raytl.errors import DataError
 from raytl.folders import printable
 
@@ -61,21 +62,17 @@ def _folders(root: Path) -> Iterator[tuple[str, Path, Path | None]]:
     """Yield each split's name, folder of images and folder of masks, train first."""
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     names = {path.name: path for path in folders}
-    if images := _first(root, IMAGES):
-        yield "train", images, _first(root, MASKS)
+    if images := first_folder(root, IMAGES):
+        yield "train", images, first_folder(root, MASKS)
         return
     for folder in sorted(folders, key=lambda path: (path.name != "train", path.name)):
         if folder.name.rpartition("_")[0] in names and folder.name.rpartition("_")[2] in MASKS:
             continue
         beside = (names.get(f"{folder.name}_{masks}") for masks in MASKS)
         yield (
-            folder.name, _first(folder, IMAGES) or folder,
-            _first(folder, MASKS) or next((path for path in beside if path), None),
+            folder.name, first_folder(folder, IMAGES) or folder,
+            first_folder(folder, MASKS) or next((path for path in beside if path), None),
         )  # fmt: skip
-
-
-def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
-    return next((folder / name for name in names if (folder / name).is_dir()), None)
 
 
 def _files(folder: Path, extensions: Set[str], skipped: list[str]) -> dict[str, Path]:

@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import accumulate
 from typing import Any
 
 import pyarrow as pa
@@ -50,12 +51,13 @@ class ParquetRows:
 
     files: tuple[FileAt, ...]
     schema: pa.Schema
+    counts: tuple[int, ...]  # rows of each file
     units: tuple[Unit, ...]
 
     @property
     def rows(self) -> int:
         """How many there are."""
-        return sum(unit.rows for unit in self.units)
+        return sum(self.counts)
 
     def place(self, row: int) -> str:
         """Return where a row of all stands."""
@@ -92,15 +94,14 @@ def parquet_rows(files: Sequence[FileAt], each: Each) -> ParquetRows:
     twice = next((name for name in schema.names if schema.names.count(name) > 1), None)
     if twice is not None:
         raise DataError(f"{files[0].name}: two columns are called '{twice}'; rename one")
+    counts = tuple(sum(rows for rows, _ in footer.groups) for footer in footers)
     units: list[Unit] = []
-    start = 0
-    for file, footer in zip(files, footers, strict=True):
+    for file, footer, start in zip(files, footers, accumulate((0, *counts[:-1])), strict=True):
         _check_schema(schema, footer.schema, files[0], file)
         units += _units(file, footer, start)
-        start += sum(rows for rows, _ in footer.groups)
-    if not start:
+    if not units:
         raise DataError(f"{files[0].name}: there are no rows; give files that have some")
-    return ParquetRows(tuple(files), schema, tuple(units))
+    return ParquetRows(tuple(files), schema, counts, tuple(units))
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -38,10 +39,9 @@ def read_parquet_table(
     roles = roles_of(source.schema.names, options, what)
     rows = read_columns(source, _small(source.schema, roles, options, what), each)
     rows = _named_classes(rows, source.features)
-    tables, start = {}, 0
+    tables, start, counts = {}, 0, iter(source.counts)
     for name, part in splits.items():
-        own = {file.name for file in part}
-        count = sum(unit.rows for unit in source.units if unit.file.name in own)
+        count = sum(islice(counts, len(part)))
         if not count:
             raise DataError(f"{part[0].name}: there are no rows; give files that have some")
         at = part[0].place

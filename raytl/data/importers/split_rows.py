@@ -11,7 +11,7 @@ import numpy as np
 from raytl.data.importers.base import ShardOptions
 from raytl.data.importers.cells import Cells, gather
 from raytl.data.importers.inputs import Input, InputPart
-from raytl.data.stored import Part, Work
+from raytl.data.stored import Part, Readable, Work
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Rows:
     targets: Mapping[str, np.ndarray] = field(default_factory=dict)  # by column, each (N,)
     groups: np.ndarray | None = None  # their names, str (N,)
     # Of rows that have to be gathered first: takes their numbers in the order of storage
-    gathered: Callable[[np.ndarray, Work], Callable[[int, int], Part]] | None = None
+    gathered: Callable[[np.ndarray, Work], Readable] | None = None
 
 
 def rows_of(
@@ -49,16 +49,17 @@ def rows_of(
     if not cells:
         return Rows(len(numbers), part, own, of_groups)
 
-    def gathered(order: np.ndarray, work: Work) -> Callable[[int, int], Part]:
+    def gathered(order: np.ndarray, work: Work) -> Readable:
         shard = gather({n: one.items.of(numbers[order]) for n, one in cells.items()}, work)
 
-        def of_shard(start: int, stop: int) -> Part:
+        def of_shard(start: int, part: Part) -> Part:
+            assert isinstance(part, InputPart)
             here = {
-                name: replace(one, items=shard(one.items.column, start // work.rows))
-                if name in cells else one.of(numbers[order[start:stop]])
-                for name, one in inputs.items()
+                name: replace(one, items=shard(cells[name].items.column, start // work.rows))
+                if name in cells else one
+                for name, one in part.inputs.items()
             }  # fmt: skip
-            return InputPart(here, stop - start, options.skip_bad)
+            return replace(part, inputs=here)
 
         return of_shard
 

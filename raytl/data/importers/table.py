@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from raytl.data.importers.base import Imported, ShardOptions
-from raytl.data.importers.many_files import files_named, split_patterns
+from raytl.data.importers.many_files import files_of_splits, split_patterns
 from raytl.data.importers.parquet_table import PARQUET, read_parquet_table
 from raytl.data.importers.table_files import CSV, JSON, read_table_file
 from raytl.data.importers.tabular import tabular
@@ -22,9 +22,7 @@ def read_table(source: str | None, options: ShardOptions, each: Each) -> Importe
     """
     patterns = split_patterns("table", source, options.splits)
     if any(map(_many, patterns.values())):
-        return read_parquet_table(
-            {name: files_named(given, PARQUET) for name, given in patterns.items()}, options, each
-        )
+        return read_parquet_table(files_of_splits(patterns, PARQUET), options, each)
     files: Mapping[str, Place]
     if any(map(is_url, patterns.values())):
         files = {name: place_of(given) for name, given in patterns.items()}

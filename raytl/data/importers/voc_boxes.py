@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from raytl.data.importers.annotated import Annotated, need_finite
+from raytl.data.importers.base import first_folder
 from raytl.data.importers.image_folder import EXTENSIONS
 from raytl.errors import DataError
 from raytl.folders import printable
@@ -38,8 +39,8 @@ def voc_rows(root: Path, unlabelled: bool, skipped: list[str]) -> list[Annotated
 
 def _images_and_files(folder: Path) -> tuple[dict[str, Path], dict[str, Path]] | None:
     """Return a folder's images and annotation files, by name; None where it has none of either."""
-    images = _first(folder, IMAGES) or folder
-    files = _first(folder, ANNOTATIONS) or folder
+    images = first_folder(folder, IMAGES) or folder
+    files = first_folder(folder, ANNOTATIONS) or folder
     of_files = {path.stem: path for path in sorted(files.glob("*.xml"))}
     of_images: dict[str, Path] = {}
     for path in sorted(images.iterdir()):
@@ -51,10 +52,6 @@ def _images_and_files(folder: Path) -> tuple[dict[str, Path], dict[str, Path]] |
             )
         of_images[path.stem] = path
     return (of_images, of_files) if of_images and of_files else None
-
-
-def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
-    return next((folder / name for name in names if (folder / name).is_dir()), None)
 
 
 def _listed(

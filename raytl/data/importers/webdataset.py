@@ -5,6 +5,7 @@ Legend: N rows of all splits.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import islice
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from raytl.data.importers.base import Imported, ShardOptions
 from raytl.data.importers.decoding import how_fitted
 from raytl.data.importers.encoded import Piece
 from raytl.data.importers.inputs import Input, image_input
-from raytl.data.importers.many_files import FileAt, files_named, split_patterns
+from raytl.data.importers.many_files import FileAt, files_of_splits, split_patterns
 from raytl.data.importers.roles import plain_column
 from raytl.data.importers.sounds import sound_input
 from raytl.data.importers.split_rows import rows_of
@@ -44,53 +45,42 @@ def read_webdataset(source: str | None, options: ShardOptions, each: Each) -> Im
 
     Raises DataError, with tar and member, for what cannot be used so.
     """
-    splits = {
-        name: files_named(given, TARS)
-        for name, given in split_patterns("webdataset", source, options.splits).items()
-    }
+    splits = files_of_splits(split_patterns("webdataset", source, options.splits), TARS)
     indices = _indices([tar for tars in splits.values() for tar in tars], options, each)
-    samples = [sample for index in indices.values() for sample in index.samples]
+    samples = [sample for index in indices for sample in index.samples]
     _refuse_twice(samples)
     inputs = _inputs(samples, options, each)
     name = "label" if options.target is None else plain_column(options.target)
     target, groups = _target(samples, options), _groups(samples, options)
-    rows, start = {}, 0
+    rows, start, of_tars = {}, 0, iter(indices)
     for split, tars in splits.items():
-        count = sum(len(indices[tar.name].samples) for tar in tars)
+        count = sum(len(index.samples) for index in islice(of_tars, len(tars)))
         numbers = np.arange(start, start + count)
         rows[split] = rows_of(inputs, numbers, {name: target.values}, groups, options)
         start += count
     columns: dict[str, Column] = {of: one.column for of, one in inputs.items()}
     columns[name] = target.column
     found = arranged(columns, rows, options, plain_column(options.group or "group"))
-    found.skipped = [text for index in indices.values() for text in index.skipped]
+    found.skipped = [text for index in indices for text in index.skipped]
     notes = [note for one in inputs.values() for note in one.notes]
     fit = how_fitted(options) if "image" in inputs else []
     found.notes += [*target.notes, *notes, *fit, *how_to_cut(found, options)]
     return found
 
 
-def _indices(tars: Sequence[FileAt], options: ShardOptions, each: Each) -> dict[str, Index]:
-    """Return what each tar holds, by its name."""
+def _indices(tars: Sequence[FileAt], options: ShardOptions, each: Each) -> list[Index]:
+    """Return what each tar holds."""
     packed = next((tar for tar in tars if not tar.name.endswith(".tar")), None)
     if packed is not None:
         raise DataError(
             f"{packed.name}: members of a compressed tar cannot be read one by one; uncompress it"
         )
     keys = tuple(key for key in (options.target, options.group) if key not in (None, CLS))
-    names = [tar.name for tar in tars]
-    twice = next((name for name in names if names.count(name) > 1), None) if _twice(names) else None
-    if twice is not None:
-        raise DataError(f"{twice}: stands in two splits; a tar is of one")
-    indices = dict(zip(names, each(partial(index_of, keys=keys), tars), strict=True))
-    empty = next((name for name, index in indices.items() if not index.samples), None)
-    if empty is not None:
-        raise DataError(f"{empty}: holds no sample; leave it out")
+    indices = list(each(partial(index_of, keys=keys), tars))
+    for tar, index in zip(tars, indices, strict=True):
+        if not index.samples:
+            raise DataError(f"{tar.name}: holds no sample; leave it out")
     return indices
-
-
-def _twice(names: Sequence[str]) -> bool:
-    return len(set(names)) < len(names)
 
 
 def _refuse_twice(samples: Iterable[Sample]) -> None:

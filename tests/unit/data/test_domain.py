@@ -15,7 +15,11 @@ from raytl.errors import ConfigError, DataError
 from raytl.modalities.column import Column, Values
 from raytl.modalities.image.column import ImageColumn
 from raytl.modalities.text.column import TextColumn
+from raytl.tasks.box_column import BoxColumn
 from raytl.tasks.columns import LabelColumn, ValueColumn
+from raytl.tasks.mask_column import MaskColumn
+from raytl.tasks.sentence_column import SentenceColumn
+from raytl.tasks.steps_column import StepsColumn
 
 IMAGE, TEXT = ImageColumn(shape=(2, 2, 1), dtype="uint8"), TextColumn()
 LABEL, VALUE = LabelColumn(classes=("a", "b")), ValueColumn()
@@ -180,3 +184,18 @@ def test_a_name_that_no_domain_reads_may_be_of_two_kinds(tmp_path: Path) -> None
     columns: dict[str, Column] = {"x": TEXT, "photo": IMAGE, "y": LABEL}
     source = domain(tmp_path / "source", columns, inputs=["photo"])
     assert Domains(target, source).column_in(source, "x") == "photo"
+
+
+def test_which_targets_some_rows_may_lack() -> None:
+    for column, can in [
+        (LabelColumn(classes=("a", "b")), True),
+        (ValueColumn(), True),
+        (MaskColumn(shape=(2, 2), classes=("a", "b")), True),
+        (BoxColumn(shape=(2, 2), classes=("a",)), True),
+        (SentenceColumn(mean_bytes=3), True),
+        (StepsColumn(horizon=2, channel="load", season=2), False),
+        (GroupColumn(groups=2), False),
+    ]:
+        assert not column.may_lack
+        assert can is ("nulls" in type(column).model_fields)
+        assert not can or column.model_copy(update={"nulls": True}).may_lack

@@ -10,8 +10,10 @@ from PIL import Image
 
 from raytl.data.dataset import Dataset
 from raytl.data.fitting import fit_boxes, fit_images
+from raytl.data.importers.inputs import InputPart, ragged_input
 from raytl.data.shard import ShardReport, shard, shard_options
 from raytl.errors import ConfigError, DataError
+from raytl.tasks.box_column import BoxColumn
 
 Box = tuple[str, float, float, float, float]
 A: Box = ("cell", 1, 2, 9, 10)
@@ -123,6 +125,21 @@ def test_coco_beside_its_images_is_named_by_the_folder(tmp_path: Path) -> None:
     assert boxes_of(data) == boxes_of(data, "test") and set(data.info.splits) == {"train", "test"}
 
 
+def test_other_annotations_of_cocos_own_folder_are_passed_over(tmp_path: Path) -> None:
+    source = coco(tmp_path / "in")
+    for name in ("a.png", "b.png"):
+        image(source / "val2017" / name)
+    held = (source / "annotations" / "instances_train2017.json").read_text(encoding="utf-8")
+    for name in ("person_keypoints_train2017", "instances_val2017"):
+        (source / "annotations" / f"{name}.json").write_text(held, encoding="utf-8")
+    captions = json.loads(held) | {"annotations": [{"id": 1, "image_id": 1, "caption": "a cell"}]}
+    text = json.dumps(captions)
+    (source / "annotations" / "captions_val2017.json").write_text(text, encoding="utf-8")
+    data, _ = read(source, tmp_path / "out")
+    assert set(data.info.splits) == {"train", "val"}
+    assert boxes_of(data) == boxes_of(data, "val") == [[[1, 2, 9, 10, 0], [10, 0, 20, 6, 1]], []]
+
+
 def test_boxes_are_put_right_and_counted(tmp_path: Path) -> None:
     source = voc(tmp_path / "in")
     bad: list[Box] = [("cell", 5, 5, 5, 9), ("cell", 30, 1, 40, 5), ("dust", -4, 3, 6, 90)]
@@ -149,14 +166,15 @@ def test_boxes_go_where_fitting_puts_what_they_hold(
     corners = np.array([width * 3, height * 2, width * 5, height * 7])
     drawn[0, corners[1] : corners[3], corners[0] : corners[2]] = 255
     (shown,) = fit_images(drawn, 24, fit, box)[..., 0] > 127
-    found = fit_boxes(corners[None].astype(float), drawn.shape[1:3], 24, fit, box)[0].clip(0, 24)
+    found = fit_boxes(corners[None].astype(float), drawn.shape[1:3], 24, fit, box)[0]
     if not shown.any():  # all of it was cropped away
         assert found[2] - found[0] < 1 or found[3] - found[1] < 1
         return
     down, right = np.nonzero(shown)
     edges = [right.min(), down.min(), right.max() + 1, down.max() + 1]
-    frame = [5, 5, 19, 19] if box else [0, 0, 24, 24]  # beyond the frame of --box is nothing
-    assert np.abs(found.clip(frame[:2] * 2, frame[2:] * 2) - edges).max() < 1.01
+    frame = np.array([4, 4, 19, 19] if box else [0, 0, 24, 24])  # beyond it is nothing
+    assert (found[:2] >= frame[:2]).all() and (found[2:] <= frame[2:]).all()
+    assert np.abs(found - edges).max() < 1.01
 
 
 def test_images_of_several_sizes_are_fitted_with_their_boxes(tmp_path: Path) -> None:
@@ -182,6 +200,18 @@ def test_images_of_several_sizes_are_fitted_with_their_boxes(tmp_path: Path) -> 
     )
 
 
+def test_what_is_cropped_away_of_a_box_in_a_frame_has_no_box(tmp_path: Path) -> None:
+    source = voc(tmp_path / "in")
+    for name in ("a", "b", "c"):
+        image(source / "JPEGImages" / f"{name}.png", 40, 12)
+        # The middle 12 pixels are kept, and lie at 6 to 18 of 24.
+        boxes = [("cell", 2, 2, 12, 10), ("dust", 10, 0, 20, 6)]
+        xml(source / "Annotations" / f"{name}.xml", *boxes, size=(40, 12))
+    data, found = read(source, tmp_path / "out", size=24, box=12, fit="crop", classes="cell,dust")
+    assert boxes_of(data) == [[[6, 6, 12, 12, 1]]] * 3
+    assert found.notes[0].startswith("boxes outside what --fit crop keeps of their image, left out")
+
+
 def test_unlabelled_images_are_no_images_without_objects(tmp_path: Path) -> None:
     source = voc(tmp_path / "in")
     (source / "Annotations" / "c.xml").unlink()
@@ -191,6 +221,25 @@ def test_unlabelled_images_are_no_images_without_objects(tmp_path: Path) -> None
     part = data.split("train")
     rows = part.read("boxes", np.arange(3))
     assert sum(row is None for row in rows) == 1
+
+
+def test_unlabelled_images_are_written_alike_in_parts(tmp_path: Path) -> None:
+    source = voc(tmp_path / "in")
+    (source / "Annotations" / "c.xml").unlink()
+    alone, _ = read(source, tmp_path / "out", unlabelled=True)
+    options = shard_options(unlabelled=True)
+    report = shard("box-folder", str(source), tmp_path / "parts", options=options, each=map)
+    assert report.info == alone.info
+
+
+def test_an_image_without_a_file_is_another_than_one_without_objects(tmp_path: Path) -> None:
+    column = BoxColumn(shape=(8, 8), classes=("cell", "dust"), nulls=True)
+    boxes = np.zeros((1, 5), np.float32)
+    held = [[None], [boxes[:0]], [boxes], [None, boxes], [boxes, None], [None, None]]
+    digests = {
+        InputPart({"boxes": ragged_input(column, rows)}, len(rows)).digest() for rows in held
+    }
+    assert len(digests) == len(held)
 
 
 def test_classes_have_the_order_that_is_given(tmp_path: Path) -> None:

@@ -88,13 +88,37 @@ def test_windows_of_several_series_stay_in_theirs(tmp_path: Path) -> None:
         ({"window": 5, "horizon": None}, ConfigError, "--window: means nothing with series that"),
         ({"window": 5, "drop": ["nobody"]}, ConfigError, "no column 'nobody'"),
         ({"window": 0}, ConfigError, "window"),
+        ({"series_id": "who", "drop": None, "step": 2}, ConfigError,
+         "--step: .* windows, which --window asks for"),
     ],
-)
+)  # fmt: skip
 def test_what_does_not_fit_is_refused(
     tmp_path: Path, options: dict[str, Any], error: Any, text: str
 ) -> None:
     with pytest.raises(error, match=text):
         made(tmp_path, table(tmp_path), **options)
+
+
+@pytest.mark.parametrize("window", [5, None])
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (("train", "test"), "--test: .* there is a split test already"),
+        (("early", "late"), "--test: .* there is no such split"),
+    ],
+)
+def test_windows_are_cut_for_a_split_as_rows_are(
+    tmp_path: Path, names: tuple[str, str], text: str, window: int | None
+) -> None:
+    source = table(tmp_path, ids=4).rename(tmp_path / "first.csv")
+    table(tmp_path, ids=4)
+    splits = {names[0]: str(source), names[1]: str(tmp_path / "t.csv")}
+    options = shard_options(
+        target="load", time="day", series_id="who", horizon=3, window=window, splits=splits,
+        test=0.25,
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=text):
+        shard("series", None, tmp_path / "out", options=options)
 
 
 def test_a_step_without_a_value_is_refused_with_its_line(tmp_path: Path) -> None:

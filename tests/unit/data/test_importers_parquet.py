@@ -108,6 +108,23 @@ def test_patterns_name_splits(files: Path, tmp_path: Path) -> None:
     assert texts[0] == "row 100 ä"
 
 
+def test_a_file_that_two_splits_name_is_refused(files: Path, tmp_path: Path) -> None:
+    splits = {"train": "train-*.parquet", "test": "train-{00002..00002}.parquet"}
+    with pytest.raises(DataError, match=r"train-00002\.parquet: stands in two splits, train"):
+        sharded("table", files, tmp_path / "out", splits=splits, size=6)
+
+
+def test_files_without_rows_are_counted_too(files: Path, tmp_path: Path) -> None:
+    kinds = {"size": pa.float64(), "kind": pa.int64()}
+    for name, rows in [("a0", 0), ("a1", 3), ("b0", 2), ("b1", 0)]:
+        of = {n: pa.array([rows + r for r in range(rows)], kind) for n, kind in kinds.items()}
+        pq.write_table(pa.table(of), files / f"{name}.parquet")
+    splits = {"train": "a*.parquet", "test": "b*.parquet"}
+    sharded("table", files, tmp_path / "out", splits=splits, target="size", task="regression")
+    assert in_order(tmp_path / "out", "train", "size")[0].tolist() == [3, 4, 5]
+    assert in_order(tmp_path / "out", "test", "size")[0].tolist() == [2, 3]
+
+
 def test_bad_cells_are_named_and_left_out(files: Path, tmp_path: Path) -> None:
     of = columns(0)
     of["picture"][3] = {"bytes": b"no picture", "path": "x"}

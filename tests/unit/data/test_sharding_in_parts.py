@@ -1,8 +1,10 @@
 """Shards that are written one by one: the same bytes whoever writes them, whatever stops it."""
 
+import contextlib
 import errno
 import pickle
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,14 @@ from importing import in_order
 from PIL import Image
 from s3_server import s3_bucket
 
-from raytl.data import begun
+import raytl
+import raytl.data.shard
+from raytl.data import begun, shard_writing
 from raytl.data.dataset import Dataset
 from raytl.data.shard import ShardReport, shard, shard_options
 from raytl.data.writer import write_dataset
 from raytl.errors import ConfigError, DataError, RaytlError, UserError
-from raytl.remote_files import exists, files_in
+from raytl.remote_files import exists, files_in, read_bytes
 from raytl.urls import Place
 
 ROWS, SIDE, SHARD_ROWS = 40, 4, 6
@@ -300,3 +304,151 @@ def test_a_part_holds_its_own_files_alone(pictures: Path, tmp_path: Path) -> Non
     for task in done:
         sent = pickle.dumps(task)
         assert sent.count(b".png") == len(task.places_N) <= SHARD_ROWS
+
+
+def mend_file(pictures: Path, row: int) -> None:
+    picture = Image.fromarray(np.full((SIDE, SIDE, 3), row, np.uint8))
+    picture.save(pictures / ("even", "odd")[row % 2] / f"{row:02d}.png")
+
+
+def first_stored(pictures: Path, out: Path) -> int:
+    """Return which picture train stores that came first in the source: if it is left out, all ids
+    change."""
+    write(pictures, out)
+    (images,) = in_order(out, "train", "image")
+    return int(images[0, 0, 0, 0])
+
+
+@pytest.mark.parametrize("skip_bad", [True, False])
+def test_stopped_after_bad_files_and_gone_on_with_when_they_are_mended(
+    pictures: Path, tmp_path: Path, skip_bad: bool
+) -> None:
+    bad = first_stored(pictures, tmp_path / "whole")
+    for count in range(1, 12):
+        break_file(pictures, bad)
+        out = tmp_path / f"out{count}"
+        with pytest.raises(KeyboardInterrupt):
+            write(pictures, out, stopping_after(count, KeyboardInterrupt()), skip_bad=True)
+        mend_file(pictures, bad)
+        write(pictures, out, skip_bad=skip_bad)
+        Dataset.open(out).ensure_verified()
+        (now, anew) = (contents(folder) for folder in (out, tmp_path / "whole"))
+        assert {**now, "dataset.json": b""} == {**anew, "dataset.json": b""}, count
+
+
+@contextlib.contextmanager
+def killed_after(count: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Stop what writes so many shards when the last of them stands and nothing more."""
+    put_batch, written = shard_writing.put_batch, list[Any]()
+
+    def killed(*given: Any) -> Any:
+        written.append(put_batch(*given))
+        if len(written) == count:
+            raise KeyboardInterrupt
+        return written[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shard_writing, "put_batch", killed)
+        yield
+
+
+def test_killed_between_a_shard_and_its_record(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = first_stored(pictures, tmp_path / "whole")
+    for count in range(1, 13):
+        break_file(pictures, bad)
+        out = tmp_path / f"out{count}"
+        with killed_after(count, monkeypatch), pytest.raises(KeyboardInterrupt):
+            write(pictures, out, skip_bad=True)
+        mend_file(pictures, bad)
+        write(pictures, out)
+        Dataset.open(out).ensure_verified()
+        assert contents(out) == contents(tmp_path / "whole"), count
+
+
+def test_killed_between_a_shard_and_its_record_where_another_stood(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = first_stored(pictures, tmp_path / "whole")
+    break_file(pictures, bad)
+    write(pictures, tmp_path / "less", skip_bad=True)
+    with pytest.raises(KeyboardInterrupt):
+        write(pictures, tmp_path / "out", stopping_after(6, KeyboardInterrupt()), skip_bad=True)
+    mend_file(pictures, bad)
+    # The first shards of train, which has the file, and of test, whose ids moved
+    with killed_after(2, monkeypatch), pytest.raises(KeyboardInterrupt):
+        write(pictures, tmp_path / "out")
+    break_file(pictures, bad)
+    write(pictures, tmp_path / "out", skip_bad=True)
+    Dataset.open(tmp_path / "out").ensure_verified()
+    assert contents(tmp_path / "out") == contents(tmp_path / "less")
+
+
+def test_bad_files_behind_a_url_that_are_mended(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = first_stored(pictures, tmp_path / "whole")
+    break_file(pictures, bad)
+    with s3_bucket(monkeypatch) as bucket:
+        stop = stopping_after(9, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            write(pictures, bucket / "out", stop, skip_bad=True)
+        mend_file(pictures, bad)
+        write(pictures, bucket / "out")
+        assert sorted(files_in(bucket / "out")) == sorted(contents(tmp_path / "whole"))
+        for name, content in contents(tmp_path / "whole").items():
+            assert read_bytes(bucket / "out" / name) == content
+
+
+def test_a_shard_that_stands_is_not_written_again_for_bad_files_before_a_stop(
+    pictures: Path, tmp_path: Path
+) -> None:
+    bad = first_stored(pictures, tmp_path / "whole")
+    break_file(pictures, bad)
+    with pytest.raises(KeyboardInterrupt):
+        write(pictures, tmp_path / "out", stopping_after(6, KeyboardInterrupt()), skip_bad=True)
+    done: list[Any] = []
+    write(pictures, tmp_path / "out", counting(done), skip_bad=True)
+    assert [task.file for task in done if hasattr(task, "part")] == ["test-00001-of-00002.arrow"]
+
+
+def test_each_part_is_made_once(pictures: Path, tmp_path: Path) -> None:
+    made: list[tuple[int, int]] = []
+
+    def spied(out: Place, columns: Any, splits: Any, *given: Any, **named: Any) -> Any:
+        def counted(stored: Any) -> Any:
+            def part(start: int, stop: int) -> Any:
+                made.append((start, stop))
+                return stored.part(start, stop)
+
+            return replace(stored, part=part)
+
+        every = {name: counted(stored) for name, stored in splits.items()}
+        return small(out, columns, every, *given, **named)
+
+    small = raytl.data.shard.write_dataset
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("raytl.data.shard.write_dataset", spied)
+        write(pictures, tmp_path / "out", test=None)
+    assert made == [(start, min(start + SHARD_ROWS, ROWS)) for start in range(0, ROWS, SHARD_ROWS)]
+
+
+@pytest.mark.parametrize("workers", [None, 2])
+def test_places_are_looked_at_once(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int | None
+) -> None:
+    looked: list[str] = []
+    check_places = raytl.data.shard.check_places
+
+    def counted(*given: Any) -> None:
+        looked.append(given[0])
+        check_places(*given)
+
+    monkeypatch.setattr("raytl.data.shard.check_places", counted)
+    monkeypatch.setattr("raytl.sweeping.on_ray.tuning.ray_session", contextlib.nullcontext)
+    monkeypatch.setattr("raytl.sweeping.on_ray.sharding.on_cluster", lambda workers: map)
+    raytl.shard("image-folder", str(pictures), tmp_path / "out", size=SIDE, workers=workers)
+    assert looked == ["image-folder"]
+    with pytest.raises(UserError, match="exists already"):
+        raytl.shard("image-folder", str(pictures), tmp_path / "out", size=SIDE, workers=workers)

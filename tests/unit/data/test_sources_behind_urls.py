@@ -64,15 +64,23 @@ def test_layouts_that_make_no_classes(
 
 
 def test_many_files_by_folder_braces_and_stars(bucket: Url, tmp_path: Path) -> None:
-    for name in ("a/x-08.tar", "a/x-09.tar", "a/x-10.tar", "a/b/y.tar", "a/notes.txt"):
+    there = ("x-08.tar", "x-09.tar", "x-10.tar", "b/y.tar", "b/c/z.tar", ".h/y.tar", "notes.txt")
+    for name in (f"a/{name}" for name in there):
         written(tmp_path / "in" / name, name)
     put(tmp_path / "in", bucket / "in")
     for given, names in [
-        ("a", ["b/y.tar", "x-08.tar", "x-09.tar", "x-10.tar"]),
+        ("a", [".h/y.tar", "b/c/z.tar", "b/y.tar", "x-08.tar", "x-09.tar", "x-10.tar"]),
         ("a/x-*.tar", ["x-08.tar", "x-09.tar", "x-10.tar"]),
         ("a/x-{09..10}.tar", ["x-09.tar", "x-10.tar"]),
         ("a/{b/y,x-08}.tar", ["b/y.tar", "x-08.tar"]),
         ("a/x-10.tar", ["x-10.tar"]),
+        ("a/*.tar", ["x-08.tar", "x-09.tar", "x-10.tar"]),
+        ("a/*/*.tar", ["b/y.tar"]),
+        ("a/*/c/[xz].tar", ["b/c/z.tar"]),
+        ("a/.*/*.tar", [".h/y.tar"]),
+        ("a/**/y.tar", ["b/y.tar"]),
+        ("a/**/[yz].tar", ["b/c/z.tar", "b/y.tar"]),
+        ("a/b/**", ["b/c/z.tar", "b/y.tar"]),
     ]:
         for base in (bucket / "in", tmp_path / "in"):
             found = files_named(str(base / given), frozenset([".tar"]))
