@@ -30,7 +30,7 @@ def run_tapped(backbone: Backbone, tapped: Tapped, stop: int | None = None) -> T
     for number in range(tapped.done, stop):
         h = backbone.run(h, number, number + 1)  # type: ignore[assignment]
         if number in backbone.taps:
-            taps[number] = backbone.maps_of(number, h)  # type: ignore[arg-type]
+            taps[number] = backbone.maps_of(number, h)
     return Tapped(h, stop, taps)
 
 

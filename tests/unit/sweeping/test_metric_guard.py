@@ -109,8 +109,8 @@ def test_runs_that_agree_on_every_row_leave_a_width(name: str, good: bool) -> No
     elif METRICS[name].reads == "steps":
         away_NH = generator.normal(0, 1, (50, 3))
         error_NH = away_NH * (0.0 if good else 0.6)
-        parts = (np.ones_like(away_NH), error_NH**2, abs(error_NH), away_NH, away_NH**2)
-        run = of_pixels(np.stack([p.sum(1) for p in (*parts, abs(away_NH))], 1).tolist())
+        errors = np.stack([(error_NH**2).sum(1), abs(error_NH).sum(1)], 1)
+        run = of_pixels(np.concatenate([errors, away_NH], 1).tolist())
     elif METRICS[name].reads == "sentences":
         counts_NM = generator.integers(8, 30, (50, WIDTH)).astype(float)
         counts_NM = all_right(counts_NM)
