@@ -31,6 +31,7 @@ from raytl.training.trial import TrialRun, run_trial
 
 GIVEN = TASK_FACTS["segmentation"].gives
 ABLE = [name for name in get_args(RecipeName) if RECIPES[name].needs <= GIVEN]
+SWIN = {"depths": (1, 1, 1, 1), "embed_dim": 12, "num_heads": (1, 1, 1, 1)}  # channels last
 TAUGHT = ("relational_distillation",)
 NAIVE = {"naive", "seasonal_naive"}  # controls that a space cannot have
 Reported = list[dict[str, Any]]
@@ -264,6 +265,7 @@ def test_frozen_blocks_stay_as_they_are(folder: Path) -> None:
         ({"backbone": "resnet18", "input_size": 64}, 4),
         ({"backbone": "mobilenet_v3_small", "input_size": 64}, 5),
         ({"backbone": "timm/tf_efficientnet_lite0", "input_size": 64}, 5),
+        ({"backbone": "timm/swin_tiny_patch4_window7_224", "input_size": 224, "args": SWIN}, 4),
     ],
 )
 def test_a_unet_stands_on_networks_of_every_family(
