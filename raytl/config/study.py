@@ -57,8 +57,6 @@ class TargetDomainConfig(DomainConfig):
         return [*super().read_splits(), self.splits.test]
 
 
-# What a study is judged by; see scoring.metrics.
-
 # target_entropy and all after it use no target label; see scoring.validators.
 Objective = Literal[
     "target_metric", "target_entropy", "bnm", "snd", "mixval", "iwv", "dev", "circv"

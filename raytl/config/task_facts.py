@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+# What a study is judged by; see scoring.metrics.
 MetricName = Literal[
     "accuracy",
     "balanced_accuracy",

@@ -3,7 +3,7 @@
 Legend: B batch, S positions, C channels, H height, W width, D features.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import torch
@@ -33,11 +33,14 @@ class Backbone(nn.Module):
         example: Rows,
         *,
         stem_is_shared: bool = False,
+        channels_last: Collection[int] = (),
     ) -> None:
         """`example`: rows as the first block takes them, to find the width of features by.
-        `stem_is_shared`: other blocks read weights that belong to the stem."""
+        `stem_is_shared`: other blocks read weights that belong to the stem. `channels_last`: the
+        numbers of the blocks that give (B, H, W, C), as the next one takes it."""
         super().__init__()
         self.name, self.stem_is_shared = name, stem_is_shared
+        self.channels_last = frozenset(channels_last)
         self.blocks = nn.ModuleList(blocks)
         self.pool = pool
         for block in self.blocks:
@@ -78,6 +81,14 @@ class Backbone(nn.Module):
             h = block(h)
         return h
 
+    def maps_of(self, number: int, h: Tensor) -> Tensor:
+        """Return what block `number` gives as maps (B, C, H, W)."""
+        return h.permute(0, 3, 1, 2) if number in self.channels_last else h
+
+    def given_by(self, number: int, h_BCHW: Tensor) -> Tensor:
+        """Return maps as block `number` gives them."""
+        return h_BCHW.permute(0, 2, 3, 1) if number in self.channels_last else h_BCHW
+
     def forward(self, x: Rows) -> Tensor:
         """Return features f_BD of what the transform gives."""
         return self.pool(self.run(x))
@@ -88,10 +99,10 @@ class Backbone(nn.Module):
         modes = {module: module.training for module in self.modules()}
         self.eval()
         h, shapes = example, list[tuple[int, ...]]()
-        for block in self.blocks:
+        for number, block in enumerate(self.blocks):
             h = block(h)
             plain = isinstance(h, Tensor) and h.dim() in (2, 4)
-            shapes.append(tuple(h.shape[1:]) if plain else ())
+            shapes.append(tuple(self.maps_of(number, h).shape[1:]) if plain else ())
         self.shapes = tuple(shapes)
         self.state_dim = (
             h.values.shape[-1] if isinstance(h, Padded) else h.shape[-1 if h.dim() == 3 else 1]

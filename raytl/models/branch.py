@@ -162,4 +162,4 @@ class Branch(nn.Module):
             return self.backbone.run(h, done, depth)
         assert isinstance(h, Tensor)
         tapped = unpacked(self.backbone, h, done) if done else Tapped(h, 0, {})
-        return packed(run_tapped(self.backbone, tapped, depth))
+        return packed(self.backbone, run_tapped(self.backbone, tapped, depth))

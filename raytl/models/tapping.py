@@ -15,7 +15,8 @@ from raytl.modalities.backbone import Backbone
 
 @dataclass(frozen=True)
 class Tapped:
-    """What the first `done` blocks give, and the maps of the taps among them, by number."""
+    """What the first `done` blocks give, as the next one takes it, and the maps (B, C, H, W) of the
+    taps among them, by number."""
 
     h: Tensor
     done: int
@@ -29,14 +30,15 @@ def run_tapped(backbone: Backbone, tapped: Tapped, stop: int | None = None) -> T
     for number in range(tapped.done, stop):
         h = backbone.run(h, number, number + 1)  # type: ignore[assignment]
         if number in backbone.taps:
-            taps[number] = h
+            taps[number] = backbone.maps_of(number, h)
     return Tapped(h, stop, taps)
 
 
-def packed(tapped: Tapped) -> Tensor:
+def packed(backbone: Backbone, tapped: Tapped) -> Tensor:
     """Return all maps of each row as numbers, (B, F): those of the taps, and of the last block
     where it is none."""
-    maps = dict(tapped.taps) | {tapped.done - 1: tapped.h}
+    last = tapped.done - 1
+    maps = dict(tapped.taps) | {last: backbone.maps_of(last, tapped.h)}
     return torch.cat([maps[number].flatten(1) for number in sorted(maps)], dim=1)
 
 
@@ -49,4 +51,5 @@ def unpacked(backbone: Backbone, rows_BF: Tensor, done: int) -> Tapped:
         number: part.view(-1, *shape)
         for number, part, shape in zip(numbers, parts, shapes, strict=True)
     }
-    return Tapped(maps[done - 1], done, {n: h for n, h in maps.items() if n in backbone.taps})
+    h = backbone.given_by(done - 1, maps[done - 1])
+    return Tapped(h, done, {n: m for n, m in maps.items() if n in backbone.taps})

@@ -44,11 +44,15 @@ def read_by(task: Task, parts: Mapping[str, Part]) -> Backbone | None:
             f"a {task.name} reads the {read} of one column, but the source model reads "
             f"{', '.join(parts)}; take one of them as inputs"
         )
-    backbone = next(iter(parts.values())).backbone
+    (part,) = parts.values()
+    backbone = part.backbone
     there = bool(backbone.taps) if read == "maps" else backbone.state == read
     if not there:
+        remedy = f"one for {'images' if read == 'maps' else 'texts'}"
+        if read == "maps" and part.modality.name == "image":
+            remedy = "a convolutional one"
         raise ModelError(
             f"a {task.name} needs a network whose blocks give {read}, but those of {backbone.name} "
-            f"give {backbone.state}; take one for {'images' if read == 'maps' else 'texts'}"
+            f"give {backbone.state}; take {remedy}"
         )
     return backbone

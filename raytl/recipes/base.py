@@ -80,6 +80,8 @@ class Recipe(nn.Module, ABC):
     trains_all: ClassVar[bool] = True  # in every step, all that is not held has a gradient
     uses_student: ClassVar[bool] = False  # the source model teaches another architecture
     pulls_to_start: ClassVar[bool] = False  # adds the pull of `l2_sp`, for which decay makes room
+    # What a row's own series says again in the source model's place
+    says_again: ClassVar[Literal["step", "season"] | None] = None
     vectorises: ClassVar[bool] = False  # losses are pure functions that torch.func.vmap takes
 
     def __init__(self, context: Context) -> None:

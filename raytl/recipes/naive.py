@@ -1,6 +1,6 @@
 """Controls: a series does again what it did last."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 
@@ -17,7 +17,7 @@ class Naive(SupervisedRecipe):
     name = "naive"
     freezes = "all"
     needs = frozenset({"steps"})
-    seasonal: ClassVar[bool] = False
+    says_again: ClassVar[Literal["step", "season"] | None] = "step"
 
     def losses(self, model: TransferModel, batch: TrainBatch, progress: float) -> Losses:
         loss = self.task_loss(run_streams(model, batch), batch)
@@ -28,4 +28,4 @@ class SeasonalNaive(Naive):
     """Likewise its last season, which the target column names."""
 
     name = "seasonal_naive"
-    seasonal: ClassVar[bool] = True
+    says_again: ClassVar[Literal["step", "season"] | None] = "season"

@@ -26,6 +26,7 @@ def _mean_over(counts_NM: Floats, classes: slice, *, union: bool) -> Scorer:
     their sum."""
     hits_NK, target_NK, said_NK = (of[:, classes] for of in _of_classes(counts_NM))
     there_K = target_NK.sum(axis=0) > 0
+    undefined = 0.0 if said_NK.any() else 1.0
     hits_NK, target_NK, said_NK = (of[:, there_K] for of in (hits_NK, target_NK, said_NK))
 
     def of_each(weights_RN: Floats) -> Floats:
@@ -33,6 +34,8 @@ def _mean_over(counts_NM: Floats, classes: slice, *, union: bool) -> Scorer:
         below_RK = target_RK + said_RK - hits_RK if union else (target_RK + said_RK) / 2
         return np.where(target_RK > 0, hits_RK / np.where(below_RK > 0, below_RK, 1), np.nan)
 
+    if not there_K.any():
+        return lambda weights_RN: np.full(len(weights_RN), undefined)
     plain_K = of_each(np.ones((1, len(counts_NM))))
 
     def score(weights_RN: Floats) -> Floats:
@@ -52,7 +55,8 @@ def mean_iou(target_N: Ints, counts_NM: Floats) -> Scorer:
 
 def dice(target_N: Ints, counts_NM: Floats) -> Scorer:
     """2·TP / (2·TP + FP + FN) over the pixels of all rows together (Dice 1945): of two classes that
-    of the second, the foreground, else the mean over classes as `mean_iou` has it."""
+    of the second, the foreground, else the mean over classes as `mean_iou` has it. Where no
+    row has a pixel of the foreground: 1 if none was said to have any, else 0."""
     foreground = counts_NM.shape[1] == 4
     return _mean_over(counts_NM, slice(1 if foreground else 0, None), union=False)
 

@@ -49,9 +49,13 @@ def sentence_counts(answers: Sequence[str], targets: Sequence[str]) -> Floats:
     counts_NM = np.zeros((len(answers), WIDTH))
     if not len(answers):
         return counts_NM
-    # What corpus_score adds up; sacrebleu has no public name for it.
-    of_words = bleu._extract_corpus_statistics(answers, [targets])
-    of_characters = chrf._extract_corpus_statistics(answers, [targets])
+    # What corpus_score adds up; sacrebleu has no public name for it, and may change it with 3.
+    of_words, of_characters = (
+        np.asarray(counter._extract_corpus_statistics(answers, [targets]))
+        for counter in (bleu, chrf)
+    )
+    widths = of_words.shape[1], of_characters.shape[1]
+    assert widths == (TOTALS.stop, 3 * CHARACTER_ORDER), f"sacrebleu counts otherwise: {widths}"
     counts_NM[:, : TOTALS.stop] = of_words
     orders = np.arange(WORD_ORDER)
     counts_NM[:, OWN] = (counts_NM[:, [TRUE]] - orders).clip(min=0)

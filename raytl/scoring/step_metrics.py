@@ -1,64 +1,66 @@
-"""Scores of forecasts, over all steps of all rows together, from sums of each row.
+"""Scores of forecasts, over all steps of all rows together.
 
-Legend: R weightings, N rows. `sums_NM`, M = 6: of each row the number of steps, Σ e² and Σ |e| of
-its errors, and Σ d, Σ d² and Σ |d| of its targets' distances from one number, the same in all rows.
-A bootstrap draws rows, never steps, which are not independent.
+Legend: R weightings, N rows, H steps. `statistics_NM`, M = 2 + H: of each row Σ e² and Σ |e| of its
+errors, then its targets as they are: from sums of their squares little would be left where they are
+far from 0 and near one another. A bootstrap draws rows, never steps, which are not independent.
 """
 
 import numpy as np
 
 from raytl.scoring.value_metrics import CONSTANT
-from raytl.scoring.weighing import Floats, Ints, Scorer, or_plain, ratio
+from raytl.scoring.weighing import Floats, Ints, Scorer, or_plain, ratio, weighted_mean
 
-STEPS, SQUARED, ABSOLUTE, AWAY, AWAY_SQUARED, AWAY_ABSOLUTE = range(6)
-
-
-def steps_rmse(target_N: Ints, sums_NM: Floats) -> Scorer:
-    """√(Σ w e² / Σ w steps), in the target's unit."""
-    return lambda weights_RN: np.sqrt(
-        weights_RN @ sums_NM[:, SQUARED] / (weights_RN @ sums_NM[:, STEPS])
-    )
+SQUARED, ABSOLUTE, ERRORS = range(3)  # ERRORS: how many columns come before the targets
 
 
-def steps_mae(target_N: Ints, sums_NM: Floats) -> Scorer:
-    """Σ w |e| / Σ w steps, in the target's unit."""
-    return lambda weights_RN: weights_RN @ sums_NM[:, ABSOLUTE] / (weights_RN @ sums_NM[:, STEPS])
+def targets_of(statistics_NM: Floats) -> Floats:
+    """Return the rows' targets, (N, H)."""
+    return statistics_NM[:, ERRORS:]
 
 
-def steps_r2(target_N: Ints, sums_NM: Floats) -> Scorer:
+def steps_rmse(target_N: Ints, statistics_NM: Floats) -> Scorer:
+    """√(Σ w e² / Σ w H), in the target's unit."""
+    mean = weighted_mean(statistics_NM[:, SQUARED] / targets_of(statistics_NM).shape[1])
+    return lambda weights_RN: np.sqrt(mean(weights_RN))
+
+
+def steps_mae(target_N: Ints, statistics_NM: Floats) -> Scorer:
+    """Σ w |e| / Σ w H, in the target's unit."""
+    return weighted_mean(statistics_NM[:, ABSOLUTE] / targets_of(statistics_NM).shape[1])
+
+
+def steps_r2(target_N: Ints, statistics_NM: Floats) -> Scorer:
     """1 - Σ w e² over the targets' squared distances from their mean; see `r_squared`."""
+    squared_N, target_NH = statistics_NM[:, SQUARED], targets_of(statistics_NM)
+    away_NH = target_NH - target_NH.mean() if np.ptp(target_NH) > 0 else np.zeros_like(target_NH)
+    away_N, away_squared_N = away_NH.sum(axis=1), (away_NH**2).sum(axis=1)
+    horizon = target_NH.shape[1]
 
     def score(weights_RN: Floats) -> Floats:
-        sums_RM = weights_RN @ sums_NM
-        around_R = sums_RM[:, AWAY_SQUARED]
-        spread_R = around_R - sums_RM[:, AWAY] ** 2 / sums_RM[:, STEPS]
+        around_R = weights_RN @ away_squared_N
+        spread_R = around_R - (weights_RN @ away_N) ** 2 / (weights_RN.sum(axis=1) * horizon)
         spread_R[spread_R <= CONSTANT * around_R] = 0.0
-        return 1 - ratio(sums_RM[:, SQUARED], spread_R)
+        return 1 - ratio(weights_RN @ squared_N, spread_R)
 
-    return or_plain(score, len(sums_NM), undefined=0.0 if sums_NM[:, SQUARED].any() else 1.0)
+    return or_plain(score, len(statistics_NM), undefined=0.0 if squared_N.any() else 1.0)
 
 
-def spread(sums_NM: Floats) -> float:
+def spread(statistics_NM: Floats) -> float:
     """Return the standard deviation of all rows' targets."""
-    total_M = sums_NM.sum(axis=0)
-    mean, square = total_M[[AWAY, AWAY_SQUARED]] / total_M[STEPS]
-    return float(np.sqrt(max(0.0, square - mean**2)))
+    return float(targets_of(statistics_NM).std())
 
 
-def all_right(sums_NM: Floats) -> Floats:
-    """Return the sums of the same rows without any error."""
-    right_NM = sums_NM.copy()
+def all_right(statistics_NM: Floats) -> Floats:
+    """Return the statistics of the same rows without any error."""
+    right_NM = statistics_NM.copy()
     right_NM[:, [SQUARED, ABSOLUTE]] = 0.0
     return right_NM
 
 
-def one_answer(sums_NM: Floats) -> Floats:
-    """Return the sums of the same rows, each step answered with the targets' mean; absolute errors
-    are from the number that distances are taken from, which is near it."""
-    said_NM = sums_NM.copy()
-    total_M = sums_NM.sum(axis=0)
-    mean = total_M[AWAY] / total_M[STEPS]
-    squared_N = sums_NM[:, AWAY_SQUARED] - 2 * mean * sums_NM[:, AWAY] + mean**2 * sums_NM[:, STEPS]
-    said_NM[:, SQUARED] = squared_N.clip(min=0.0)
-    said_NM[:, ABSOLUTE] = sums_NM[:, AWAY_ABSOLUTE]
+def one_answer(statistics_NM: Floats) -> Floats:
+    """Return the statistics of the same rows, each step answered with the targets' mean."""
+    said_NM, target_NH = statistics_NM.copy(), targets_of(statistics_NM)
+    error_NH = target_NH - target_NH.mean()
+    said_NM[:, SQUARED] = (error_NH**2).sum(axis=1)
+    said_NM[:, ABSOLUTE] = np.abs(error_NH).sum(axis=1)
     return said_NM

@@ -91,9 +91,8 @@ class Task(ABC):
     def out_dim(self) -> int:
         """K."""
 
-    @property
-    def row_numbers(self) -> int:
-        """How many numbers a head gives for a row."""
+    def row_numbers(self, head: nn.Module) -> int:
+        """Return how many numbers a head of the task gives for a row."""
         return self.out_dim
 
     def head(self, config: HeadConfig, in_dim: int, taps: Taps = ()) -> nn.Module:

@@ -83,5 +83,6 @@ class _Search:
         if kept_B.all():
             return
         self.state = rows.cut(self.state, kept_B.repeat_interleave(self.beam).nonzero()[:, 0])
-        for name in ("row_B", "said_BkT", "last_Bk", "score_Bk", "ended_Bk", "length_Bk"):
-            setattr(self, name, getattr(self, name)[kept_B])
+        self.row_B, self.said_BkT = self.row_B[kept_B], self.said_BkT[kept_B]
+        self.last_Bk, self.score_Bk = self.last_Bk[kept_B], self.score_Bk[kept_B]
+        self.ended_Bk, self.length_Bk = self.ended_Bk[kept_B], self.length_Bk[kept_B]

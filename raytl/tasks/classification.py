@@ -8,19 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raytl.config import MetricName, TaskName
 from raytl.modalities.column import Column
 from raytl.predictions import Predictions
-from raytl.rows import moved
-from raytl.scoring.classification import calibration_error, class_weights, confusion_matrix
+from raytl.scoring.classification import calibration_error, confusion_matrix
 from raytl.tasks.base import Predicted, Targets, Task
+from raytl.tasks.class_counts import balancing_weights, log_shares
 from raytl.tasks.columns import NO_LABEL, LabelColumn, has_target, stored_column
-
-LEAST_COUNT = 0.5  # rows of a class that none has, where its share's logarithm is taken
 
 
 class Classification(Task):
@@ -73,8 +70,7 @@ class Classification(Task):
         loss_B = F.cross_entropy(out, target, reduction="none", label_smoothing=smoothing)
         if not balanced or self.counts is None:
             return loss_B
-        weights_K = torch.as_tensor(class_weights(self.counts), dtype=loss_B.dtype)
-        return moved(weights_K, loss_B.device)[target] * loss_B
+        return balancing_weights(self.counts, loss_B)[target] * loss_B
 
     def predict(self, out: Tensor, head: nn.Module | None = None) -> Predicted:
         p_BK = out.float().softmax(1)
@@ -85,11 +81,9 @@ class Classification(Task):
         return normalised_entropy(out)
 
     def constant_out(self) -> Tensor:
-        """The logarithms of the classes' shares; LEAST_COUNT rows for a class without one."""
+        """The logarithms of the classes' shares of rows: see `log_shares`."""
         assert self.counts is not None, "the task was fitted to labelled rows"
-        count_K = np.asarray(self.counts)
-        shares_K = count_K.clip(min=LEAST_COUNT) / count_K.sum()
-        return torch.from_numpy(np.log(shares_K)).float()
+        return log_shares(self.counts)
 
     @staticmethod
     def known(targets: Any) -> Any:

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from raytl.config import HeadConfig, HeadName
 from raytl.errors import ModelError
 from raytl.rows import Padded, Rows, count, mean_of
+from raytl.tasks.heads import OneAnswer
 from raytl.tasks.vocabulary import OwnVocabulary
 
 HEADS_OF_LAYER, LAYERS = 4, 2
@@ -23,8 +24,9 @@ HEADS_OF_LAYER, LAYERS = 4, 2
 
 class Decoder(nn.Module, ABC):
     """`forward` gives what needs no target, once a row; the rest runs on it. `vocabulary`: of a
-    decoder that was trained before, its own; None: the task's."""
+    decoder that was trained before, its own; None: the task's. `out_dim`: V."""
 
+    out_dim: int
     vocabulary: OwnVocabulary | None = None
 
     @abstractmethod
@@ -154,6 +156,7 @@ class TransformerDecoder(Decoder):
                 f"head transformer_decoder has {HEADS_OF_LAYER} attention heads, so that "
                 f"head.hidden must be a multiple of {2 * HEADS_OF_LAYER}, but got {config.hidden}"
             )
+        self.out_dim = tokens
         self.memory = nn.Sequential(nn.Linear(in_dim, config.hidden), nn.LayerNorm(config.hidden))
         self.tokens = _Tokens(tokens, config.hidden)
         self.layers = nn.ModuleList(_Layer(config.hidden, config.dropout) for _ in range(LAYERS))
@@ -197,7 +200,7 @@ class GruDecoder(Decoder):
 
     def __init__(self, config: HeadConfig, in_dim: int, tokens: int) -> None:
         super().__init__()
-        width = config.hidden
+        self.out_dim, width = tokens, config.hidden
         self.memory = nn.Sequential(nn.Linear(in_dim, width), nn.LayerNorm(width))
         self.first = nn.Linear(width, width)
         self.tokens, self.dropout = _Tokens(tokens, width), nn.Dropout(config.dropout)
@@ -227,12 +230,12 @@ class GruDecoder(Decoder):
         return logits_BTV[:, 0], (h_BH, *state[1:])
 
 
-class ConstantDecoder(Decoder):
-    """The same numbers for every token of every row, whatever is in it: see `Task.constant_out`."""
+class ConstantDecoder(OneAnswer, Decoder):
+    """The same numbers for every token of every row."""
 
     def __init__(self, config: HeadConfig, in_dim: int, tokens: int) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(tokens))
+        super().__init__(tokens)
+        self.out_dim = tokens
 
     def forward(self, state: Rows) -> Tensor:
         """→ (B, 0): how many rows there are."""

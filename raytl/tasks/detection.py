@@ -83,8 +83,7 @@ class Detection(Task):
     def out_dim(self) -> int:
         return len(self.column.classes)
 
-    @property
-    def row_numbers(self) -> int:
+    def row_numbers(self, head: nn.Module) -> int:
         height, width = self.column.shape
         return NUMBERS_A_PIXEL * height * width
 

@@ -91,13 +91,10 @@ class Forecasting(Task):
         return Predicted(self.mean + self.std * out.double())
 
     def statistics(self, said: Predicted, target: Tensor) -> Tensor:
-        """Return the sums that scores need, float64 (B, M): see `scoring.step_metrics`."""
-        error_BH, away_BH = said.answer - target, target - self.mean
-        sums = (
-            torch.ones_like(error_BH), error_BH**2, error_BH.abs(), away_BH, away_BH**2,
-            away_BH.abs(),
-        )  # fmt: skip
-        return torch.stack([of.sum(1) for of in sums], dim=1)
+        """Return what scores need, float64 (B, M): see `scoring.step_metrics`."""
+        error_BH = said.answer - target
+        errors_B2 = torch.stack([error_BH.square().sum(1), error_BH.abs().sum(1)], dim=1)
+        return torch.cat([errors_B2, target.double()], dim=1)
 
     def encoded(self, said: Predicted) -> list[str]:
         """Return the steps of each row with blanks between them."""

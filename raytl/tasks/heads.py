@@ -66,12 +66,20 @@ class CnnFc(nn.Module):
         return self.connected(self.convolutions(padded.view(-1, 1, self.side, self.side)))
 
 
-class Constant(nn.Module):
-    """The same numbers for every row, whatever is in it: see `Task.constant_out`."""
+class OneAnswer(nn.Module):
+    """A head that says the same of every row, `bias`, whatever is in it: see
+    `Task.constant_out`."""
 
-    def __init__(self, config: HeadConfig, in_dim: int, out_dim: int) -> None:
+    def __init__(self, out_dim: int) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(out_dim))
+
+
+class Constant(OneAnswer):
+    """The same numbers for every row."""
+
+    def __init__(self, config: HeadConfig, in_dim: int, out_dim: int) -> None:
+        super().__init__(out_dim)
 
     def forward(self, z_BD: Tensor) -> Tensor:
         return self.bias.expand(len(z_BD), -1)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raytl.config import HeadConfig, HeadName
+from raytl.tasks.heads import OneAnswer
 
 Taps = Sequence[tuple[int, int, int]]  # (C, H, W) of each, the largest first
 NARROWEST = 16  # channels of a decoder's last blocks, at least
@@ -86,12 +87,11 @@ class LinearMaps(nn.Module):
         return torch.stack(parts).sum(0)
 
 
-class ConstantMaps(nn.Module):
-    """The same numbers for every pixel, whatever is in it: see `Task.constant_out`."""
+class ConstantMaps(OneAnswer):
+    """The same numbers for every pixel of every row."""
 
     def __init__(self, config: HeadConfig, taps: Taps, out_dim: int) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(out_dim))
+        super().__init__(out_dim)
 
     def forward(self, taps: Sequence[Tensor]) -> Tensor:
         """→ (B, K, 1, 1)."""

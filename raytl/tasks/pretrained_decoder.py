@@ -28,6 +28,7 @@ class PretrainedDecoder(Decoder):
         """`network`: an encoder and decoder of transformers, whose encoder is left out."""
         super().__init__()
         self.network, self.vocabulary, self._facts = _without_encoder(network), vocabulary, facts
+        self.out_dim = network.lm_head.out_features
 
     @classmethod
     def fresh(cls, transform: TokenizerTransform) -> "PretrainedDecoder":

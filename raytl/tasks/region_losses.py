@@ -8,25 +8,34 @@ Legend: B images, P regions of all images, K classes.
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.models.detection._utils import BalancedPositiveNegativeSampler
 
 BETA = 1 / 9  # where the smooth L1 loss of a box turns from a square into a line
 
 
-def drawn_weights(label_P: Tensor, sampler: BalancedPositiveNegativeSampler) -> Tensor:
+class Sampler(Protocol):
+    """How many regions of an image are drawn, and which part of them, at most, are of objects."""
+
+    batch_size_per_image: int
+    positive_fraction: float
+
+
+def drawn_weights(label_P: Tensor, sampler: Sampler) -> Tensor:
     """Return what one image's regions count for, (P,), 1 in all: with the chance of each to be
     among those that `sampler` draws, by how many these are. Labels are > 0 for an object, 0 for
     none, < 0 for what is never drawn."""
     objects_P, others_P = label_P > 0, label_P == 0
-    objects, others = int(objects_P.sum()), int(others_P.sum())
-    some = min(objects, int(sampler.batch_size_per_image * sampler.positive_fraction))
-    rest = min(others, sampler.batch_size_per_image - some)
-    each = objects_P * (some / max(1, objects)) + others_P * (rest / max(1, others))
-    return (each / max(1, some + rest)).float()
+    # On the device: were the numbers read, the host would wait for each image
+    objects, others = objects_P.sum().double(), others_P.sum().double()
+    some = objects.clamp(max=int(sampler.batch_size_per_image * sampler.positive_fraction))
+    rest = torch.minimum(others, sampler.batch_size_per_image - some)
+    each = objects_P * (some / objects.clamp(min=1)).float()
+    each = each + others_P * (rest / others.clamp(min=1)).float()
+    return each / (some + rest).clamp(min=1)
 
 
 def of_images(loss_P: Tensor, labels: Sequence[Tensor]) -> Tensor:
@@ -39,7 +48,7 @@ def proposal_losses(
     delta_P4: Tensor,
     labels: Sequence[Tensor],
     wanted: Sequence[Tensor],
-    sampler: BalancedPositiveNegativeSampler,
+    sampler: Sampler,
 ) -> Tensor:
     """Return of each image the loss of objectness and of boxes, (B,), added up
     (`RegionProposalNetwork.compute_loss`; Ren et al. 2015, "Faster R-CNN", eq. 1)."""
@@ -58,7 +67,7 @@ def region_losses(
     delta_PM: Tensor,
     labels: Sequence[Tensor],
     wanted: Sequence[Tensor],
-    sampler: BalancedPositiveNegativeSampler,
+    sampler: Sampler,
     smoothing: float = 0.0,
 ) -> Tensor:
     """Return of each image the loss of regions' classes and boxes, (B,), added up

@@ -16,15 +16,13 @@ from raytl.modalities.column import Column
 from raytl.modalities.image.augmentation import augment
 from raytl.predictions import Predictions
 from raytl.rows import Rows
-from raytl.scoring.classification import class_weights
 from raytl.tasks.base import HeadReads, Predicted, Task
+from raytl.tasks.class_counts import balancing_weights, log_shares
 from raytl.tasks.classification import normalised_entropy
 from raytl.tasks.columns import NO_LABEL, stored_column
 from raytl.tasks.map_heads import MAP_HEADS, Taps, scaled
 from raytl.tasks.mask_column import VOID, MaskColumn
 from raytl.tasks.mask_pictures import encoded_mask, overlays
-
-LEAST_COUNT = 0.5  # pixels of a class that none has, where its share's logarithm is taken
 
 
 class Segmentation(Task):
@@ -66,8 +64,7 @@ class Segmentation(Task):
     def out_dim(self) -> int:
         return len(self.column.classes)
 
-    @property
-    def row_numbers(self) -> int:
+    def row_numbers(self, head: nn.Module) -> int:
         height, width = self.column.shape
         return self.out_dim * height * width
 
@@ -109,8 +106,7 @@ class Segmentation(Task):
             logits_BKHW, target_BHW, reduction="none", label_smoothing=smoothing
         )
         if balanced and self.counts is not None:
-            weights_K = torch.as_tensor(class_weights(self.counts), dtype=loss_BHW.dtype)
-            loss_BHW = weights_K.to(loss_BHW.device)[target_BHW] * loss_BHW
+            loss_BHW = balancing_weights(self.counts, loss_BHW)[target_BHW] * loss_BHW
         return (loss_BHW * known_BHW).sum((1, 2)) / known_BHW.sum((1, 2)).clamp(min=1)
 
     def predict(self, out: Tensor, head: nn.Module | None = None) -> Predicted:
@@ -141,11 +137,9 @@ class Segmentation(Task):
         return overlays(image_HWC, target, answer, self.out_dim)
 
     def constant_out(self) -> Tensor:
-        """The logarithms of the classes' shares of pixels; LEAST_COUNT for a class without one."""
+        """The logarithms of the classes' shares of pixels: see `log_shares`."""
         assert self.counts is not None, "the task was fitted to labelled rows"
-        count_K = np.asarray(self.counts)
-        shares_K = count_K.clip(min=LEAST_COUNT) / count_K.sum()
-        return torch.from_numpy(np.log(shares_K)).float()
+        return log_shares(self.counts)
 
     @staticmethod
     def known(targets: Any) -> Any:

@@ -18,6 +18,7 @@ from raytl.rows import Padded, move, padded, trimmed
 from raytl.scoring.sentence_metrics import need_sacrebleu, sentence_counts
 from raytl.tasks.base import HeadReads, Predicted, Task
 from raytl.tasks.beam_search import beam_search
+from raytl.tasks.class_counts import log_shares
 from raytl.tasks.columns import NO_LABEL
 from raytl.tasks.decoders import DECODERS, Decoder
 from raytl.tasks.map_heads import Taps
@@ -25,7 +26,6 @@ from raytl.tasks.sentence_column import SentenceColumn
 from raytl.tasks.vocabulary import END, Tokens, Vocabulary
 
 MOST_TOKENS = 128  # of a sentence that is learnt from or said
-LEAST_COUNT = 0.5  # of a token that never occurs, where its share's logarithm is taken
 
 
 class Translation(Task):
@@ -70,9 +70,9 @@ class Translation(Task):
     def out_dim(self) -> int:
         return self.vocabulary.size
 
-    @property
-    def row_numbers(self) -> int:
-        return self.out_dim * self.longest
+    def row_numbers(self, head: nn.Module) -> int:
+        assert isinstance(head, Decoder)
+        return head.out_dim * self._longest(head)
 
     def head(self, config: HeadConfig, in_dim: int, taps: Taps = ()) -> nn.Module:
         """Build the head: an encoder's positions, (B, S, `in_dim`) → what is looked at while a
@@ -144,10 +144,9 @@ class Translation(Task):
         return list(said.answer)
 
     def constant_out(self) -> Tensor:
-        """The logarithms of the tokens' shares; LEAST_COUNT for one that never occurs."""
+        """The logarithms of the tokens' shares: see `log_shares`."""
         assert self.counts is not None, "the task was fitted to labelled rows"
-        count_V = np.asarray(self.counts, dtype=np.float64).clip(min=LEAST_COUNT)
-        return torch.from_numpy(np.log(count_V / count_V.sum())).float()
+        return log_shares(self.counts)
 
     @staticmethod
     def known(targets: Any) -> Any:

@@ -18,7 +18,6 @@ from raytl.models.source_spec import SourceSpec
 from raytl.models.task_heads import head_of
 from raytl.models.transfer_model import TransferModel
 from raytl.recipes import RECIPES, Context, Recipe, Teacher
-from raytl.recipes.naive import Naive
 from raytl.seeds import seed_for
 from raytl.tasks.base import Task
 from raytl.tasks.pretrained_decoder import PretrainedDecoder
@@ -57,7 +56,7 @@ def build_trial(
     name = str(trial.student) if taught else trial.source_model
     source_model = (
         naive_model(material.domains, recipe_type)
-        if issubclass(recipe_type, Naive)
+        if recipe_type.says_again is not None
         else _source_model(material, name, trial, seed)
     )
     domains, study_seed = material.domains, material.study.search.seed

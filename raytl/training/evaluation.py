@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from raytl.data.batch import Batch
 from raytl.data.feed import Feed
@@ -57,7 +58,7 @@ def evaluate(
     model.eval()
     seen: dict[str, list[torch.Tensor]] = {}
     answers: list[bytes] = []
-    for batch in feed.eval_batches(rows_at_a_time(task), share):
+    for batch in feed.eval_batches(rows_at_a_time(task, model.head), share):
         on_device = batch.to(device)
         output = model(on_device.inputs, num_source=len(batch.id) if of_source else 0)
         said = task.predict(output.out, output.head)
@@ -81,10 +82,10 @@ def evaluate(
     return Evaluation(loss, predictions, task.measure(predictions, names), rows, tuple(answers))
 
 
-def rows_at_a_time(task: Task) -> int:
-    """Return how many rows are evaluated at a time: MOST_ROWS, fewer where a head gives many
+def rows_at_a_time(task: Task, head: nn.Module) -> int:
+    """Return how many rows are evaluated at a time: MOST_ROWS, fewer where the head gives many
     numbers for a row."""
-    return max(1, min(MOST_ROWS, MOST_NUMBERS // task.row_numbers))
+    return max(1, min(MOST_ROWS, MOST_NUMBERS // task.row_numbers(head)))
 
 
 def _kept(

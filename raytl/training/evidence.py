@@ -135,7 +135,7 @@ def _outputs(
     of_source: bool = False,
 ) -> _Outputs:
     p, features, y, losses = [], [], [], []
-    for batch in feed.eval_batches(rows_at_a_time(task)):
+    for batch in feed.eval_batches(rows_at_a_time(task, model.head)):
         num_source = len(batch.id) if of_source else 0
         on_device = batch.to(device)
         output = model(on_device.inputs, num_source=num_source)

@@ -8,9 +8,7 @@ from torch import nn
 from raytl.data.domain import Domain, Domains
 from raytl.modalities.column import Values
 from raytl.tasks.base import Task
-from raytl.tasks.decoders import ConstantDecoder
-from raytl.tasks.heads import Constant
-from raytl.tasks.map_heads import ConstantMaps
+from raytl.tasks.heads import OneAnswer
 from raytl.tasks.registry import task_of
 from raytl.training.splits import source_rows, target_rows
 
@@ -48,5 +46,5 @@ def _known(
 def fit_constant(head: nn.Module, task: Task) -> None:
     """Set a constant head to the best answer on the rows that `task` was fitted to. Leaves other
     heads as they are."""
-    if isinstance(head, Constant | ConstantMaps | ConstantDecoder):
+    if isinstance(head, OneAnswer):
         head.bias.copy_(task.constant_out())

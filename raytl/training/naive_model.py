@@ -8,11 +8,11 @@ from raytl.modalities.series.transform import SeriesFacts, SeriesTransform
 from raytl.models.branch import Part
 from raytl.models.source_model import SourceModel, part_spec
 from raytl.models.source_spec import SourceSpec
-from raytl.recipes.naive import Naive
+from raytl.recipes import Recipe
 from raytl.tasks.steps_column import StepsColumn
 
 
-def naive_model(domains: Domains, recipe: type[Naive]) -> SourceModel:
+def naive_model(domains: Domains, recipe: type[Recipe]) -> SourceModel:
     """Return a network without weights that says the target's last step, or season, again, of the
     series as they are stored. Raises ConfigError where the domain has no series with the channel
     that is forecast."""
@@ -35,7 +35,7 @@ def naive_model(domains: Domains, recipe: type[Naive]) -> SourceModel:
     plain = SeriesFacts(channels=series.channels, mean=(0.0,) * count, std=(1.0,) * count)
     transform, modality = SeriesTransform(plain), modality_of(series)
     args = {
-        "horizon": column.horizon, "season": column.season if recipe.seasonal else 1,
+        "horizon": column.horizon, "season": column.season if recipe.says_again == "season" else 1,
         "channel": series.channels.index(column.channel),
     }  # fmt: skip
     backbone = modality.build("last_steps", transform, args)

@@ -37,7 +37,10 @@ def pictures(
         said = task.predict(output.out, output.head)
         answers += list(said.answer.cpu().numpy())
     model.train(was_training)
-    images = part.read(domain.inputs[0], rows)
+    reader = readers.by_branch[next(iter(model.named_branches))]  # tasks that draw read one column
+    column = readers.domains.column_in(domain, reader.column)
+    assert column is not None, "the feed has read it"
+    images = part.read(column, rows)
     targets = part.read(domain.target, rows)
     found = np.full(part.rows, None, dtype=object)
     for row, *of_row in zip(rows, images, targets, answers, strict=True):

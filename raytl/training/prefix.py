@@ -14,6 +14,7 @@ import torch
 from raytl import devices
 from raytl.devices import arithmetic_of
 from raytl.files import digest_of
+from raytl.modalities.backbone import Backbone
 from raytl.modalities.registry import stored_modality
 from raytl.models.branch import Branch
 from raytl.models.grafting import BODY, GRAFT
@@ -140,7 +141,11 @@ class Prefix:
             "done": self.done if depth == self.depth else depth,
             "transform": branch.transform.facts(),
             "dtype": self.dtype,
-        } | ({"taps": list(branch.backbone.taps)} if branch.tapped else {})
+        } | ({"taps": _taps(branch.backbone)} if branch.tapped else {})
+
+
+def _taps(backbone: Backbone) -> list[list[int]]:
+    return [[n, *shape] for n, shape in zip(backbone.taps, backbone.tap_shapes, strict=True)]
 
 
 def _packages(branch: Branch) -> tuple[str, ...]:

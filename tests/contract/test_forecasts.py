@@ -16,10 +16,13 @@ from raytl.models.source_folder import load_complete_model
 from raytl.models.source_model import save_source_model
 from raytl.predictions import FILE_NAME, Predictions
 from raytl.recipes import RECIPES
-from raytl.scoring.step_metrics import SQUARED, STEPS
+from raytl.scoring.step_metrics import SQUARED, targets_of
 from raytl.sweeping.opening import open_study
 from raytl.sweeping.preflight import preflight
 from raytl.sweeping.search.controls import control_trials
+from raytl.tasks.base import Predicted
+from raytl.tasks.forecasting import Forecasting
+from raytl.tasks.steps_column import StepsColumn
 from raytl.training.building import TrialParts
 from raytl.training.material import Material
 from raytl.training.predict import predict_split
@@ -82,7 +85,7 @@ def test_a_recipe_trains_resumes_and_reads_the_same_streamed(
     assert streamed == whole
     said = Predictions.read(tmp_path / "2" / FILE_NAME)
     sums = said.given("steps")
-    assert said.predicted_N is None and sums[:, STEPS].tolist() == [HORIZON] * TEST
+    assert said.predicted_N is None and targets_of(sums).shape == (TEST, HORIZON)
     rmse = np.sqrt(sums[:, SQUARED].sum() / (TEST * HORIZON))
     assert whole[-1]["test/steps_rmse"] == pytest.approx(rmse)
 
@@ -156,3 +159,13 @@ def test_a_model_forecasts_and_gives_its_backbone(folder: Path, tmp_path: Path) 
 def test_the_usual_metric_is_the_root_mean_squared_error(folder: Path) -> None:
     opened = open_study(Study.model_validate(study_of_waves(folder))).study
     assert opened.metric == "steps_rmse" and opened.defaults.get("head", "linear") == "linear"
+
+
+def test_what_is_kept_of_a_row_does_not_hang_on_the_rows_that_a_trial_was_fitted_to() -> None:
+    column = StepsColumn(horizon=2, channel="wave", season=1)
+    target = torch.tensor([[1.0, 3.0], [2.0, 2.5]], dtype=torch.float64)
+    said = Predicted(target + torch.tensor([[0.0, 2.0], [-1.0, 0.0]]))
+    one, other = (
+        Forecasting(column, mean, 1.0).statistics(said, target).tolist() for mean in (0.0, 7.0)
+    )
+    assert one == other == [[4.0, 2.0, 1.0, 3.0], [1.0, 1.0, 2.0, 2.5]]

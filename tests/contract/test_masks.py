@@ -1,21 +1,27 @@
 """Every recipe on masks: two epochs of two steps of the real loop, or a refusal."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
-from masks_support import TEST, study_of_squares, write_squares
+from masks_support import CLASSES, SIDE, TEST, squares, study_of_squares, write_squares
+from PIL import Image
 
 from raytl.config import TASK_FACTS, RecipeName, Study, TrialConfig
 from raytl.data.domain import Domain
+from raytl.data.writer import Chunk, write_dataset
 from raytl.errors import ConfigError, ModelError
+from raytl.modalities.image.column import ImageColumn
+from raytl.modalities.text.column import TextColumn
 from raytl.predictions import FILE_NAME, Predictions
 from raytl.recipes import RECIPES
 from raytl.sweeping.opening import open_study
 from raytl.sweeping.preflight import preflight
-from raytl.tasks.mask_column import VOID
+from raytl.tasks.mask_column import VOID, MaskColumn
+from raytl.tasks.mask_pictures import overlays
 from raytl.training.building import TrialParts, build_trial
 from raytl.training.material import Material
 from raytl.training.predict import predict_split
@@ -25,6 +31,7 @@ from raytl.training.trial import TrialRun, run_trial
 
 GIVEN = TASK_FACTS["segmentation"].gives
 ABLE = [name for name in get_args(RecipeName) if RECIPES[name].needs <= GIVEN]
+SWIN = {"depths": (1, 1, 1, 1), "embed_dim": 12, "num_heads": (1, 1, 1, 1)}  # channels last
 TAUGHT = ("relational_distillation",)
 NAIVE = {"naive", "seasonal_naive"}  # controls that a space cannot have
 Reported = list[dict[str, Any]]
@@ -89,6 +96,32 @@ def test_a_recipe_trains_resumes_and_reads_the_same_streamed(
     hits = said.given("pixels").reshape(TEST, 3, 3).diagonal(axis1=1, axis2=2).sum()
     assert whole[-1]["test/pixel_accuracy"] == pytest.approx(hits / pixels.sum())
     assert said.picture_N is not None and sum(p is not None for p in said.picture_N) == 8
+
+
+@pytest.mark.parametrize("first", ["text", "other"])
+def test_pictures_show_the_column_that_is_read(tmp_path: Path, first: str) -> None:
+    image = ImageColumn(shape=(SIDE, SIDE, 1), dtype="uint8")
+    columns: dict[str, Any] = {
+        first: TextColumn() if first == "text" else image,
+        "image": image,
+        "mask": MaskColumn(shape=(SIDE, SIDE), classes=CLASSES),
+    }
+    splits = {}
+    for number, (name, count) in enumerate({"train": 24, "test": TEST}.items()):
+        images, masks = squares(count, number, 10.0)
+        others = np.full(count, "no image", dtype=object) if first == "text" else 0 * images
+        values = {first: others, "image": images, "mask": masks}
+        splits[name] = [Chunk(values, np.arange(count))]
+    write_dataset(tmp_path / "target", columns, splits, {"kind": "test"})
+    parts = {"image": {"backbone": "small_cnn", "args": {"width": 4}}}
+    study = study_of_squares(tmp_path, source_domain=None, source_models={"net": {"parts": parts}})
+    run(Material.of(Study.model_validate(study)), trial("finetune"), keep=tmp_path / "kept")
+    said = Predictions.read(tmp_path / "kept" / "2" / FILE_NAME)
+    assert said.picture_N is not None and said.picture_N[0] is not None
+    shown = np.asarray(Image.open(BytesIO(said.picture_N[0])).convert("L"))
+    grey = np.asarray(Image.open(BytesIO(overlays(images[0], masks[0], masks[0], 3))).convert("L"))
+    assert shown.shape == grey.shape
+    np.testing.assert_array_equal(shown[:, : len(shown)], grey[:, : len(grey)])  # the image itself
 
 
 @pytest.mark.parametrize("recipe", sorted(set(RECIPES) - set(ABLE) - NAIVE))
@@ -192,7 +225,8 @@ def test_a_metric_of_classes_is_refused(folder: Path) -> None:
 def test_a_network_without_maps_is_refused(folder: Path) -> None:
     study = study_of_squares(folder)
     study["source_models"] = {"net": {"backbone": "timm/vit_tiny_patch16_224"}}
-    with pytest.raises(ModelError, match="source_models.net: a segmentation needs a network whose"):
+    text = "source_models.net: a segmentation needs a network whose .* take a convolutional one$"
+    with pytest.raises(ModelError, match=text):
         preflight(Study.model_validate(study))
 
 
@@ -231,6 +265,7 @@ def test_frozen_blocks_stay_as_they_are(folder: Path) -> None:
         ({"backbone": "resnet18", "input_size": 64}, 4),
         ({"backbone": "mobilenet_v3_small", "input_size": 64}, 5),
         ({"backbone": "timm/tf_efficientnet_lite0", "input_size": 64}, 5),
+        ({"backbone": "timm/swin_tiny_patch4_window7_224", "input_size": 224, "args": SWIN}, 4),
     ],
 )
 def test_a_unet_stands_on_networks_of_every_family(

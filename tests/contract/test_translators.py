@@ -14,8 +14,11 @@ from raytl.config import Study, TrialConfig
 from raytl.errors import ModelError
 from raytl.models.source_folder import load_complete_model
 from raytl.models.source_model import save_source_model
+from raytl.rows import Padded
 from raytl.sweeping.preflight import preflight
 from raytl.tasks.pretrained_decoder import PretrainedDecoder
+from raytl.tasks.translation import MOST_TOKENS
+from raytl.training import evaluation
 from raytl.training.building import TrialParts, build_trial
 from raytl.training.material import Material
 from raytl.training.trial import run_trial
@@ -71,6 +74,21 @@ def test_encoder_and_decoder_together_are_the_network(tmp_path: Path, kind: str)
     for place in range(3):
         logits_BV, state = head.step(state, given_BT[:, place])
         torch.testing.assert_close(logits_BV, expected[:, place], atol=1e-4, rtol=1e-4)
+
+
+def test_rows_are_evaluated_by_the_numbers_of_the_decoders_own_vocabulary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = build_trial(material_of(tmp_path, next(iter(CONFIGS))), trial(), 5)
+    head = parts.model.head
+    assert isinstance(head, PretrainedDecoder)
+    given_BT = torch.zeros(1, 1, dtype=torch.int64)
+    width = parts.model.branch("text").backbone.state_dim
+    memory = head(Padded(torch.zeros(1, 1, width), torch.ones(1, 1, dtype=torch.int64)))
+    assert head.out_dim == head.logits(memory, given_BT).shape[2] != parts.task.out_dim
+    assert parts.task.row_numbers(head) == head.out_dim * MOST_TOKENS
+    monkeypatch.setattr(evaluation, "MOST_NUMBERS", 10 * head.out_dim * MOST_TOKENS)
+    assert evaluation.rows_at_a_time(parts.task, head) == 10
 
 
 @pytest.mark.parametrize("kind", CONFIGS)

@@ -11,6 +11,8 @@ Legend: B batch, C channels, H height, W width, D features.
 """
 
 import copy
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -33,7 +35,7 @@ def cut(network: Any, x_BCHW: Tensor) -> tuple[list[nn.Module], nn.Module]:
     drop_classifier(network)
     run = Recording(network, network.forward_features, x_BCHW)
     head_run = Recording(network, lambda h: network.forward_head(h, pre_logits=True), run.result)
-    nhwc = run.result.dim() == 4 and str(getattr(network, "output_fmt", "")).endswith("NHWC")
+    nhwc = run.result.dim() == 4 and gives_nhwc(network)
     links, start = _Chain(network, run).below(run.top)
     whole = start == run.top.start
     units = [
@@ -51,6 +53,27 @@ def cut(network: Any, x_BCHW: Tensor) -> tuple[list[nn.Module], nn.Module]:
     if next(head.parameters(), None) is None:
         return blocks, head
     return [*blocks, head], nn.Identity()
+
+
+def gives_nhwc(network: Any) -> bool:
+    """Whether a network says that its maps have their channels last."""
+    return str(getattr(network, "output_fmt", "")).endswith("NHWC")
+
+
+@torch.no_grad()
+def channels_last(blocks: Sequence[nn.Module], x_BCHW: Tensor, nhwc: bool) -> frozenset[int]:
+    """Return the numbers of the blocks, in eval mode, whose maps have their channels last: height
+    and width are to each other as those of the input. `nhwc`: what holds where both are so."""
+    found, h = set(), x_BCHW
+    wanted = math.log(x_BCHW.shape[2] / x_BCHW.shape[3])
+    for number, block in enumerate(blocks):
+        h = block(h)
+        if h.dim() != 4:
+            continue
+        first, last = (abs(math.log(h.shape[i] / h.shape[i + 1]) - wanted) for i in (2, 1))
+        if last < first or (last == first and nhwc):
+            found.add(number)
+    return frozenset(found)
 
 
 def _as_block(module: nn.Module, link: Call) -> nn.Module:

@@ -15,7 +15,7 @@ from raytl.config import nearest
 from raytl.errors import ModelError
 from raytl.modalities.backbone import Backbone
 from raytl.modalities.image.spec import BackboneSpec, Shape
-from raytl.modalities.image.timm_cut import computes, cut
+from raytl.modalities.image.timm_cut import channels_last, computes, cut, gives_nhwc
 from raytl.modalities.image.timm_parts import Whole
 
 TIMM = "timm/"
@@ -112,7 +112,8 @@ def _in_blocks(name: str, network: Any, x_BCHW: Tensor, wanted_BD: Tensor) -> Ba
     example = torch.zeros(1, *x_BCHW.shape[1:])
     try:
         blocks, pool = cut(copy.deepcopy(network), example)
-        backbone = Backbone(name, blocks, pool, example).eval()
+        last = channels_last(blocks, example, gives_nhwc(network))
+        backbone = Backbone(name, blocks, pool, example, channels_last=last).eval()
     except Exception:  # whatever a network of another build does
         return None
     return backbone if computes(backbone.blocks, backbone.pool, x_BCHW, wanted_BD) else None

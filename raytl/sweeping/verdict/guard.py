@@ -39,7 +39,8 @@ def with_discordant_rows(
     - Values: of the median target. Right is the target; wrong is off by the root mean squared error
       of all runs of both, or where none errs by the targets' standard deviation.
     - Statistics: wrong is the typical row of all runs of both (of masks their mean), right the same
-      row answered as well as can be; where no run errs wrong is one answer to the whole row.
+      row answered as well as can be; where no run errs wrong is the typical row of one answer to
+      all rows.
     """
     unit_N = np.append(unit_N, unit_N.max() + np.array([1, 2]))
     if metric.reads == "values":
@@ -131,10 +132,12 @@ def _statistics(
     metric: Metric, ours: Sequence[Predictions], theirs: Sequence[Predictions], unit_N: np.ndarray
 ) -> Pair:
     assert metric.all_right is not None and metric.one_answer is not None
-    wrong = metric.typical(np.concatenate([run.given(metric.reads) for run in (*ours, *theirs)]))
+    every = np.concatenate([run.given(metric.reads) for run in (*ours, *theirs)])
+    wrong = metric.typical(every)
     right = metric.all_right(wrong)
     if np.allclose(wrong, right):
-        wrong = metric.one_answer(right)
+        wrong = metric.typical(metric.one_answer(every))
+        right = metric.all_right(wrong)
 
     def extended(run: Predictions, added: Sequence[np.ndarray]) -> Predictions:
         statistics_NM = np.concatenate([run.given(metric.reads), *added])

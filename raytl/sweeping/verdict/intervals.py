@@ -112,7 +112,7 @@ def paired_difference(
     least; `seed` is the bootstrap's.
     """
     assert len(ours) == len(theirs) >= 2, f"pairs of two seeds or more: {len(ours)}, {len(theirs)}"
-    _check_rows([*ours, *theirs])
+    _check_rows(metric, [*ours, *theirs])
     seeds, rows = len(ours), len(ours[0].target_N)
     difference_S = _differences(metric, ours, theirs, np.ones((1, rows)))[0]
     mean_variance, variance_S = _row_variances(metric, ours, theirs, seed)
@@ -144,16 +144,23 @@ def split_row_variance(
     return mean_variance - shared, shared
 
 
-def _check_rows(runs: Sequence[Predictions]) -> None:
-    first = runs[0]
+def _check_rows(metric: Metric, runs: Sequence[Predictions]) -> None:
+    first, targets = runs[0], _targets(metric, runs[0])
     for run in runs:
-        same = [np.array_equal(run.id_N, first.id_N), np.array_equal(run.target_N, first.target_N)]
-        if not all(same):
+        same = np.array_equal(run.id_N, first.id_N) and np.array_equal(run.target_N, first.target_N)
+        if not (same and np.array_equal(_targets(metric, run), targets)):
             raise DataError(
                 "the test rows of retrained models must be the same, but differ; the test split "
                 "changed while the study ran: start it anew"
             )
         assert len(run.id_N) == len(first.target_N), "a prediction a row"
+
+
+def _targets(metric: Metric, run: Predictions) -> Floats:
+    """Return what hangs on the targets alone, rows first."""
+    if metric.all_right is None:
+        return run.target_N
+    return metric.all_right(run.given(metric.reads))
 
 
 def _units(run: Predictions) -> Ints:

@@ -187,7 +187,9 @@ def margin_between(study: Study, configurations: Sequence[Retrained]) -> float:
     if not metric.in_target_unit:
         return margin_of(metric, study.confirm.margin)
     run = next(run for of in configurations for run in of.predictions.values())
-    of_targets = run.target_N.std() if metric.spread is None else metric.spread(run.given("steps"))
+    of_targets = (
+        run.target_N.std() if metric.spread is None else metric.spread(run.given(metric.reads))
+    )
     return margin_of(metric, study.confirm.margin, float(of_targets))
 
 

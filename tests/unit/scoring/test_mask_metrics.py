@@ -69,6 +69,16 @@ def test_a_class_without_a_pixel_in_any_row_has_no_part() -> None:
     assert METRICS["miou"].plain(np.zeros(1), counts_N4) == 3 / 4
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("said", "score"), [(0.0, 1.0), (1.0, 0.0)])
+def test_without_a_pixel_of_the_foreground_dice_is_whether_none_was_said(
+    said: float, score: float
+) -> None:
+    counts_N4 = np.array([[3.0, said, 0.0, 0.0], [4.0, 0.0, 0.0, 0.0]])
+    weights_RN = np.array([[1.0, 1.0], [0.0, 2.0]])
+    assert METRICS["dice"].score(np.zeros(2), counts_N4, weights_RN).tolist() == [score] * 2
+
+
 def test_the_best_and_the_constant_answer_to_the_same_pixels() -> None:
     given = np.array([[3.0, 1.0, 2.0, 4.0], [5.0, 0.0, 0.0, 1.0]])
     assert all_right(given).tolist() == [[4.0, 0.0, 0.0, 6.0], [5.0, 0.0, 0.0, 1.0]]

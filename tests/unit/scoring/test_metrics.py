@@ -15,7 +15,6 @@ from raytl.scoring.box_metrics import DETECTIONS
 from raytl.scoring.metrics import METRICS, Metric, margin_of
 from raytl.scoring.probability_metrics import LEAST_PROBABILITY
 from raytl.scoring.sentence_metrics import WIDTH
-from raytl.scoring.step_metrics import AWAY_SQUARED
 
 ROWS = 80
 # Others: see test_mask_metrics, test_box_metrics, test_sentence_metrics and test_step_metrics
@@ -34,9 +33,7 @@ def rows(metric: Metric, classes: int, seed: int = 0) -> tuple[np.ndarray, np.nd
     if metric.reads == "boxes":
         return np.zeros(ROWS, np.int64), detections(generator, classes)
     if metric.reads == "steps":
-        sums_NM = generator.integers(1, 9, (ROWS, 6)).astype(float)
-        sums_NM[:, AWAY_SQUARED] *= 99
-        return np.zeros(ROWS, np.int64), sums_NM
+        return np.zeros(ROWS, np.int64), generator.integers(1, 9, (ROWS, 6)).astype(float)
     if metric.reads == "values":
         target = generator.normal(5.0, 2.0, ROWS)
         return target, target + generator.normal(size=ROWS)

@@ -177,3 +177,26 @@ def test_looks_together_cover_at_the_level(share: float) -> None:
         half = half_width(seed_variance, share, n, 10**6, 0.95, len(counts))
         missed |= np.abs(seeds[:, :n].mean(axis=1) + rows) > half
     assert missed.mean() < 0.05 + 3 * (0.05 * 0.95 / repeats) ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "other"),
+    [
+        ("miou", [3, 1, 1, 3], [4, 1, 1, 2]),  # the same answers to other masks
+        ("map50", [*[-1] * 200, *[0] * 100, 1, 2], [*[-1] * 200, *[0] * 100, 2, 1]),
+        ("bleu", [5] * 32, [5, 6, *[5] * 30]),
+        ("steps_rmse", [1, 1, 2, 3], [1, 1, 2, 4]),
+    ],
+)
+def test_runs_on_other_targets_are_refused_of_answers_that_are_not_kept(
+    name: str, row: list[float], other: list[float]
+) -> None:
+    def run(*rows: list[float]) -> Predictions:
+        return Predictions(
+            np.arange(3), np.zeros(3, np.int64), None, statistics_NM=np.array(rows, float)
+        )
+
+    same, changed = run(row, row, row), run(row, other, row)
+    paired_difference(METRICS[name], [same] * 2, [same] * 2, 0.95)
+    with pytest.raises(DataError, match="the test split changed while the study ran"):
+        paired_difference(METRICS[name], [same] * 2, [same, changed], 0.95)

@@ -109,8 +109,8 @@ def test_runs_that_agree_on_every_row_leave_a_width(name: str, good: bool) -> No
     elif METRICS[name].reads == "steps":
         away_NH = generator.normal(0, 1, (50, 3))
         error_NH = away_NH * (0.0 if good else 0.6)
-        parts = (np.ones_like(away_NH), error_NH**2, abs(error_NH), away_NH, away_NH**2)
-        run = of_pixels(np.stack([p.sum(1) for p in (*parts, abs(away_NH))], 1).tolist())
+        errors = np.stack([(error_NH**2).sum(1), abs(error_NH).sum(1)], 1)
+        run = of_pixels(np.concatenate([errors, away_NH], 1).tolist())
     elif METRICS[name].reads == "sentences":
         counts_NM = generator.integers(8, 30, (50, WIDTH)).astype(float)
         counts_NM = all_right(counts_NM)
@@ -154,3 +154,13 @@ def test_one_row_of_ten_positive_widens_the_interval_as_few_positive_rows_do() -
         runs = [of_classes(1 / (1 + np.exp(-logit)), target_N) for logit in logits]
         widths.append(paired_difference(METRICS["auc"], runs[:3], runs[3:], 0.95).row_variance)
     assert widths[1] > 2 * widths[0]
+
+
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_where_no_forecast_errs_wrong_is_off_by_the_targets_spread(horizon: int) -> None:
+    target_NH = np.random.default_rng(0).normal(1e6, 2.0, (50, horizon))
+    run = of_pixels(np.concatenate([np.zeros((50, 2)), target_NH], axis=1).tolist())
+    ours, theirs = with_discordant_rows(METRICS["steps_rmse"], [run], [run], np.arange(50))
+    of_ours, of_theirs = (runs[0].given("steps")[-2:, 0] / horizon for runs in (ours, theirs))
+    assert of_ours.tolist() == [0.0, pytest.approx(target_NH.var())]
+    assert of_theirs.tolist() == of_ours[::-1].tolist()

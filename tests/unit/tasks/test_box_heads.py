@@ -145,3 +145,9 @@ def test_regions_count_with_the_chance_that_they_are_drawn_with() -> None:
     weights = drawn_weights(torch.tensor([1, 2, 0, 0, 0, 0, 0, 0, -1]), sampler)
     assert weights.tolist() == pytest.approx([1 / 8] * 2 + [3 / 24] * 6 + [0])
     assert drawn_weights(torch.tensor([-1, -1]), sampler).tolist() == [0, 0]
+
+
+def test_the_chance_is_found_without_asking_the_device_how_many_regions_there_are() -> None:
+    head, _ = made()
+    labels = torch.zeros(9, dtype=torch.int64, device="meta")  # a device that can tell nothing
+    assert drawn_weights(labels, head.regions.fg_bg_sampler).shape == (9,)
