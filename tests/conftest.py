@@ -20,7 +20,12 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what lacks its data, and part the tests for two processes: those with Ray, which share
+    one cluster, come first and in one, the files of the others beside them."""
+    items.sort(key=lambda item: item.get_closest_marker("ray") is None)
     for item in items:
+        group = "ray" if item.get_closest_marker("ray") else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
         if item.get_closest_marker("real") and not REAL_DATA.exists():
             item.add_marker(pytest.mark.skip(reason=f"the test data {REAL_DATA} is absent"))
 
