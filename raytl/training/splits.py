@@ -156,18 +156,22 @@ def _per_class(domain: Domain) -> str:
 def redrawable(domain: Domain) -> bool:
     """Whether other rows could have been labelled: with `labels: N`, where every class of the
     training split (or all its values) has more rows than are drawn there."""
+    return isinstance(regime(domain).labels, int) and share_drawn(domain) < 1
+
+
+def share_drawn(domain: Domain) -> float:
+    """Return which part of the rows that have a label a draw of `labels: N` takes: of the smallest
+    class, or of all values; 1 or more where it takes them all."""
     config = regime(domain)
-    if not isinstance(config.labels, int):
-        return False
+    assert isinstance(config.labels, int)
     drawn = config.labels
     if config.splits.validation is not None:
         drawn -= _held_out_there(config, drawn)
     targets = domain.targets(config.splits.train)
     known = targets[labelled(targets)]
-    if domain.target_column.by != "classes":
-        return len(known) > drawn
-    _, counts = np.unique(known, return_counts=True)
-    return bool(counts.min() > drawn)
+    by_class = domain.target_column.by == "classes"
+    fewest = np.unique(known, return_counts=True)[1].min() if by_class else len(known)
+    return drawn / int(fewest)
 
 
 def _held_out_there(config: TargetDomainConfig, labels: int) -> int:

@@ -18,6 +18,7 @@ from raytl.scoring.metrics import METRICS
 from raytl.sweeping.kept.records import Metrics, Record
 from raytl.sweeping.search.control_facts import WITHOUT_TRANSFER, kind_of
 from raytl.sweeping.verdict.confirmed import Candidate, Comparison, Confirmation, Run, Verdict
+from raytl.sweeping.verdict.drawn_labels import labels_read, on_drawn_labels
 from raytl.sweeping.verdict.remarks import remarks_on
 from raytl.sweeping.verdict.rounds import (
     Ended,
@@ -39,7 +40,6 @@ from raytl.sweeping.verdict.sentences import (
 from raytl.sweeping.verdict.statistics import mean_and_standard_error
 from raytl.tasks.columns import LabelColumn, has_target
 from raytl.tasks.mask_column import MaskColumn
-from raytl.training.splits import count_labelled
 
 
 def retrained(records: Sequence[Record]) -> list[Record]:
@@ -62,6 +62,7 @@ def build_confirmation(
     now = standing(study, configurations)
     candidates = [_candidate(c, records, now.selected, study, run) for c in configurations]
     recommended = _recommended(study, configurations, now)
+    on_labels = on_drawn_labels(study, records, target)
     seeds = sorted({run.seed for candidate in candidates for run in candidate.runs})
     test = study.target_domain.splits.test
     return Confirmation(
@@ -72,10 +73,10 @@ def build_confirmation(
         seeds=seeds,
         level=study.confirm.level,
         margin=shown_margin(study, configurations),
-        labels_read=_labels_read(study, records, target),
+        labels_read=labels_read(study, records, target),
         candidates=candidates,
         comparisons=_compare(study, configurations, now),
-        verdict=_verdict(study, records, configurations, now),
+        verdict=_verdict(study, records, configurations, now, on_labels),
         recommended=recommended,
     )
 
@@ -92,12 +93,6 @@ def _recommended(study: Study, configurations: list[Retrained], now: Standing) -
         return now.selected
     best = best_of(study, configurations)
     return None if best is None else best.name
-
-
-def _labels_read(study: Study, records: Sequence[Record], target: Domain) -> int:
-    seeds = {record.config["rows_seed"] for record in records}
-    drawn_by = {study.search.seed if seed is None else seed for seed in seeds}
-    return count_labelled(target, drawn_by)
 
 
 def _candidate(
@@ -186,10 +181,14 @@ def _compare(study: Study, configurations: list[Retrained], now: Standing) -> li
 
 
 def _verdict(
-    study: Study, records: Sequence[Record], configurations: list[Retrained], now: Standing
+    study: Study,
+    records: Sequence[Record],
+    configurations: list[Retrained],
+    now: Standing,
+    on_labels: list[str],
 ) -> Verdict:
     """Return the verdict on the selected candidate, with all that qualifies it."""
-    remarks = remarks_on(study, records, configurations, now)
+    remarks = remarks_on(study, records, configurations, now) + on_labels
     ours = next((c for c in configurations if c.name == now.selected), None)
     if ours is None:
         sentence = "no verdict: none of the confirmed trials ended well"

@@ -27,8 +27,7 @@ def remarks_on(
     study: Study, records: Sequence[Record], configurations: Sequence[Retrained], now: Standing
 ) -> list[str]:
     """Return sentences on controls that were not retrained, failed or are no fair opponents, on
-    labels that were not drawn anew, on few groups of test rows, and on what did better than the
-    selected trial."""
+    few groups of test rows, and on what did better than the selected trial."""
     searched = [record for record in records if record.config["phase"] == "search"]
     outcomes = outcomes_of(searched, objective_metric(study))
     remarks = [found.sentence for found in dropped_controls(outcomes)]
@@ -39,13 +38,7 @@ def remarks_on(
         remarks += _failures(study, configuration, now)
         remarks += _unfair(METRICS[study.metric], configuration)
     remarks += _better(study, configurations, now)
-    remarks += _few_groups(configurations)
-    redrawn = any(record.config["rows_seed"] is not None for record in records)
-    if isinstance(study.target_domain.labels, int) and not redrawn:
-        labels = study.target_domain.labels
-        each = " a class" if "classes" in study.gives else ""
-        remarks.append(f"this holds for these {labels} labels{each}: no seed drew others")
-    return remarks
+    return remarks + _few_groups(configurations)
 
 
 def _failures(study: Study, configuration: Retrained, now: Standing) -> list[str]:

@@ -4,20 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from values_support import study_of, write_values
+from values_support import study_of, write_classes, write_values
 
 from raytl.config import Study, TrialConfig
 from raytl.data.domain import Domain
-from raytl.errors import ConfigError
 from raytl.models.source_spec import read_spec
 from raytl.sweeping.exporting import export
+from raytl.sweeping.kept.records import Record
 from raytl.sweeping.kept.storage import RunStorage
-from raytl.sweeping.opening import open_study
 from raytl.sweeping.search.fusing import grouped, members_of
 from raytl.sweeping.search.selection import Outcome, retrainings
 from raytl.sweeping.verdict.confirmed import Candidate, Confirmation, Run, Verdict
-from raytl.sweeping.verdict.remarks import remarks_on
-from raytl.sweeping.verdict.rounds import Standing
+from raytl.sweeping.verdict.drawn_labels import on_drawn_labels
 from raytl.training.material import Material
 from raytl.training.splits import target_rows
 from raytl.training.trial import TrialRun
@@ -91,16 +89,24 @@ def test_an_exported_model_has_the_task_that_was_fitted_to_its_rows(
 
 @pytest.mark.parametrize(("metric", "each"), [("rmse", ""), ("accuracy", " a class")])
 def test_labels_that_no_seed_drew_anew_are_counted_as_they_are_drawn(
-    metric: str, each: str
+    tmp_path: Path, metric: str, each: str
 ) -> None:
-    few = {"dataset": Path("nowhere"), "labels": 10}
-    study = study_of(None, Path("nowhere"), target_domain=few, search={"metric": metric})
-    remarks = remarks_on(study, [], [], Standing(None, {}, None, {}))
+    write = write_values if metric == "rmse" else write_classes
+    few = {"dataset": write(tmp_path / "data", 1), "labels": 10}
+    study = study_of(None, tmp_path, target_domain=few, search={"metric": metric})
+    remarks = on_drawn_labels(
+        study, [Record({"rows_seed": None})], Domain.open(study.target_domain)
+    )
     assert remarks == [f"this holds for these 10 labels{each}: no seed drew others"]
 
 
-def test_a_study_of_values_needs_values_to_draw_others(tmp_path: Path) -> None:
-    data = write_values(tmp_path / "data", 1)
-    study = study_of(None, data, confirm={"redraw": True})
-    with pytest.raises(ConfigError, match="more than N training rows with a target, so that"):
-        open_study(study)
+@pytest.mark.parametrize(
+    ("labels", "said"), [(30, "each seed's 30 labels a class are up to 75% of"), (7, None)]
+)
+def test_seeds_that_share_labels_are_said(tmp_path: Path, labels: int, said: str | None) -> None:
+    few = {"dataset": write_classes(tmp_path / "data", 1), "labels": labels}
+    study = study_of(None, tmp_path, target_domain=few, search={"metric": "accuracy"})
+    records = [Record({"rows_seed": seed}) for seed in (None, 3, 4)]
+    remarks = on_drawn_labels(study, records, Domain.open(study.target_domain))
+    assert len(remarks) == (said is not None)
+    assert said is None or remarks[0].startswith(said)
