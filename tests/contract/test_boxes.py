@@ -1,34 +1,27 @@
 """Every recipe on boxes: two epochs of two steps of the real loop, or a refusal."""
 
 import json
+from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from boxes_support import SIDE, TEST, study_of_scenes, write_scenes
+from contract_run import TAUGHT, able, run, trains_resumes_and_streams, unable
 
-from raytl.config import TASK_FACTS, RecipeName, Study, TrialConfig
+from raytl.config import Study, TrialConfig
 from raytl.data.domain import Domain
 from raytl.errors import ConfigError, DataError, ModelError
-from raytl.predictions import FILE_NAME, Predictions
-from raytl.recipes import RECIPES
 from raytl.scoring.box_metrics import parted
 from raytl.sweeping.opening import open_study
 from raytl.sweeping.preflight import preflight
-from raytl.training.building import TrialParts
 from raytl.training.material import Material
 from raytl.training.predict import predict_split
 from raytl.training.pretrain import pretrain
 from raytl.training.readers import Stored
-from raytl.training.trial import TrialRun, run_trial
-
-GIVEN = TASK_FACTS["detection"].gives
-NAIVE = {"naive", "seasonal_naive"}  # controls that a space cannot have
-ABLE = [name for name in get_args(RecipeName) if RECIPES[name].needs <= GIVEN]
-TAUGHT = ("relational_distillation",)
-Reported = list[dict[str, Any]]
+from raytl.training.trial import TrialRun
 
 
 @pytest.fixture(scope="module")
@@ -52,38 +45,12 @@ def trial(recipe: str, **flat: Any) -> TrialConfig:
     return TrialConfig.from_flat(plain | flat)
 
 
-def run(
-    material: Material, config: TrialConfig, keep: Path | None = None, resume: Path | None = None
-) -> tuple[Reported, TrialParts]:
-    reported: Reported = []
-
-    def report(metrics: dict[str, Any], save: Any) -> None:
-        reported.append({k: v for k, v in metrics.items() if k != "train/seconds"})
-        if keep is not None:
-            (keep / str(metrics["epoch"])).mkdir(parents=True)
-            save(keep / str(metrics["epoch"]))
-
-    return reported, run_trial(material, config, 5, report, test=True, resume_from=resume)
-
-
-def same_state(one: TrialParts, other: TrialParts) -> bool:
-    states = [parts.model.state_dict() | parts.recipe.state_dict() for parts in (one, other)]
-    return all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-
-
-@pytest.mark.parametrize("recipe", ABLE)
+@pytest.mark.parametrize("recipe", able("detection"))
 def test_a_recipe_trains_resumes_and_reads_the_same_streamed(
     folder: Path, tmp_path: Path, recipe: str
 ) -> None:
-    material, config = material_of(folder, reuse_prefix=False), trial(recipe)
-    whole, parts = run(material, config, keep=tmp_path)
-    assert all(np.isfinite(v) for m in whole for k, v in m.items() if k.startswith("train/"))
-    rest, resumed = run(material, config, resume=tmp_path / "1")
-    assert rest == whole[1:] and same_state(resumed, parts)
-    streamed, again = run(material_of(folder, reuse_prefix=False, feed="streaming"), config)
-    assert streamed == whole and same_state(again, parts)
-
-    said = Predictions.read(tmp_path / "2" / FILE_NAME)
+    material = partial(material_of, folder)
+    whole, said = trains_resumes_and_streams(material, trial(recipe), tmp_path)
     assert said.predicted_N is None and said.target_N.tolist() == [0] * TEST
     boxes_NK = parted(said.given("boxes"))[3]
     assert boxes_NK.sum(axis=1)[np.argsort(said.id_N)].tolist() == [1, 2, 1, 2, 1, 0, 1, 2, 1, 2, 1]
@@ -92,7 +59,7 @@ def test_a_recipe_trains_resumes_and_reads_the_same_streamed(
     assert said.picture_N is not None and sum(p is not None for p in said.picture_N) == 8
 
 
-@pytest.mark.parametrize("recipe", sorted(set(RECIPES) - set(ABLE) - NAIVE))
+@pytest.mark.parametrize("recipe", unable("detection"))
 def test_other_recipes_are_refused_by_name(folder: Path, recipe: str) -> None:
     study = study_of_scenes(folder, space={"recipe": {"choice": [recipe]}})
     with pytest.raises(ConfigError, match=rf"recipe {recipe} needs .* column 'boxes' holds boxes"):

@@ -1,21 +1,21 @@
 """Every recipe on steps to come: two epochs of two steps of the real loop, or a refusal."""
 
 import csv
+from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from contract_run import able, run, trains_resumes_and_streams, unable
 from steps_support import HORIZON, SEASON, TEST, study_of_waves, waves
 
 from raytl import verbs
-from raytl.config import TASK_FACTS, RecipeName, Study, TrialConfig
+from raytl.config import Study, TrialConfig
 from raytl.errors import ConfigError
 from raytl.models.source_folder import load_complete_model
 from raytl.models.source_model import save_source_model
-from raytl.predictions import FILE_NAME, Predictions
-from raytl.recipes import RECIPES
 from raytl.scoring.step_metrics import SQUARED, targets_of
 from raytl.sweeping.opening import open_study
 from raytl.sweeping.preflight import preflight
@@ -23,16 +23,11 @@ from raytl.sweeping.search.controls import control_trials
 from raytl.tasks.base import Predicted
 from raytl.tasks.forecasting import Forecasting
 from raytl.tasks.steps_column import StepsColumn
-from raytl.training.building import TrialParts
 from raytl.training.material import Material
 from raytl.training.predict import predict_split
 from raytl.training.pretrain import pretrain
-from raytl.training.trial import run_trial
 
-GIVEN = TASK_FACTS["forecasting"].gives
-ABLE = [name for name in get_args(RecipeName) if RECIPES[name].needs <= GIVEN]
 UNTRAINED = {"constant": "constant", "naive": "naive", "seasonal_naive": "naive"}
-Reported = list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -56,34 +51,12 @@ def trial(recipe: str, **flat: Any) -> TrialConfig:
     return TrialConfig.from_flat(plain | flat)
 
 
-def run(
-    material: Material, config: TrialConfig, keep: Path | None = None, resume: Path | None = None
-) -> tuple[Reported, TrialParts]:
-    reported: Reported = []
-
-    def report(metrics: dict[str, Any], save: Any) -> None:
-        reported.append({k: v for k, v in metrics.items() if k != "train/seconds"})
-        if keep is not None:
-            (keep / str(metrics["epoch"])).mkdir(parents=True)
-            save(keep / str(metrics["epoch"]))
-
-    return reported, run_trial(material, config, 5, report, test=True, resume_from=resume)
-
-
-@pytest.mark.parametrize("recipe", ABLE)
+@pytest.mark.parametrize("recipe", able("forecasting"))
 def test_a_recipe_trains_resumes_and_reads_the_same_streamed(
     folder: Path, tmp_path: Path, recipe: str
 ) -> None:
-    material, config = material_of(folder, reuse_prefix=False), trial(recipe)
-    whole, parts = run(material, config, keep=tmp_path)
-    assert all(np.isfinite(v) for m in whole for k, v in m.items() if k.startswith("train/"))
-    rest, resumed = run(material, config, resume=tmp_path / "1")
-    assert rest == whole[1:]
-    for name, value in parts.model.state_dict().items():
-        assert torch.equal(resumed.model.state_dict()[name], value)
-    streamed, _ = run(material_of(folder, reuse_prefix=False, feed="streaming"), config)
-    assert streamed == whole
-    said = Predictions.read(tmp_path / "2" / FILE_NAME)
+    material = partial(material_of, folder)
+    whole, said = trains_resumes_and_streams(material, trial(recipe), tmp_path)
     sums = said.given("steps")
     assert said.predicted_N is None and targets_of(sums).shape == (TEST, HORIZON)
     rmse = np.sqrt(sums[:, SQUARED].sum() / (TEST * HORIZON))
@@ -124,7 +97,7 @@ def test_naive_controls_are_those_of_forecasts_alone(folder: Path) -> None:
     assert not any("naive" in name for name in names)
 
 
-@pytest.mark.parametrize("recipe", sorted(set(RECIPES) - set(ABLE)))
+@pytest.mark.parametrize("recipe", unable("forecasting"))
 def test_other_recipes_are_refused_by_name(folder: Path, recipe: str) -> None:
     study = study_of_waves(folder, space={"recipe": {"choice": [recipe]}})
     with pytest.raises(ConfigError, match=rf"recipe {recipe} needs .* 'steps' holds steps to come"):

@@ -1,40 +1,36 @@
 """Every recipe on masks: two epochs of two steps of the real loop, or a refusal."""
 
+from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from contract_run import TAUGHT, able, run, trains_resumes_and_streams, unable
 from masks_support import CLASSES, SIDE, TEST, squares, study_of_squares, write_squares
 from PIL import Image
 
-from raytl.config import TASK_FACTS, RecipeName, Study, TrialConfig
+from raytl.config import Study, TrialConfig
 from raytl.data.domain import Domain
 from raytl.data.writer import Chunk, write_dataset
 from raytl.errors import ConfigError, ModelError
 from raytl.modalities.image.column import ImageColumn
 from raytl.modalities.text.column import TextColumn
 from raytl.predictions import FILE_NAME, Predictions
-from raytl.recipes import RECIPES
 from raytl.sweeping.opening import open_study
 from raytl.sweeping.preflight import preflight
 from raytl.tasks.mask_column import VOID, MaskColumn
 from raytl.tasks.mask_pictures import overlays
-from raytl.training.building import TrialParts, build_trial
+from raytl.training.building import build_trial
 from raytl.training.material import Material
 from raytl.training.predict import predict_split
 from raytl.training.pretrain import pretrain
 from raytl.training.readers import Stored
-from raytl.training.trial import TrialRun, run_trial
+from raytl.training.trial import TrialRun
 
-GIVEN = TASK_FACTS["segmentation"].gives
-ABLE = [name for name in get_args(RecipeName) if RECIPES[name].needs <= GIVEN]
 SWIN = {"depths": (1, 1, 1, 1), "embed_dim": 12, "num_heads": (1, 1, 1, 1)}  # channels last
-TAUGHT = ("relational_distillation",)
-NAIVE = {"naive", "seasonal_naive"}  # controls that a space cannot have
-Reported = list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -58,38 +54,12 @@ def trial(recipe: str, **flat: Any) -> TrialConfig:
     return TrialConfig.from_flat(plain | flat)
 
 
-def run(
-    material: Material, config: TrialConfig, keep: Path | None = None, resume: Path | None = None
-) -> tuple[Reported, TrialParts]:
-    reported: Reported = []
-
-    def report(metrics: dict[str, Any], save: Any) -> None:
-        reported.append({k: v for k, v in metrics.items() if k != "train/seconds"})
-        if keep is not None:
-            (keep / str(metrics["epoch"])).mkdir(parents=True)
-            save(keep / str(metrics["epoch"]))
-
-    return reported, run_trial(material, config, 5, report, test=True, resume_from=resume)
-
-
-def same_state(one: TrialParts, other: TrialParts) -> bool:
-    states = [parts.model.state_dict() | parts.recipe.state_dict() for parts in (one, other)]
-    return all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-
-
-@pytest.mark.parametrize("recipe", ABLE)
+@pytest.mark.parametrize("recipe", able("segmentation"))
 def test_a_recipe_trains_resumes_and_reads_the_same_streamed(
     folder: Path, tmp_path: Path, recipe: str
 ) -> None:
-    material, config = material_of(folder, reuse_prefix=False), trial(recipe)
-    whole, parts = run(material, config, keep=tmp_path)
-    assert all(np.isfinite(v) for m in whole for k, v in m.items() if k.startswith("train/"))
-    rest, resumed = run(material, config, resume=tmp_path / "1")
-    assert rest == whole[1:] and same_state(resumed, parts)
-    streamed, again = run(material_of(folder, reuse_prefix=False, feed="streaming"), config)
-    assert streamed == whole and same_state(again, parts)
-
-    said = Predictions.read(tmp_path / "2" / FILE_NAME)
+    material = partial(material_of, folder)
+    whole, said = trains_resumes_and_streams(material, trial(recipe), tmp_path)
     assert said.predicted_N is None and said.target_N.tolist() == [0] * TEST
     pixels = said.given("pixels").sum(axis=1)
     assert pixels.tolist() == [12 * 11] * TEST  # the last line of each mask is VOID
@@ -124,7 +94,7 @@ def test_pictures_show_the_column_that_is_read(tmp_path: Path, first: str) -> No
     np.testing.assert_array_equal(shown[:, : len(shown)], grey[:, : len(grey)])  # the image itself
 
 
-@pytest.mark.parametrize("recipe", sorted(set(RECIPES) - set(ABLE) - NAIVE))
+@pytest.mark.parametrize("recipe", unable("segmentation"))
 def test_other_recipes_are_refused_by_name(folder: Path, recipe: str) -> None:
     study = study_of_squares(folder, space={"recipe": {"choice": [recipe]}})
     with pytest.raises(ConfigError, match=rf"recipe {recipe} needs .* column 'mask' holds masks"):

@@ -1,39 +1,33 @@
 """Every recipe on sentences: two epochs of two steps of the real loop, or a refusal."""
 
 import csv
+from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from contract_run import TAUGHT, able, run, trains_resumes_and_streams, unable
 from sentences_support import TEST, pairs, study_of_pairs, write_pairs
 
 from raytl import verbs
-from raytl.config import TASK_FACTS, OptimizerConfig, RecipeName, Study, TrialConfig
+from raytl.config import OptimizerConfig, Study, TrialConfig
 from raytl.data.domain import Domain
 from raytl.data.writer import Chunk, write_dataset
 from raytl.errors import ConfigError, ModelError
 from raytl.modalities.image.column import ImageColumn
-from raytl.predictions import FILE_NAME, Predictions
-from raytl.recipes import RECIPES
 from raytl.sweeping.opening import open_study
 from raytl.sweeping.preflight import preflight
 from raytl.tasks.sentence_column import SentenceColumn
-from raytl.training.building import TrialParts, build_trial
+from raytl.training.building import build_trial
 from raytl.training.material import Material
 from raytl.training.predict import predict_split
 from raytl.training.pretrain import pretrain
 from raytl.training.readers import Stored
-from raytl.training.trial import TrialRun, run_trial
+from raytl.training.trial import TrialRun
 
 pytest.importorskip("sacrebleu", reason="sentences are judged by sacrebleu: raytl[text]")
-
-GIVEN = TASK_FACTS["translation"].gives
-ABLE = [name for name in get_args(RecipeName) if RECIPES[name].needs <= GIVEN]
-TAUGHT = ("relational_distillation",)
-NAIVE = {"naive", "seasonal_naive"}  # controls that a space cannot have
-Reported = list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -58,44 +52,18 @@ def trial(recipe: str, **flat: Any) -> TrialConfig:
     return TrialConfig.from_flat(plain | flat)
 
 
-def run(
-    material: Material, config: TrialConfig, keep: Path | None = None, resume: Path | None = None
-) -> tuple[Reported, TrialParts]:
-    reported: Reported = []
-
-    def report(metrics: dict[str, Any], save: Any) -> None:
-        reported.append({k: v for k, v in metrics.items() if k != "train/seconds"})
-        if keep is not None:
-            (keep / str(metrics["epoch"])).mkdir(parents=True)
-            save(keep / str(metrics["epoch"]))
-
-    return reported, run_trial(material, config, 5, report, test=True, resume_from=resume)
-
-
-def same_state(one: TrialParts, other: TrialParts) -> bool:
-    states = [parts.model.state_dict() | parts.recipe.state_dict() for parts in (one, other)]
-    return all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-
-
-@pytest.mark.parametrize("recipe", ABLE)
+@pytest.mark.parametrize("recipe", able("translation"))
 def test_a_recipe_trains_resumes_and_reads_the_same_streamed(
     folder: Path, tmp_path: Path, recipe: str
 ) -> None:
-    material, config = material_of(folder, reuse_prefix=False), trial(recipe)
-    whole, parts = run(material, config, keep=tmp_path)
-    assert all(np.isfinite(v) for m in whole for k, v in m.items() if k.startswith("train/"))
-    rest, resumed = run(material, config, resume=tmp_path / "1")
-    assert rest == whole[1:] and same_state(resumed, parts)
-    streamed, again = run(material_of(folder, reuse_prefix=False, feed="streaming"), config)
-    assert streamed == whole and same_state(again, parts)
-
-    said = Predictions.read(tmp_path / "2" / FILE_NAME)
+    material = partial(material_of, folder)
+    _, said = trains_resumes_and_streams(material, trial(recipe), tmp_path)
     assert said.predicted_N is None and said.target_N.tolist() == [0] * TEST
     words = said.given("sentences")[:, 1]
     assert sorted(words) == sorted(len(text.split()) for text in pairs(TEST, 11)[1])
 
 
-@pytest.mark.parametrize("recipe", sorted(set(RECIPES) - set(ABLE) - NAIVE))
+@pytest.mark.parametrize("recipe", unable("translation"))
 def test_other_recipes_are_refused_by_name(folder: Path, recipe: str) -> None:
     study = study_of_pairs(folder, space={"recipe": {"choice": [recipe]}})
     with pytest.raises(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from contract_run import run
 from sentences_support import study_of_pairs
 from translators_support import CONFIGS, save_translator, tiny_translator
 
@@ -19,9 +20,8 @@ from raytl.sweeping.preflight import preflight
 from raytl.tasks.pretrained_decoder import PretrainedDecoder
 from raytl.tasks.translation import MOST_TOKENS
 from raytl.training import evaluation
-from raytl.training.building import TrialParts, build_trial
+from raytl.training.building import build_trial
 from raytl.training.material import Material
-from raytl.training.trial import run_trial
 
 pytest.importorskip("sacrebleu", reason="sentences are judged by sacrebleu: raytl[text]")
 
@@ -40,20 +40,6 @@ def trial(**flat: Any) -> TrialConfig:
         "optimizer": "adam",
     }  # fmt: skip
     return TrialConfig.from_flat(plain | flat)
-
-
-def run(
-    material: Material, config: TrialConfig, keep: Path | None = None, resume: Path | None = None
-) -> tuple[list[dict[str, Any]], TrialParts]:
-    reported: list[dict[str, Any]] = []
-
-    def report(metrics: dict[str, Any], save: Any) -> None:
-        reported.append({k: v for k, v in metrics.items() if k != "train/seconds"})
-        if keep is not None:
-            (keep / str(metrics["epoch"])).mkdir(parents=True)
-            save(keep / str(metrics["epoch"]))
-
-    return reported, run_trial(material, config, 5, report, test=True, resume_from=resume)
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
