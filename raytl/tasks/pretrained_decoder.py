@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from raytl.errors import ModelError
@@ -21,8 +20,7 @@ from raytl.tasks.vocabulary import OwnVocabulary
 
 class PretrainedDecoder(Decoder):
     """A decoder and its output layer, with its network's own tokenizer. Token vectors and output
-    weights, which the library may tie, are trained apart. Each step says the sentence anew: the
-    library's caches are no tensors that rows can be cut from."""
+    weights, which the library may tie, are trained apart."""
 
     def __init__(self, network: Any, vocabulary: OwnVocabulary, facts: Mapping[str, Any]) -> None:
         """`network`: an encoder and decoder of transformers, whose encoder is left out."""
@@ -61,21 +59,40 @@ class PretrainedDecoder(Decoder):
         return state
 
     def logits(self, memory: Padded, given_BT: Tensor) -> Tensor:
+        return self._run(memory, given_BT, use_cache=False).logits
+
+    def _run(self, memory: Padded, given_BT: Tensor, **caching: Any) -> Any:
         from transformers.modeling_outputs import BaseModelOutput
 
         return self.network(
             encoder_outputs=BaseModelOutput(last_hidden_state=memory.values),
-            attention_mask=attended(memory)[:, 0, 0].long(), decoder_input_ids=given_BT,
-            use_cache=False,
-        ).logits  # fmt: skip
+            attention_mask=attended(memory)[:, 0, 0].long(), decoder_input_ids=given_BT, **caching,
+        )  # fmt: skip
 
     def begin(self, memory: Padded) -> Any:
-        return memory, memory.sizes.new_zeros(len(memory.values), 0)
+        return memory, ()
 
     def step(self, state: Any, token_B: Tensor) -> tuple[Tensor, Any]:
-        memory, said_BT = state
-        said_BT = torch.cat([said_BT.to(token_B.device), token_B.unsqueeze(1)], dim=1)
-        return self.logits(memory, said_BT)[:, -1], (memory, said_BT)
+        """`state`: the memory, and of each layer the keys and values of the tokens said and of the
+        memory, which the library's cache is made of anew: it has no rows to be cut."""
+        from transformers import DynamicCache, EncoderDecoderCache
+
+        memory, layers = state
+        cache = (
+            EncoderDecoderCache(layers)
+            if layers
+            else EncoderDecoderCache(DynamicCache(), DynamicCache())
+        )
+        found = self._run(memory, token_B.unsqueeze(1), past_key_values=cache, use_cache=True)
+        layers = tuple(_tensors(layer) for layer in found.past_key_values)
+        return found.logits[:, -1], (memory, layers)
+
+
+def _tensors(layer: tuple[Any, ...]) -> tuple[Tensor, ...]:
+    """Return keys and values of what was said and of the memory. The library may tell of sliding
+    windows after each pair, which translators have not."""
+    of_memory = len(layer) // 2
+    return *layer[:2], *layer[of_memory : of_memory + 2]
 
 
 def _without_encoder(network: Any) -> nn.Module:
