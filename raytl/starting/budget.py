@@ -1,0 +1,146 @@
+"""How many trials, epochs and seeds fit into the minutes that are given."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from raytl.config import TrialConfig
+from raytl.recipes import RECIPES
+from raytl.starting.measuring import BACKWARD
+
+# Seconds that are spent whatever is trained: Ray's start and the report; between trials; a step's
+# own, beside the network
+START, BETWEEN, STEP = 30.0, 0.6, 0.002
+STOPPED_EARLY = 0.6  # of what searched trials would take, with successive halving
+FILL = 0.85  # of the minutes: what is reckoned is off by as much
+MOST_EPOCHS = 20
+
+
+@dataclass(frozen=True)
+class Level:
+    """A size of study. `passes`: over the longest stream, by each training, but for the fewest and
+    most `steps`."""
+
+    trials: int
+    passes: int
+    steps: tuple[int, int]
+    tries: int
+    top: int
+    seeds: tuple[int, int]
+
+
+LEVELS = (
+    Level(48, 30, (300, 4000), 3, 3, (3, 8)),
+    Level(32, 20, (300, 3000), 3, 3, (3, 8)),
+    Level(24, 15, (200, 2000), 3, 2, (3, 8)),
+    Level(16, 12, (200, 1500), 3, 2, (3, 5)),
+    Level(12, 10, (150, 1000), 2, 1, (3, 5)),
+    Level(10, 8, (100, 600), 2, 1, (3, 5)),
+    Level(8, 5, (80, 300), 1, 1, (3, 3)),
+    Level(6, 3, (60, 150), 1, 1, (3, 3)),
+    Level(4, 2, (40, 60), 1, 1, (3, 3)),
+)
+GOOD = 5  # the last level that is worth a larger input
+
+
+@dataclass(frozen=True)
+class Work:
+    """What trials have to do. `step_row`: seconds of a training step for a row, by source model;
+    `stream`: rows of the longest stream; `streams`: how many are read in a step; `rows`: of all
+    splits; `judged`: validation and test rows; `slots`: trials at once."""
+
+    step_row: Mapping[str, float]
+    stream: int
+    streams: int
+    batch: int
+    rows: int
+    judged: int
+    slots: int
+    minutes: float
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The numbers of a study, and how many `minutes` they are reckoned to take."""
+
+    level: Level
+    epochs: int
+    steps_per_epoch: int | None
+    depths: tuple[str, ...]
+    minutes: float
+
+    @property
+    def index(self) -> int:
+        """Which of the levels it is, from the most generous one, 0."""
+        return LEVELS.index(self.level)
+
+
+DEPTHS = (("0%", "50%", "100%"), ("50%", "100%"), ("100%",))
+
+
+def budget_for(
+    work: Work,
+    controls: Sequence[tuple[str, TrialConfig]],
+    pretrained: Sequence[str],
+    fresh: Sequence[str],
+) -> Budget:
+    """Return the most generous budget that fits, or the least where none does. `controls`: as the
+    study has them with one try each; `pretrained` and `fresh`: its source models."""
+    allowed = 60 * work.minutes * FILL
+    last = None
+    for level in LEVELS:
+        for depths in DEPTHS if pretrained else (("0%",),):
+            last = _sized(work, level, depths, controls, pretrained, fresh)
+            if 60 * last.minutes <= allowed:
+                return last
+    assert last is not None, "there are levels"
+    return last
+
+
+def _sized(
+    work: Work,
+    level: Level,
+    depths: tuple[str, ...],
+    controls: Sequence[tuple[str, TrialConfig]],
+    pretrained: Sequence[str],
+    fresh: Sequence[str],
+) -> Budget:
+    natural = math.ceil(work.stream / work.batch)
+    low, high = level.steps
+    steps = max(low, min(high, level.passes * natural))
+    epochs = max(2, min(MOST_EPOCHS, level.passes, steps))
+    per_epoch = math.ceil(steps / epochs)
+    steps = epochs * per_epoch
+
+    def seconds(model: str, trained: float) -> float:
+        train = steps * (work.batch * work.streams * work.step_row[model] * trained + STEP)
+        judging = epochs * work.judged * work.step_row[model] * trained / BACKWARD
+        return train + judging + BETWEEN
+
+    search = [seconds(name, _trained(depth)) for name in pretrained for depth in depths]
+    search += [seconds(name, 1.0) for name in fresh]
+    tried = [seconds(trial.source_model, _share(trial)) for _, trial in controls]
+    frozen = len([depth for depth in depths if depth != "0%"])
+    prefixes = sum(frozen * work.rows * work.step_row[n] / BACKWARD for n in pretrained)
+    mean = sum(search) / len(search)
+    least, most = level.seeds
+    total = level.tries * sum(tried) + STOPPED_EARLY * level.trials * mean + prefixes
+    total += least * (sum(tried) + level.top * mean) + (most - least) * (max(tried) + mean)
+    return Budget(
+        level, epochs, None if per_epoch == natural else per_epoch, depths,
+        (START + total / work.slots) / 60,
+    )  # fmt: skip
+
+
+def _trained(depth: str) -> float:
+    return 1 - float(depth.removesuffix("%")) / 100
+
+
+def _share(trial: TrialConfig) -> float:
+    """Return which share of a network a control trains."""
+    recipe = RECIPES[trial.recipe]
+    if recipe.freezes == "all" or trial.head.name in ("constant", "naive"):
+        return 0.0
+    if recipe.freezes == "nothing" or not isinstance(trial.frozen_depth, str):
+        return 1.0
+    return _trained(trial.frozen_depth)
