@@ -7,14 +7,5 @@ package loads neither torch nor Ray.
 from raytl.verbs import doctor, export, inspect, new, predict, pretrain, rank, report, shard, sweep
 
 __all__ = [
-    "doctor",
-    "export",
-    "inspect",
-    "new",
-    "predict",
-    "pretrain",
-    "rank",
-    "report",
-    "shard",
-    "sweep",
-]
+    "doctor", "export", "inspect", "new", "predict", "pretrain", "rank", "report", "shard", "sweep",
+]  # fmt: skip

@@ -109,6 +109,6 @@ def _counts(
     if len(known) and (counts > 0).sum() < 2:
         raise DataError(
             f"{shown}: all labelled rows of {split} are of class {column.classes[counts.argmax()]}"
-            ", so there is nothing to tell apart; add rows of another class, or name another --target"
+            ", so there is nothing to tell apart; add rows of another, or name another --target"
         )
     return tuple(counts.tolist())
