@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from raytl.config import TrialConfig
 from raytl.recipes import RECIPES
-from raytl.starting.measuring import BACKWARD
+from raytl.sweeping.effort import BACKWARD
 
 # Seconds that are spent whatever is trained: Ray's start and the report; between trials; a step's
 # own, beside the network

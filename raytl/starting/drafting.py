@@ -99,9 +99,9 @@ def complete(draft: Draft, domains: Domains, minutes: float, say: Callable[[str]
         for model in draft.models
     }
     say(f"measuring training steps of {len(trials)} source models")
-    seconds = step_seconds(opened.study, domains, trials)
-    first = _first(draft.models, seconds)
-    work = _work(draft, domains, seconds, minutes)
+    work = _work(draft, domains, minutes)
+    seconds = step_seconds(opened.study, domains, trials, work.batch)
+    work, first = replace(work, step_row=seconds), _first(draft.models, seconds)
     budget, work, side = _sized(draft, work, first, recipes)
     _put(draft, first, recipes, budget.depths, budget, work.batch)
     return Sized(budget, work, side, opened.study.metric, opened.reason)
@@ -117,7 +117,8 @@ def _first(models: Sequence[Candidate], seconds: dict[str, float]) -> str:
     return cheapest if seconds[pretrained[0]] > MUCH_DEARER * seconds[cheapest] else pretrained[0]
 
 
-def _work(draft: Draft, domains: Domains, seconds: dict[str, float], minutes: float) -> Work:
+def _work(draft: Draft, domains: Domains, minutes: float) -> Work:
+    """Return what trials have to do; how long steps take is to be measured."""
     rows, facts = target_rows(domains.target, 0), draft.facts
     stream, streams = len(rows.labelled), 1
     of_source = 0
@@ -126,7 +127,7 @@ def _work(draft: Draft, domains: Domains, seconds: dict[str, float], minutes: fl
         stream, streams = max(stream, len(rows.unlabelled), of_source), 2
     judged = len(rows.validation)
     every = sum(split.rows for split in facts.dataset.info.splits.values()) + of_source
-    return Work(seconds, stream, streams, _batch(facts, stream), every, judged, _slots(), minutes)
+    return Work({}, stream, streams, _batch(facts, stream), every, judged, _slots(), minutes)
 
 
 def _batch(facts: Facts, stream: int) -> int:
@@ -163,7 +164,7 @@ def _sized(
         smaller = {name: s * shares.get(name, 1.0) for name, s in work.step_row.items()}
         tried = replace(work, step_row=smaller)
         budget = budget_for(tried, controls, pretrained, fresh)
-        if best is None or budget.index < best[0].index:
+        if best is None or (budget.index, budget.minutes) < (best[0].index, best[0].minutes):
             best = budget, tried, side
         if budget.index <= GOOD:
             break

@@ -12,9 +12,10 @@ from raytl.errors import ModelError
 from raytl.folders import printable
 from raytl.modalities.column import Column
 from raytl.modalities.image.catalogue import OWN, backbones, timm_names
+from raytl.modalities.image.column import ImageColumn
 from raytl.modalities.image.timm_models import TIMM
 from raytl.models.source_spec import SPEC_FILE
-from raytl.starting.candidates import Candidate, reading
+from raytl.starting.candidates import SMALL_SIDE, Candidate, reading
 
 VECTORS = (".npz", ".txt", ".vec", ".gz")
 MOST_NAMES = 3  # of networks that a file's name has in it, and that are tried
@@ -71,10 +72,10 @@ def _readings(path: Path, column: Column) -> Iterator[tuple[str, dict[str, Any]]
                 "backbone": "bilstm", "args": {"hidden": 48}, "transform": transform,
             }  # fmt: skip
     elif column.kind in ("image", "audio"):
-        yield from _image_weights(path)
+        yield from _image_weights(path, column)
 
 
-def _image_weights(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _image_weights(path: Path, column: Column) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the networks that a file of weights is called after, those of longer names first, then
     raytl's own, which are few."""
     stem, weights = path.stem.lower(), str(path)
@@ -85,5 +86,7 @@ def _image_weights(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     of_timm = sorted((name for name in bare if name in stem), key=len, reverse=True)
     for name in of_timm[:MOST_NAMES]:
         yield name, {"timm": name, "weights": weights}
+    large = isinstance(column, ImageColumn) and max(column.shape[:2]) > SMALL_SIDE
+    size = {"input_size": SMALL_SIDE} if large else {}  # these know small images
     for name in OWN:
-        yield f"{name}_{path.stem}", {"backbone": name, "weights": weights}
+        yield path.stem, {"backbone": name, "weights": weights, **size}

@@ -50,14 +50,27 @@ def find_models(
         raise ModelError(f"--source-model: nothing that was given fits the data: {told}")
     if len(columns) > 1:
         every, downloads = in_parts(by_column), []
-    pretrained = [candidate for candidate in every if candidate.pretrained]
+    pretrained = sorted((one for one in every if one.pretrained), key=_order)
     for extra in pretrained[MOST_PRETRAINED:]:
         found.left.append(f"{extra.name} fits too; {MOST_PRETRAINED} are enough to start with")
     fresh_ones = [candidate for candidate in every if not candidate.pretrained]
     found.models = named_apart([*pretrained[:MOST_PRETRAINED], *fresh_ones])
     need_one(found.models, found)
-    taken = {candidate.name for candidate in found.models}
-    return found, [one for one in downloads if one.name not in taken]
+    taken = [_network(candidate) for candidate in found.models]
+    return found, [one for one in downloads if _network(one) not in taken]
+
+
+def _order(candidate: Candidate) -> int:
+    """Return how likely a pretrained network is the best to begin with: raytl's own source models,
+    which were made for such rows, then hubs' networks, then small ones."""
+    origins = ("path", "huggingface", "timm", "torchvision")
+    return next((n for n, origin in enumerate(origins) if origin in candidate.config), len(origins))
+
+
+def _network(candidate: Candidate) -> str | None:
+    """Return the hub's name of a network."""
+    config = candidate.config
+    return config.get("torchvision") or config.get("timm") or config.get("huggingface")
 
 
 def _alternatives(

@@ -18,6 +18,7 @@ from raytl.starting.facts import Facts
 from raytl.starting.models_found import find_models
 from raytl.starting.raw import Wanted
 from raytl.starting.remarks import Origin, remark
+from raytl.starting.sharding import is_dataset
 from raytl.starting.spaces import Labels
 from raytl.starting.study_text import study_text
 from raytl.sweeping.preflight import preflight
@@ -92,11 +93,13 @@ def _check(asked: Asked, out: Path) -> None:
 
 def _given(asked: Asked) -> tuple[Given, Given | None]:
     """Return what the data are, both before any is sharded."""
-    place = asked.place or Path("data") / plain_name(asked.data)
+    place = asked.place or _usual_place(asked.data)
     target = given_data(asked.data, place, Wanted(asked.target, asked.pattern))
     source = None
     if asked.source is not None:
-        beside = place.parent / plain_name(asked.source)
+        beside = (
+            place.parent / plain_name(asked.source) if asked.place else _usual_place(asked.source)
+        )
         # Of raw data the columns are called alike; of datasets each has its own
         wanted = asked.target
         if wanted is None and target.raw is not None:
@@ -111,6 +114,14 @@ def _given(asked: Asked) -> tuple[Given, Given | None]:
         if one is not None and one.raw is not None and isinstance(one.place, Path):
             check_place(one.place)
     return target, source
+
+
+def _usual_place(data: str) -> Path:
+    """Return data/NAME, or beside it where something else than a dataset stands there: the raw data
+    themselves, say."""
+    place = Path("data") / plain_name(data)
+    free = not place.exists() or is_dataset(place)
+    return place if free else place.with_name(f"{place.name}_shards")
 
 
 def _drafted(
@@ -129,5 +140,7 @@ def _drafted(
     for line in found.left:
         say(line)
     sized = complete(draft, domains, asked.minutes, say)
+    level, minutes = sized.budget.level, max(1, round(sized.budget.minutes))
+    say(f"{level.trials} trials beside the controls, about {minutes} of {asked.minutes:g} minutes")
     remark(draft, sized, replace(origin, left=tuple(found.left)))
     return draft

@@ -64,7 +64,7 @@ def _classes(draft: Draft) -> str:
     if not classes:
         return ""
     named = [
-        f"{printable(name)} {counts[k]:,}" if counts else printable(name)
+        f"{printable(name)}: {counts[k]:,}" if counts else printable(name)
         for k, name in enumerate(classes)
     ]
     return f" ({len(classes)} classes: {_some(named)})"

@@ -37,8 +37,8 @@ def sharded(raw: Raw, out: Path, *, force: bool, say: Say) -> None:
         report = shard_checked(raw.kind, raw.source, out, options=options, force=force)
     except UserError as error:
         raise type(error)(
-            f"{error}\n(so says `{command}`: run it with other options by hand, then "
-            f"`raytl new {out}`)"
+            f"{error}\n(so says `{command}`: run it with other options by hand, and give {out} in "
+            f"place of {raw.source})"
         ) from None
     for text in report.skipped[:5]:
         say(f"skipped {text}")

@@ -147,8 +147,10 @@ def test_a_source_domain_of_other_classes_or_columns_is_refused(tmp_path: Path) 
     other = domain(tmp_path / "other", {"train": 40}, ("a", "c"))
     with pytest.raises(DataError, match="its classes are a, c, but the target's a, b"):
         new(target, source=str(other))
+    loans = table(tmp_path / "loans.csv")
+    raytl.shard("table", str(loans), tmp_path / "loans", target="target")
     with pytest.raises(DataError, match=r"has table \(table\), but the target has image"):
-        new(target, source=str(table(tmp_path / "loans.csv")))
+        new(target, source=str(tmp_path / "loans"))
     assert not (tmp_path / "target.yaml").exists()
 
 
@@ -173,6 +175,13 @@ def test_raw_data_are_sharded_once(tmp_path: Path) -> None:
         new(other, out="other.yaml")
 
 
+def test_raw_data_that_stand_in_data_stay_there(tmp_path: Path) -> None:
+    raw = pictures(tmp_path / "data" / "pets")
+    study, _ = new(raw)
+    assert study.target_domain.dataset == tmp_path / "data" / "pets_shards"
+    assert (raw / "cats").is_dir()
+
+
 def test_what_cannot_be_sharded_says_the_command(tmp_path: Path) -> None:
     path = tmp_path / "broken.csv"
     path.write_text("a,label\n1,x\n2,y,3\n")
@@ -180,7 +189,10 @@ def test_what_cannot_be_sharded_says_the_command(tmp_path: Path) -> None:
         new(path)
     lines = "".join(f"{n},c{n}\n" for n in range(30))
     path.write_text(f"a,label\n{lines}")
-    with pytest.raises(DataError, match="(?s)a class of its own.*`raytl shard table .*by hand"):
+    with pytest.raises(
+        DataError,
+        match="(?s)a class of its own.*`raytl shard table .*and give data/broken in place",
+    ):
         new(path)
 
 
@@ -192,11 +204,11 @@ def test_weights_are_told_by_their_names_and_tried(tmp_path: Path) -> None:
     (folder / "broken.pth").write_bytes(b"no weights")
     raw = pictures(tmp_path / "raw" / "pets")
     study, text = new(raw, source_models=[folder])
-    assert list(study.source_models) == ["small_cnn_my_net", "fresh_small_cnn"]
-    assert "# Broken is not taken" in text or "broken is not taken" in text
+    assert list(study.source_models) == ["my_net", "fresh_small_cnn"]
+    assert "# Broken is not taken: " in text
     space = study.space
     assert isinstance(space, dict)
-    assert space["frozen_depth"].when == {"source_model": ["small_cnn_my_net"]}
+    assert space["frozen_depth"].when == {"source_model": ["my_net"]}
 
 
 def test_source_models_that_do_not_fit_or_are_not_there_are_refused(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_a_target_that_cannot_be_told_names_the_columns(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="name it with --target, one of age, job, paid"):
         look(path, Wanted())
     assert look(path, Wanted("paid")).options["target"] == "paid"
-    with pytest.raises(ConfigError, match="no column 'pay'; did you mean 'paid'"):
+    with pytest.raises(ConfigError, match="no column 'pay'; known: age, job, paid"):
         look(path, Wanted("pay"))
 
 
