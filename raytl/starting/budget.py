@@ -84,17 +84,24 @@ def budget_for(
     pretrained: Sequence[str],
     fresh: Sequence[str],
 ) -> Budget:
-    """Return the most generous budget that fits, or the least where none does. `controls`: as the
-    study has them with one try each; `pretrained` and `fresh`: its source models."""
-    allowed = 60 * work.minutes * FILL
-    last = None
-    for level in LEVELS:
-        for depths in DEPTHS if pretrained else (("0%",),):
-            last = _sized(work, level, depths, controls, pretrained, fresh)
-            if 60 * last.minutes <= allowed:
-                return last
-    assert last is not None, "there are levels"
-    return last
+    """Return the most generous budget that fits, or the least where none does: rather fewer trials
+    than one frozen depth alone, where they are still enough. `controls`: as the study has them with
+    one try each; `pretrained` and `fresh`: its source models."""
+    every = DEPTHS if pretrained else (("0%",),)
+    worth = [
+        (level, depths) for level in LEVELS[: GOOD + 1] for depths in every if _several(depths)
+    ]
+    sizes = [*worth, *((level, depths) for level in LEVELS for depths in every)]
+    for level, depths in sizes:
+        found = _sized(work, level, depths, controls, pretrained, fresh)
+        if found.minutes <= FILL * work.minutes:
+            break
+    return found
+
+
+def _several(depths: tuple[str, ...]) -> bool:
+    """Whether there is a choice of depths, or nothing to freeze."""
+    return len(depths) > 1 or depths == ("0%",)
 
 
 def _sized(

@@ -9,7 +9,6 @@ from raytl.starting.measuring import device
 
 NAMES = 8  # of classes or columns that a line lists
 OF_KEY = {
-    "source_model": "all of them; scratch is a control",
     "frozen_depth": "share of the pretrained network's blocks that stays as it is",
     "recipe": "what is trained with which losses",
     "inputs": "which columns are read",
@@ -97,9 +96,13 @@ def _models(draft: Draft, sized: Sized, origin: Origin) -> list[str]:
             "scratch; --source-model takes files and folders of weights, and `raytl pretrain` "
             "makes a source model of a labelled dataset."
         )
+    if draft.downloads:
+        lines.append(
+            "Take the # from a line below to download a network; name it in space.source_model, too."
+        )
     if sized.side is not None:
         lines.append(
-            f"They read images of {sized.side} pixels a side, for the minutes are few; leave "
+            f"Networks read images of {sized.side} pixels a side, for the minutes are few; leave "
             "input_size out for their own, which knows more and takes longer."
         )
     return lines

@@ -47,8 +47,18 @@ def study_text(
         _lines(notes.budget), _one_line(notes.metric),
     )  # fmt: skip
     return environment.get_template("study.yaml.j2").render(
-        study=dict(study), models=models, downloads=downloads, notes=broken, head=broken.head
-    )
+        study=dict(study), models=models, downloads=downloads, notes=broken, head=broken.head,
+        entry=_entry,
+    )  # fmt: skip
+
+
+def _entry(key: str, value: Any, note: str = "", indent: str = "  ") -> str:
+    """Return a key with its value, and a comment beside it, or above where the line is long."""
+    line = f"{indent}{key}: {_flow(value)}"
+    if not note:
+        return line
+    beside = f"{line}  # {note}"
+    return beside if len(beside) <= WIDTH else f"{indent}# {note}\n{line}"
 
 
 def _flow(value: Any) -> str:
