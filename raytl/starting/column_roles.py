@@ -18,6 +18,7 @@ from raytl.starting.media_folders import stored_side
 from raytl.starting.split_names import parts_of
 
 GROUPS = ("group", "patient", "patient_id", "subject", "subject_id", "speaker", "speaker_id")
+LEAST_GROUPS = 4  # to learn from, to be selected by, and two to be tested on
 NUMBERS_OF_ROWS = ("id", "index", "row", "row_id", "uid", "unnamed: 0", "")
 TRIED = 200  # rows by which a column of files is told
 
@@ -32,6 +33,7 @@ class ColumnRoles:
     splits: dict[str, str] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
+    groups: int | None = None  # how many there are
 
 
 def roles_of_columns(table: Table, target: str) -> ColumnRoles:
@@ -68,8 +70,8 @@ def _role(table: Table, name: str, out: ColumnRoles) -> None:
     elif name.lower() == "split" and parts_of(different).train is not None:
         out.options["split_column"] = name
         out.splits = dict.fromkeys(different, "")
-    elif name.lower() in GROUPS and 1 < len(different) < len(words):
-        out.options["group"] = name
+    elif name.lower() in GROUPS and LEAST_GROUPS <= len(different) < len(words):
+        out.options["group"], out.groups = name, len(different)
         out.notes.append(f"rows of one {name} stay in one split")
     elif (media := _files_named(table, name, there)) is not None:
         _take_media(*media, out)

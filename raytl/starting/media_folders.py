@@ -12,6 +12,7 @@ from raytl.data.importers.class_folders import Found, class_folders
 from raytl.data.importers.image_folder import EXTENSIONS as IMAGES
 from raytl.data.importers.mask_pairs import IMAGES as IMAGE_FOLDERS
 from raytl.data.importers.mask_pairs import MASKS, mask_pairs
+from raytl.data.importers.name_patterns import files_by_pattern
 from raytl.data.importers.sounds import EXTENSIONS as SOUNDS
 from raytl.data.importers.text_lines import EXTENSIONS as TEXTS
 from raytl.errors import ConfigError, DataError
@@ -115,7 +116,13 @@ def named_sounds(root: Path, files: list[Path], folders: list[Path], wanted: Wan
     pattern = wanted.pattern or _pattern(root, sounds)
     what = f"{len(sounds)} sounds whose names are {pattern}"
     options = {"pattern": pattern, "skip_bad": True}
-    return Raw("audio-folder", str(root), options, what).with_test_of(["train"])
+    raw = Raw("audio-folder", str(root), options, what)
+    if wanted.pattern is None:
+        return raw.with_test_of(["train"])
+    named = files_by_pattern(root, pattern, True, [])
+    splits = {one.words.get("split", "train") for one in named}
+    groups = {one.words["group"] for one in named if "group" in one.words}
+    return raw.with_test_of(splits, len(groups) or None)
 
 
 def _pattern(root: Path, sounds: list[Path]) -> str:

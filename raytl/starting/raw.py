@@ -1,5 +1,6 @@
 """Raw data as they were recognised, and the `raytl shard` that reads them."""
 
+import math
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from raytl.folders import printable
 from raytl.starting.split_names import parts_of
 
 TEST_SHARE = 0.2  # of the rows of train, where there is no test split
+LEAST_GROUPS = 2  # that are tested on: fewer have no interval
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,16 @@ class Raw:
     what: str
     notes: tuple[str, ...] = field(default=())
 
-    def with_test_of(self, splits: Iterable[str]) -> "Raw":
+    def with_test_of(self, splits: Iterable[str], groups: int | None = None) -> "Raw":
         """Return the same with a test split cut off where the source, which has these splits, has
-        nothing to test on."""
+        nothing to test on. `groups`: how many there are whose rows stay in one split; two of them
+        at least are tested on."""
         if parts_of(splits).test is not None:
             return self
-        return replace(self, options=self.options | {"test": TEST_SHARE})
+        share = TEST_SHARE
+        if groups is not None and groups * share < LEAST_GROUPS:
+            share = min(0.5, math.ceil(100 * LEAST_GROUPS / groups) / 100)
+        return replace(self, options=self.options | {"test": share})
 
     def command(self, out: str) -> str:
         """Return the command that writes the dataset, as a shell takes it."""

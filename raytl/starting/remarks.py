@@ -98,7 +98,7 @@ def _models(draft: Draft, sized: Sized, origin: Origin) -> list[str]:
         )
     if draft.downloads:
         lines.append(
-            "Take the # from a line below to download a network; name it in space.source_model, too."
+            "To download a network take the # from its line, and name it in space.source_model."
         )
     if sized.side is not None:
         lines.append(

@@ -38,7 +38,7 @@ def _of_table(
     names = f"{len(table.rows.column_names)} columns"
     what = f"a table, {len(table.rows):,} rows of {names}, of which {target} is learnt"
     parts = splits or roles.splits or {"train": ""}
-    return Raw("table", source, options, what, notes).with_test_of(parts)
+    return Raw("table", source, options, what, notes).with_test_of(parts, roles.groups)
 
 
 def table_folder(root: Path, files: list[Path], folders: list[Path], wanted: Wanted) -> Raw | None:

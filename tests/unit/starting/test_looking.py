@@ -132,6 +132,14 @@ def test_names_of_sounds_that_could_tell_several_classes_are_asked_for(tmp_path:
         seen(tmp_path / "flat")
     raw = seen(tmp_path / "flat", pattern="{label}_{group}_{take}.wav")
     assert raw.kind == "audio-folder"
+    assert raw.options["test"] == 0.5  # two groups, as an interval needs, would be all there are
+
+
+def test_two_groups_at_least_are_tested_on(tmp_path: Path) -> None:
+    for number in range(24):
+        sound(tmp_path / "flat" / f"{number % 2}_{number // 4}_{number}.wav", 0.1)
+    raw = seen(tmp_path / "flat", pattern="{label}_{group}_{take}.wav")
+    assert raw.options["test"] == 0.34  # of six
 
 
 def test_files_that_end_in_their_class_belong_together(tmp_path: Path) -> None:
