@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from raytl.config import TrialConfig
 from raytl.recipes import RECIPES
@@ -40,6 +40,7 @@ LEVELS = (
     Level(6, 3, (60, 150), 1, 1, (3, 3)),
     Level(4, 2, (40, 60), 1, 1, (3, 3)),
 )
+MORE = 2  # trials by which a level's are raised while the minutes allow
 GOOD = 5  # the last level that is worth a larger input
 
 
@@ -61,18 +62,15 @@ class Work:
 
 @dataclass(frozen=True)
 class Budget:
-    """The numbers of a study, and how many `minutes` they are reckoned to take."""
+    """The numbers of a study, and how many `minutes` they are reckoned to take. `index`: of its
+    level among LEVELS, of which the first one is the most generous."""
 
     level: Level
+    index: int
     epochs: int
     steps_per_epoch: int | None
     depths: tuple[str, ...]
     minutes: float
-
-    @property
-    def index(self) -> int:
-        """Which of the levels it is, from the most generous one, 0."""
-        return LEVELS.index(self.level)
 
 
 DEPTHS = (("0%", "50%", "100%"), ("50%", "100%"), ("100%",))
@@ -96,6 +94,13 @@ def budget_for(
         found = _sized(work, level, depths, controls, pretrained, fresh)
         if found.minutes <= FILL * work.minutes:
             break
+    most = LEVELS[max(0, found.index - 1)].trials
+    while found.level.trials + MORE <= most:  # what is left goes to the search
+        level = replace(found.level, trials=found.level.trials + MORE)
+        larger = _sized(work, level, found.depths, controls, pretrained, fresh)
+        if larger.minutes > FILL * work.minutes:
+            break
+        found = larger
     return found
 
 
@@ -133,8 +138,9 @@ def _sized(
     least, most = level.seeds
     total = level.tries * sum(tried) + STOPPED_EARLY * level.trials * mean + prefixes
     total += least * (sum(tried) + level.top * mean) + (most - least) * (max(tried) + mean)
+    index = next(n for n, of in enumerate(LEVELS) if of.passes == level.passes)
     return Budget(
-        level, epochs, None if per_epoch == natural else per_epoch, depths,
+        level, index, epochs, None if per_epoch == natural else per_epoch, depths,
         (START + total / work.slots) / 60,
     )  # fmt: skip
 

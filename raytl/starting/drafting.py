@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from raytl.config import TrialConfig
 from raytl.config.reading import check_study
 from raytl.data.domain import Domains
 from raytl.search_space import SearchSpace
@@ -24,7 +25,6 @@ from raytl.training.splits import source_rows, target_rows
 FEW_LABELS = 20  # of a class; fewer are halved between learning and selecting
 SMALL, LARGE = 100, 10_000  # rows of the training split
 HELD = 2000  # rows that are enough to select by
-MUCH_DEARER = 2.0  # times as long a step: then the cheaper pretrained network is trial 0's
 DENSE_BATCH = {"segmentation": 8, "detection": 4}
 
 
@@ -101,20 +101,11 @@ def complete(draft: Draft, domains: Domains, minutes: float, say: Callable[[str]
     say(f"measuring training steps of {len(trials)} source models")
     work = _work(draft, domains, minutes)
     seconds = step_seconds(opened.study, domains, trials, work.batch)
-    work, first = replace(work, step_row=seconds), _first(draft.models, seconds)
-    budget, work, side = _sized(draft, work, first, recipes)
-    _put(draft, first, recipes, budget.depths, budget, work.batch)
-    return Sized(budget, work, side, opened.study.metric, opened.reason)
-
-
-def _first(models: Sequence[Candidate], seconds: dict[str, float]) -> str:
-    """Return trial 0's source model: the first one, but of pretrained ones the cheapest where that
-    is much cheaper, as the controls train it whole."""
-    pretrained = [model.name for model in models if model.pretrained]
-    if not pretrained:
-        return models[0].name
-    cheapest = min(pretrained, key=lambda name: seconds[name])
-    return cheapest if seconds[pretrained[0]] > MUCH_DEARER * seconds[cheapest] else pretrained[0]
+    chosen = _chosen(draft, replace(work, step_row=seconds), recipes)
+    if chosen.side is not None:
+        draft.models = [with_side(model, chosen.side, draft.facts) for model in draft.models]
+    _put(draft, chosen.first, recipes, chosen.budget.depths, chosen.budget, work.batch)
+    return Sized(chosen.budget, chosen.work, chosen.side, opened.study.metric, opened.reason)
 
 
 def _work(draft: Draft, domains: Domains, minutes: float) -> Work:
@@ -144,34 +135,54 @@ def _slots() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _sized(
-    draft: Draft, work: Work, first: str, recipes: Sequence[str]
-) -> tuple[Budget, Work, int | None]:
-    """Return the budget; where the minutes are few, of networks that read smaller images, and the
-    side of these in pixels."""
-    _put(draft, first, recipes, ("50%",), None, work.batch)
+@dataclass(frozen=True)
+class _Chosen:
+    """A budget with trial 0's source model, `first`, and the `side` of smaller images, if any."""
+
+    budget: Budget
+    work: Work
+    side: int | None
+    first: str
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """What is less is better."""
+        return self.budget.index, self.budget.minutes
+
+
+def _chosen(draft: Draft, work: Work, recipes: Sequence[str]) -> _Chosen:
+    """Return the first that makes a good study, or the best: of the likeliest source model; of
+    networks that read smaller images; with the cheapest one as trial 0, which controls train
+    whole."""
+    pretrained = [model.name for model in draft.models if model.pretrained]
+    fresh = [model.name for model in draft.models if not model.pretrained]
+    cheapest = min(pretrained or fresh[:1], key=lambda name: work.step_row[name])
+    best: _Chosen | None = None
+    for first in dict.fromkeys((draft.models[0].name, cheapest)):
+        controls = _controls(draft, first, recipes, work.batch)
+        for side, shares in sides_of(draft.models, draft.facts):
+            smaller = {name: s * shares.get(name, 1.0) for name, s in work.step_row.items()}
+            tried = replace(work, step_row=smaller)
+            found = _Chosen(budget_for(tried, controls, pretrained, fresh), tried, side, first)
+            if found.budget.index <= GOOD:
+                return found
+            best = found if best is None or found.rank < best.rank else best
+    assert best is not None, "the models' own side is tried"
+    return best
+
+
+def _controls(
+    draft: Draft, first: str, recipes: Sequence[str], batch: int
+) -> list[tuple[str, TrialConfig]]:
+    """Return the study's controls with one try each, where trial 0 has the source model `first`."""
+    _put(draft, first, recipes, ("50%",), None, batch)
     opened = open_study(check_study(draft.study))
     study, space = opened.study, opened.space
     columns = {name: list(config.parts or [""]) for name, config in study.source_models.items()}
-    controls = [
+    return [
         *control_trials(study, space), *probe_controls(study, space),
         *alone_controls(study, space, opened.domains, columns).trials,
     ]  # fmt: skip
-    pretrained = [model.name for model in draft.models if model.pretrained]
-    fresh = [model.name for model in draft.models if not model.pretrained]
-    best: tuple[Budget, Work, int | None] | None = None
-    for side, shares in sides_of(draft.models, draft.facts):
-        smaller = {name: s * shares.get(name, 1.0) for name, s in work.step_row.items()}
-        tried = replace(work, step_row=smaller)
-        budget = budget_for(tried, controls, pretrained, fresh)
-        if best is None or (budget.index, budget.minutes) < (best[0].index, best[0].minutes):
-            best = budget, tried, side
-        if budget.index <= GOOD:
-            break
-    assert best is not None, "the models' own side is tried"
-    if best[2] is not None:
-        draft.models = [with_side(model, best[2], draft.facts) for model in draft.models]
-    return best
 
 
 def _put(

@@ -132,7 +132,7 @@ def test_names_of_sounds_that_could_tell_several_classes_are_asked_for(tmp_path:
         seen(tmp_path / "flat")
     raw = seen(tmp_path / "flat", pattern="{label}_{group}_{take}.wav")
     assert raw.kind == "audio-folder"
-    assert raw.options["test"] == 0.5  # two groups, as an interval needs, would be all there are
+    assert raw.options["test"] == 0.5  # no more can be tested on
 
 
 def test_two_groups_at_least_are_tested_on(tmp_path: Path) -> None:
