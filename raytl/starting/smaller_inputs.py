@@ -7,10 +7,10 @@ from raytl.errors import RaytlError
 from raytl.modalities.image.catalogue import backbone_spec
 from raytl.modalities.image.column import ImageColumn
 from raytl.modalities.image.timm_models import TIMM, timm_settings
-from raytl.starting.candidates import Candidate
+from raytl.starting.candidates import Candidate, Config
 from raytl.starting.facts import Facts
 
-SIDES = (160, 128, 96)  # pixels; below, networks of photographs know little
+SIDES = (160, 128, 96, 64)  # pixels; below, networks of photographs know little
 
 
 def sides_of(
@@ -31,16 +31,29 @@ def with_side(model: Candidate, side: int, facts: Facts) -> Candidate:
     own = _side(model, facts)
     if own is None or own <= side:
         return model
-    return replace(model, config=model.config | {"input_size": side})
+    column, config = _of_images(model, facts)
+    smaller = config | {"input_size": side}
+    if "parts" not in model.config:
+        return replace(model, config=smaller)
+    parts = model.config["parts"] | {column: smaller}
+    return replace(model, config=model.config | {"parts": parts})
+
+
+def _of_images(model: Candidate, facts: Facts) -> tuple[str, Config]:
+    """Return the first column of images and the configuration of the network that reads it; an
+    empty one where there is none."""
+    for name, column in facts.inputs.items():
+        if isinstance(column, ImageColumn):
+            parts = model.config.get("parts")
+            return name, model.config if parts is None else parts.get(name, {})
+    return "", {}
 
 
 def _side(model: Candidate, facts: Facts) -> int | None:
     """Return the side, in pixels, of what a pretrained image network reads; None where it cannot be
-    another, or there are several columns."""
-    columns, config = list(facts.inputs.values()), model.config
-    if not model.pretrained or len(columns) != 1 or not isinstance(columns[0], ImageColumn):
-        return None
-    if "torchvision" not in config and "timm" not in config:
+    another, or the model reads no images."""
+    column, config = _of_images(model, facts)
+    if not model.pretrained or not ("torchvision" in config or "timm" in config):
         return None
     name = f"{TIMM}{config['timm']}" if "timm" in config else config["torchvision"]
     try:
@@ -52,4 +65,6 @@ def _side(model: Candidate, facts: Facts) -> int | None:
         of_timm = timm_settings(name).input_size[1] if "timm" in config else None
     except RaytlError:
         return None
-    return of_timm or max(*columns[0].shape[:2], spec.min_side)
+    images = facts.inputs[column]
+    assert isinstance(images, ImageColumn)
+    return of_timm or max(*images.shape[:2], spec.min_side)
