@@ -18,6 +18,7 @@ from raytl.training.material import Samples
 
 MOST_PRETRAINED = 4  # that a study starts with: each has a control of its own
 SMALL_SIDE = 64  # pixels at which a small fresh network reads larger images
+DENSE_SIDE = 128  # the same, where masks or boxes are drawn
 Config = dict[str, Any]
 
 
@@ -44,12 +45,10 @@ def fresh_networks(column: Column, words: int | None, task: str) -> list[Candida
     """Return networks with random weights for a column. `words`: tokens of a text that are read."""
     found: list[tuple[str, Config]] = []
     if isinstance(column, ImageColumn):
-        side = max(column.shape[:2])
-        dense = task in ("segmentation", "detection")
-        small: Config = {"backbone": "small_cnn"}
-        found = [
-            ("small_cnn", small if dense or side <= SMALL_SIDE else small | {"input_size": 64})
-        ]
+        side, dense = max(column.shape[:2]), task in ("segmentation", "detection")
+        most = DENSE_SIDE if dense else SMALL_SIDE
+        size = {"input_size": most} if side > most else {}
+        found = [("small_cnn", {"backbone": "small_cnn", **size})]
     elif column.kind == "audio":
         found = [("small_cnn", {"backbone": "small_cnn", **_spectrogram()})]
     elif column.kind == "text":

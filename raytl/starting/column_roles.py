@@ -13,7 +13,7 @@ from raytl.data.importers.table_files import Table
 from raytl.data.importers.tabular import FREE_TEXT
 from raytl.data.importers.words import is_text, words_of
 from raytl.errors import DataError
-from raytl.modalities.table.texts import MISSING
+from raytl.modalities.table.texts import DATE, MISSING, NUMBER
 from raytl.starting.media_folders import stored_side
 from raytl.starting.split_names import parts_of
 
@@ -80,6 +80,9 @@ def _role(table: Table, name: str, out: ColumnRoles) -> None:
         out.notes.append(f"column {name} numbers the rows, so it is left out")
     elif is_text(column.type) and _is_free_text(there, different):
         out.texts.append(name)
+    elif is_text(column.type) and (why := _of_no_use(there, different)) is not None:
+        out.dropped.append(name)
+        out.notes.append(f"column {name} {why}, so it is left out")
 
 
 def _is_free_text(words: Sequence[str], different: set[str]) -> bool:
@@ -88,6 +91,15 @@ def _is_free_text(words: Sequence[str], different: set[str]) -> bool:
     if len(different) <= min(FREE_TEXT, len(words) / 2):
         return False
     return sum(" " in word for word in words) > len(words) / 2
+
+
+def _of_no_use(words: Sequence[str], different: set[str]) -> str | None:
+    """Return why words are neither numbers nor categories to learn from; None where they may be."""
+    if all(DATE.fullmatch(word) for word in different):
+        return "has dates"
+    numbers = sum(bool(NUMBER.fullmatch(word)) for word in different)
+    many = len(different) > FREE_TEXT and len(different) > len(words) / 2
+    return "has a word of its own in most rows" if many and numbers < len(different) / 2 else None
 
 
 def _take_media(kind: str, given: str, side: int | None, note: str, out: ColumnRoles) -> None:

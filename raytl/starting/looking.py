@@ -12,7 +12,13 @@ from raytl.starting.media_folders import (
     named_sounds,
 )
 from raytl.starting.raw import Raw, Wanted
-from raytl.starting.table_files import TABLES, table_file, table_folder, table_of_files
+from raytl.starting.table_files import (
+    TABLES,
+    table_file,
+    table_folder,
+    table_of_files,
+    table_of_text,
+)
 from raytl.starting.text_files import class_files, text_file, text_pairs
 
 KNOWN = (
@@ -90,7 +96,7 @@ def _file(path: Path, wanted: Wanted) -> Raw:
     suffix = path.suffix.lower()
     plain = Path(path.stem).suffix.lower() if suffix == ".gz" else suffix
     if plain == ".txt":
-        return text_file(path, wanted) or table_file(path, wanted)
+        return text_file(path, wanted) or table_of_text(path, wanted)
     if plain in TABLES:
         return table_file(path, wanted)
     if suffix in ARRAYS:

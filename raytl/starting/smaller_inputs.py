@@ -20,7 +20,9 @@ def sides_of(
     of the time each takes then: work goes with the pixels."""
     yield None, {}
     own = {model.name: side for model in models if (side := _side(model, facts)) is not None}
-    for side in SIDES:
+    # What a head has to draw is lost in images that are much smaller
+    least = max(own.values(), default=0) // 2 if "maps" in facts.gives else 0
+    for side in (side for side in SIDES if side >= least):
         smaller = {name: (side / of) ** 2 for name, of in own.items() if side < of}
         if smaller:
             yield side, smaller

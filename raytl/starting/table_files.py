@@ -17,6 +17,7 @@ from raytl.starting.target_column import target_of_table
 
 TABLES = (*CSV, *JSON, *PARQUET)
 DELIMITERS = ",;\t|"
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 SNIFFED = 200  # lines by which it is told how rows are written
 
 
@@ -26,6 +27,18 @@ def table_file(path: Path, wanted: Wanted) -> Raw:
     how = _how_written(path)
     table = read_table_file(path, ShardOptions(**how))
     return _of_table(str(path), table, how, {}, wanted)
+
+
+def table_of_text(path: Path, wanted: Wanted) -> Raw:
+    """Return a .txt file that holds a table. Raises DataError where its lines have no two
+    columns."""
+    how = _how_written(path)
+    if len(read_table_file(path, ShardOptions(**how)).rows.column_names) < 2:
+        raise DataError(
+            f"{printable(path)}: its lines have no label; a text, a tab and a label in each were "
+            "expected, or a file for each class: NAME.good and NAME.bad"
+        )
+    return table_file(path, wanted)
 
 
 def _of_table(
@@ -123,8 +136,12 @@ def _first_lines(path: Path, encoding: str) -> list[str]:
 
 
 def encoding_of(path: Path) -> str | None:
-    """Return latin-1 for text that is no UTF-8; None for UTF-8, which is the usual one."""
+    """Return utf-16 for text that begins with its mark, latin-1 for other text that is no UTF-8;
+    None for UTF-8, which is the usual one."""
     try:
+        with opened(path) as file:
+            if file.read(2) in UTF_16_MARKS:
+                return "utf-16"
         with opened(path) as file:
             for line in file:
                 line.decode("utf-8")
@@ -141,8 +158,8 @@ def _has_header(rows: list[list[str]]) -> bool:
     if len(rows) < 2:
         return True
     first, below = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
-    if len(set(first)) < len(first):
-        return False
+    if len(set(first)) < len(first):  # names are each another; the importer says so of words
+        return not any(_is_number(word) for word in first)
     numeric = [k for k in range(len(first)) if below and all(_is_number(r[k]) for r in below)]
     if numeric:
         return not any(_is_number(first[k]) for k in numeric)

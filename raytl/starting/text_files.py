@@ -23,6 +23,8 @@ def text_file(path: Path, wanted: Wanted) -> Raw | None:
     """Return a file whose lines are a text, a tab and a label, or the label first; None where they
     are not."""
     encoding = encoding_of(path)
+    if encoding == "utf-16":  # lines end with a byte that is half a letter there
+        raise DataError(f"{printable(path)}: is UTF-16; save it as UTF-8")
     try:
         with opened(path) as file:
             lines = [

@@ -18,11 +18,12 @@ SQUEEZENET = {"torchvision": "squeezenet1_0", "weights": "DEFAULT"}
 @dataclass
 class Inputs:
     inputs: dict[str, Column]
+    gives: frozenset[str] = frozenset({"classes"})
 
 
-def facts(side: int = 224) -> Facts:
+def facts(side: int = 224, gives: str = "classes") -> Facts:
     image = ImageColumn(shape=(side, side, 3), dtype="uint8")
-    return cast(Facts, Inputs({"image": image, "name": TextColumn()}))
+    return cast(Facts, Inputs({"image": image, "name": TextColumn()}, frozenset({gives})))
 
 
 def test_work_goes_with_the_pixels() -> None:
@@ -31,6 +32,11 @@ def test_work_goes_with_the_pixels() -> None:
     assert list(sides) == [None, 160, 128, 96, 64]
     assert sides[128]["net"] == pytest.approx((128 / 224) ** 2)
     assert dict(sides_of([model], facts(100))).keys() == {None, 96, 64}
+
+
+def test_what_is_drawn_keeps_half_of_its_side() -> None:
+    model = Candidate("net", SQUEEZENET, pretrained=True)
+    assert dict(sides_of([model], facts(gives="maps"))).keys() == {None, 160, 128}
 
 
 def test_the_part_that_reads_images_gets_the_size() -> None:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from starting_support import table
 
-from raytl.errors import ConfigError
+from raytl.errors import ConfigError, DataError
 from raytl.starting.looking import look
 from raytl.starting.raw import Wanted
 
@@ -66,3 +66,37 @@ def test_files_of_splits_are_one_table(tmp_path: Path) -> None:
         "splits": {"test": "test.csv", "train": "train.csv"},
         "target": "target",
     }
+
+
+def test_dates_and_codes_of_rows_are_left_out(tmp_path: Path) -> None:
+    rows = "".join(f"2020-01-{n % 28 + 1:02},x{n}q,{n},{n % 2}\n" for n in range(120))
+    path = tmp_path / "t.csv"
+    path.write_text(f"day,code,age,label\n{rows}")
+    raw = look(path, Wanted())
+    assert raw.options["drop"] == ("day", "code")
+    assert raw.notes == (
+        "column day has dates, so it is left out",
+        "column code has a word of its own in most rows, so it is left out",
+    )
+
+
+def test_names_that_stand_twice_are_names(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,a,label\n1,2,3\n")
+    with pytest.raises(DataError, match="two columns are called 'a'"):
+        look(tmp_path / "t.csv", Wanted())
+
+
+def test_other_encodings_are_seen(tmp_path: Path) -> None:
+    text = "a,label\n" + "".join(f"caf\u00e9{n % 3},{n % 2}\n" for n in range(20))
+    for encoding, named in (("utf-16", "utf-16"), ("latin-1", "latin-1"), ("utf-8", None)):
+        (tmp_path / "t.csv").write_bytes(text.encode(encoding))
+        assert look(tmp_path / "t.csv", Wanted()).options.get("encoding") == named
+
+
+def test_lines_without_labels_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("some text\nand more\n")
+    with pytest.raises(DataError, match="its lines have no label; a text, a tab and a label"):
+        look(tmp_path / "t.txt", Wanted())
+    (tmp_path / "t.txt").write_bytes("text\t1\n".encode("utf-16"))
+    with pytest.raises(DataError, match="is UTF-16; save it as UTF-8"):
+        look(tmp_path / "t.txt", Wanted())
