@@ -25,6 +25,8 @@ from raytl.training.splits import source_rows, target_rows
 FEW_LABELS = 20  # of a class; fewer are halved between learning and selecting
 SMALL, LARGE = 100, 10_000  # rows of the training split
 HELD = 2000  # rows that are enough to select by
+# Without target labels: bnm, the usual objective, is safe between recipes, not between networks
+BETWEEN_NETWORKS = "iwv"
 DENSE_BATCH = {"segmentation": 8, "detection": 4}
 
 
@@ -206,6 +208,8 @@ def _put(
         level = budget.level
         search |= {"trials": level.trials, "control_tries": level.tries}
         search |= {"metric": "auto", "ranking": _ranking(draft)}
+        if draft.labels == "none" and len(draft.models) > 1:
+            search["objective"] = BETWEEN_NETWORKS
         train["epochs"] = budget.epochs
         if budget.steps_per_epoch is not None:
             train["steps_per_epoch"] = budget.steps_per_epoch

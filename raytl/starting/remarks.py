@@ -37,7 +37,7 @@ def remark(draft: Draft, sized: Sized, origin: Origin) -> None:
     notes.target = _target(draft)
     notes.models = _models(draft, sized, origin)
     notes.space = {key: OF_KEY[key] for key in draft.study["space"] if key in OF_KEY}
-    notes.budget = _budget(sized, origin)
+    notes.budget = _budget(draft, sized, origin)
     usual = TASK_FACTS[draft.facts.task].metrics[0]
     notes.metric = f"metric: here {sized.metric}" + (
         "" if sized.metric == usual or sized.reason is None else f", {sized.reason}"
@@ -108,7 +108,7 @@ def _models(draft: Draft, sized: Sized, origin: Origin) -> list[str]:
     return lines
 
 
-def _budget(sized: Sized, origin: Origin) -> list[str]:
+def _budget(draft: Draft, sized: Sized, origin: Origin) -> list[str]:
     work, budget = sized.work, sized.budget
     steps = ", ".join(
         f"{name} {1000 * seconds:.2g}" for name, seconds in sorted(work.step_row.items())
@@ -122,6 +122,11 @@ def _budget(sized: Sized, origin: Origin) -> list[str]:
         f"most. With {work.slots} trials at once the whole is reckoned at about "
         f"{max(1, round(budget.minutes))} of {origin.asked:g} minutes."
     )
+    if "objective" in draft.study["search"]:
+        lines.append(
+            "Without target labels trials are selected by iwv, which weighs the loss on source "
+            "rows: bnm, the usual one, is safe between recipes, not between networks."
+        )
     if budget.minutes > origin.asked:
         lines.append(
             "No smaller study makes sense, so that it takes longer than was asked for: a smaller "

@@ -126,6 +126,17 @@ def test_no_labels_are_adapted_from_a_source_domain(tmp_path: Path) -> None:
     assert space["recipe"].choice == ("finetune", "dann", "mcc")
     assert space["adversarial_lambda"].when == {"recipe": "dann"}
     assert "Its labels are used for the verdict alone" in text
+    assert study.search.objective == "auto"  # of one network
+
+
+def test_several_networks_without_labels_are_selected_by_iwv(tmp_path: Path) -> None:
+    for name, label in (("films", 0), ("phones", 1)):
+        lines_of_text(tmp_path / f"{name}.txt", rows=40 + label)
+    study, text = new(tmp_path / "films.txt", labels="none", source=str(tmp_path / "phones.txt"))
+    assert study.search.objective == "iwv"
+    assert study.source_domain is not None
+    assert study.source_domain.dataset == tmp_path / "data" / "phones"
+    assert "raytl shard text-lines" in text and "--classes 0,1" in text
 
 
 def test_no_labels_without_a_source_domain_are_refused(tmp_path: Path) -> None:
