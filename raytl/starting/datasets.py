@@ -67,14 +67,23 @@ def target_facts(given: Given, *, looks: bool, force: bool, say: Say) -> Facts:
     return facts_of(given.place, given.column, tested=True, looks=looks)
 
 
+def as_source(given: Given, target: Facts) -> Given:
+    """Return data of a source domain as they are sharded: all rows to learn from, with the target's
+    classes."""
+    if given.raw is None:
+        return given
+    options = {name: value for name, value in given.raw.options.items() if name != "test"}
+    named = class_option(given.raw, target.classes)
+    return replace(given, raw=replace(given.raw, options=options | named))
+
+
 def source_facts(given: Given, target: Facts, *, force: bool, say: Say) -> Facts:
-    """Return the facts of the source domain, which has the target's classes. Raises DataError where
-    it has others, another task, or no column of a kind that the target has."""
+    """Return the facts of the source domain, sharded first where it is raw. Raises DataError where
+    it has other classes than the target, another task, or no column of a kind that the target
+    has."""
     if given.raw is not None:
         assert isinstance(given.place, Path)
-        options = {name: value for name, value in given.raw.options.items() if name != "test"}
-        raw = replace(given.raw, options=options | class_option(given.raw, target.classes))
-        sharded(raw, given.place, force=force, say=say)
+        sharded(given.raw, given.place, force=force, say=say)
     source = facts_of(given.place, given.column, tested=False)
     _check_alike(source, target)
     return source

@@ -12,7 +12,14 @@ from raytl.errors import ConfigError, UserError
 from raytl.files import check_writable, write_atomically
 from raytl.folders import check_place
 from raytl.starting.candidates import Fitting
-from raytl.starting.datasets import Given, given_data, plain_name, source_facts, target_facts
+from raytl.starting.datasets import (
+    Given,
+    as_source,
+    given_data,
+    plain_name,
+    source_facts,
+    target_facts,
+)
 from raytl.starting.drafting import Draft, complete
 from raytl.starting.facts import Facts
 from raytl.starting.models_found import find_models
@@ -57,6 +64,7 @@ def new_study(asked: Asked, say: Say) -> Path:
     facts = target_facts(target, looks=asked.labels != "none", force=asked.force, say=say)
     of_source = None
     if source is not None:
+        source = as_source(source, facts)
         of_source = source_facts(source, facts, force=asked.force, say=say)
     raws = [(one.raw, one.place) for one in (target, source) if one is not None and one.raw]
     origin = Origin(
