@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from raytl.config import TASK_FACTS
 from raytl.folders import printable
 from raytl.starting.drafting import Draft, Sized
 from raytl.starting.measuring import device
@@ -38,10 +37,10 @@ def remark(draft: Draft, sized: Sized, origin: Origin) -> None:
     notes.models = _models(draft, sized, origin)
     notes.space = {key: OF_KEY[key] for key in draft.study["space"] if key in OF_KEY}
     notes.budget = _budget(draft, sized, origin)
-    usual = TASK_FACTS[draft.facts.task].metrics[0]
-    notes.metric = f"metric: here {sized.metric}" + (
-        "" if sized.metric == usual or sized.reason is None else f", {sized.reason}"
-    )
+    if sized.reason is None:
+        notes.metric = f"metric: here {sized.metric}"
+    else:
+        notes.budget.append(f"{sized.reason[0].upper()}{sized.reason[1:]}.")
 
 
 def _head(draft: Draft, origin: Origin) -> list[str]:
@@ -98,7 +97,8 @@ def _models(draft: Draft, sized: Sized, origin: Origin) -> list[str]:
         )
     if draft.downloads:
         lines.append(
-            "To download a network take the # from its line, and name it in space.source_model."
+            "To download a network take the # from its line, and put its name, beside the others, "
+            "into space.source_model, as {choice: [NAME, …]}."
         )
     if sized.side is not None:
         lines.append(
