@@ -51,7 +51,7 @@ def new(
         bool, typer.Option(help="Replace the study, and what stands at --data.")
     ] = False,
 ) -> None:
-    """Write a study of your data: looks at them, finds source models, measures, and comments."""
+    """Look at data, and write a commented study of them that fits the minutes."""
 
     def say(text: str) -> None:
         log_console.print(text, markup=False, highlight=False, soft_wrap=True)
