@@ -18,6 +18,7 @@ from raytl.errors import RaytlError
 from raytl.folders import rooted
 from raytl.memory import keep_freed_memory
 from raytl.models.source_spec import score_text
+from raytl.new_command import new
 from raytl.shard_command import shard
 from raytl.terminal import log_console, log_of, out_console, say_usage
 
@@ -61,6 +62,7 @@ def _print_json(data: Any) -> None:
     out_console.print_json(json.dumps(data, default=str))
 
 
+app.command()(new)
 app.command()(shard)
 
 

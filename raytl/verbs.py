@@ -5,7 +5,7 @@ Importing this module loads neither torch nor Ray; each verb loads what it needs
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,32 @@ if TYPE_CHECKING:
     from raytl.sweeping.on_ray.doctor import Finding
     from raytl.sweeping.ranking import Ranked
     from raytl.sweeping.study_run import StudyResult
+
+
+def new(
+    data: str,
+    out: Path | str | None = None,
+    *,
+    minutes: float = 30.0,
+    labels: int | str = "all",
+    source: str | None = None,
+    source_models: Sequence[Path | str] = (),
+    data_out: Path | str | None = None,
+    target: str | None = None,
+    pattern: str | None = None,
+    force: bool = False,
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Write a commented study of a dataset or of raw data, and return its path; see
+    `starting.new_study`."""
+    from raytl.starting.new_study import Asked, new_study
+
+    models = tuple(Path(place) for place in source_models)
+    asked = Asked(
+        data, None if out is None else Path(out), minutes, labels, source, models,
+        None if data_out is None else Path(data_out), target, pattern, force,
+    )  # fmt: skip
+    return new_study(asked, say)
 
 
 def shard(

@@ -103,7 +103,7 @@ def shard_checked(
         raise _alone(kind)  # of another's importer, say
     seen = Seen()
     info = write_dataset(
-        out, found.columns, found.splits, _origin(kind, source, options), force=force,
+        out, found.columns, found.splits, origin_of(kind, source, options), force=force,
         progress=lambda rows: progress(rows, found.rows), seen=seen, each=each or map,
         begun=under_way,
     )  # fmt: skip
@@ -171,8 +171,8 @@ def _classes_without_rows(columns: Mapping[str, Column], seen: Seen) -> list[str
     return notes
 
 
-def _origin(kind: str, source: str | None, options: ShardOptions) -> dict[str, Any]:
-    """Return where the data came from, for `dataset.json`."""
+def origin_of(kind: str, source: str | None, options: ShardOptions) -> dict[str, Any]:
+    """Return where data come from, as `dataset.json` says it."""
     given = options.model_dump(mode="json", exclude_defaults=True)
     return {"kind": kind, "source": source and printable(source)} | given
 
@@ -180,7 +180,7 @@ def _origin(kind: str, source: str | None, options: ShardOptions) -> dict[str, A
 def _plan(kind: str, source: str | None, options: ShardOptions) -> dict[str, Any]:
     """Return what a dataset that was begun must be of, to go on with it: not whether bad rows are
     left out, for one that is met may be skipped from then on."""
-    origin = _origin(kind, source, options)
+    origin = origin_of(kind, source, options)
     return {name: value for name, value in origin.items() if name != "skip_bad"} | {
         "versions": versions_of(DECODERS)
     }

@@ -1,0 +1,73 @@
+"""`raytl new`: its options, and what it says in the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from raytl import verbs
+from raytl.errors import ConfigError
+from raytl.terminal import log_console, out_console
+
+
+def new(
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="A dataset of raytl's, or raw data: a folder of classes of images, sounds or "
+            "texts, images with masks or boxes, a table, lines of text, series, arrays.",
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="The study file; NAME.yaml of the data by default.")
+    ] = None,
+    minutes: Annotated[
+        float, typer.Option(help="What `raytl sweep` of the study may take on this machine.")
+    ] = 30.0,
+    labels: Annotated[
+        str, typer.Option(help="Of the target: all, none, or N a class.", metavar="N|none|all")
+    ] = "all",
+    source: Annotated[
+        str | None, typer.Option(help="Labelled data of another domain to learn from, as DATA.")
+    ] = None,
+    source_model: Annotated[
+        list[Path] | None,
+        typer.Option(help="A file or folder of pretrained networks; repeatable."),
+    ] = None,
+    data_out: Annotated[
+        Path | None,
+        typer.Option("--data", help="Where raw data become a dataset; data/NAME by default."),
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="What is to be learnt: a column, or a language of pairs.")
+    ] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Option(help="Names of sounds, as '{label}_{group}_{take}.wav'."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option(help="Replace the study, and what stands at --data.")
+    ] = False,
+) -> None:
+    """Look at data, and write a commented study of them that fits the minutes."""
+
+    def say(text: str) -> None:
+        log_console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    written = verbs.new(
+        data, out, minutes=minutes, labels=_labels(labels), source=source,
+        source_models=source_model or [], data_out=data_out, target=target, pattern=pattern,
+        force=force, say=say,
+    )  # fmt: skip
+    done = f"{written}: read it, then `raytl sweep {written}`"
+    out_console.print(done, markup=False, highlight=False, soft_wrap=True)
+
+
+def _labels(given: str) -> int | str:
+    if given in ("all", "none"):
+        return given
+    if not given.isascii() or not given.isdigit() or len(given) > 9:
+        raise ConfigError(f"--labels must be all, none, or a number of labels a class, got {given}")
+    return int(given)

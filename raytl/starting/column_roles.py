@@ -1,0 +1,151 @@
+"""Which part each column of a table has: text, image, sound, group, split, field, or none."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow.types as kinds
+
+from raytl.data.importers.image_folder import EXTENSIONS as IMAGES
+from raytl.data.importers.sounds import EXTENSIONS as SOUNDS
+from raytl.data.importers.table_files import Table
+from raytl.data.importers.tabular import FREE_TEXT
+from raytl.data.importers.words import is_text, words_of
+from raytl.errors import DataError
+from raytl.modalities.table.texts import DATE, MISSING, NUMBER
+from raytl.starting.media_folders import stored_side
+from raytl.starting.split_names import parts_of
+
+GROUPS = ("group", "patient", "patient_id", "subject", "subject_id", "speaker", "speaker_id")
+LEAST_GROUPS = 4  # to learn from, to be selected by, and two to be tested on
+NUMBERS_OF_ROWS = ("id", "index", "row", "row_id", "uid", "unnamed: 0", "")
+TRIED = 200  # rows by which a column of files is told
+
+
+@dataclass
+class ColumnRoles:
+    """`options`: of `raytl shard table`, but for the target. `splits`: those that a column names,
+    if one does."""
+
+    options: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    splits: dict[str, str] = field(default_factory=dict)
+    dropped: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    groups: int | None = None  # how many there are
+
+
+def roles_of_columns(table: Table, target: str) -> ColumnRoles:
+    """Return the part of every column but the target's, as far as it is another than that of a
+    number or a category."""
+    out = ColumnRoles()
+    for name in table.rows.column_names:
+        if name != target:
+            _role(table, name, out)
+    if out.texts:
+        out.options["text"] = tuple(out.texts)
+    if out.dropped:
+        out.options["drop"] = tuple(out.dropped)
+    if "image" in out.options or "audio" in out.options:
+        out.options["skip_bad"] = True
+    return out
+
+
+def _role(table: Table, name: str, out: ColumnRoles) -> None:
+    column = table.rows[name]
+    if kinds.is_temporal(column.type) or kinds.is_nested(column.type):
+        out.dropped.append(name)
+        out.notes.append(f"column {name} ({column.type}) is left out")
+        return
+    try:
+        words = words_of(column, name)
+    except DataError:
+        return  # the importer reads it, or says why not
+    there = [word.strip() for word in words if word and word.strip().lower() not in MISSING]
+    different = set(there)
+    if not there:
+        out.dropped.append(name)
+        out.notes.append(f"column {name} is empty, so it is left out")
+    elif name.lower() == "split" and parts_of(different).train is not None:
+        out.options["split_column"] = name
+        out.splits = dict.fromkeys(different, "")
+    elif name.lower() in GROUPS and LEAST_GROUPS <= len(different) < len(words):
+        out.options["group"], out.groups = name, len(different)
+        out.notes.append(f"rows of one {name} stay in one split")
+    elif (media := _files_named(table, name, there)) is not None:
+        _take_media(*media, out)
+    elif name.lower() in NUMBERS_OF_ROWS and len(different) == len(words):
+        out.dropped.append(name)
+        out.notes.append(f"column {name} numbers the rows, so it is left out")
+    elif is_text(column.type) and _is_free_text(there, different):
+        out.texts.append(name)
+    elif is_text(column.type) and (why := _of_no_use(there, different)) is not None:
+        out.dropped.append(name)
+        out.notes.append(f"column {name} {why}, so it is left out")
+
+
+def _is_free_text(words: Sequence[str], different: set[str]) -> bool:
+    """Whether words are texts: most rows have their own, of two words or more, and they are no
+    numbers."""
+    if len(different) <= min(FREE_TEXT, len(words) / 2):
+        return False
+    return sum(" " in word for word in words) > len(words) / 2
+
+
+def _of_no_use(words: Sequence[str], different: set[str]) -> str | None:
+    """Return why words are neither numbers nor categories to learn from; None where they may be."""
+    if all(DATE.fullmatch(word) for word in different):
+        return "has dates"
+    numbers = sum(bool(NUMBER.fullmatch(word)) for word in different)
+    many = len(different) > FREE_TEXT and len(different) > len(words) / 2
+    return "has a word of its own in most rows" if many and numbers < len(different) / 2 else None
+
+
+def _take_media(kind: str, given: str, side: int | None, note: str, out: ColumnRoles) -> None:
+    if kind in out.options:
+        out.notes.append(f"{note}; one column of them is read, {out.options[kind]}")
+        return
+    out.options[kind] = given
+    if side is not None:
+        out.options["size"] = side
+    out.notes.append(note)
+
+
+def _files_named(
+    table: Table, name: str, words: Sequence[str]
+) -> tuple[str, str, int | None, str] | None:
+    """Return which files a column names: images or sounds; the column, or the pattern of paths; the
+    side of stored images; what to say. None where it names none."""
+    if not isinstance(table.folder, Path):
+        return None
+    tried = list(dict.fromkeys(words))[:TRIED]
+    for kind, suffixes in (("image", IMAGES), ("audio", SOUNDS)):
+        if all(Path(word).suffix.lower() in suffixes for word in tried):
+            paths = [table.folder / word for word in tried]
+            side = stored_side(paths) if kind == "image" else None
+            return kind, name, side, f"column {name} names files of {kind}s"
+    return _by_pattern(table.folder, name, tried)
+
+
+def _by_pattern(
+    folder: Path, name: str, words: Sequence[str]
+) -> tuple[str, str, int | None, str] | None:
+    """Return images or sounds in a folder beside the table that are called as the column says."""
+    if any("/" in word or len(word) > 200 for word in words):
+        return None
+    found: list[tuple[str, str, list[Path]]] = []
+    for beside in sorted(path for path in folder.iterdir() if path.is_dir()):
+        for kind, suffixes in (("image", IMAGES), ("audio", SOUNDS)):
+            for suffix in sorted(suffixes):
+                paths = [beside / f"{word}{suffix}" for word in words]
+                if paths and all(path.is_file() for path in paths):
+                    found.append((kind, f"{beside.name}/{{{name}}}{suffix}", paths))
+    if not found:
+        return None
+    kind, pattern, paths = found[0]
+    others = ", ".join(other for _, other, _ in found[1:])
+    note = f"files {pattern} are the {kind}s of the rows" + (
+        f"; there are also {others}, another domain maybe" if others else ""
+    )
+    return kind, pattern, stored_side(paths) if kind == "image" else None, note

@@ -1,0 +1,58 @@
+"""From raw data to a dataset, by the importers of `raytl shard`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from raytl.data.dataset import Dataset
+from raytl.data.schema import FILE_NAME
+from raytl.data.shard import check, origin_of, shard_checked, shard_options
+from raytl.errors import UserError
+from raytl.starting.raw import Raw
+
+ADVICE = "all rows are in the split train"  # how the importers' note on --test begins
+Say = Callable[[str], None]
+
+
+def is_dataset(path: Path) -> bool:
+    """Whether a folder is a dataset of raytl's."""
+    return (path / FILE_NAME).is_file()
+
+
+def sharded(raw: Raw, out: Path, *, force: bool, say: Say) -> None:
+    """Write raw data as the dataset `out`, whole or not at all, unless it was written from the same
+    source with the same options before. Raises what `raytl shard` raises, with the command that is
+    equal to it, by which other options can be given."""
+    options, command = shard_options(**raw.options), raw.command(str(out))
+    if is_dataset(out) and not force:
+        if Dataset.open(out).info.origin == origin_of(raw.kind, raw.source, options):
+            say(f"{out} was written from {raw.source} before; it is taken as it is")
+            return
+        raise UserError(
+            f"{out}: a dataset of something else stands here; give another folder with --data, or "
+            "replace it with --force"
+        )
+    say(f"sharding: {command}")
+    try:
+        check(raw.kind, raw.source, out, options, force, in_parts=False)
+        report = shard_checked(raw.kind, raw.source, out, options=options, force=force)
+    except UserError as error:
+        raise type(error)(
+            f"{error}\n(so says `{command}`: run it with other options by hand, and give {out} in "
+            f"place of {raw.source})"
+        ) from None
+    for text in report.skipped[:5]:
+        say(f"skipped {text}")
+    if len(report.skipped) > 5:
+        say(f"… and {len(report.skipped) - 5} more skipped")
+    for note in report.notes:
+        if not note.startswith(ADVICE):  # of a source domain, which needs no test split
+            say(f"note: {note}")
+
+
+def class_option(raw: Raw, classes: tuple[str, ...]) -> dict[str, Any]:
+    """Return the option that gives raw data of a source domain the target's classes, where their
+    kind takes one: a domain may lack rows of some."""
+    takes = raw.kind in ("table", "text-lines", "series") or "pattern" in raw.options
+    named = len(classes) > 1 and not any("," in name for name in classes)
+    return {"classes": ",".join(classes)} if takes and named else {}

@@ -1,0 +1,178 @@
+"""Tables: whether the first line has names, what is learnt, and which part each column has."""
+
+import csv
+import io
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from raytl.data.importers.options import ShardOptions
+from raytl.data.importers.table_files import CSV, JSON, PARQUET, Table, opened, read_table_file
+from raytl.errors import DataError, UserError
+from raytl.folders import printable
+from raytl.starting.column_roles import roles_of_columns
+from raytl.starting.raw import Raw, Wanted
+from raytl.starting.split_names import parts_of
+from raytl.starting.target_column import target_of_table
+
+TABLES = (*CSV, *JSON, *PARQUET)
+DELIMITERS = ",;\t|"
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+SNIFFED = 200  # lines by which it is told how rows are written
+
+
+def table_file(path: Path, wanted: Wanted) -> Raw:
+    """Return a table as `raytl shard table` reads it. Raises ConfigError, with the columns, where
+    which one is to be learnt cannot be told."""
+    how = _how_written(path)
+    table = read_table_file(path, ShardOptions(**how))
+    return _of_table(str(path), table, how, {}, wanted)
+
+
+def table_of_text(path: Path, wanted: Wanted) -> Raw:
+    """Return a .txt file that holds a table. Raises DataError where its lines have no two
+    columns."""
+    how = _how_written(path)
+    if len(read_table_file(path, ShardOptions(**how)).rows.column_names) < 2:
+        raise DataError(
+            f"{printable(path)}: its lines have no label; a text, a tab and a label in each were "
+            "expected, or a file for each class: NAME.good and NAME.bad"
+        )
+    return table_file(path, wanted)
+
+
+def _of_table(
+    source: str, table: Table, how: dict[str, Any], splits: dict[str, str], wanted: Wanted
+) -> Raw:
+    target, told = target_of_table(table, wanted, named=not how.get("no_header"))
+    roles = roles_of_columns(table, target)
+    options = how | ({"splits": splits} if splits else {}) | {"target": target} | roles.options
+    notes = (*told, *roles.notes)
+    names = f"{len(table.rows.column_names)} columns"
+    what = f"a table, {len(table.rows):,} rows of {names}, of which {target} is learnt"
+    parts = splits or roles.splits or {"train": ""}
+    return Raw("table", source, options, what, notes).with_test_of(parts, roles.groups)
+
+
+def table_folder(root: Path, files: list[Path], folders: list[Path], wanted: Wanted) -> Raw | None:
+    """Return a folder's one table, or its tables that are splits of one, or many Parquet files;
+    None where it holds no such."""
+    tables = [f for f in files if f.suffix.lower() in (*CSV, *JSON, *PARQUET) or _is_packed(f)]
+    tables = [file for file in tables if file.suffix.lower() != ".txt"]
+    if len(tables) == 1:
+        return table_file(tables[0], wanted)
+    if not tables:
+        return None
+    names = {_stem(file): file for file in tables}
+    parts = parts_of(names)
+    if parts.train is not None and len(names) == len(tables) and _all_play(list(names)):
+        how = _how_written(names[parts.train])
+        table = read_table_file(names[parts.train], ShardOptions(**how))
+        splits = {name: file.name for name, file in names.items()}
+        return _of_table(str(root), table, how, splits, wanted)
+    if all(file.suffix.lower() in PARQUET for file in tables):
+        raw = _of_table(str(root), read_table_file(tables[0], ShardOptions()), {}, {}, wanted)
+        return Raw(raw.kind, raw.source, raw.options, f"{len(tables)} Parquet files", raw.notes)
+    return None
+
+
+def table_of_files(
+    root: Path, files: list[Path], folders: list[Path], wanted: Wanted
+) -> Raw | None:
+    """Return a folder's one table where it names images or sounds in the folders beside it; None
+    where it does not."""
+    tables = [file for file in files if file.suffix.lower() in TABLES]
+    if len(tables) != 1 or not folders:
+        return None
+    try:
+        raw = table_file(tables[0], wanted)
+    except UserError:  # of no use as a table; the folders may be of classes
+        return None
+    return raw if {"image", "audio"} & raw.options.keys() else None
+
+
+def _all_play(names: list[str]) -> bool:
+    """Whether every one of the names is a split's."""
+    return all(any((p.train, p.validation, p.test)) for p in (parts_of([name]) for name in names))
+
+
+def _is_packed(file: Path) -> bool:
+    return file.suffix == ".gz" and Path(file.stem).suffix.lower() in (*CSV, *JSON)
+
+
+def _stem(file: Path) -> str:
+    return file.name.removesuffix(".gz").rpartition(".")[0]
+
+
+def _how_written(path: Path) -> dict[str, Any]:
+    """Return the options of `raytl shard` that say how a file of text is written: its encoding, its
+    delimiter, whether its first line is a row."""
+    suffix = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+    if suffix.lower() not in CSV:
+        return {}
+    encoding = encoding_of(path)
+    how: dict[str, Any] = {} if encoding is None else {"encoding": encoding}
+    lines = _first_lines(path, encoding or "utf-8-sig")
+    if not lines:
+        return how  # the importer says what is wrong
+    usual = "\t" if ".tsv" in path.name else ","
+    counts = {mark: lines[0].count(mark) for mark in DELIMITERS}
+    mark = usual if counts[usual] else max(counts, key=lambda one: counts[one])
+    if mark != usual and counts[mark]:
+        how["delimiter"] = mark
+    rows = list(csv.reader(io.StringIO("\n".join(lines)), delimiter=mark))
+    if not _has_header([row for row in rows if row]):
+        how["no_header"] = True
+    return how
+
+
+def _first_lines(path: Path, encoding: str) -> list[str]:
+    try:
+        with io.TextIOWrapper(opened(path), encoding, errors="replace", newline="") as file:
+            every = (line.rstrip("\r\n") for line, _ in zip(file, range(SNIFFED), strict=False))
+            return [line for line in every if line.strip()]
+    except (OSError, EOFError) as error:
+        raise DataError(f"{printable(path)}: cannot be read: {error}") from None
+
+
+def encoding_of(path: Path) -> str | None:
+    """Return utf-16 for text that begins with its mark, latin-1 for other text that is no UTF-8;
+    None for UTF-8, which is the usual one."""
+    try:
+        with opened(path) as file:
+            if file.read(2) in UTF_16_MARKS:
+                return "utf-16"
+        with opened(path) as file:
+            for line in file:
+                line.decode("utf-8")
+    except UnicodeDecodeError:
+        return "latin-1"
+    except (OSError, EOFError) as error:
+        raise DataError(f"{printable(path)}: cannot be read: {error}") from None
+    return None
+
+
+def _has_header(rows: list[list[str]]) -> bool:
+    """Whether the first row has names: where a column below is of numbers, its name is none; where
+    none is, the words of the first row come again below if it is a row."""
+    if len(rows) < 2:
+        return True
+    first, below = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
+    if len(set(first)) < len(first):  # names are each another; the importer says so of words
+        return not any(_is_number(word) for word in first)
+    numeric = [k for k in range(len(first)) if below and all(_is_number(r[k]) for r in below)]
+    if numeric:
+        return not any(_is_number(first[k]) for k in numeric)
+    again = Counter(row[k] == first[k] for row in below for k in range(len(first)))
+    return again[True] == 0
+
+
+def _is_number(word: str) -> bool:
+    word = word.strip().strip("'\"")
+    if word in ("", "?"):
+        return True
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,250 @@
+"""A study of each kind of data: its text is a study, and passes raytl's own preflight."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from starting_support import (
+    images_with_boxes,
+    images_with_masks,
+    language_pairs,
+    lines_of_text,
+    pictures,
+    series_files,
+    sounds_by_class,
+    table,
+)
+from tests_support import write_images
+
+import raytl
+from raytl.config import Study, load_study
+from raytl.errors import ConfigError, DataError, ModelError, UserError
+from raytl.modalities.image.catalogue import build_backbone
+from raytl.modalities.image.column import ImageColumn
+from raytl.starting import measuring
+from raytl.sweeping.preflight import preflight
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Measure one step, stand in a folder of one's own, and know no cache of downloads."""
+    monkeypatch.setattr(measuring, "SECONDS", 0.0)
+    monkeypatch.chdir(tmp_path)
+    for name in ("TORCH_HOME", "HF_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "no-cache"))
+
+
+def new(data: Path | str, **options: Any) -> tuple[Study, str]:
+    """Return the study that is written, and its text."""
+    out = raytl.new(str(data), say=lambda text: None, **options)
+    return load_study(out), out.read_text(encoding="utf-8")
+
+
+MADE: dict[str, tuple[Callable[[Path], Path], str, str | None]] = {
+    "pictures": (pictures, "classification", None),
+    "sounds": (sounds_by_class, "classification", None),
+    "loans.csv": (table, "classification", None),
+    "lines.txt": (lines_of_text, "classification", None),
+    "motions": (series_files, "classification", None),
+    "scenes": (images_with_masks, "segmentation", None),
+    "cells": (images_with_boxes, "detection", None),
+    "en_de": (language_pairs, "translation", "de"),
+}
+
+
+def made(make: Callable[[Path], Path], place: Path) -> Path:
+    place.parent.mkdir(parents=True)
+    return make(place)
+
+
+@pytest.mark.parametrize("name", list(MADE))
+def test_a_study_of_each_kind_of_data(name: str, tmp_path: Path) -> None:
+    make, task, target = MADE[name]
+    study, text = new(made(make, tmp_path / "raw" / name), target=target, minutes=3)
+    stem = name.partition(".")[0]
+    assert study.study == stem
+    assert study.target_domain.dataset == tmp_path / "data" / stem
+    assert text.startswith(f"# {task.capitalize()}: ")
+    assert "#     raytl shard " in text
+    checked = preflight(study)  # as `raytl sweep` does, on the study as it was written
+    assert checked.study.task == task
+    assert checked.test_labels > 0
+
+
+def domain(out: Path, splits: dict[str, int], classes: tuple[str, ...] = ("a", "b")) -> Path:
+    """Write a dataset of 8 × 8 images whose classes take turns."""
+    generator = np.random.default_rng(0)
+    pairs = {
+        name: [
+            (generator.integers(0, 255, (rows, 8, 8, 1), dtype=np.uint8),
+             np.arange(rows) % len(classes))
+        ]
+        for name, rows in splits.items()
+    }  # fmt: skip
+    write_images(out, ImageColumn(shape=(8, 8, 1), dtype="uint8"), classes, pairs)
+    return out
+
+
+def test_a_validation_split_is_used_and_stands_in_for_a_test_split(tmp_path: Path) -> None:
+    three = domain(tmp_path / "three", {"train": 40, "val": 20, "test": 20})
+    splits = new(three)[0].target_domain.splits
+    assert (splits.validation, splits.test) == ("val", "test")
+    study, text = new(domain(tmp_path / "two", {"train": 40, "val": 20}))
+    assert (study.target_domain.splits.validation, study.target_domain.splits.test) == (None, "val")
+    assert "No split is called test, so val is it" in text
+
+
+def test_a_dataset_without_a_test_split_is_told_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no split is called test .*shard it again with --test 0.2"):
+        new(domain(tmp_path / "one", {"train": 40}))
+    assert not (tmp_path / "one.yaml").exists()
+
+
+def test_too_few_rows_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="rows of train >= 10 must hold.*got 6"):
+        new(domain(tmp_path / "few", {"train": 6, "test": 6}))
+
+
+def test_rows_of_one_class_are_refused(tmp_path: Path) -> None:
+    out, image = tmp_path / "one", ImageColumn(shape=(8, 8, 1), dtype="uint8")
+    pair = (np.zeros((20, 8, 8, 1), np.uint8), np.zeros(20, np.int64))
+    write_images(out, image, ("a", "b"), {"train": [pair], "test": [pair]})
+    with pytest.raises(DataError, match="all labelled rows of train are of class a"):
+        new(out)
+
+
+def test_no_labels_are_adapted_from_a_source_domain(tmp_path: Path) -> None:
+    target = domain(tmp_path / "target", {"train": 40, "test": 20})
+    source = domain(tmp_path / "source", {"train": 40})
+    study, text = new(target, labels="none", source=str(source))
+    assert study.source_domain is not None and not study.labelled
+    space = study.space
+    assert isinstance(space, dict)
+    assert space["recipe"].choice == ("finetune", "dann", "mcc")
+    assert space["adversarial_lambda"].when == {"recipe": "dann"}
+    assert "Its labels are used for the verdict alone" in text
+    assert study.search.objective == "auto"  # of one network
+
+
+def test_several_networks_without_labels_are_selected_by_iwv(tmp_path: Path) -> None:
+    for name, label in (("films", 0), ("phones", 1)):
+        lines_of_text(tmp_path / f"{name}.txt", rows=40 + label)
+    study, text = new(tmp_path / "films.txt", labels="none", source=str(tmp_path / "phones.txt"))
+    assert study.search.objective == "iwv"
+    assert study.source_domain is not None
+    assert study.source_domain.dataset == tmp_path / "data" / "phones"
+    assert "raytl shard text-lines" in text and "--classes 0,1" in text
+
+
+def test_no_labels_without_a_source_domain_are_refused(tmp_path: Path) -> None:
+    target = domain(tmp_path / "target", {"train": 40, "test": 20})
+    with pytest.raises(ConfigError, match="give a labelled source domain with --source DATA2"):
+        new(target, labels="none")
+    with pytest.raises(ConfigError, match="--labels >= 2 must hold.*got 1"):
+        new(target, labels=1)
+
+
+def test_few_labels_are_halved_between_learning_and_selecting(tmp_path: Path) -> None:
+    study, _ = new(domain(tmp_path / "target", {"train": 40, "test": 20}), labels=8)
+    assert study.target_domain.labels == 8
+    assert study.target_domain.validation_fraction == 0.5
+
+
+def test_a_source_domain_of_other_classes_or_columns_is_refused(tmp_path: Path) -> None:
+    target = domain(tmp_path / "target", {"train": 40, "test": 20})
+    other = domain(tmp_path / "other", {"train": 40}, ("a", "c"))
+    with pytest.raises(DataError, match="its classes are a, c, but the target's a, b"):
+        new(target, source=str(other))
+    loans = table(tmp_path / "loans.csv")
+    raytl.shard("table", str(loans), tmp_path / "loans", target="target")
+    with pytest.raises(DataError, match=r"has table \(table\), but the target has image"):
+        new(target, source=str(tmp_path / "loans"))
+    assert not (tmp_path / "target.yaml").exists()
+
+
+def test_a_study_is_not_replaced_unasked(tmp_path: Path) -> None:
+    target = domain(tmp_path / "target", {"train": 40, "test": 20})
+    (tmp_path / "target.yaml").write_text("mine")
+    with pytest.raises(UserError, match="exists already; give another --out, or replace it with"):
+        new(target)
+    assert (tmp_path / "target.yaml").read_text() == "mine"
+    new(target, force=True)
+
+
+def test_raw_data_are_sharded_once(tmp_path: Path) -> None:
+    raw, told = pictures(tmp_path / "raw" / "pets"), list[str]()
+    new(raw)
+    written = (tmp_path / "data" / "pets" / "dataset.json").stat().st_mtime_ns
+    raytl.new(str(raw), "again.yaml", say=told.append)
+    assert (tmp_path / "data" / "pets" / "dataset.json").stat().st_mtime_ns == written
+    assert "was written from" in told[0]
+    other = pictures(tmp_path / "other" / "pets")
+    with pytest.raises(UserError, match="a dataset of something else stands here"):
+        new(other, out="other.yaml")
+
+
+def test_raw_data_that_stand_in_data_stay_there(tmp_path: Path) -> None:
+    raw = pictures(tmp_path / "data" / "pets")
+    study, _ = new(raw)
+    assert study.target_domain.dataset == tmp_path / "data" / "pets_shards"
+    assert (raw / "cats").is_dir()
+
+
+def test_what_cannot_be_sharded_says_the_command(tmp_path: Path) -> None:
+    path = tmp_path / "broken.csv"
+    path.write_text("a,label\n1,x\n2,y,3\n")
+    with pytest.raises(DataError, match="2 columns were expected"):
+        new(path)
+    lines = "".join(f"{n},c{n}\n" for n in range(30))
+    path.write_text(f"a,label\n{lines}")
+    with pytest.raises(
+        DataError,
+        match="(?s)a class of its own.*`raytl shard table .*and give data/broken in place",
+    ):
+        new(path)
+
+
+def test_weights_are_told_by_their_names_and_tried(tmp_path: Path) -> None:
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    network = build_backbone("small_cnn", (3, 16, 16))
+    torch.save(network.state_dict(), folder / "my_net.pth")
+    (folder / "broken.pth").write_bytes(b"no weights")
+    raw = pictures(tmp_path / "raw" / "pets")
+    study, text = new(raw, source_models=[folder])
+    assert list(study.source_models) == ["my_net", "fresh_small_cnn"]
+    assert "# Broken is not taken: " in text
+    space = study.space
+    assert isinstance(space, dict)
+    assert space["frozen_depth"].when == {"source_model": ["my_net"]}
+
+
+def test_source_models_that_do_not_fit_or_are_not_there_are_refused(tmp_path: Path) -> None:
+    raw = table(tmp_path / "loans.csv")
+    with pytest.raises(ModelError, match="nowhere: no such file or folder"):
+        new(raw, source_models=["nowhere"])
+    (tmp_path / "net.pth").write_bytes(b"no weights")
+    with pytest.raises(ModelError, match="nothing that was given fits the data"):
+        new(raw, source_models=["net.pth"])
+
+
+def test_minutes_must_be_some(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--minutes > 0 must hold, got 0"):
+        new(domain(tmp_path / "target", {"train": 40, "test": 20}), minutes=0)
+
+
+def test_names_of_others_stay_inside_comments_and_values(tmp_path: Path) -> None:
+    classes = ("a: {b}\n- c", "\x07 # d")
+    study, text = new(domain(tmp_path / "odd name: x", {"train": 40, "test": 20}, classes))
+    assert study.study == "odd_name_x"
+    assert all(letter == "\n" or letter.isprintable() for letter in text)
+
+
+def test_a_rare_class_is_said_with_its_metric(tmp_path: Path) -> None:
+    rows = "".join(f"{n % 17},{n % 5},{'yes' if n % 20 == 0 else 'no'}\n" for n in range(400))
+    (tmp_path / "fraud.csv").write_text(f"a,b,label\n{rows}")
+    _, text = new(tmp_path / "fraud.csv")
+    assert "# The metric is average_precision, as class 1 is rare (5.0 % of the" in text

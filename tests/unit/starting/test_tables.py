@@ -1,0 +1,102 @@
+"""What the columns of a table are taken for."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from starting_support import table
+
+from raytl.errors import ConfigError, DataError
+from raytl.starting.looking import look
+from raytl.starting.raw import Wanted
+
+
+def options_of(path: Path, content: str, target: str | None = None) -> dict[str, Any]:
+    path.write_text(content, encoding="utf-8")
+    return look(path, Wanted(target)).options
+
+
+def test_a_table_without_names_learns_its_last_column(tmp_path: Path) -> None:
+    raw = look(table(tmp_path / "t.csv", header=None), Wanted())
+    assert raw.options == {"no_header": True, "target": "c2", "test": 0.2}
+    assert "the last one, c2, has few different words" in raw.notes[0]
+
+
+def test_a_target_that_cannot_be_told_names_the_columns(tmp_path: Path) -> None:
+    path = table(tmp_path / "t.csv", header="age,job,paid")
+    with pytest.raises(ConfigError, match="name it with --target, one of age, job, paid"):
+        look(path, Wanted())
+    assert look(path, Wanted("paid")).options["target"] == "paid"
+    with pytest.raises(ConfigError, match="no column 'pay'; known: age, job, paid"):
+        look(path, Wanted("pay"))
+
+
+def test_texts_numbers_of_rows_and_empty_columns_are_told(tmp_path: Path) -> None:
+    rows = "".join(f"{n},the film no {n} is {n % 7},,{n % 2}\n" for n in range(80))
+    found = options_of(tmp_path / "t.csv", f"id,review,nothing,label\n{rows}")
+    assert found == {"target": "label", "text": ("review",), "drop": ("id", "nothing"), "test": 0.2}
+
+
+def test_a_column_of_splits_and_one_of_groups_have_their_parts(tmp_path: Path) -> None:
+    rows = "".join(f"{n},p{n // 4},{'test' if n > 30 else 'train'},{n % 2}\n" for n in range(40))
+    found = options_of(tmp_path / "t.csv", f"age,patient,split,label\n{rows}")
+    assert found == {"target": "label", "group": "patient", "split_column": "split"}
+
+
+def test_another_delimiter_is_seen(tmp_path: Path) -> None:
+    rows = "".join(f"{n};{n % 3};{n % 2}\n" for n in range(20))
+    assert options_of(tmp_path / "t.csv", f"a;b;label\n{rows}")["delimiter"] == ";"
+
+
+def test_pictures_that_a_column_names_are_found(tmp_path: Path) -> None:
+    (tmp_path / "drawn").mkdir()
+    for number in range(12):
+        Image.new("RGB", (24, 20)).save(tmp_path / "drawn" / f"{number:03}.png")
+    rows = "".join(f"{n:03},{n % 2}\n" for n in range(12))
+    found = options_of(tmp_path / "t.csv", f"row,label\n{rows}")
+    assert (found["image"], found["size"]) == ("drawn/{row}.png", 24)
+
+
+def test_files_of_splits_are_one_table(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        table(tmp_path / f"{split}.csv")
+    raw = look(tmp_path, Wanted())
+    assert raw.options == {
+        "splits": {"test": "test.csv", "train": "train.csv"},
+        "target": "target",
+    }
+
+
+def test_dates_and_codes_of_rows_are_left_out(tmp_path: Path) -> None:
+    rows = "".join(f"2020-01-{n % 28 + 1:02},x{n}q,{n},{n % 2}\n" for n in range(120))
+    path = tmp_path / "t.csv"
+    path.write_text(f"day,code,age,label\n{rows}")
+    raw = look(path, Wanted())
+    assert raw.options["drop"] == ("day", "code")
+    assert raw.notes == (
+        "column day has dates, so it is left out",
+        "column code has a word of its own in most rows, so it is left out",
+    )
+
+
+def test_names_that_stand_twice_are_names(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,a,label\n1,2,3\n")
+    with pytest.raises(DataError, match="two columns are called 'a'"):
+        look(tmp_path / "t.csv", Wanted())
+
+
+def test_other_encodings_are_seen(tmp_path: Path) -> None:
+    text = "a,label\n" + "".join(f"caf\u00e9{n % 3},{n % 2}\n" for n in range(20))
+    for encoding, named in (("utf-16", "utf-16"), ("latin-1", "latin-1"), ("utf-8", None)):
+        (tmp_path / "t.csv").write_bytes(text.encode(encoding))
+        assert look(tmp_path / "t.csv", Wanted()).options.get("encoding") == named
+
+
+def test_lines_without_labels_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("some text\nand more\n")
+    with pytest.raises(DataError, match="its lines have no label; a text, a tab and a label"):
+        look(tmp_path / "t.txt", Wanted())
+    (tmp_path / "t.txt").write_bytes("text\t1\n".encode("utf-16"))
+    with pytest.raises(DataError, match="is UTF-16; save it as UTF-8"):
+        look(tmp_path / "t.txt", Wanted())
