@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -136,12 +138,24 @@ def sweep(
     again = " ".join(["raytl sweep", str(study), "--out", str(folder), "--resume"])
     again += "" if store else " --no-store"
     again += "".join(f" --set '{assignment}'" for assignment in overrides)
-    try:
+    with _answering(again):
         result = verbs.sweep(checked, folder, resume=resume, store=store)
-    except KeyboardInterrupt:
-        log_console.print(f"stopped; go on with: {again}", soft_wrap=True, highlight=False)
-        raise typer.Exit(130) from None
     _finish(result, again)
+
+
+@contextlib.contextmanager
+def _answering(again: str) -> Iterator[None]:
+    """Answer Ctrl-C with what goes on with what it stops."""
+    from raytl.ctrl_c import EXIT_CODE, answered
+
+    stopped = f"stopped; go on with: {again}"
+    kept = "epochs that are done are kept, Ctrl-C once more ends at once"
+    try:
+        with answered(f"stopping ({kept}); go on with: {again}", stopped):
+            yield
+    except KeyboardInterrupt:
+        log_console.print(stopped, soft_wrap=True, markup=False, highlight=False)
+        raise typer.Exit(EXIT_CODE) from None
 
 
 def _finish(result: Any, again: str) -> None:
@@ -294,8 +308,10 @@ def demo(
     def say(text: str) -> None:
         log_console.print(text, highlight=False, soft_wrap=True)
 
-    result = run_demo(found, folder, resume=resume, store=store, say=say)
-    _finish(result, f"raytl demo {name} --out {folder} --resume")
+    again = f"raytl demo {name} --out {folder} --resume{'' if store else ' --no-store'}"
+    with _answering(again):
+        result = run_demo(found, folder, resume=resume, store=store, say=say)
+    _finish(result, again)
 
 
 if __name__ == "__main__":
