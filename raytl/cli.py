@@ -168,13 +168,8 @@ def _finish(result: Any, again: str) -> None:
     oracle = result.leaderboard.oracle
     if oracle is not None:
         out_console.print(oracle.sentence, highlight=False, soft_wrap=True)
-    recommended = None
-    if result.confirmation is None:
-        sentences = [result.leaderboard.unconfirmed]
-    else:
-        verdict, recommended = result.confirmation.verdict, result.confirmation.recommended
-        sentences = [verdict.sentence, *verdict.against_plain, *verdict.remarks]
-    for place, sentence in enumerate(sentences):
+    recommended = result.confirmation.recommended if result.confirmation is not None else None
+    for place, sentence in enumerate(result.sentences):
         text, style = (sentence, None) if place else (f"\n{sentence}", "bold")
         out_console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
     if recommended is not None:

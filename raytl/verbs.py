@@ -84,16 +84,14 @@ def sweep(
 
     from raytl.reporting.html import write_report
     from raytl.reporting.samples import sample_images
-    from raytl.reporting.tensorboard import TensorBoard, write_confirmation, write_images
+    from raytl.reporting.tensorboard import TensorBoard, write_end
     from raytl.sweeping.kept.storage import RunStorage
     from raytl.sweeping.search.objective import objective_metric
     from raytl.sweeping.study_run import run_study
 
-    board = TensorBoard(run, objective_metric(judged))
+    board = TensorBoard(run, judged, objective_metric(judged))
     result = run_study(checked, run, resume=resume, store=store, listeners=[board])
-    write_images(run, sample_images(checked))
-    if result.confirmation is not None:
-        write_confirmation(run, result.confirmation)
+    write_end(board, result, checked, sample_images(checked))
     write_report(run)
     RunStorage(run, checked.resources.storage_path).push()
     return result

@@ -50,6 +50,15 @@ class StudyResult:
     confirmation: Confirmation | None
 
     @property
+    def sentences(self) -> list[str]:
+        """What it says: the verdict, and what is to be known beside it; nothing where it was
+        stopped."""
+        if self.confirmation is None:
+            return [self.leaderboard.unconfirmed] if self.leaderboard.unconfirmed else []
+        verdict = self.confirmation.verdict
+        return [verdict.sentence, *verdict.against_plain, *verdict.remarks]
+
+    @property
     def stopped(self) -> bool:
         """Whether the study was interrupted and can be resumed."""
         return self.leaderboard.state == "stopped"

@@ -1,0 +1,100 @@
+"""TensorBoard's hyperparameters: what was searched and applies to a trial, no constants."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from raytl.config import Distribution, Study
+from raytl.recipes import applies
+from raytl.search_space.checks import as_list
+from raytl.sweeping.kept.records import Config
+
+OBJECTIVE = "objective"  # the tags of what trials are compared by, as TensorBoard lists them
+CONFIRMED = "confirmed"
+CONTROL = "control"
+SEARCHED = "none, searched"  # of a trial that is no control
+# Of a control in a space whose keys are known only trial by trial
+ALWAYS = ("recipe", "source_model")
+Value = str | float | bool
+
+
+def hparams_of(config: Config, study: Study) -> dict[str, Value]:
+    """Return a trial's hyperparameters by dotted keys, and which control it is: of a searched trial
+    those that it searched, of a control those that the space has for one like it, and of these
+    those that its recipe reads."""
+    trial: Mapping[str, Any] = config["trial"]
+    keys = config["searched"] if config["control"] is None else _like(trial, study)
+    own = {key: trial.get(key) for key in keys if applies(key, trial["recipe"])}
+    values = {key: _plain(value, _numbers(key, study)) for key, value in own.items()}
+    return values | {CONTROL: config["control"] or SEARCHED}
+
+
+def _like(trial: Mapping[str, Any], study: Study) -> list[str]:
+    if isinstance(study.space, str):
+        return list(ALWAYS)
+    return [
+        key
+        for key, distribution in study.space.items()
+        if all(trial.get(k) in as_list(v) for k, v in distribution.when.items())
+    ]
+
+
+def _numbers(key: str, study: Study) -> bool | None:
+    """Whether a key's values are all numbers, as TensorBoard wants a key to have one type; None
+    where the space does not say."""
+    if isinstance(study.space, str) or key not in study.space:
+        return None
+    return _is_numeric(study.space[key])
+
+
+def _is_numeric(distribution: Distribution) -> bool:
+    choices = distribution.choice
+    return choices is None or all(
+        isinstance(value, int | float) and not isinstance(value, bool) for value in choices
+    )
+
+
+def _plain(value: Any, number: bool | None) -> Value:
+    if number is None:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if number and value is not None else str(value)
+
+
+def experiment(study: Study, label: str) -> Any:
+    """Return the summary that names the columns of TensorBoard's table, in their order: the
+    objective, which is called `label`, and the confirmed test metric first, then the space's keys.
+
+    None for a callable space: TensorBoard then finds them in the trials.
+    """
+    if isinstance(study.space, str):
+        return None
+    from tensorboard.plugins.hparams import api_pb2, summary
+
+    metrics = [
+        api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=name)
+        for tag, name in (
+            (OBJECTIVE, f"objective: {label}"),
+            (confirmed_tag(study), f"confirmed test {study.metric}"),
+        )
+    ]
+    kinds = {key: _is_numeric(distribution) for key, distribution in study.space.items()}
+    infos = [
+        api_pb2.HParamInfo(
+            name=name,
+            type=api_pb2.DATA_TYPE_FLOAT64 if number else api_pb2.DATA_TYPE_STRING,
+        )
+        for name, number in {**kinds, CONTROL: False}.items()
+    ]
+    return summary.experiment_pb(infos, metrics)
+
+
+def confirmed_tag(study: Study) -> str:
+    """Return the tag of a confirmed candidate's mean over its seeds on the test rows."""
+    return f"{CONFIRMED}/test_{study.metric}"
+
+
+def session(values: Mapping[str, Value], *, good: bool) -> list[Any]:
+    """Return the summaries of a trial with these hyperparameters. `good`: it has not failed."""
+    from tensorboard.plugins.hparams import api_pb2, summary
+
+    status = api_pb2.STATUS_SUCCESS if good else api_pb2.STATUS_FAILURE
+    return [summary.session_start_pb(dict(values)), summary.session_end_pb(status)]
