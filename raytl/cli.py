@@ -247,6 +247,23 @@ def report(run: Path) -> None:
 
 
 @app.command()
+def clean(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also of a study that has not run to its end.")
+    ] = False,
+) -> None:
+    """Delete what runs hold and nobody needs: checkpoints of trials that have ended, optimisers."""
+    from raytl.reporting.terminal import clean_lines
+
+    found = [verbs.clean(run, force=force, dry_run=True) for run in runs]  # or refuse them all
+    for cleaned in found if dry_run else [verbs.clean(run, force=force) for run in runs]:
+        for line in clean_lines(cleaned, dry_run=dry_run):
+            out_console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+@app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder that has been confirmed.")],
     candidate: Annotated[str, typer.Argument(help="A confirmed one, such as 'scratch control'.")],

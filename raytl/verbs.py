@@ -18,6 +18,7 @@ from raytl.urls import Url, place_of
 if TYPE_CHECKING:
     from raytl.data.shard import ShardReport
     from raytl.models.source_spec import SourceSpec
+    from raytl.sweeping.cleaning import Cleaned
     from raytl.sweeping.kept.trial_store import Entry
     from raytl.sweeping.on_ray.doctor import Finding
     from raytl.sweeping.ranking import Ranked
@@ -194,6 +195,13 @@ def report(run: Path | str) -> Path:
     from raytl.reporting.html import write_report
 
     return write_report(Path(run))
+
+
+def clean(run: Path | str, *, force: bool = False, dry_run: bool = False) -> Cleaned:
+    """Delete what a run's folder holds and nobody needs; see `sweeping.cleaning.clean`."""
+    from raytl.sweeping.cleaning import clean as delete
+
+    return delete(Path(run), force=force, dry_run=dry_run)
 
 
 def inspect(path: Path | str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from raytl.sweeping.kept.trial_store import Entry, store_folder
 from raytl.sweeping.search.objective import figure
 
 if TYPE_CHECKING:
+    from raytl.sweeping.cleaning import Cleaned
     from raytl.sweeping.ranking import Ranked
 
 MOST_ROWS = 10  # of searched trials
@@ -72,6 +73,22 @@ def _tries(rows: Sequence[Row]) -> list[list[Row]]:
     for row in rows:
         groups.setdefault(row["control"], []).append(row)
     return list(groups.values())
+
+
+def clean_lines(cleaned: Cleaned, *, dry_run: bool) -> list[str]:
+    """Return what was deleted of a run, or would be, and what of it is lost."""
+    will = "would free" if dry_run else "freed"
+    size, whole = (f"{number / MEGABYTE:.1f} MB" for number in (cleaned.freed, cleaned.bytes))
+    if not cleaned.needless:
+        return [f"{cleaned.run}: {whole}, nothing that is not needed"]
+    lines = [f"{cleaned.run}: {will} {size} of {whole}"]
+    for why, (count, number) in cleaned.reasons.items():
+        lines.append(f"  {number / MEGABYTE:.1f} MB: {why} ({count})")
+    if cleaned.of_earlier:
+        lost = "the earlier raytl that wrote this run cannot go on with it then"
+    else:
+        lost = "nothing is lost: going on, report and export are as before"
+    return [*lines, f"  {lost}"]
 
 
 def store_sentence(entries: Sequence[Entry]) -> str:
