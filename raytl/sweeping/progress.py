@@ -96,7 +96,7 @@ class Progress(Listener):
             return
         if self._now() - self._asked > CLUSTER_EVERY_S:
             self._asked = self._now()
-            slots = f"{self.state.slots} trials at once; "
+            slots = f"{self.state.slots} trial{'' if self.state.slots == 1 else 's'} at once; "
             self.state = replace(self.state, cluster=slots + cluster_text(self._nodes()))
         note = f"computing prefix features: {done}/{total} chunks" if total else ""
         self.state = replace(self.state, trials=[self._going(of) for of in going], note=note)

@@ -107,7 +107,8 @@ def room_for(bundle: Bundle, node: Node) -> int:
 def cluster_text(nodes: Sequence[Node]) -> str:
     """Return what a cluster has in all, in few words."""
     cpus, gpus = (sum(node.get(name, 0.0) for node in nodes) for name in ("CPU", "GPU"))
-    return f"{cpus:g} CPUs, {gpus:g} GPUs, {len(nodes)} node{'s' if len(nodes) != 1 else ''}"
+    counts = {"CPU": cpus, "GPU": gpus, "node": len(nodes)}
+    return ", ".join(f"{n:g} {what}{'' if n == 1 else 's'}" for what, n in counts.items())
 
 
 def _left(study: Study, nodes: Sequence[Node], trials: int) -> float:

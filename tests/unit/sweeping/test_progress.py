@@ -211,7 +211,7 @@ def test_a_terminal_shows_what_runs_what_waits_and_what_is_left(
     assert rows[5] == (
         "time      30 s so far; left: at least 3 min, and the best are confirmed after the search"
     )
-    assert rows[6] == "cluster   2 trials at once; 4 CPUs, 1 GPUs, 2 nodes"
+    assert rows[6] == "cluster   2 trials at once; 4 CPUs, 1 GPU, 2 nodes"
     waits = "dann from net, frozen depth 50%, mapper mlp"
     assert [row.split(None, 3) for row in rows[8:11]] == [
         ["trial-00001", "2/6", "0.6250", f"12  {waits}"],
