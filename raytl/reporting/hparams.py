@@ -14,7 +14,7 @@ CONTROL = "control"
 SEARCHED = "none, searched"  # of a trial that is no control
 # Of a control in a space whose keys are known only trial by trial
 ALWAYS = ("recipe", "source_model")
-Value = str | float | bool
+Value = str | float
 
 
 def hparams_of(config: Config, study: Study) -> dict[str, Value]:
@@ -67,7 +67,7 @@ def experiment(study: Study, label: str) -> Any:
     """
     if isinstance(study.space, str):
         return None
-    from tensorboard.plugins.hparams import api_pb2, summary
+    from tensorboard.plugins.hparams import api_pb2, metadata
 
     metrics = [
         api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=name)
@@ -84,7 +84,8 @@ def experiment(study: Study, label: str) -> Any:
         )
         for name, number in {**kinds, CONTROL: False}.items()
     ]
-    return summary.experiment_pb(infos, metrics)
+    found = api_pb2.Experiment(hparam_infos=infos, metric_infos=metrics)
+    return _summary(metadata.EXPERIMENT_TAG, experiment=found)
 
 
 def confirmed_tag(study: Study) -> str:
@@ -94,7 +95,30 @@ def confirmed_tag(study: Study) -> str:
 
 def session(values: Mapping[str, Value], *, good: bool) -> list[Any]:
     """Return the summaries of a trial with these hyperparameters. `good`: it has not failed."""
-    from tensorboard.plugins.hparams import api_pb2, summary
+    from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
+    start = plugin_data_pb2.SessionStartInfo()
+    for key, value in values.items():
+        if isinstance(value, str):
+            start.hparams[key].string_value = value
+        else:
+            start.hparams[key].number_value = value
     status = api_pb2.STATUS_SUCCESS if good else api_pb2.STATUS_FAILURE
-    return [summary.session_start_pb(dict(values)), summary.session_end_pb(status)]
+    end = plugin_data_pb2.SessionEndInfo(status=status)
+    return [
+        _summary(metadata.SESSION_START_INFO_TAG, session_start_info=start),
+        _summary(metadata.SESSION_END_INFO_TAG, session_end_info=end),
+    ]
+
+
+def _summary(tag: str, **content: Any) -> Any:
+    """Return a summary of the plugin's own data: TensorBoard's function for it asks for
+    TensorFlow."""
+    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+    from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+
+    data = plugin_data_pb2.HParamsPluginData(version=metadata.PLUGIN_DATA_VERSION, **content)
+    own = SummaryMetadata.PluginData(
+        plugin_name=metadata.PLUGIN_NAME, content=data.SerializeToString()
+    )
+    return Summary(value=[Summary.Value(tag=tag, metadata=SummaryMetadata(plugin_data=own))])
