@@ -24,8 +24,9 @@ def hparams_of(config: Config, study: Study) -> dict[str, Value]:
     trial: Mapping[str, Any] = config["trial"]
     keys = config["searched"] if config["control"] is None else _like(trial, study)
     own = {key: trial.get(key) for key in keys if applies(key, trial["recipe"])}
-    values = {key: _plain(value, _numbers(key, study)) for key, value in own.items()}
-    return values | {CONTROL: config["control"] or SEARCHED}
+    values = {key: _plain(value, number=_numbers(key, study)) for key, value in own.items()}
+    known = {key: value for key, value in values.items() if value is not None}
+    return known | {CONTROL: config["control"] or SEARCHED}
 
 
 def _like(trial: Mapping[str, Any], study: Study) -> list[str]:
@@ -53,10 +54,15 @@ def _is_numeric(distribution: Distribution) -> bool:
     )
 
 
-def _plain(value: Any, number: bool | None) -> Value:
+def _plain(value: Any, *, number: bool | None) -> Value | None:
+    """Return a value of the type that its key has; None where it is of another, as a control's
+    learning rate may be "auto" where numbers are searched."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if number is None:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if number and value is not None else str(value)
+        number = is_number
+    if number:
+        return float(value) if is_number else None
+    return None if value is None else str(value)
 
 
 def experiment(study: Study, label: str) -> Any:

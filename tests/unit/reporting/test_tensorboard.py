@@ -110,6 +110,15 @@ def test_hparams_are_what_was_searched_and_applies(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_what_is_no_number_among_numbers_is_left_out(tmp_path: Path) -> None:
+    of = study(SPACE | {"optimizer.transferred_lr_scale": {"float": [0.1, 1.0]}})
+    auto = {"optimizer.transferred_lr_scale": "auto", "frozen_depth": None}
+    control = record("target_only-0", [], control="target_only", **auto)
+    written(tmp_path, control, of=of)
+    found = hparams(tmp_path, "trial-target_only-0")
+    assert set(found) == {"recipe", "optimizer.lr", "control"}
+
+
 def test_a_callable_space_is_known_by_its_trials(tmp_path: Path) -> None:
     of = study("spaces.py:space")
     control = record("scratch-0", [], control="scratch", recipe="scratch")
