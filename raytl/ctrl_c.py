@@ -16,15 +16,16 @@ SHOW_CURSOR = "\x1b[?25h"  # which a live table has hidden
 
 
 @contextlib.contextmanager
-def answered(stopping: str, ended: str) -> Iterator[None]:
+def answered(stopping: str, ended: str | None = None) -> Iterator[None]:
     """Say `stopping` on stderr as soon as Ctrl-C is pressed meanwhile. What it stops is as without
     this: Python raises KeyboardInterrupt, Tune ends its trials.
 
     Pressed once more, the process ends within GRACE_S: by what its main thread makes of that, or
-    with EXIT_CODE, having said `ended`. In another thread than the main one, to which no signal
-    comes, nothing is done.
+    with EXIT_CODE, having said `ended`; where that is None, by the former alone. Nothing is done
+    where somebody else answers already, and in another thread than the main one, to which no signal
+    comes.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread() or _is_answered():
         yield
         return
     # The interpreter writes each signal's number there at once, in C, also while the main thread
@@ -43,7 +44,13 @@ def answered(stopping: str, ended: str) -> Iterator[None]:
         numbers.close()
 
 
-def _answer(numbers: socket.socket, stopping: str, ended: str) -> None:
+def _is_answered() -> bool:
+    before = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(before)
+    return before != -1
+
+
+def _answer(numbers: socket.socket, stopping: str, ended: str | None) -> None:
     """Say what there is to say at each Ctrl-C, until the block is over."""
     pressed, end = 0, None
     while True:
@@ -51,6 +58,7 @@ def _answer(numbers: socket.socket, stopping: str, ended: str) -> None:
         try:
             read = numbers.recv(64)
         except TimeoutError:
+            assert ended is not None
             _end(ended)
         if not read:
             return
@@ -58,7 +66,7 @@ def _answer(numbers: socket.socket, stopping: str, ended: str) -> None:
             pressed += 1
             if pressed == 1:
                 print(stopping, file=sys.stderr, flush=True)
-            elif end is None:
+            elif end is None and ended is not None:
                 end = time.monotonic() + GRACE_S
 
 

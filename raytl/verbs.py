@@ -83,6 +83,7 @@ def sweep(
         check_run_folder(checked, run, resume)
     judged = open_study(checked).study
 
+    from raytl.ctrl_c import answered
     from raytl.reporting.html import write_report
     from raytl.reporting.samples import sample_images
     from raytl.reporting.tensorboard import TensorBoard, write_end
@@ -91,7 +92,8 @@ def sweep(
     from raytl.sweeping.study_run import run_study
 
     board = TensorBoard(run, judged, objective_metric(judged))
-    result = run_study(checked, run, resume=resume, store=store, listeners=[board])
+    with answered("stopping (epochs that are done are kept); go on with resume=True"):
+        result = run_study(checked, run, resume=resume, store=store, listeners=[board])
     write_end(board, result, checked, sample_images(checked))
     write_report(run)
     RunStorage(run, checked.resources.storage_path).push()

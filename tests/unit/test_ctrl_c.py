@@ -79,6 +79,33 @@ def test_what_it_interrupts_ends_as_ever() -> None:
     assert child.returncode == 3
 
 
+def test_whoever_was_first_answers() -> None:
+    work = """
+        with answered("inner"):
+            import time; time.sleep(600)"""
+    with begin(work) as child:
+        child.send_signal(signal.SIGINT)
+        assert child.communicate(timeout=20)[1] == b"stopping\ninterrupted\n"
+
+
+def test_without_last_words_the_process_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """As a notebook's has to: what comes of it is the main thread's affair."""
+    pressed = 0
+
+    def note(number: int, frame: object) -> None:
+        nonlocal pressed
+        pressed += 1
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        with answered("stopping"):
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert pressed == 2 and capsys.readouterr().err == "stopping\n"
+
+
 def test_without_it_nothing_is_said_and_the_old_ways_come_back(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
