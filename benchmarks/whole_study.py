@@ -76,9 +76,10 @@ class Work:
 
 def listed(study: Study, run: Path) -> list[Work]:
     """Return the trials that plain Tune does for what raytl did in `run`. Trials that failed are
-    left out."""
+    left out, and so is the constant control, which trains nothing."""
     rows = json.loads((run / "leaderboard.json").read_text(encoding="utf-8"))["trials"]
     rows = [row for row in rows if row["status"] in ("completed", "stopped early")]
+    rows = [row for row in rows if row["control"] != "constant"]
     every = study.train.epochs
     work = []
     for row in rows:
@@ -119,6 +120,7 @@ def confirmed(
 
 def run_raytl(args: argparse.Namespace, folder: Path) -> float:
     """Run the study into `folder`/run, and return its seconds from process start to exit."""
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "data").symlink_to(args.data.resolve())
     sets = [*(args.set or []), f"resources.max_concurrent={SLOTS}"]
     command = [
@@ -354,6 +356,7 @@ def main() -> None:
     parser.add_argument("--reuse-actors", action="store_true", help="on the plain side")
     parser.add_argument("--tuned", action="store_true", help="on the plain side")
     parser.add_argument("--set", action="append", help="key=value, handed on to raytl")
+    parser.add_argument("--keep", type=Path, help="where raytl's run and its cache are kept")
     parser.add_argument("--quick", action="store_true", help="2 searched trials of 1 epoch")
     parser.add_argument("--side", choices=["plain"], help=argparse.SUPPRESS)
     parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
@@ -365,7 +368,7 @@ def main() -> None:
         if args.side:
             plain_side(args, Path(name))
             return
-        figures = compare(args, Path(name))
+        figures = compare(args, args.keep or Path(name))
     options = {"whole": args.whole, "reuse_actors": args.reuse_actors, "tuned": args.tuned}
     versions = {module.__name__: module.__version__ for module in (ray, torch, torchvision)}
     machine = f"{os.cpu_count()} CPUs, {platform.machine()}, Python {platform.python_version()}"

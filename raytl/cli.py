@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -138,12 +140,24 @@ def sweep(
     again = " ".join(["raytl sweep", str(study), "--out", str(folder), "--resume"])
     again += "" if store else " --no-store"
     again += "".join(f" --set '{assignment}'" for assignment in overrides)
-    try:
+    with _answering(again):
         result = verbs.sweep(checked, folder, resume=resume, store=store)
-    except KeyboardInterrupt:
-        log_console.print(f"stopped; go on with: {again}", soft_wrap=True, highlight=False)
-        raise typer.Exit(130) from None
     _finish(result, again)
+
+
+@contextlib.contextmanager
+def _answering(again: str) -> Iterator[None]:
+    """Answer Ctrl-C with what goes on with what it stops."""
+    from raytl.ctrl_c import EXIT_CODE, answered
+
+    stopped = f"stopped; go on with: {again}"
+    kept = "epochs that are done are kept, Ctrl-C once more ends at once"
+    try:
+        with answered(f"stopping ({kept}); go on with: {again}", stopped):
+            yield
+    except KeyboardInterrupt:
+        log_console.print(stopped, soft_wrap=True, markup=False, highlight=False)
+        raise typer.Exit(EXIT_CODE) from None
 
 
 def _finish(result: Any, again: str) -> None:
@@ -156,13 +170,8 @@ def _finish(result: Any, again: str) -> None:
     oracle = result.leaderboard.oracle
     if oracle is not None:
         out_console.print(oracle.sentence, highlight=False, soft_wrap=True)
-    recommended = None
-    if result.confirmation is None:
-        sentences = [result.leaderboard.unconfirmed]
-    else:
-        verdict, recommended = result.confirmation.verdict, result.confirmation.recommended
-        sentences = [verdict.sentence, *verdict.against_plain, *verdict.remarks]
-    for place, sentence in enumerate(sentences):
+    recommended = result.confirmation.recommended if result.confirmation is not None else None
+    for place, sentence in enumerate(result.sentences):
         text, style = (sentence, None) if place else (f"\n{sentence}", "bold")
         out_console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
     if recommended is not None:
@@ -240,6 +249,23 @@ def report(run: Path) -> None:
 
 
 @app.command()
+def clean(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also of a study that has not run to its end.")
+    ] = False,
+) -> None:
+    """Delete what runs hold and nobody needs: checkpoints of trials that have ended, optimisers."""
+    from raytl.reporting.terminal import clean_lines
+
+    found = [verbs.clean(run, force=force, dry_run=True) for run in runs]  # or refuse them all
+    for cleaned in found if dry_run else [verbs.clean(run, force=force) for run in runs]:
+        for line in clean_lines(cleaned, dry_run=dry_run):
+            out_console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+@app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder that has been confirmed.")],
     candidate: Annotated[str, typer.Argument(help="A confirmed one, such as 'scratch control'.")],
@@ -296,8 +322,10 @@ def demo(
     def say(text: str) -> None:
         log_console.print(text, highlight=False, soft_wrap=True)
 
-    result = run_demo(found, folder, resume=resume, store=store, say=say)
-    _finish(result, f"raytl demo {name} --out {folder} --resume")
+    again = f"raytl demo {name} --out {folder} --resume{'' if store else ' --no-store'}"
+    with _answering(again):
+        result = run_demo(found, folder, resume=resume, store=store, say=say)
+    _finish(result, again)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from raytl.urls import Url, place_of
 if TYPE_CHECKING:
     from raytl.data.shard import ShardReport
     from raytl.models.source_spec import SourceSpec
+    from raytl.sweeping.cleaning import Cleaned
     from raytl.sweeping.kept.trial_store import Entry
     from raytl.sweeping.on_ray.doctor import Finding
     from raytl.sweeping.ranking import Ranked
@@ -108,18 +109,18 @@ def sweep(
         check_run_folder(checked, run, resume)
     judged = open_study(checked).study
 
+    from raytl.ctrl_c import answered
     from raytl.reporting.html import write_report
     from raytl.reporting.samples import sample_images
-    from raytl.reporting.tensorboard import TensorBoard, write_confirmation, write_images
+    from raytl.reporting.tensorboard import TensorBoard, write_end
     from raytl.sweeping.kept.storage import RunStorage
     from raytl.sweeping.search.objective import objective_metric
     from raytl.sweeping.study_run import run_study
 
-    board = TensorBoard(run, objective_metric(judged))
-    result = run_study(checked, run, resume=resume, store=store, listeners=[board])
-    write_images(run, sample_images(checked))
-    if result.confirmation is not None:
-        write_confirmation(run, result.confirmation)
+    board = TensorBoard(run, judged, objective_metric(judged))
+    with answered("stopping (epochs that are done are kept); go on with resume=True"):
+        result = run_study(checked, run, resume=resume, store=store, listeners=[board])
+    write_end(board, result, checked, sample_images(checked))
     write_report(run)
     RunStorage(run, checked.resources.storage_path).push()
     return result
@@ -222,6 +223,13 @@ def report(run: Path | str) -> Path:
     from raytl.reporting.html import write_report
 
     return write_report(Path(run))
+
+
+def clean(run: Path | str, *, force: bool = False, dry_run: bool = False) -> Cleaned:
+    """Delete what a run's folder holds and nobody needs; see `sweeping.cleaning.clean`."""
+    from raytl.sweeping.cleaning import clean as delete
+
+    return delete(Path(run), force=force, dry_run=dry_run)
 
 
 def inspect(path: Path | str) -> dict[str, Any]:

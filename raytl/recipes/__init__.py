@@ -53,4 +53,15 @@ RECIPES: dict[str, type[Recipe]] = {
     "seasonal_naive": SeasonalNaive,
 }
 
-__all__ = ["RECIPES", "Context", "Recipe", "Teacher"]
+OF_SOME = frozenset[str]().union(*(recipe.reads for recipe in RECIPES.values()))
+OF_FROZEN = ("frozen_depth", "tuned_blocks", "lora_")  # how keys begin that say what is frozen
+
+
+def applies(key: str, recipe: str) -> bool:
+    """Whether a trial's dotted key makes a difference to what this recipe trains."""
+    if key.startswith(OF_FROZEN):
+        return RECIPES[recipe].freezes == "as configured"
+    return key not in OF_SOME or key in RECIPES[recipe].reads
+
+
+__all__ = ["RECIPES", "Context", "Recipe", "Teacher", "applies"]

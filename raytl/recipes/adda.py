@@ -33,6 +33,9 @@ class Adda(Recipe):
     """
 
     name = "adda"
+    reads = frozenset(
+        {"adversarial_lambda", "lambda_schedule", "discriminator_hidden", "probe_fraction"}
+    )
     trains_all = False
     switched: Tensor
 

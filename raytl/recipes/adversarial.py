@@ -26,6 +26,8 @@ class AdversarialRecipe(AdaptationRecipe):
     """L = L_task + λ·L_domain against an adversary behind `grad_reverse`. As in Ganin et al.'s
     experiments, λ scales only what reaches the features, not the adversary's own update."""
 
+    reads = frozenset({"adversarial_lambda", "lambda_schedule", "discriminator_hidden"})
+
     def adversarial_lambda(self, progress: float) -> float:
         """Return λ at `progress`."""
         return scheduled_lambda(self.trial, progress)

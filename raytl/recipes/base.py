@@ -82,6 +82,8 @@ class Recipe(nn.Module, ABC):
     pulls_to_start: ClassVar[bool] = False  # adds the pull of `l2_sp`, for which decay makes room
     # What a row's own series says again in the source model's place
     says_again: ClassVar[Literal["step", "season"] | None] = None
+    # Keys of a trial that this recipe reads and not every one does
+    reads: ClassVar[frozenset[str]] = frozenset()
     vectorises: ClassVar[bool] = False  # losses are pure functions that torch.func.vmap takes
 
     def __init__(self, context: Context) -> None:
@@ -240,6 +242,8 @@ class AdaptationRecipe(Recipe):
 
 class AlignmentRecipe(AdaptationRecipe):
     """L = L_task + μ·L_alignment, with μ the trial's `alignment_lambda`."""
+
+    reads = frozenset({"alignment_lambda"})
 
     def total(self, losses: Losses, progress: float) -> Tensor:
         return losses["task"] + self.trial.alignment_lambda * losses["alignment"]

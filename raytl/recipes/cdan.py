@@ -56,6 +56,7 @@ class Cdan(AdversarialRecipe):
     """
 
     name = "cdan"
+    reads = AdversarialRecipe.reads | {"entropy_conditioning"}
     needs = frozenset({"classes"})
     vectorises = True
 

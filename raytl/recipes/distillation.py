@@ -34,6 +34,7 @@ class Distillation(TaughtRecipe):
     Knowledge Distillation", section 3.3, without their bound)."""
 
     name = "distillation"
+    reads = TaughtRecipe.reads | {"distillation_temperature", "distillation_weight"}
     needs = frozenset({"numbers"})
 
     def __init__(self, context: Context) -> None:

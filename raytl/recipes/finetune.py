@@ -22,6 +22,7 @@ class Finetune(SupervisedRecipe):
     """
 
     name = "finetune"
+    reads = frozenset({"l2_sp"})
     pulls_to_start = True
     vectorises = True
 

@@ -14,6 +14,7 @@ class GradualUnfreezing(Finetune):
     progress, not one block an epoch."""
 
     name = "gradual_unfreezing"
+    reads = Finetune.reads | {"probe_fraction"}
 
     @classmethod
     def judged_after(cls, trial: TrialConfig) -> float:

@@ -39,6 +39,7 @@ class ImportanceWeighting(Recipe):
     """
 
     name = "importance_weighting"
+    reads = frozenset({"discriminator_hidden"})
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

@@ -11,6 +11,7 @@ class LpFt(Finetune):
     everything that is not frozen. Deviation: one learning-rate schedule over both stages."""
 
     name = "lp_ft"
+    reads = Finetune.reads | {"probe_fraction"}
 
     @classmethod
     def judged_after(cls, trial: TrialConfig) -> float:

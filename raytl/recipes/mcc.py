@@ -30,6 +30,7 @@ class Mcc(AlignmentRecipe):
     """Jin et al. 2020, "Minimum Class Confusion for Versatile Domain Adaptation", ECCV."""
 
     name = "mcc"
+    reads = AlignmentRecipe.reads | {"temperature"}
     needs = frozenset({"classes"})
     vectorises = True
 

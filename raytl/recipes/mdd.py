@@ -38,6 +38,7 @@ class Mdd(AdversarialRecipe):
     """
 
     name = "mdd"
+    reads = AdversarialRecipe.reads | {"margin"}
     needs = frozenset({"classes"})
 
     def __init__(self, context: Context) -> None:

@@ -40,6 +40,7 @@ class RelationalDistillation(TaughtRecipe):
     Needs target labels, for the head learns from nothing else."""
 
     name = "relational_distillation"
+    reads = TaughtRecipe.reads | {"distillation_weight"}
 
     @classmethod
     def streams(cls, labelled: bool, has_source: bool) -> tuple[Stream, ...]:

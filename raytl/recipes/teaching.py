@@ -14,6 +14,7 @@ class TaughtRecipe(Recipe):
     fixed and sees the target's images in its own size and normalisation."""
 
     uses_student = True
+    reads = frozenset({"student"})
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

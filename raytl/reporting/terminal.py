@@ -13,16 +13,22 @@ from raytl.sweeping.kept.trial_store import Entry, store_folder
 from raytl.sweeping.search.objective import figure
 
 if TYPE_CHECKING:
+    from raytl.sweeping.cleaning import Cleaned
     from raytl.sweeping.ranking import Ranked
 
-MOST_ROWS = 15
+MOST_ROWS = 10  # of searched trials
+MOST_CONTROLS = 8
+MOST_FAILED = 3
+MOST_TIES = 3  # trials that are named beside the one that they tie with
 MOST_STORED = 40
 MEGABYTE = 10**6
 LONGEST_ERROR = 200
+Row = dict[str, Any]  # of leaderboard.json
 
 
 def leaderboard_table(leaderboard: dict[str, Any]) -> Table:
-    """Return the best rows, every control, and what failed and why."""
+    """Return the best searched trials, those with the same objective in one row, the best try of
+    each control below, and what failed and why. `leaderboard`: the content of leaderboard.json."""
     table = Table(
         title=f"{leaderboard['study']}: by {leaderboard['objective']['label']}",
         box=None,
@@ -35,12 +41,54 @@ def leaderboard_table(leaderboard: dict[str, Any]) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("status", overflow="fold")
     rows = leaderboard["trials"]
-    shown = [r for i, r in enumerate(rows) if i < MOST_ROWS or r["control"] or r["error"]]
-    for row in shown:
-        table.add_row(*(Text(cell) for cell in _cells(row)), style="dim" if row["control"] else "")
-    if len(shown) < len(rows):
-        table.caption = f"{len(rows) - len(shown)} more in leaderboard.csv"
+    failed = [row for row in rows if row["error"]]
+    searched = _tied([row for row in rows if not row["control"] and not row["error"]])
+    controls = _tries([row for row in rows if row["control"] and not row["error"]])
+    shown = 0
+    for place, (groups, most, style) in enumerate(
+        ((searched, MOST_ROWS, ""), (controls, MOST_CONTROLS, "dim"),
+         ([[row] for row in failed], MOST_FAILED, "red"))
+    ):  # fmt: skip
+        if place and groups and table.row_count:
+            table.add_row()
+        for group in groups[:most]:
+            table.add_row(*(Text(cell) for cell in _cells(group)), style=style)
+            shown += len(group)
+    if shown < len(rows):
+        table.caption = f"{len(rows) - shown} more in leaderboard.csv"
     return table
+
+
+def _tied(rows: Sequence[Row]) -> list[list[Row]]:
+    """Return rows in groups that a person cannot tell apart by their objective and status."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((_objective(row), _status(row)), []).append(row)
+    return list(groups.values())
+
+
+def _tries(rows: Sequence[Row]) -> list[list[Row]]:
+    """Return the tries of each control, the best first."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row["control"], []).append(row)
+    return list(groups.values())
+
+
+def clean_lines(cleaned: Cleaned, *, dry_run: bool) -> list[str]:
+    """Return what was deleted of a run, or would be, and what of it is lost."""
+    will = "would free" if dry_run else "freed"
+    size, whole = (f"{number / MEGABYTE:.1f} MB" for number in (cleaned.freed, cleaned.bytes))
+    if not cleaned.needless:
+        return [f"{cleaned.run}: {whole}, nothing that is not needed"]
+    lines = [f"{cleaned.run}: {will} {size} of {whole}"]
+    for why, (count, number) in cleaned.reasons.items():
+        lines.append(f"  {number / MEGABYTE:.1f} MB: {why} ({count})")
+    if cleaned.of_earlier:
+        lost = "the earlier raytl that wrote this run cannot go on with it then"
+    else:
+        lost = "nothing is lost: going on, report and export are as before"
+    return [*lines, f"  {lost}"]
 
 
 def store_sentence(entries: Sequence[Entry]) -> str:
@@ -83,7 +131,8 @@ def ranking_table(ranking: list[Ranked]) -> Table:
     return table
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
+def _cells(group: Sequence[Row]) -> list[str]:
+    row = group[0]
     config = row["config"]
     return [
         row["trial"],
@@ -92,15 +141,31 @@ def _cells(row: dict[str, Any]) -> list[str]:
         str(config.get("frozen_blocks", config["frozen_depth"])),
         config["mapper"],
         f"{config['optimizer.lr']:.2g}",
-        "–" if row["objective"] is None else figure(row["objective"]),
-        _status(row),
+        _objective(row),
+        _status(row) + _others(group),
     ]
 
 
-def _status(row: dict[str, Any]) -> str:
+def _objective(row: Row) -> str:
+    return "–" if row["objective"] is None else figure(row["objective"])
+
+
+def _others(group: Sequence[Row]) -> str:
+    """Return in words what else a row stands for."""
+    others = [row["trial"] for row in group[1:]]
+    if not others:
+        return ""
+    if group[0]["control"]:
+        return f", best of {len(group)} tries"
+    more = f" and {len(others) - MOST_TIES} more" if len(others) > MOST_TIES else ""
+    return f"; as good: {', '.join(others[:MOST_TIES])}{more}"
+
+
+def _status(row: Row) -> str:
     if row["error"]:
         log = f" ({row['log']})" if row["log"] else ""
-        return f"failed: {row['error'][:LONGEST_ERROR]}{log}"
+        return f"failed: {' '.join(row['error'].split())[:LONGEST_ERROR]}{log}"
     if row["status"] == "completed":
         return "control" if row["control"] else "completed"
-    return f"stopped at {row['epochs']}" if row["status"] == "stopped early" else row["status"]
+    stopped = f"stopped at {row['epochs']}" if row["status"] == "stopped early" else row["status"]
+    return f"control, {stopped}" if row["control"] else stopped

@@ -50,6 +50,15 @@ class StudyResult:
     confirmation: Confirmation | None
 
     @property
+    def sentences(self) -> list[str]:
+        """What it says: the verdict, and what is to be known beside it; nothing where it was
+        stopped."""
+        if self.confirmation is None:
+            return [self.leaderboard.unconfirmed] if self.leaderboard.unconfirmed else []
+        verdict = self.confirmation.verdict
+        return [verdict.sentence, *verdict.against_plain, *verdict.remarks]
+
+    @property
     def stopped(self) -> bool:
         """Whether the study was interrupted and can be resumed."""
         return self.leaderboard.state == "stopped"
@@ -107,7 +116,9 @@ def run_study(
                     storage, Identity.of(checked, device), study.study, study.train.epochs, trials,
                     resumed=resume, workers=workers_of(study), do=errands.do,
                 )  # fmt: skip
-                search = _search(checked, storage, budget, recall, lease, errands, listeners)
+                search = _search(
+                    checked, storage, (cluster, budget), recall, lease, errands, listeners
+                )
         lease.check()
         return _answer(checked, storage, search, facts)
 
@@ -187,7 +198,7 @@ def _opened(study: Study, store: bool) -> Iterator[TrialStore | None]:
 def _search(
     checked: Checked,
     storage: RunStorage,
-    budget: Plan,
+    on: tuple[Cluster, Plan],
     recall: Recall,
     lease: Lease,
     errands: Errands,
@@ -195,7 +206,8 @@ def _search(
 ) -> StudySearch:
     """Run search and confirmation as far as they come; return what became of them."""
     study, run, objective = checked.study, storage.run, objective_metric(checked.study)
-    progress, board = Progress(objective, storage), Board(study, storage, lease, errands)
+    cluster, budget = on
+    progress, board = Progress(study, objective, storage), Board(study, storage, lease, errands)
     confirming: Confirming | Unconfirmed = Unconfirmed(study)
     if checked.test_labels:
         confirming = Confirming(study, storage.predictions, redraw=checked.redraws)
@@ -213,7 +225,7 @@ def _search(
     spare = spare_slots(study, budget.concurrent)
     if spare is not None:
         _say(spare)
-    with progress.shown(search, budget.text):
+    with progress.shown(search, budget, cluster.nodes):
         run_trials(study, storage, search, budget, progress, lease.check)
     if recall.found:
         _say(f"{recall.found} trials were trained before and taken from {store_folder()}")

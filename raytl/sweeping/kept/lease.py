@@ -70,6 +70,17 @@ def _machine() -> str | None:
         return None
 
 
+def lease_of(storage: RunStorage) -> Holder | None:
+    """Return which process drives a run, or did last; None where it has ended well."""
+    text = storage.read(LEASE)
+    if not text:
+        return None
+    try:
+        return Holder(**json.loads(text))
+    except (ValueError, TypeError):  # of another version, or cut off
+        return Holder(text, "a machine unknown", None, pid=0, started=0.0, beat=0)
+
+
 class Lease:
     """This process's right to drive a run, while it holds."""
 
@@ -131,13 +142,7 @@ class Lease:
         )
 
     def _there(self) -> Holder | None:
-        text = self._storage.read(LEASE)
-        if not text:
-            return None
-        try:
-            return Holder(**json.loads(text))
-        except (ValueError, TypeError):  # of another version, or cut off
-            return Holder(text, "a machine unknown", None, pid=0, started=0.0, beat=0)
+        return lease_of(self._storage)
 
     def _write(self) -> None:
         self._storage.write(LEASE, json.dumps(asdict(self._own)))

@@ -1,7 +1,7 @@
 """The attempts at a study's trials: which is made next, and what comes of one that ended."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,11 +15,21 @@ LOST = "its process was lost"
 CHECK_S = 1.0  # how often it is asked whether the study may go on
 
 
+@dataclass(frozen=True)
+class Going:
+    """An attempt that is being made, or waits. `since`: when its process began with it; `due`: when
+    a trial is tried again. Without both it waits for room. Times are those of `time.monotonic`."""
+
+    config: Config
+    since: float | None = None
+    due: float | None = None
+
+
 class Watcher(Protocol):
     """Who tells a person what happens besides results."""
 
-    def look(self) -> None:
-        """Called again and again while trials run."""
+    def look(self, going: Sequence[Going]) -> None:
+        """Called again and again while trials run, with those that do or wait."""
         ...
 
     def recovered(self, name: str, cause: str | None) -> None:
@@ -58,6 +68,7 @@ class Attempts:
         self._configs: dict[str, Config] = {}  # of attempts that are made
         self._waiting: list[_Waiting] = []
         self._nodes: dict[str, str | None] = {}  # trial → where it runs
+        self._since: dict[str, float] = {}  # trial → when its process began with it
         self._epochs: dict[str, int] = {}  # trial → how many it has ever trained
         self._failures: dict[str, Failure] = {}
         self._causes: dict[str, str] = {}  # trial → how its process was lost
@@ -72,9 +83,15 @@ class Attempts:
         """Whether no attempt will be made any more."""
         return self.must_stop or self._search.finished
 
+    @property
+    def going(self) -> list[Going]:
+        """What is trained or waits, in the order in which it was begun."""
+        made = [Going(of, self._since.get(name)) for name, of in self._configs.items()]
+        return made + [Going(waiting.config, due=waiting.due) for waiting in self._waiting]
+
     def look(self) -> None:
         """Look what happens besides attempts."""
-        self._watcher.look()
+        self._watcher.look(self.going)
         self._look_whether_it_may_go_on()
 
     def _look_whether_it_may_go_on(self) -> None:
@@ -113,6 +130,7 @@ class Attempts:
     def started(self, name: str, node: str | None) -> None:
         """Note on which node an attempt has started."""
         self._nodes[name] = node
+        self._since[name] = self._now()
 
     def reported(self, name: str, metrics: Metrics) -> bool:
         """Take an epoch's metrics; return whether the trial trains on."""
@@ -140,6 +158,7 @@ class Attempts:
     def ended(self, name: str, *, lost: bool) -> None:
         """Take the end of an attempt: the trial's, or one after which it is tried again."""
         config, node = self._configs.pop(name), self._nodes.pop(name, None)
+        self._since.pop(name, None)
         cause, failure = self._causes.pop(name, LOST), self._failures.pop(name, None)
         told = failure is not None
         if failure is None and lost:

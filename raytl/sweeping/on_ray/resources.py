@@ -15,10 +15,11 @@ Bundle = dict[str, float]
 
 @dataclass(frozen=True)
 class Plan:
-    """How many trials run at once, and the arithmetic behind it."""
+    """How many trials run at once, the arithmetic behind it, and what each needs."""
 
     concurrent: int
     text: str
+    need: str = ""
 
 
 def plan(study: Study, nodes: Sequence[Node], *, grows: bool = False) -> Plan:
@@ -41,7 +42,8 @@ def plan(study: Study, nodes: Sequence[Node], *, grows: bool = False) -> Plan:
     text = f"{concurrent} trials at once, {_need(study)} each, on {_text(nodes)}"
     if concurrent > fit:
         text += f"; {fit} fit now, the others as the cluster grows"
-    return Plan(concurrent, f"{text}; {_left(study, nodes, min(concurrent, fit)):g} CPUs left")
+    text += f"; {_left(study, nodes, min(concurrent, fit)):g} CPUs left"
+    return Plan(concurrent, text, _need(study))
 
 
 def wait_for_room(
@@ -100,6 +102,13 @@ def fitting(study: Study, nodes: Sequence[Node]) -> int:
 def room_for(bundle: Bundle, node: Node) -> int:
     """Return how many such workers fit on a node."""
     return int(min(node.get(name, 0.0) // amount for name, amount in bundle.items()))
+
+
+def cluster_text(nodes: Sequence[Node]) -> str:
+    """Return what a cluster has in all, in few words."""
+    cpus, gpus = (sum(node.get(name, 0.0) for node in nodes) for name in ("CPU", "GPU"))
+    counts = {"CPU": cpus, "GPU": gpus, "node": len(nodes)}
+    return ", ".join(f"{n:g} {what}{'' if n == 1 else 's'}" for what, n in counts.items())
 
 
 def _left(study: Study, nodes: Sequence[Node], trials: int) -> float:

@@ -111,7 +111,8 @@ class StudySearch:
     def counts(self) -> dict[str, int]:
         """How many trials each phase has, as far as it is known."""
         confirm = self._confirming.count if self._confirming else 0
-        return {"search": self.searched.count + self._controls.count, "confirm": confirm}
+        searched, controls = self.searched.count, self._controls.count
+        return {"search": searched, "controls": controls, "confirm": confirm}
 
     @property
     def finished(self) -> bool:

@@ -1,5 +1,6 @@
 """What becomes of an attempt that ends: the trial's end, or another attempt."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from machines_support import Clock, Machines
 
 from raytl.errors import ConfigError, RaytlError
-from raytl.sweeping.on_ray.attempts import CHECK_S, Attempts
+from raytl.sweeping.on_ray.attempts import CHECK_S, Attempts, Going
 from raytl.sweeping.on_ray.faults import Failure
 from raytl.sweeping.on_ray.retries import MOST_FAULTS, MOST_IN_A_ROW, Retries
 
@@ -60,9 +61,11 @@ class Search:
 class Watching:
     said: list[str] = field(default_factory=list)
     looks: int = 0
+    going: list[Going] = field(default_factory=list)
 
-    def look(self) -> None:
+    def look(self, going: Sequence[Going]) -> None:
         self.looks += 1
+        self.going = list(going)
 
     def recovered(self, name: str, cause: str | None) -> None:
         self.said.append(f"{name}: {cause}")
@@ -230,3 +233,18 @@ def test_a_stopped_search_is_over(study: Study) -> None:
     for _ in range(3):
         study.attempts.ended(study.begin(), lost=False)
     assert study.attempts.over and not study.attempts.must_stop
+
+
+def test_whoever_watches_sees_what_is_trained_and_what_waits(study: Study) -> None:
+    first, found = study.begin(), study.attempts.suggest()
+    assert found is not None
+    study.attempts.look()
+    assert study.watching.going == [Going({"name": first}, since=0.0), Going(found[0])]
+    study.fail(first, FULL)  # tried again at once
+    study.clock.at = 3.0
+    assert study.begin() == first
+    study.fail(first, FULL)
+    study.attempts.look()
+    (waiting,) = [going for going in study.watching.going if going.due is not None]
+    assert waiting.config["name"] == first and waiting.due is not None and waiting.due > 3.0
+    assert waiting.since is None

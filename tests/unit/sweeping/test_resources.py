@@ -7,7 +7,7 @@ import pytest
 
 from raytl.config import Study
 from raytl.errors import RaytlError
-from raytl.sweeping.on_ray.resources import plan, wait_for_room
+from raytl.sweeping.on_ray.resources import cluster_text, plan, wait_for_room
 
 MakeStudy = Callable[..., Study]
 
@@ -101,3 +101,11 @@ def test_where_there_is_room_nothing_is_asked_for(tiny_study: MakeStudy) -> None
     cluster = GrowingCluster()
     wait_for_room(tiny_study(), cluster.nodes, cluster.asked.append, cluster.said.append)
     assert cluster.asked == cluster.said == []
+
+
+def test_a_plan_says_what_a_trial_needs_and_a_cluster_what_it_has(tiny_study: MakeStudy) -> None:
+    study = tiny_study(resources={"cpus_per_worker": 2, "gpus_per_worker": 0.5})
+    nodes = [{"CPU": 8.0, "GPU": 1.0}, {"CPU": 4.0, "memory": 1e9}]
+    assert plan(study, nodes).need == "2 CPU and 0.5 GPU"
+    assert cluster_text(nodes) == "12 CPUs, 1 GPU, 2 nodes"
+    assert cluster_text([{"CPU": 1.0}]) == "1 CPU, 0 GPUs, 1 node"

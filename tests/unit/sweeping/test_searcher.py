@@ -285,6 +285,12 @@ def suggested(search: StudySearch) -> list[Config]:
     return found
 
 
+def phase_of(config: Config) -> str:
+    return (
+        "confirm" if config["phase"] == "confirm" else "controls" if config["control"] else "search"
+    )
+
+
 def is_searched(config: Config) -> bool:
     return config["phase"] == "search" and config["control"] is None
 
@@ -320,8 +326,8 @@ def test_one_set_of_records_whatever_runs_when(
         assert set(ran.trained.values()) == {1}
         assert set(heard.at_end) == set(expected)
         assert {name: in_words(record) for name, record in heard.known.items()} == expected
-        phases = Counter(record.config["phase"] for record in ran.search.records())
-        assert ran.search.counts == phases
+        phases = Counter(phase_of(record.config) for record in ran.search.records())
+        assert ran.search.counts == {"search": 20, "controls": 0, "confirm": 0} | phases
 
 
 def test_one_slot_trains_nothing_that_does_not_count(tiny_study: MakeStudy) -> None:
@@ -815,7 +821,7 @@ def test_a_control_whose_tries_all_fail_is_tried_again_lower_once(tiny_study: Ma
     assert search.finished
     names = [record.name for record in search.records() if record.status == "failed"]
     assert names == [f"control-scratch-{number}" for number in range(6)]
-    assert search.counts == {"search": 7 + 3 + 6 + 1, "confirm": 0}
+    assert search.counts == {"search": 7, "controls": 3 + 6 + 1, "confirm": 0}
 
 
 def test_one_try_that_ends_well_is_enough(tiny_study: MakeStudy) -> None:
@@ -916,7 +922,7 @@ def test_the_best_are_retrained_once_all_is_searched_and_controls_before(
     assert [config["trial"] for config in ours] == [second["trial"]] * 3
     assert len({config["seed"] for config in (second, *ours)}) == 4
     assert len({config["rows_seed"] for config in ours} - {None}) == 3
-    assert search.running == 12 and search.counts == {"search": 5, "confirm": 12}
+    assert search.running == 12 and search.counts == {"search": 2, "controls": 3, "confirm": 12}
 
 
 def test_a_study_without_a_trial_that_ended_well_finishes_all_the_same(
@@ -948,10 +954,11 @@ def test_a_searched_trial_says_all_that_it_needs(tiny_study: MakeStudy) -> None:
 
 def test_trials_are_counted_as_far_as_they_are_known(tiny_study: MakeStudy) -> None:
     search = build(World(small(tiny_study, {"optimizer.lr": {"choice": [0.1, 0.05]}}, trials=5)))
-    assert search.counts == {"search": 8, "confirm": 0}
+    assert search.counts == {"search": 5, "controls": 3, "confirm": 0}
     assert search.running == 0 and not search.finished
     assert len(suggested(search)) == 5
-    assert search.counts == {"search": 5, "confirm": 0}  # the grid has two points, not five
+    # The grid has two points, not five.
+    assert search.counts == {"search": 2, "controls": 3, "confirm": 0}
     assert search.running == 5 and not search.finished
 
 
