@@ -21,6 +21,11 @@ def _version(name: str) -> str | None:
         return None
 
 
+def own_version() -> str:
+    """Return raytl's version; "unknown" of a checkout that was never installed."""
+    return _version("raytl") or "unknown"
+
+
 @cache
 def source_digest() -> str:
     """Return the SHA-256 of raytl's own source files."""
