@@ -16,10 +16,12 @@ from typing import Any
 from raytl.api import dataset, results, sweep
 from raytl.config import Study
 from raytl.errors import RaytlError
+from raytl.loaded import Loaded, load
 from raytl.run_results import Results, Verdict
 from raytl.verbs import doctor, export, inspect, predict, pretrain, rank, report, shard
 
 __all__ = [
+    "Loaded",
     "RaytlError",
     "Results",
     "Study",
@@ -29,6 +31,7 @@ __all__ = [
     "doctor",
     "export",
     "inspect",
+    "load",
     "predict",
     "pretrain",
     "rank",

@@ -27,7 +27,8 @@ try:
     main()
 except SystemExit as stop:
     assert stop.code == 0
-heavy = {"torch", "ray", "torchvision", "optuna", "sklearn", "matplotlib", "pandas"} & set(sys.modules)
+heavy = {"torch", "ray", "torchvision", "optuna", "sklearn", "matplotlib", "pandas"}
+heavy &= set(sys.modules)
 assert not heavy, heavy
 """
 

@@ -40,7 +40,7 @@ def frame_table(data: Any, name: str, options: ShardOptions) -> Table:
     Raises DataError for one without rows, for columns without a name or of the same name, and for
     values that Arrow cannot hold, by column and row.
     """
-    names, columns = _columns(data, name)
+    names, columns = columns_of(data, name)
     twice = next((column for column in names if names.count(column) > 1), None)
     if twice is not None:
         raise DataError(f"{name}: two columns are called '{twice}'; rename one")
@@ -51,7 +51,7 @@ def frame_table(data: Any, name: str, options: ShardOptions) -> Table:
     arrays = {}
     for column, values in zip(names, columns, strict=True):
         media = column in (options.image, options.audio)
-        arrays[column] = _files(values, name, column) if media else _array(values, name, column)
+        arrays[column] = _files(values, name, column) if media else array_of(values, name, column)
     return Table(name, pa.table(arrays), ROOT)
 
 
@@ -65,8 +65,9 @@ def with_absolute_patterns(options: ShardOptions) -> ShardOptions:
     return options.model_copy(update=patterns) if patterns else options
 
 
-def _columns(data: Any, name: str) -> tuple[list[str], list[Any]]:
-    """Return the names of columns and, for each, pandas' Series or Arrow's array."""
+def columns_of(data: Any, name: str) -> tuple[list[str], list[Any]]:
+    """Return the names of a table's columns and, for each, pandas' Series or Arrow's array. Raises
+    DataError for what is no table."""
     if _is_pandas(data):
         names = ["" if column is None else str(column) for column in data.columns]
         return names, [data.iloc[:, place] for place in range(len(names))]
@@ -77,7 +78,9 @@ def _columns(data: Any, name: str) -> tuple[list[str], list[Any]]:
     return table.column_names, table.columns
 
 
-def _array(values: Any, name: str, column: str) -> pa.Array | pa.ChunkedArray:
+def array_of(values: Any, name: str, column: str) -> pa.Array | pa.ChunkedArray:
+    """Return a column as Arrow's. Raises DataError, with the name of the table and the column, for
+    values of several types."""
     if isinstance(values, pa.Array | pa.ChunkedArray):
         found = values
     else:
