@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from raytl.config.source_model import here
 from raytl.models.source_spec import SourceSpec, check_head, read_spec
-from raytl.remote_files import there
-from raytl.result_frames import pandas
+from raytl.packages import pandas
 from raytl.urls import Place, place_of
 
 if TYPE_CHECKING:
@@ -105,6 +104,7 @@ class Loaded:
             ModelError: The rows lack a column that the model reads.
         """
         from raytl.loaded_rows import held_rows, need_list
+        from raytl.remote_files import there
 
         if isinstance(rows, str | Path) and there(place_of(rows) / "dataset.json"):
             return self._of_dataset(place_of(rows), split)

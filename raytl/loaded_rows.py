@@ -41,8 +41,8 @@ FILES = {"image": IMAGE_FILES, "audio": SOUND_FILES}
 class Cells:
     """What one part reads of each row: images, texts, sounds' files or series."""
 
-    values: Sequence[Any]
-    given: Callable[[Sequence[Any], int], Given]  # of some values and the first one's number
+    values: Any  # that can be cut: a list, or an array
+    given: Callable[[Any, int], Given]  # of some values and the first one's number
 
     def __len__(self) -> int:
         return len(self.values)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raytl.errors import ConfigError
+from raytl.packages import pandas
 from raytl.scoring.metrics import METRICS
 from raytl.sweeping.leaderboard import Leaderboard, Row
 from raytl.sweeping.verdict.confirmed import Candidate, Confirmation
@@ -15,15 +15,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PLAIN = ("rank", "trial", "control", "status", "objective", "mean_rank", "epochs", "seconds")
-
-
-def pandas() -> Any:
-    """Return the module. Raises ConfigError where it is not installed."""
-    try:
-        import pandas as module
-    except ImportError:
-        raise ConfigError("results as DataFrames need pandas; pip install pandas") from None
-    return module
 
 
 def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:

@@ -118,7 +118,7 @@ class Results:
             return Verdict("none", board.unconfirmed or stopped)
         said, metric = known.verdict, METRICS[known.metric]
         found = Verdict(
-            said.kind, said.sentence, known.selected and known.selected.name, said.control,
+            said.kind, said.sentence, known.selected.name if known.selected else None, said.control,
             metric=known.metric, unit=metric.unit or "the target's unit",
             against_plain=tuple(said.against_plain), remarks=tuple(said.remarks),
         )  # fmt: skip

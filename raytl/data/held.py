@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from filelock import FileLock
 
+from raytl.data.importers.arranging import how_to_cut
 from raytl.data.importers.base import Imported, ShardOptions
 from raytl.data.importers.objects import read_objects, splits_of
 from raytl.data.schema import FILE_NAME, FORMAT_VERSION, column_facts
@@ -37,14 +38,15 @@ def held_dataset(data: Any, options: ShardOptions, say: Say = lambda text: None)
     folder = above / digest[:40]
     make_folder(above)
     with FileLock(above / f"{digest[:2]}.lock"):
-        notes = found.notes
+        untold = how_to_cut(found, options)  # for who has no split test here wants none
+        notes = [note for note in found.notes if note not in untold]
         if not (folder / FILE_NAME).exists():
             seen = Seen()
             origin = {"kind": "objects", "digest": digest}
             write_dataset(folder, found.columns, found.splits, origin, force=True, seen=seen)
             notes = [*notes, *classes_without_rows(found.columns, seen), *seen.left_out]
     for note in notes:
-        say(f"note: {note}")
+        say(f"note: {in_python(note)}")
     return folder
 
 
@@ -94,4 +96,5 @@ def in_python(text: str) -> str:
             return f"{name}={value}"
         return f"{name}='{value}'" if value in CHOICES else f"{name}= {value}"
 
+    text = re.sub(r"leave out --test\b(?! \d)", "give test=None", text)
     return re.sub(r"--([a-z]+(?:-[a-z]+)*)(?: (\d+(?:\.\d+)?|[a-z]+))?", written, text)

@@ -60,7 +60,9 @@ def with_absolute_patterns(options: ShardOptions) -> ShardOptions:
     directory."""
     given = {"image": options.image, "audio": options.audio}
     patterns = {
-        kind: os.path.abspath(pattern) for kind, pattern in given.items() if "{" in (pattern or "")
+        kind: os.path.abspath(pattern)
+        for kind, pattern in given.items()
+        if pattern and "{" in pattern
     }
     return options.model_copy(update=patterns) if patterns else options
 

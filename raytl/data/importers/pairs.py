@@ -88,12 +88,15 @@ def images_of(images: list[np.ndarray]) -> np.ndarray | list[np.ndarray]:
 
 
 def _targets(targets: Any, count: int, name: str) -> pa.Array:
-    values = as_array(targets)
+    # A list is no array yet: numpy would make texts of all numbers beside one text.
+    listed = isinstance(targets, list | tuple)
+    plain = listed and all(of is None or isinstance(of, str | int | float) for of in targets)
+    values = np.zeros(len(targets)) if plain else as_array(targets)
     if values.ndim not in (1, 2) or values.shape[1:] not in ((), (1,)):
         raise DataError(f"{name}: y is one class or number a row, (N,), got {values.shape}")
     if len(values) != count:
         raise DataError(f"{name}: X and y must have as many rows, got {count} and {len(values)}")
-    return target_array(values.reshape(-1), name)
+    return target_array(targets if plain else values.reshape(-1), name)
 
 
 def target_array(values: Any, name: str) -> pa.Array:
@@ -123,7 +126,7 @@ def read_pairs(
     tables = {}
     for name, pair in pairs.items():
         assert isinstance(pair.rows, np.ndarray)
-        columns = {TEXT: pair.rows} if pair.what == TEXT else _fields(pair.rows)
+        columns: dict[str, Any] = {TEXT: pair.rows} if pair.what == TEXT else _fields(pair.rows)
         columns[options.target or LABEL] = _words(pair, classes)
         tables[name] = arrow_table(columns, pair.name)
     return tabular(tables, _of_columns(options, next(iter(pairs.values()))), each, classes)

@@ -17,6 +17,7 @@ from torch.utils.data import IterableDataset, Subset, TensorDataset
 
 import raytl
 from raytl.data.dataset import Dataset
+from raytl.data.held import in_python
 from raytl.errors import ConfigError, DataError
 
 RED, BLUE = (200, 0, 0), (0, 0, 200)
@@ -191,6 +192,18 @@ def test_a_cell_that_is_no_image_is_named(cell: Any, said: str) -> None:
     data = pd.DataFrame({"shot": [picture(RED), cell], "kind": ["a", "b"]})
     with pytest.raises(DataError, match=said):
         raytl.dataset(data, target="kind", image="shot", size=6, test=None)
+
+
+def test_options_are_written_as_python_has_them() -> None:
+    assert in_python("give --skip-bad, or --size, or --test 0.2") == (
+        "give skip_bad=True, or size=, or test=0.2"
+    )
+    assert in_python("--task regression takes them") == "task='regression' takes them"
+    assert in_python("--set a=b and --resume") == "overrides= a=b and resume=True"
+    assert in_python("drop it, or leave out --test") == "drop it, or give test=None"
+    few = frame(4).assign(risk=["a", "a", "a", "b"])
+    with pytest.raises(DataError, match="but 'b' has one .*; drop it, or give test=None"):
+        raytl.dataset(few, target="risk")
 
 
 def test_frames_that_cannot_be_told_apart_are_refused() -> None:
@@ -370,7 +383,7 @@ def test_a_hugging_face_dataset_is_read_by_its_features() -> None:
     data = datasets.Dataset.from_dict(rows, features=features)
     found = Dataset.open(raytl.dataset(data))
     assert found.columns["mood"].classes == ("bad", "good")
-    assert (found.split("train").rows, found.split("test").rows) == (9, 3)
+    assert (found.split("train").rows, found.split("test").rows) == (10, 2)
     several = datasets.DatasetDict({"train": data, "test": data.select(range(4))})
     assert Dataset.open(raytl.dataset(several)).split("test").rows == 4
 
