@@ -189,7 +189,7 @@ def _pictures(transform: Transform, images: Sequence[Any], first: int) -> Given:
         dtype = "uint8" if x_HWC.dtype == np.uint8 else "float32"
         column = ImageColumn.model_validate({"shape": x_HWC.shape, "dtype": dtype})
         of_column = transform.for_column(column)
-        prepared = of_column.prepare(np.ascontiguousarray(x_HWC[None]))
+        prepared = of_column.prepare(np.array(x_HWC)[None])  # which may be read-only
         parts.append(of_column(prepared))
     return Given(join(parts), transformed=True)
 

@@ -28,7 +28,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
 
     def of(name: str, data: Any, backbone: str, args: dict[str, Any], **options: Any) -> Loaded:
         if name not in made:
-            folder = raytl.dataset(data, test=None, **options)
+            folder = raytl.dataset(data, **options)
             raytl.pretrain(
                 folder, backbone, root / name, epochs=8, batch_size=8, threads=1, args=args
             )
@@ -160,11 +160,11 @@ def test_texts_are_a_list_or_a_column(make: Make) -> None:
 
 def test_sounds_are_wav_files(make: Make, tmp_path: Path) -> None:
     files = []
-    for number in range(16):
+    for number in range(32):
         tone = np.sin(np.arange(4000) * (0.05 if number % 2 else 0.6))
         files.append(str(tmp_path / f"{number:02d}.wav"))
         wavfile.write(files[-1], 8000, (tone * 20000).astype(np.int16))
-    data = pd.DataFrame({"sound": files, "pitch": ["high", "low"] * 8})
+    data = pd.DataFrame({"sound": files, "pitch": ["high", "low"] * 16})
     model = make("sounds", data, "small_cnn", {"width": 4}, target="pitch", audio="sound")
     said = model.predict(files[:4])
     assert model.predict(pd.DataFrame({"sound": files[:4]})).equals(said)
