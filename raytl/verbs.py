@@ -99,7 +99,7 @@ def pretrain(dataset: Path | str, backbone: str, out: Path | str, **options: Any
     Example:
         >>> spec = raytl.pretrain("data/digits", "lenet", "sources/lenet", epochs=1)
         >>> spec.blocks
-        4
+        3
     """
     from raytl.training.pretrain import pretrain as train
 
