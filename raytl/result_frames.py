@@ -18,10 +18,18 @@ PLAIN = ("rank", "trial", "control", "status", "objective", "mean_rank", "epochs
 
 
 def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
-    """Return the trials in their order with what was searched, and what tells controls apart."""
-    searched = dict.fromkeys(key for row in board.trials for key in row.searched)
-    keys = dict.fromkeys([*("recipe", "source_model"), *searched])
-    return pandas().DataFrame([_plain(row) | _some(row.config, keys) for row in board.trials])
+    """Return the trials in their order with what was searched of each: what only some trials have
+    (the λ of adversarial ones, say) is missing in the others."""
+    ours = [set(row.searched) for row in board.trials if row.control is None]
+    of_all = {"recipe", "source_model"}.union(set.intersection(*ours) if ours else ())
+    keys = dict.fromkeys(["recipe", "source_model", *sorted(set().union(*ours))])
+    return pandas().DataFrame(
+        [
+            _plain(row)
+            | {k: row.config.get(k) if k in of_all or k in row.searched else None for k in keys}
+            for row in board.trials
+        ]
+    )
 
 
 def trials_frame(board: Leaderboard) -> pd.DataFrame:
@@ -40,10 +48,6 @@ def trials_frame(board: Leaderboard) -> pd.DataFrame:
 
 def _plain(row: Row) -> dict[str, Any]:
     return {name: getattr(row, name) for name in PLAIN}
-
-
-def _some(config: Mapping[str, Any], keys: Mapping[str, None]) -> dict[str, Any]:
-    return {key: config.get(key) for key in keys}
 
 
 def _is_number(value: Any) -> bool:

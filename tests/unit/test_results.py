@@ -126,6 +126,16 @@ def test_tables_have_a_row_for_each_trial_retraining_and_comparison(
     assert (compared["low"], compared["high"]) == pytest.approx((2.1, 6.1))
 
 
+def test_what_a_trial_has_not_is_missing_in_its_row(tmp_path: Path) -> None:
+    rows = [trial("00000", 1), trial("00001", 2), trial("scratch-0", 3, control="scratch")]
+    for row in rows:
+        row["config"]["adversarial_lambda"] = 1.0
+    rows[1]["searched"] = ["adversarial_lambda", "optimizer.lr"]
+    board = raytl.results(write_run(tmp_path / "run", rows)).leaderboard
+    assert board["adversarial_lambda"].isna().tolist() == [True, False, True]
+    assert board["optimizer.lr"].tolist() == pytest.approx([0.1, 0.2, 0.3])
+
+
 def test_predictions_are_rows_of_named_classes_and_probabilities(confirmed: raytl.Results) -> None:
     chosen = confirmed.predictions()
     assert len(chosen) == 8
