@@ -52,10 +52,11 @@ def dataset(
     is better read from files, by `raytl.shard`.
 
     Args:
-        data: A DataFrame of pandas or polars, or an Arrow table; a pair (X, y) of arrays: images
-            (N, H, W) or (N, H, W, C), numbers (N, F), or texts (N,), y None where no row has a
-            target; a torch Dataset of (image or numbers, target); a Dataset or DatasetDict of
-            Hugging Face. Or a dictionary with one of these for each split, such as train and test.
+        data: A DataFrame of pandas or polars, or an Arrow table; a pair (X, y), X an array of
+            images (N, H, W) or (N, H, W, C), of numbers (N, F) or of texts (N,), or a DataFrame,
+            and y None where no row has a target; a torch Dataset of (image or numbers, target); a
+            Dataset or DatasetDict of Hugging Face. Or a dictionary with one of these for each
+            split, such as train and test.
         target: The column to be learnt; of pairs its name in the dataset, "label" by default; of
             Hugging Face's by default the only ClassLabel.
         text: Columns of texts. Other strings are categories.
@@ -93,7 +94,7 @@ def dataset(
         4
     """
     from raytl.data.held import held_dataset
-    from raytl.data.importers.objects import has_test
+    from raytl.data.importers.objects import can_be_cut
     from raytl.data.shard import shard_options
 
     given = {
@@ -102,7 +103,7 @@ def dataset(
         "group": group, "task": task, "positive": positive,
         "classes": classes if classes is None or isinstance(classes, str) else ",".join(classes),
         "unlabelled": unlabelled or None, "size": size, "fit": fit, "validation": validation,
-        "test": None if split_column is not None or has_test(data) else test,
+        "test": (test or None) if split_column is None and can_be_cut(data) else None,
         "split_column": split_column, "seed": seed or None, "skip_bad": skip_bad or None,
     }  # fmt: skip
     with _in_python():

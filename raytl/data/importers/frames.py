@@ -25,7 +25,10 @@ ROOT = Path("/")  # all paths of a person's own table are made absolute
 
 def is_frame(data: Any) -> bool:
     """Whether this is a table: pandas' DataFrame, or what hands itself over as Arrow's stream."""
-    return _is_pandas(data) or hasattr(data, "__arrow_c_stream__")
+    # Columns alone, such as pandas' Series, hand themselves over, too
+    return _is_pandas(data) or (
+        hasattr(data, "__arrow_c_stream__") and getattr(data, "ndim", 2) == 2
+    )
 
 
 def _is_pandas(data: Any) -> bool:

@@ -3,7 +3,10 @@
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
+
+import pyarrow as pa
 
 from raytl.data.importers.base import (
     CUTTING,
@@ -15,7 +18,7 @@ from raytl.data.importers.base import (
 )
 from raytl.data.importers.frames import frame_table, is_frame, with_absolute_patterns
 from raytl.data.importers.huggingface import read_parts
-from raytl.data.importers.pairs import pair_of, read_pairs
+from raytl.data.importers.pairs import LABEL, pair_of, read_pairs, targets_of
 from raytl.data.importers.tabular import tabular
 from raytl.data.importers.torch_datasets import read_dataset
 from raytl.errors import ConfigError, DataError
@@ -24,9 +27,11 @@ TARGET = frozenset({"target", "task", "classes", "positive", "unlabelled"})
 COLUMNS = frozenset(
     {"text", "image", "audio", "number", "category", "drop", "group", "skip_bad", "rate"}
 )
+OF_TABLES = FITTING | CUTTING | TARGET | COLUMNS | {"split_column", "where"}
 USES = {
-    "a table": FITTING | CUTTING | TARGET | COLUMNS | {"split_column", "where"},
-    "a Hugging Face dataset": FITTING | CUTTING | TARGET | COLUMNS | {"split_column", "where"},
+    "a table": OF_TABLES,
+    "(X, y) of a table": OF_TABLES,
+    "a Hugging Face dataset": OF_TABLES,
     "(X, y)": FITTING | CUTTING | TARGET | {"category"},
     "a Dataset of torch": FITTING | CUTTING | TARGET | {"category"},
 }
@@ -43,7 +48,7 @@ def kind_of(data: Any) -> str:
     if is_frame(data):
         return "a table"
     if isinstance(data, list | tuple) and len(data) == 2:
-        return "(X, y)"
+        return "(X, y) of a table" if is_frame(data[0]) else "(X, y)"
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(data, torch.utils.data.Dataset):
         return "a Dataset of torch"
@@ -70,9 +75,9 @@ def splits_of(data: Any) -> dict[str, Any]:
     return dict(data)
 
 
-def has_test(data: Any) -> bool:
-    """Whether data bring a split named test."""
-    return isinstance(data, Mapping) and "test" in data
+def can_be_cut(data: Any) -> bool:
+    """Whether a split test can be cut from data: they have a split train, and none named test."""
+    return not isinstance(data, Mapping) or ("train" in data and "test" not in data)
 
 
 def read_objects(splits: Mapping[str, Any], options: ShardOptions) -> Imported:
@@ -95,6 +100,8 @@ def read_objects(splits: Mapping[str, Any], options: ShardOptions) -> Imported:
     if kind == "a table":
         tables = {name: frame_table(data, name, options) for name, data in splits.items()}
         return tabular(tables, with_absolute_patterns(options), map)
+    if kind == "(X, y) of a table":
+        return _of_frames(splits, options)
     if kind == "(X, y)":
         return read_pairs({n: pair_of(data, n) for n, data in splits.items()}, options, map)
     read = {name: read_dataset(data, name) for name, data in splits.items()}
@@ -103,6 +110,24 @@ def read_objects(splits: Mapping[str, Any], options: ShardOptions) -> Imported:
         raise DataError("all splits must have the same classes, in the same order, but differ")
     named = None if options.classes else classes.pop()
     return read_pairs({name: pair for name, (pair, _) in read.items()}, options, map, named)
+
+
+def _of_frames(splits: Mapping[str, Any], options: ShardOptions) -> Imported:
+    """Return the dataset of tables with their targets beside them."""
+    options = options.model_copy(update={"target": options.target or LABEL})
+    tables = {}
+    for name, (rows, targets) in splits.items():
+        table = frame_table(rows, name, options)
+        if options.target in table.rows.column_names:
+            raise DataError(
+                f"{name}: X has a column '{options.target}', as the target would be called; give "
+                "another target="
+            )
+        column = pa.nulls(len(rows), pa.string())
+        if targets is not None:
+            column = targets_of(targets, len(rows), name)
+        tables[name] = replace(table, rows=table.rows.append_column(options.target, column))
+    return tabular(tables, with_absolute_patterns(options), map)
 
 
 def _of_hugging_face(splits: Mapping[str, Any], options: ShardOptions) -> Imported:

@@ -56,7 +56,7 @@ def pair_of(given: Sequence[Any], name: str) -> Pair:
     count = len(stacked)
     if not count:
         raise DataError(f"{name}: there are no rows; leave the split out, or give some")
-    return Pair(name, stacked, None if targets is None else _targets(targets, count, name))
+    return Pair(name, stacked, None if targets is None else targets_of(targets, count, name))
 
 
 def _rows(rows: Any, name: str) -> np.ndarray | list[np.ndarray]:
@@ -87,7 +87,8 @@ def images_of(images: list[np.ndarray]) -> np.ndarray | list[np.ndarray]:
     return np.stack(images) if same else images
 
 
-def _targets(targets: Any, count: int, name: str) -> pa.Array:
+def targets_of(targets: Any, count: int, name: str) -> pa.Array:
+    """Return y as Arrow's. Raises DataError where it is not one value for each of `count` rows."""
     # A list is no array yet: numpy would make texts of all numbers beside one text.
     listed = isinstance(targets, list | tuple)
     plain = listed and all(of is None or isinstance(of, str | int | float) for of in targets)

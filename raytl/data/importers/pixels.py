@@ -21,6 +21,8 @@ def as_array(values: Any) -> np.ndarray:
         values = values.detach().cpu()
         values = values.float() if values.dtype == torch.bfloat16 else values
         return np.asarray(values.numpy())
+    if isinstance(values, np.ma.MaskedArray) and values.mask.any():
+        return np.ma.filled(values.astype(np.float64), np.nan)  # what is masked is missing
     return np.asarray(values)
 
 

@@ -245,6 +245,36 @@ def test_arrays_of_numbers_are_a_table_and_of_strings_texts() -> None:
     assert rows_of(texts, "train", "text").tolist() == ["good", "bad"] * 4
 
 
+def test_a_frame_and_its_targets_keep_the_names_of_columns() -> None:
+    data = frame()
+    folder = raytl.dataset((data[["age", "town"]], data["risk"]))
+    found = Dataset.open(folder)
+    assert [field.name for field in found.columns["table"].fields] == ["age", "town"]
+    assert found.columns["label"].classes == ("high", "low")
+    grouped = raytl.dataset((data[["age", "town"]], data["risk"]), group="town", test=None)
+    assert Dataset.open(grouped).columns["town"].groups == 2
+    with pytest.raises(DataError, match="train: X has a column 'age', as the target would"):
+        raytl.dataset((data, data["risk"]), target="age")
+    with pytest.raises(DataError, match="train: X and y must have as many rows, got 20 and 4"):
+        raytl.dataset((data, [0, 1, 0, 1]))
+
+
+def test_what_is_masked_is_missing() -> None:
+    x = np.ma.masked_array(np.full((8, 2), 1.5), mask=np.eye(8, 2, dtype=bool))
+    folder = raytl.dataset((x, [0, 1] * 4), test=None)
+    assert np.isnan(rows_of(folder, "train", "table"))[:3].tolist() == [
+        [True, False], [False, True], [False, False],
+    ]  # fmt: skip
+
+
+def test_no_test_split_is_cut_where_there_is_no_split_train() -> None:
+    found = Dataset.open(raytl.dataset({"pool": frame()}, target="risk"))
+    assert list(found.info.splits) == ["pool"]
+    assert list(Dataset.open(raytl.dataset(frame(), target="risk", test=0)).info.splits) == [
+        "train"
+    ]
+
+
 def test_images_of_several_sizes_need_a_size() -> None:
     some = [np.zeros((4, 4, 3), np.uint8), np.zeros((6, 4, 3), np.uint8)]
     with pytest.raises(ConfigError, match=r"of 2 sizes .*; give size="):
@@ -279,6 +309,7 @@ def test_rows_without_any_target_are_a_domain_to_adapt_to() -> None:
         ({"train": frame(), "test": (images(), [0] * 12)}, r"train is a table and test is"),
         ({"train": (images(), [0, 1] * 6), "test": (np.zeros((4, 2)), [0, 1] * 2)}, "be alike"),
         (None, "data must be a DataFrame, .* got NoneType"),
+        (frame()["age"], r"data must be a DataFrame, .* got Series \(20,\)"),
     ],
 )  # fmt: skip
 def test_what_is_no_data_is_refused(data: Any, said: str) -> None:
