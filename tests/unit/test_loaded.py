@@ -14,6 +14,7 @@ from PIL import Image
 from scipy.io import wavfile
 
 import raytl
+from raytl.data.dataset import Dataset
 from raytl.errors import DataError, ModelError, UserError
 from raytl.loaded import Loaded
 
@@ -204,3 +205,20 @@ def test_what_is_no_model_is_refused(tmp_path: Path, of_table: Loaded) -> None:
         of_table.predict(tmp_path / "empty")
     assert of_table.reads == {"table": "table"}
     assert "reads table (table)" in repr(of_table)
+
+
+def test_series_are_arrays_of_steps_and_channels(tmp_path: Path) -> None:
+    raytl.shard("motions", "clean", tmp_path / "data", rows=120)
+    raytl.pretrain(tmp_path / "data", "lstm", tmp_path / "model", epochs=1, threads=1)
+    model = raytl.load(tmp_path / "model")
+    part = Dataset.open(tmp_path / "data").split("test")
+    rows = list(part.read("motion", np.argsort(part.ids())[:5]))
+    said = model.predict(rows)
+    assert said["predicted"].tolist() == (
+        model.predict(tmp_path / "data")["predicted"].head(5).tolist()
+    )
+    assert model.predict(pd.DataFrame({"motion": pd.Series(rows)})).equals(said)
+    with pytest.raises(DataError, match=r"\(T, 3\), but row 0 is \(4, 2\).*reads channels"):
+        model.predict([np.zeros((4, 2))])
+    with pytest.raises(DataError, match=r"row 1, step 0, channel '\w+' has no value"):
+        model.predict([rows[0], rows[1] * np.nan])
