@@ -63,7 +63,7 @@ def one_run(args: argparse.Namespace) -> None:
         logging_level="ERROR",
     )  # fmt: skip
     study = load_study(study_file(DEMOS["images"]), args.set)
-    raytl.sweep(study, args.run, resume=(args.run / "study.yaml").exists(), store=args.store)
+    raytl.verbs.sweep(study, args.run, resume=(args.run / "study.yaml").exists(), store=args.store)
 
 
 def trial_processes(driver: int) -> list[psutil.Process]:

@@ -21,13 +21,13 @@ from raytl.folders import rooted
 from raytl.memory import keep_freed_memory
 from raytl.models.source_spec import score_text
 from raytl.new_command import new
+from raytl.packages import own_version
 from raytl.shard_command import shard
 from raytl.terminal import log_console, log_of, out_console, say_usage
 
 app = typer.Typer(
     help="Find out how to transfer: deep-transfer-learning sweeps on Ray.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 Store = Annotated[
@@ -58,6 +58,24 @@ def main() -> None:
         text = f"raytl: {type(error).__name__}: {error}"
         log_console.print(f"{text[:300]} (the whole story: {log})", style="red", markup=False)
         sys.exit(1)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        out_console.print(f"raytl {own_version()}", highlight=False)
+        raise typer.Exit()
+
+
+@app.callback()
+def _of_all(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Say which one, and end.", callback=_say_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Find out how to transfer: deep-transfer-learning sweeps on Ray."""
 
 
 def _print_json(data: Any) -> None:

@@ -8,7 +8,17 @@ import errno
 
 
 class RaytlError(Exception):
-    """A failure that is not the user's mistake, such as a broken file or a full disk."""
+    """What raytl raises on purpose: itself a failure that is not the user's mistake, such as a
+    broken file or a full disk; its subclass `UserError` is one, something to change in a file, an
+    option or a folder.
+
+    Example:
+        >>> try:
+        ...     raytl.inspect("nowhere")
+        ... except raytl.RaytlError as error:
+        ...     print(str(error).partition(":")[0], error.exit_code)
+        nowhere 2
+    """
 
     exit_code = 1
 

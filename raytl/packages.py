@@ -5,6 +5,9 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
+
+from raytl.errors import ConfigError
 
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:
@@ -19,6 +22,21 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:  # an extra that was not asked for
         return None
+
+
+def own_version() -> str:
+    """Return raytl's version; "unknown" of a checkout that was never installed."""
+    return _version("raytl") or "unknown"
+
+
+def pandas() -> Any:
+    """Return the module, imported where tables are asked for. Raises ConfigError where it is not
+    installed."""
+    try:
+        import pandas as module
+    except ImportError:
+        raise ConfigError("results as DataFrames need pandas; pip install pandas") from None
+    return module
 
 
 @cache

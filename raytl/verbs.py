@@ -59,10 +59,32 @@ def shard(
     workers: int | None = None,
     **options: Any,
 ) -> ShardReport:
-    """Write a dataset's Arrow shards; `options` are those of `raytl shard`.
+    """Write a dataset's Arrow shards from files. For data that Python holds see `raytl.dataset`.
 
-    With `workers` so many processes of a Ray cluster, or of this machine where there is none, read
-    and write shards, the same bytes; what the same call wrote before it was stopped is kept.
+    Args:
+        kind: What `source` is: image-folder, table, text-lines, audio-folder, series, …, as
+            `raytl shard --help` lists them.
+        source: Where the files are; None of a kind that makes its own rows.
+        out: The new folder, or a URL.
+        workers: So many processes of a Ray cluster, or of this machine where there is none, read
+            and write shards, the same bytes; what the same call wrote before it was stopped is
+            kept. None: this process.
+        options: Those of `raytl shard`, with _ for -: `test=0.2`, `target="label"`; `force=True`
+            replaces what stands at `out`.
+
+    Returns:
+        What was written (`.info`), which files were left out and why (`.skipped`), and what else
+        should be known (`.notes`).
+
+    Raises:
+        ConfigError: An unknown kind, or an option that does not hold or means nothing to it.
+        DataError: Data that cannot be used; the message has the file and the line.
+        UserError: `out` exists already, and `force` is not given.
+
+    Example:
+        >>> written = raytl.shard("digits", None, "data/digits", size=28)
+        >>> {name: split.rows for name, split in written.info.splits.items()}
+        {'train': 1000, 'test': 797}
     """
     from raytl.data.shard import check, shard_checked, shard_options
 
@@ -83,7 +105,29 @@ def shard(
 
 
 def pretrain(dataset: Path | str, backbone: str, out: Path | str, **options: Any) -> SourceSpec:
-    """Pretrain a source model; `options` are those of `training.pretrain.pretrain`."""
+    """Train a source model from scratch on a dataset with labels.
+
+    Args:
+        dataset: The dataset's folder or URL.
+        backbone: Which network: lenet, small_cnn, resnet18, …
+        out: Folder or URL of the new source model.
+        options: epochs (5), batch_size (128), optimizer (an `OptimizerConfig`), seed (0), threads
+            of torch (all cores), force (replace what stands at `out`), progress (takes the metrics
+            of each epoch), args (of the backbone).
+
+    Returns:
+        What the source model is: its parts, classes, task and score on validation rows.
+
+    Raises:
+        ModelError: There is no such backbone, or it cannot read the rows.
+        DataError: The dataset cannot be used.
+        UserError: `out` exists already, and `force` is not given.
+
+    Example:
+        >>> spec = raytl.pretrain("data/digits", "lenet", "sources/lenet", epochs=1)
+        >>> spec.blocks
+        3
+    """
     from raytl.training.pretrain import pretrain as train
 
     return train(place_of(dataset), backbone, place_of(out), **options)
@@ -143,8 +187,24 @@ def clear_store() -> int:
 def rank(
     study: Study | Path | str, *, overrides: list[str] | None = None, out: Path | str | None = None
 ) -> list[Ranked]:
-    """Score the study's source models on the labelled target rows, before any training; with
-    `out` the scores are also written there as JSON."""
+    """Score the study's source models on the labelled target rows, before any training.
+
+    Args:
+        study: A study file, or a checked `Study`.
+        overrides: KEY.PATH=VALUE each, over what the file says.
+        out: A file for the scores, as JSON.
+
+    Returns:
+        The scores of each source model: LogME, H-score, N-LEEP and size.
+
+    Raises:
+        ConfigError: The study does not hold, or has no labels to score by.
+        ModelError: A source model cannot be built.
+
+    Example:
+        >>> [ranked.source_model for ranked in raytl.rank("runs/stripes/study.yaml")]
+        ['fresh']
+    """
     from raytl.sweeping.opening import open_study
 
     checked = study if isinstance(study, Study) else load_study(study, overrides)
@@ -168,9 +228,24 @@ def doctor(
     room: bool = False,
     say: Callable[[str], None] = print,
 ) -> list[Finding]:
-    """Look on every node of a cluster for what usually goes wrong; see `on_ray.doctor`.
+    """Look on every node of a cluster for what usually goes wrong.
 
-    `study` may also be the URL where runs are to be kept.
+    Args:
+        study: A study, for its data and its storage; or the URL where runs are to be kept.
+        address: The cluster's; RAY_ADDRESS or this machine by default.
+        room: Let the autoscaler bring nodes for a trial first.
+        say: Hears what is being waited for.
+
+    Returns:
+        What was looked at: `.level` (ok, warning, failure), `.check` and `.text` each.
+
+    Raises:
+        ConfigError: The study does not hold.
+        RaytlError: No cluster is at the address.
+
+    Example:
+        >>> {finding.level for finding in raytl.doctor()} <= {"ok", "warning", "failure"}
+        True
     """
     from raytl.sweeping.on_ray.doctor import examine_cluster
 
@@ -198,9 +273,22 @@ def watch_spot(
 
 
 def export(run: Path | str, candidate: str, out: Path | str, *, force: bool = False) -> None:
-    """Write a confirmed candidate of a run as a source model; see `sweeping.exporting.export`.
+    """Write a confirmed candidate of a run as a source model, another one than in its best/.
 
-    Raises UserError where the run has not been confirmed.
+    Args:
+        run: The run's folder.
+        candidate: As `raytl.results(run).confirmations` calls it, such as "scratch control".
+        out: Folder or URL of the new source model.
+        force: Replace what stands there.
+
+    Raises:
+        UserError: The run has not been confirmed, has no such candidate, or `out` exists.
+        CorruptError: The candidate's weights are not as they were written.
+
+    Example:
+        >>> raytl.export("runs/stripes", "scratch control", "sources/scratch")
+        >>> raytl.inspect("sources/scratch")["kind"]
+        'source model'
     """
     from raytl.sweeping.exporting import export as write
     from raytl.sweeping.kept.storage import RunStorage
@@ -213,7 +301,22 @@ def export(run: Path | str, candidate: str, out: Path | str, *, force: bool = Fa
 
 
 def report(run: Path | str) -> Path:
-    """Write `report.html` of a run folder again and return its path."""
+    """Write `report.html` of a run again.
+
+    Args:
+        run: The run's folder.
+
+    Returns:
+        The report's path.
+
+    Raises:
+        UserError: The folder is no run with a leaderboard.
+        CorruptError: Its files are not as they were written.
+
+    Example:
+        >>> print(raytl.report("runs/stripes"))
+        runs/stripes/report.html
+    """
     if not (Path(run) / "leaderboard.json").exists():
         raise UserError(f"{run}: not a run folder with a leaderboard; run `raytl sweep` first")
     from raytl.reporting.run_facts import describe_run
@@ -233,7 +336,22 @@ def clean(run: Path | str, *, force: bool = False, dry_run: bool = False) -> Cle
 
 
 def inspect(path: Path | str) -> dict[str, Any]:
-    """Return what a dataset, source model or run holds, its checksums verified."""
+    """Return what a dataset, source model or run holds, its checksums verified.
+
+    Args:
+        path: Its folder or URL.
+
+    Returns:
+        What there is to say of it, ready for JSON; `kind` says what it is.
+
+    Raises:
+        UserError: It is none of these.
+        CorruptError: Its files are not as they were written.
+
+    Example:
+        >>> raytl.inspect("data/digits")["splits"]["test"]["rows"]
+        797
+    """
     from raytl.node_cache import local_copy
     from raytl.remote_files import there
     from raytl.reporting.run_facts import describe_run
@@ -275,16 +393,32 @@ def predict(
     workers: int | None = None,
     gpus: float = 0,
 ) -> dict[str, Any]:
-    """Predict a split with a source model that has a head, such as a run's `best/`.
+    """Predict a split of a dataset with a source model that has a head, such as a run's `best/`.
 
-    With `workers` so many processes of a Ray cluster, or of this machine where there is none,
-    predict its shards, with `gpus` of a GPU each, and write Parquet files into the folder or behind
-    the URL `out`; what an earlier run of the same wrote is kept.
+    Args:
+        model: The source model's folder or URL.
+        dataset: The dataset's.
+        split: Which split of it.
+        out: A CSV file with id, predicted class and its probability, predicted value, or what else
+            the task says, in order of the ids, which is that of the files or arrays that were
+            sharded; of masks a new folder with ID.png for each row; with `workers` a folder or URL.
+        workers: So many processes of a Ray cluster, or of this machine where there is none, predict
+            and write Parquet files; what an earlier run of the same wrote is kept.
+        gpus: Of each of these.
 
-    Where `out` is given, writes a CSV with id, predicted class and its probability, predicted
-    value, or what else the task says, in order of the ids, which is that of the files or arrays
-    that were sharded; of masks a new folder with ID.png for each row. Returns the number of rows
-    and, of those with a target, metrics; a "note" where there are targets but none to judge by.
+    Returns:
+        The number of `rows` and, of those with a target, metrics; a "note" where there are targets
+        but none to judge by.
+
+    Raises:
+        ModelError: The model has no head, or reads columns that the data has not.
+        DataError: There is no such dataset or split.
+        UserError: `out` cannot be written.
+
+    Example:
+        >>> found = raytl.predict("sources/lenet", "data/digits", split="test")
+        >>> found["rows"], 0 <= found["accuracy"] <= 1
+        (797, True)
     """
     from raytl.config.source_model import here
     from raytl.data.dataset import Dataset

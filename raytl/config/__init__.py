@@ -7,7 +7,7 @@ the data or the weights (class counts, depths, shapes) is checked by `sweeping.p
 from raytl.config.base import Frozen, nearest
 from raytl.config.depths import frozen_blocks, tuned_blocks
 from raytl.config.distribution import Distribution
-from raytl.config.reading import checked_options, dump_study, load_study
+from raytl.config.reading import check_study, checked_options, dump_study, load_study, set_key
 from raytl.config.resources import ON_ANY_NODE, DataTasks
 from raytl.config.source_model import Normalization, SourceModelConfig
 from raytl.config.study import (
@@ -62,11 +62,13 @@ __all__ = [
     "TaskName",
     "TrainConfig",
     "TrialConfig",
+    "check_study",
     "checked_options",
     "dump_study",
     "frozen_blocks",
     "known_key",
     "load_study",
     "nearest",
+    "set_key",
     "tuned_blocks",
 ]

@@ -145,7 +145,18 @@ class TrainConfig(Frozen):
 
 
 class Study(Frozen):
-    """The whole search, as written in a study file."""
+    """The whole search, as written in a study file: checked, frozen.
+
+    Example:
+        >>> study = raytl.Study.model_validate({
+        ...     "study": "mine",
+        ...     "target_domain": {"dataset": "data/digits", "labels": 8},
+        ...     "source_models": {"lenet": {"path": "sources/lenet"}},
+        ...     "space": {"frozen_depth": {"choice": ["0%", "50%"]}},
+        ... })
+        >>> study.search.trials, study.labelled
+        (32, True)
+    """
 
     study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     source_domain: DomainConfig | None = None

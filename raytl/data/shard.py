@@ -98,7 +98,7 @@ def shard_checked(
     found = _read(importer, source, options, each)
     for column in found.columns.values():
         if isinstance(column, LabelColumn):
-            _check_classes(column.classes)
+            check_classes(column.classes)
     if each is not None and not all(isinstance(of, StoredRows) for of in found.splits.values()):
         raise _alone(kind)  # of another's importer, say
     seen = Seen()
@@ -107,7 +107,7 @@ def shard_checked(
         progress=lambda rows: progress(rows, found.rows), seen=seen, each=each or map,
         begun=under_way,
     )  # fmt: skip
-    notes = [*found.notes, *_classes_without_rows(found.columns, seen)]
+    notes = [*found.notes, *classes_without_rows(found.columns, seen)]
     seconds = time.perf_counter() - start
     return ShardReport(info, [*found.skipped, *seen.left_out], notes, seconds)
 
@@ -144,7 +144,8 @@ def _read(
         raise DataError(f"{place}: cannot be read: {error.strerror or error}") from None
 
 
-def _check_classes(classes: tuple[str, ...]) -> None:
+def check_classes(classes: tuple[str, ...]) -> None:
+    """Raise DataError for less than two classes, or two of one name."""
     try:
         distinct_names(list(classes))
     except ValueError as error:
@@ -156,7 +157,8 @@ def _check_classes(classes: tuple[str, ...]) -> None:
         )
 
 
-def _classes_without_rows(columns: Mapping[str, Column], seen: Seen) -> list[str]:
+def classes_without_rows(columns: Mapping[str, Column], seen: Seen) -> list[str]:
+    """Return a note on each split in which a class has no row."""
     notes = []
     for (split, name), present in seen.classes.items():
         column = columns[name]

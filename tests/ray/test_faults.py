@@ -29,7 +29,7 @@ def test_a_failed_trial_does_not_end_the_study(tiny_study: MakeStudy, tmp_path: 
         space={"optimizer.lr": {"choice": [1e30, 0.05]}},
         defaults={"optimizer.transferred_lr_scale": 1.0},
     )
-    result = raytl.sweep(study, tmp_path / "run", store=False)
+    result = raytl.verbs.sweep(study, tmp_path / "run", store=False)
     rows = {row.config["optimizer.lr"]: row for row in result.leaderboard.trials if not row.control}
     failed = rows[1e30]
     assert (failed.status, rows[0.05].status) == ("failed", "completed")
@@ -50,7 +50,7 @@ def test_a_study_whose_every_trial_fails_says_why(tiny_study: MakeStudy, tmp_pat
         defaults={"optimizer.transferred_lr_scale": 1.0},
     )
     with pytest.raises(RaytlError, match="no searched trial ran to its end; the first said: loss"):
-        raytl.sweep(study, tmp_path / "run")
+        raytl.verbs.sweep(study, tmp_path / "run")
     assert raytl.inspect(tmp_path / "run")["trials"]["failed"] >= 1
 
 
@@ -126,9 +126,9 @@ def test_lost_actors_change_nothing(tiny_study: MakeStudy, tmp_path: Path, fuse:
         search={"sampler": "grid", "trials": 4, "scheduler": "none", "control_tries": 1},
         train={"epochs": 3, "batch_size": 8, "steps_per_epoch": 150, "fuse": fuse},
     )
-    raytl.sweep(study, tmp_path / "calm", store=False)
+    raytl.verbs.sweep(study, tmp_path / "calm", store=False)
     with Chaos(TRIAL, kills=4) as chaos:
-        result = raytl.sweep(study, tmp_path / "run", store=False)
+        result = raytl.verbs.sweep(study, tmp_path / "run", store=False)
     assert chaos.killed == 4
     assert result.leaderboard.state == "complete"
     assert outcome(tmp_path / "run") == outcome(tmp_path / "calm")

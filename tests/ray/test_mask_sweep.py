@@ -24,7 +24,7 @@ def test_a_study_of_masks_comes_to_a_verdict_over_whole_images(tmp_path: Path) -
         resources={"workers_per_trial": 1, "cpus_per_worker": 1, "gpus_per_worker": 0},
     )
     run = tmp_path / "run"
-    result = raytl.sweep(Study.model_validate(study), run, store=False)
+    result = raytl.verbs.sweep(Study.model_validate(study), run, store=False)
     written = load_study(run / "study.yaml")
     assert (written.search.metric, written.defaults["head"]) == ("miou", "unet")
     found = result.confirmation

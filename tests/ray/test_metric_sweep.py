@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 def test_a_study_of_values_comes_to_a_verdict_in_their_unit(tmp_path: Path) -> None:
     source, target = (write_values(tmp_path / name, i) for i, name in enumerate("st"))
     run = tmp_path / "run"
-    result = raytl.sweep(study_of(source, target), run, store=False)
+    result = raytl.verbs.sweep(study_of(source, target), run, store=False)
     assert load_study(run / "study.yaml").search.metric == "rmse"
     assert result.leaderboard.objective["name"] == "target/validation_rmse"
     objectives = [row.objective for row in result.leaderboard.trials]
@@ -27,7 +27,7 @@ def test_a_study_of_values_comes_to_a_verdict_in_their_unit(tmp_path: Path) -> N
     constant = next(c for c in found.candidates if c.control == "constant")
     assert constant.metrics["r2"] == pytest.approx(0.0, abs=0.2)
     assert set(raytl.predict(run / "best", target)) == {"rows", "rmse", "r2", "out"}
-    again = raytl.sweep(study_of(source, target), run, resume=True, store=False)
+    again = raytl.verbs.sweep(study_of(source, target), run, resume=True, store=False)
     assert again.confirmation == found
 
 
@@ -37,7 +37,7 @@ def test_a_study_without_test_labels_ends_with_a_model_and_no_verdict(tmp_path: 
     target = write_classes(tmp_path / "target", 1, nulls=("train", "test"))
     study = study_of(source, target, target_domain={"dataset": target, "labels": "none"})
     run = tmp_path / "run"
-    result = raytl.sweep(study, run, store=False)
+    result = raytl.verbs.sweep(study, run, store=False)
     assert result.confirmation is None and not result.stopped
     said = result.leaderboard.unconfirmed
     assert said is not None and said.startswith("no verdict: no row of split 'test' has a label")

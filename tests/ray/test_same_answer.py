@@ -59,7 +59,7 @@ def _timeless(content: Any) -> Any:
 def test_one_slot_or_two_and_a_cold_or_a_warm_cache(tiny_study: MakeStudy, tmp_path: Path) -> None:
     for name, slots in (("two", 2), ("one", 1)):  # the second finds prefix features
         study = searching(tiny_study, resources={"max_concurrent": slots})
-        raytl.sweep(study, tmp_path / name, store=False)
+        raytl.verbs.sweep(study, tmp_path / name, store=False)
     statuses = {row["status"] for row in answer(tmp_path / "two")[0]["trials"]}
     assert statuses == {"completed", "stopped early"}
     assert answer(tmp_path / "one") == answer(tmp_path / "two")
@@ -71,9 +71,9 @@ def test_nothing_is_trained_twice(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "cache"))
-    first = raytl.sweep(searching(tiny_study), tmp_path / "first")
+    first = raytl.verbs.sweep(searching(tiny_study), tmp_path / "first")
     capsys.readouterr()
-    again = raytl.sweep(searching(tiny_study), tmp_path / "again")
+    again = raytl.verbs.sweep(searching(tiny_study), tmp_path / "again")
     trained = len(list((tmp_path / "first").glob("*/record.json")))
     assert f"{trained} trials were trained before" in capsys.readouterr().err
     assert answer(tmp_path / "again") == answer(tmp_path / "first")
@@ -81,7 +81,7 @@ def test_nothing_is_trained_twice(
 
     # With more trials only those are trained, there or in another run.
     more = searching(tiny_study, search=SEARCH | {"trials": 12})
-    longer = raytl.sweep(more, tmp_path / "first", resume=True)
+    longer = raytl.verbs.sweep(more, tmp_path / "first", resume=True)
     trials = {row.trial: row.config for row in longer.leaderboard.trials}
     assert len(trials) == len(first.leaderboard.trials) + 2
     assert all(trials[row.trial] == row.config for row in again.leaderboard.trials)
@@ -94,18 +94,18 @@ def test_a_run_goes_on_with_nothing_but_what_it_was_started_with(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     study, run = tiny_study(), Path("run")
-    raytl.sweep(study, run)
+    raytl.verbs.sweep(study, run)
     facts = json.loads((run / "environment.json").read_text())
     (run / "environment.json").write_text(json.dumps(facts | {"device": "abacus"}))
     with pytest.raises(UserError, match="device was abacus when this run was started and is cpu"):
-        raytl.sweep(study, run, resume=True)
+        raytl.verbs.sweep(study, run, resume=True)
     (run / "environment.json").write_text(json.dumps(facts))
     record = run / "trial-00001" / "record.json"
     other = json.loads(record.read_text())
     other["config"]["trial"]["optimizer.lr"] = 0.5
     record.write_text(json.dumps(other))
     with pytest.raises(UserError, match=r"suggests another trial-00001 .*optimizer.lr 0.5 there"):
-        raytl.sweep(study, run, resume=True)
+        raytl.verbs.sweep(study, run, resume=True)
 
 
 @pytest.mark.slow

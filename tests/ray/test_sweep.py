@@ -22,7 +22,7 @@ def test_from_shards_to_a_verdict(
 ) -> None:
     run = tmp_path / "run"
     study = tiny_study()
-    result = raytl.sweep(study, run, store=False)
+    result = raytl.verbs.sweep(study, run, store=False)
 
     statuses = [(row.control, row.status) for row in result.leaderboard.trials]
     assert sorted(statuses, key=str) == [
@@ -66,8 +66,8 @@ def test_from_shards_to_a_verdict(
     assert raytl.predict(run / "best", domains[1])["rows"] == 40
 
     with pytest.raises(UserError, match="the run folder exists; go on with --resume"):
-        raytl.sweep(study, run)
-    again = raytl.sweep(study, run, resume=True, store=False)
+        raytl.verbs.sweep(study, run)
+    again = raytl.verbs.sweep(study, run, resume=True, store=False)
     assert again.leaderboard.trials == result.leaderboard.trials
     assert again.confirmation == confirmation
     _check_tensorboard(run, board)  # written anew
@@ -104,7 +104,7 @@ def test_fused_trials_are_trials_of_their_own(
             search={"sampler": "grid", "trials": 4, "scheduler": "asha", "control_tries": 1},
             train={"epochs": 5, "batch_size": 8, "steps_per_epoch": 6, "fuse": fuse},
         )
-        result = raytl.sweep(study, tmp_path / str(fuse))
+        result = raytl.verbs.sweep(study, tmp_path / str(fuse))
         assert result.confirmation is not None
         boards[fuse] = {
             row.trial: (row.status, row.config["optimizer.lr"], row.objective)

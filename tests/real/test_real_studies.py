@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.real, pytest.mark.ray, pytest.mark.study]
 
 def sweep(name: str, folder: Path, *overrides: str) -> StudyResult:
     study = load_study(SEARCH_SPACES / name, list(overrides))
-    return raytl.sweep(study, folder / "run")
+    return raytl.verbs.sweep(study, folder / "run")
 
 
 @pytest.mark.usefixtures("ray_cluster")

@@ -52,7 +52,7 @@ def shard(kind: str, source: str | None, name: str, **options: object) -> None:
 
 def sweep(name: str, *overrides: str) -> StudyResult:
     study = load_study(SEARCH_SPACES / f"{name}.yaml", [*SHORT, *overrides])
-    return raytl.sweep(study, Path("run"))
+    return raytl.verbs.sweep(study, Path("run"))
 
 
 def confirmed(result: StudyResult) -> Confirmation:

@@ -1,6 +1,7 @@
 """The command line: exit codes, one- to three-line errors, nothing heavy for --help."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from tests_support import write_images
 
+import raytl
 from raytl import cli, verbs
 from raytl.errors import CorruptError
 from raytl.modalities.image.column import ImageColumn
@@ -25,7 +27,8 @@ try:
     main()
 except SystemExit as stop:
     assert stop.code == 0
-heavy = {"torch", "ray", "torchvision", "optuna", "sklearn", "matplotlib"} & set(sys.modules)
+heavy = {"torch", "ray", "torchvision", "optuna", "sklearn", "matplotlib", "pandas"}
+heavy &= set(sys.modules)
 assert not heavy, heavy
 """
 
@@ -302,3 +305,27 @@ def test_an_unknown_backbone_is_a_mistake(
     unknown = ["pretrain", "--dataset", "digits", "--backbone", "lenett", "--out", "m"]
     assert run(monkeypatch, *unknown) == 2
     assert "unknown backbone 'lenett'; did you mean 'lenet'?" in capsys.readouterr().err
+
+
+def test_the_version_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"raytl {raytl.__version__}\n"
+
+
+def test_the_shell_completes_commands_and_options() -> None:
+    def completed(line: str) -> set[str]:
+        environment = dict(os.environ) | {
+            "_RAYTL_COMPLETE": "complete_bash", "COMP_WORDS": line,
+            "COMP_CWORD": str(len(line.split(" ")) - 1),
+        }  # fmt: skip
+        script = "import sys; sys.argv = ['raytl']; from raytl.cli import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, text=True
+        )
+        assert not done.stderr
+        return set(done.stdout.split())
+
+    assert completed("raytl sw") == {"sweep"}
+    assert "--split-column" in completed("raytl shard --sp")

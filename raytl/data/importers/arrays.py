@@ -116,7 +116,7 @@ def _split(
             f"'{images_key}' and '{labels_key}' must have as many rows, "
             f"got {len(images)} and {len(labels)}"
         )
-    return _numbers(_shaped(images, images_key, options)), labels
+    return as_numbers(_shaped(images, images_key, options)), labels
 
 
 def _labels(labels: np.ndarray, key: str) -> np.ndarray:
@@ -159,7 +159,8 @@ def _shaped(images: np.ndarray, key: str, options: ShardOptions) -> np.ndarray:
     return images
 
 
-def _numbers(images: np.ndarray) -> np.ndarray:
+def as_numbers(images: np.ndarray) -> np.ndarray:
+    """Return images as uint8, where they hold whole numbers from 0 to 255, else as float32."""
     if images.dtype == np.uint8:
         return images
     whole = np.issubdtype(images.dtype, np.integer)

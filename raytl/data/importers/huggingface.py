@@ -1,5 +1,6 @@
 """Datasets of Hugging Face's `datasets`, as `save_to_disk` writes them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,15 @@ def read_huggingface(source: str | None, options: ShardOptions, each: Each) -> I
     root = Path(need_source(source))
     found = _load(root)
     parts = dict(found) if hasattr(found, "keys") else {"train": found}
+    return read_parts(parts, f"{printable(root)} ", options, each)
+
+
+def read_parts(parts: Mapping[str, Any], where: str, options: ShardOptions, each: Each) -> Imported:
+    """Return the dataset that parts, one a split, make, each a `datasets.Dataset`. `where` goes
+    before their names in what is said of their rows."""
     first = next(iter(parts.values()))
     options = by_kinds(_kinds(first.features), options)
-    tables = {name: _table(f"{printable(root)} {name}", part) for name, part in parts.items()}
+    tables = {name: _table(f"{where}{name}", part) for name, part in parts.items()}
     return tabular(tables, options, each, _class_names(first.features, options))
 
 

@@ -90,7 +90,7 @@ def _inside(
     if folder not in real:
         real[folder] = os.path.realpath(folder)
     path = folder / given
-    if not os.path.realpath(path).startswith(real[folder] + os.sep):
+    if not os.path.realpath(path).startswith(os.path.join(real[folder], "")):
         raise _leaves(printable(folder), given, place, row)
     if not path.is_file():
         raise DataError(

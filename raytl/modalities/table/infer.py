@@ -69,7 +69,7 @@ def _is_arrow(table: Any) -> bool:
 
 def _of_series(name: str, series: "pd.Series[Any]") -> pa.Array:
     if series.dtype == object:
-        _refuse_several_types(name, series.tolist())
+        refuse_several_types(name, series.tolist())
     try:
         array = pa.array(series, from_pandas=True)
     except (pa.ArrowException, OverflowError, TypeError) as error:
@@ -77,7 +77,8 @@ def _of_series(name: str, series: "pd.Series[Any]") -> pa.Array:
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
-def _refuse_several_types(name: str, values: Sequence[Any]) -> None:
+def refuse_several_types(name: str, values: Sequence[Any]) -> None:
+    """Raise DataError for a column of objects that has numbers among words, say, by its rows."""
     first: dict[str, int] = {}  # type → the first row that has it
     for row, value in enumerate(values):
         if value is None or value != value:  # NaN, NaT

@@ -228,6 +228,7 @@ def _verdict(
             trained, now.decision, words(decided), len(now.against), margin, metric
         ),
         difference=now.decision.difference,
+        control=now.decision.control,
         against_plain=[
             plain_sentence(what, words(control), difference, metric)
             for control, difference in plain

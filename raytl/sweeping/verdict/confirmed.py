@@ -67,14 +67,15 @@ class Comparison(_Part):
 
 class Verdict(_Part):
     """The answer to: does it help? `kind` (helps, hurts, equivalent, undecided) and `sentence`
-    compare the selected candidate with the controls that transfer nothing, `difference` is what
-    they were read off; `against_plain` compares with those that transfer plainly (linear_probe,
-    target_only). `remarks`: what else is to be known before the verdict is believed.
+    compare the selected candidate with the controls that transfer nothing, the `difference` to
+    `control` is what they were read off; `against_plain` compares with those that transfer plainly
+    (linear_probe, target_only). `remarks`: what else is to be known before the verdict is believed.
     """
 
     kind: str
     sentence: str
     difference: Difference | None = None
+    control: str | None = None  # of runs since it is kept
     against_plain: list[str] = []
     remarks: list[str] = []
 

@@ -1,0 +1,178 @@
+"""A source model with a head, loaded to predict rows that Python holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raytl.config.source_model import here
+from raytl.models.source_spec import SourceSpec, check_head, read_spec
+from raytl.packages import pandas
+from raytl.urls import Place, place_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from raytl.models.source_folder import CompleteModel
+    from raytl.training.evaluation import Evaluation
+
+ROWS_AT_A_TIME = 64  # less memory than in training: images may be large until they are scaled
+
+
+def load(model: Path | str, device: str = "cpu") -> Loaded:
+    """Load a model that has a head, such as a run's `best/`, to predict with.
+
+    Args:
+        model: The source model's folder or URL.
+        device: Where it computes: cpu, cuda, cuda:1, …
+
+    Returns:
+        The model; `.predict(rows)` takes rows that Python holds.
+
+    Raises:
+        ModelError: There is no source model, or it has no head.
+        CorruptError: Its files are not as they were written.
+
+    Example:
+        >>> import numpy as np
+        >>> model = raytl.load("sources/lenet")
+        >>> model.predict(np.zeros((2, 28, 28), np.uint8)).columns[0]
+        'predicted'
+    """
+    folder = here(place_of(model))
+    check_head(read_spec(folder), folder)
+
+    from raytl.models.source_folder import load_complete_model
+
+    complete = load_complete_model(folder)
+    complete.model.to(device).eval()
+    return Loaded(folder, complete, device)
+
+
+class Loaded:
+    """A source model in memory, ready to predict. `raytl.load` makes it.
+
+    Attributes:
+        path: The source model's folder.
+        spec: What it is: parts, task, classes, what it was trained on, score.
+        model: The network, a torch module.
+
+    Example:
+        >>> raytl.load("sources/lenet").reads
+        {'image': 'image'}
+    """
+
+    def __init__(self, path: Path, complete: CompleteModel, device: str) -> None:
+        self.path, self._complete, self._device = path, complete, device
+        self.spec: SourceSpec = complete.spec
+        self.model: Any = complete.model
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """The classes that it predicts, if it does."""
+        return self.spec.classes
+
+    @property
+    def reads(self) -> dict[str, str]:
+        """The columns that it reads, with what each is: image, text, table, series or audio."""
+        return {name: part.modality for name, part in self.spec.parts.items()}
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name} ({kind})" for name, kind in self.reads.items())
+        return f"Loaded({str(self.path)!r}): reads {parts}"
+
+    def predict(self, rows: Any, *, split: str = "test") -> pd.DataFrame:
+        """Predict rows.
+
+        Args:
+            rows: A DataFrame with the columns that the model reads: fields of a table by their
+                names, images and sounds as paths or bytes, images also as Pillow's or arrays. Of a
+                model with one column also a list: of images (paths, Pillow's, arrays (H, W, C),
+                tensors (C, H, W)), texts, .wav files, or series (T, C); an array of images, numbers
+                (N, F) or texts; an image or .wav file, or a folder of such; or a dataset's folder.
+            split: Of a dataset.
+
+        Returns:
+            A row for each: of classes `predicted`, `probability` and `p(CLASS)` of each; of values
+            `predicted`; of others what the task calls its answer: masks (H, W) of class numbers,
+            lists of boxes, sentences, steps to come. The index is that of a DataFrame, the path of
+            files, the id of a dataset's rows.
+
+        Raises:
+            DataError: A row cannot be read; the message has its number.
+            ModelError: The rows lack a column that the model reads.
+        """
+        from raytl.loaded_rows import held_rows, need_list
+        from raytl.remote_files import there
+
+        if isinstance(rows, str | Path) and there(place_of(rows) / "dataset.json"):
+            return self._of_dataset(place_of(rows), split)
+        need_list(rows)
+        branches = self._complete.model.named_branches
+        parts = {n: (self.reads[n], branch.transform) for n, branch in branches.items()}
+        held = held_rows(rows, parts)
+        import torch
+
+        with torch.inference_mode():
+            said = [
+                self._batch(held.batch(start, min(start + ROWS_AT_A_TIME, held.count)))
+                for start in range(0, held.count, ROWS_AT_A_TIME)
+            ]
+        found = pandas().concat(said, ignore_index=True)
+        return found if held.index is None else found.set_index(pandas().Index(held.index))
+
+    def _batch(self, inputs: dict[str, Any]) -> pd.DataFrame:
+        import torch
+
+        task = self._complete.task
+        place = torch.device(self._device)
+        output = self.model({name: given.to(place) for name, given in inputs.items()})
+        said = task.predict(output.out, output.head)
+        if "numbers" not in task.gives:
+            return self._answers([_answer(task.name, one) for one in task.encoded(said)])
+        p_NK = None if said.p_BK is None else said.p_BK.cpu().numpy()
+        return self._numbers(said.answer.cpu().numpy(), p_NK)
+
+    def _of_dataset(self, place: Place, split: str) -> pd.DataFrame:
+        from raytl.training.predict import Predictor
+
+        found: Evaluation = Predictor.open(self.path, place, self._device).predict(split)
+        said, task = found.predictions, self._complete.task
+        if said.predicted_N is None:
+            frame = self._answers([_answer(task.name, one) for one in found.answers])
+        else:
+            frame = self._numbers(said.predicted_N, said.p_NK)
+        return frame.set_index(pandas().Index(said.id_N, name="id")).sort_index()
+
+    def _answers(self, answers: list[Any]) -> pd.DataFrame:
+        from raytl.config import TASK_FACTS
+
+        series = pandas().Series(answers, dtype=object)
+        return pandas().DataFrame({TASK_FACTS[self._complete.task.name].answer: series})
+
+    def _numbers(self, predicted_N: Any, p_NK: Any) -> pd.DataFrame:
+        classes = self.classes
+        if classes is None:
+            return pandas().DataFrame({"predicted": predicted_N})
+        found = {"predicted": [classes[k] for k in predicted_N]}
+        if p_NK is not None:
+            found |= {"probability": p_NK.max(1)}
+            found |= {f"p({name})": p_N for name, p_N in zip(classes, p_NK.T, strict=True)}
+        return pandas().DataFrame(found)
+
+
+def _answer(task: str, encoded: Any) -> Any:
+    """Return an answer that was encoded for a file as Python has it: boxes, a mask, steps."""
+    if task == "detection":
+        return json.loads(encoded)
+    if task == "segmentation":
+        import io
+
+        import numpy as np
+        from PIL import Image
+
+        return np.asarray(Image.open(io.BytesIO(encoded)))
+    if task == "forecasting":
+        return [float(step) for step in encoded.split()]
+    return encoded
