@@ -85,6 +85,7 @@ def sweep(
     from raytl.reporting.html import write_report
     from raytl.reporting.samples import sample_images
     from raytl.reporting.tensorboard import TensorBoard, write_confirmation, write_images
+    from raytl.sweeping.insight.keeping import keep_insight
     from raytl.sweeping.kept.storage import RunStorage
     from raytl.sweeping.search.objective import objective_metric
     from raytl.sweeping.study_run import run_study
@@ -94,6 +95,7 @@ def sweep(
     write_images(run, sample_images(checked))
     if result.confirmation is not None:
         write_confirmation(run, result.confirmation)
+        keep_insight(checked, run, result.confirmation, anew=True)
     write_report(run)
     RunStorage(run, checked.resources.storage_path).push()
     return result
