@@ -5,7 +5,7 @@ Importing this module loads neither torch nor Ray; each verb loads what it needs
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from raytl.urls import Url, place_of
 if TYPE_CHECKING:
     from raytl.data.shard import ShardReport
     from raytl.models.source_spec import SourceSpec
+    from raytl.reporting.comparing import Group
     from raytl.sweeping.kept.trial_store import Entry
     from raytl.sweeping.on_ray.doctor import Finding
     from raytl.sweeping.ranking import Ranked
@@ -188,16 +189,25 @@ def export(run: Path | str, candidate: str, out: Path | str, *, force: bool = Fa
 
 
 def report(run: Path | str) -> Path:
-    """Write `report.html` of a run folder again and return its path."""
+    """Write `report.html` of a run folder again and return its path. What was transferred is
+    computed where the run has not kept it, and data and weights are at hand."""
     if not (Path(run) / "leaderboard.json").exists():
         raise UserError(f"{run}: not a run folder with a leaderboard; run `raytl sweep` first")
-    from raytl.reporting.run_facts import describe_run
-
-    describe_run(Path(run))
-
     from raytl.reporting.html import write_report
+    from raytl.reporting.looking_again import look_again
 
-    return write_report(Path(run))
+    return write_report(Path(run), look_again(Path(run)))
+
+
+def compare(runs: Sequence[Path | str], out: Path | str = "compare.html") -> list[Group]:
+    """Write an HTML page that lays runs side by side; return them by what they are judged by, as
+    `reporting.comparing.compared` does."""
+    from raytl.reporting.comparing import compared, write_comparison
+
+    check_writable(Path(out))
+    groups = compared([Path(run) for run in runs])
+    write_comparison(groups, Path(out))
+    return groups
 
 
 def inspect(path: Path | str) -> dict[str, Any]:

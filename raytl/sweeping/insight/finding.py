@@ -3,206 +3,65 @@
 It looks at the selected candidate's first good seed: as it started, and as it was trained.
 """
 
-import math
 import time
-from collections.abc import Callable, Iterator
-
-import numpy as np
-import torch
+from collections.abc import Callable
+from typing import Any
 
 from raytl.config import Study, TrialConfig
 from raytl.errors import RaytlError
 from raytl.models.adapters import merge_adapters
 from raytl.recipes import RECIPES
-from raytl.rows import Inputs
-from raytl.scoring.domain_distance import LEAST_ROWS, flat_map, proxy_a_distance
 from raytl.seeds import seed_for
-from raytl.sweeping.insight.facts import Block, Gap, Looked, Transferred
-from raytl.sweeping.insight.small import grid, points, rounded, thumbnail
-from raytl.sweeping.insight.validation_rows import ValidationRows, validation_rows
+from raytl.sweeping.insight.facts import Transferred
+from raytl.sweeping.insight.looker import Looker
+from raytl.sweeping.insight.validation_rows import validation_rows
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.verdict.confirmed import Candidate
-from raytl.tasks.base import Task
-from raytl.training.block_change import block_changes
-from raytl.training.building import TrialParts, build_trial
+from raytl.training.building import build_trial
 from raytl.training.checkpoint import load_checkpoint
-from raytl.training.domain_features import features_of, mapped_of
-from raytl.training.looked_at import columns_to_look_into, look
 from raytl.training.material import Material
-from raytl.training.readers import Prepared, Readers
-
-AT_A_TIME = 32  # rows that run at once
-SHOWN = 6  # rows in which it is shown where the model looked
-SECONDS = 30.0  # that all of it may take, about: rows are fewer where a network is slow
-CPU = torch.device("cpu")
-
-
-class Looker:
-    """Looks at one trained candidate. Everything found goes into `found`; what cannot be computed
-    is a note there."""
-
-    def __init__(self, study: Study, storage: RunStorage, candidate: Candidate) -> None:
-        """Builds the model twice, and loads the trained weights. Raises RaytlError where data or
-        weights are not at hand."""
-        good = next((run for run in candidate.runs if run.score is not None), None)
-        if good is None:
-            raise RaytlError("no seed of the selected candidate ran to its end")
-        self._start = time.monotonic()
-        self._material = Material.of(study)
-        self._trial = TrialConfig.from_flat(candidate.config)
-        seeds = seed_for(study.search.seed, "confirm", good.seed), good.rows_seed
-        self._before, self._after = (
-            build_trial(self._material, self._trial, *seeds) for _ in range(2)
-        )
-        load_checkpoint(storage.newest_checkpoint(good.folder), self._after.model)
-        merge_adapters(self._after.model)
-        for parts in (self._before, self._after):
-            parts.model.eval()
-        self._rows = validation_rows(self._material, good.rows_seed)
-        self.notes: list[str] = []
-
-    @property
-    def task(self) -> Task:
-        """What the candidate does."""
-        return self._after.task
-
-    def batches(
-        self, rows: ValidationRows, parts: TrialParts, at_a_time: int = AT_A_TIME
-    ) -> Iterator[Inputs]:
-        """Yield prepared rows by branch; no target is read."""
-        domains = self._material.domains
-        by_branch = {name: Prepared(name, of) for name, of in parts.model.named_branches.items()}
-        feed = Readers(domains, by_branch, CPU, parts.task).feed(
-            rows.domain, rows.split, indices=rows.numbers, labelled=False, batch_size=at_a_time,
-            seed=0, kind="resident",
-        )  # fmt: skip
-        for batch in feed.eval_batches(at_a_time):
-            yield dict(batch.inputs)
-
-    def until(self, share: float) -> Callable[[], bool]:
-        """Return what says whether there is time, up to a share of SECONDS."""
-        return lambda: time.monotonic() - self._start < share * SECONDS
-
-    def blocks(self) -> tuple[list[Block], int]:
-        """Return each block's change, and of how many rows it is told."""
-        rows = self._rows["target"]
-        changes, count = block_changes(
-            self._before.model.named_branches, self._after.model.named_branches,
-            self.batches(rows, self._after), self.until(0.5),
-        )  # fmt: skip
-        return [
-            Block(branch=c.branch, block=c.block, frozen=c.frozen, fresh=c.fresh,
-                  cka=None if math.isnan(c.cka) else c.cka)
-            for c in changes
-        ], count  # fmt: skip
-
-    def gaps(self) -> list[Gap]:
-        """Return both domains in the features of the source model, of the trained one, and behind
-        its mapper. Raises RaytlError where there are no two domains, or too few rows."""
-        domains = self._material.domains
-        if domains.source is None:
-            raise RaytlError("there is no source domain")
-        shared = [
-            name for name in self._after.model.columns
-            if all(domains.column_in(of, name) for of in (domains.source, domains.target))
-        ]  # fmt: skip
-        if not shared:
-            raise RaytlError("the domains share no column that the model reads")
-        few = min(len(rows.numbers) for rows in self._rows.values())
-        if few < LEAST_ROWS:
-            raise RaytlError(f"a domain has {few} validation rows, and {LEAST_ROWS} are needed")
-        found = []
-        for share, stage, parts in ((0.65, "before", self._before), (0.8, "after", self._after)):
-            more = self.until(share)
-            found.append(self._gap(stage, *(
-                features_of(parts.model, shared, self.batches(self._rows[role], parts), more)
-                for role in ("source", "target")
-            )))  # fmt: skip
-        model = self._after.model
-        whole = len(shared) == len(model.columns) and model.reads == "features"
-        if whole and self._trial.mapper.name != "identity":
-            more = self.until(0.9)
-            found.append(self._gap("mapped", *(
-                mapped_of(model, self.batches(self._rows[role], self._after), more,
-                          of_source=role == "source")
-                for role in ("source", "target")
-            )))  # fmt: skip
-        return [gap for gap in found if gap is not None]
-
-    def _gap(self, stage: str, source_ND: np.ndarray, target_MD: np.ndarray) -> Gap | None:
-        rows = min(len(source_ND), len(target_MD))
-        if rows < LEAST_ROWS or not (np.isfinite(source_ND).all() and np.isfinite(target_MD).all()):
-            self.notes.append(f"proxy A-distance {stage}: too few finite rows in the time it has")
-            return None
-        source, target, explained = flat_map(source_ND, target_MD)
-        return Gap(
-            stage=stage, distance=proxy_a_distance(source_ND, target_MD),  # type: ignore[arg-type]
-            source=points(source), target=points(target), explained=explained,
-        )  # fmt: skip
-
-    def looked(self) -> list[Looked]:
-        """Return where the trained model looked in a few rows of the target. Raises RaytlError
-        where it cannot be said."""
-        columns = columns_to_look_into(self._after.model)
-        if not columns:
-            raise RaytlError("it is told of images with a convolutional backbone, and of texts")
-        if "numbers" not in self.task.gives:
-            raise RaytlError("it is told of answers that are a class or a value")
-        rows = self._rows["target"]
-        spread = np.unique(np.linspace(0, len(rows.numbers) - 1, SHOWN).round().astype(int))
-        few = ValidationRows(rows.domain, rows.split, rows.numbers[spread])
-        (inputs,) = self.batches(few, self._after, SHOWN)
-        return [one for column in columns for one in self._looked_into(column, few, inputs)]
-
-    def _looked_into(self, column: str, rows: ValidationRows, inputs: Inputs) -> list[Looked]:
-        found, ids = look(self._after.model, column, inputs), rows.ids.tolist()
-        classes = getattr(self.task.column, "classes", None)
-        said = ["the value" if classes is None else classes[k] for k in found.said]
-        if found.tokens is not None:
-            return [
-                Looked(id=id_, column=column, said=of, tokens=rounded(tokens))
-                for id_, of, tokens in zip(ids, said, found.tokens, strict=True)
-            ]
-        assert found.maps is not None
-        name = self._material.domains.column_in(rows.domain, column)
-        assert name is not None
-        images = rows.domain.split(rows.split).read(name, rows.numbers)
-        return [
-            Looked(id=id_, column=column, said=of, image=thumbnail(image), map=grid(places))
-            for id_, of, image, places in zip(ids, said, images, found.maps, strict=True)
-        ]
-
-    @property
-    def seconds(self) -> float:
-        """How long it has taken."""
-        return time.monotonic() - self._start
 
 
 def find_transferred(study: Study, storage: RunStorage, candidate: Candidate) -> Transferred:
     """Return what was transferred. Nothing is raised: what cannot be computed is a note."""
     base = Transferred(candidate=candidate.name, source_model=candidate.config["source_model"])
+    start = time.monotonic()
     try:
-        looker = Looker(study, storage, candidate)
+        looker = opened(study, storage, candidate)
     except Exception as error:
         return base.model_copy(update={"notes": [_note("what was transferred", error)]})
-    found: dict[str, object] = {}
     notes: list[str] = []
-    try:
-        found["blocks"], found["rows"] = looker.blocks()
-    except Exception as error:
-        notes.append(_note("change of each block", error))
-    for name, what, compute in (
-        ("gaps", "distance between the domains", looker.gaps),
-        ("looked", "where the model looked", looker.looked),
-    ):
+
+    def tried(what: str, compute: Callable[[], Any], nothing: Any) -> Any:
         try:
-            found[name] = compute()
+            return compute()
         except Exception as error:  # a study is not to fail for what is only looked at
             notes.append(_note(what, error))
+            return nothing
+
+    blocks, rows = tried("change of each block", looker.blocks, ([], 0))
+    gaps = tried("distance between the domains", looker.gaps, [])
+    looked = tried("where the model looked", looker.looked, [])
     if RECIPES[candidate.config["recipe"]].fresh_backbone:
         notes.append("the backbone started with random weights: nothing was transferred into it")
-    found |= {"notes": [*notes, *looker.notes], "seconds": looker.seconds}
+    found = {"blocks": blocks, "rows": rows, "gaps": gaps, "looked": looked}
+    found |= {"notes": [*notes, *looker.notes], "seconds": time.monotonic() - start}
     return base.model_copy(update=found)
+
+
+def opened(study: Study, storage: RunStorage, candidate: Candidate) -> Looker:
+    """Build a candidate's model twice, and load the trained weights of its first good seed into
+    one. Raises RaytlError where data or weights are not at hand."""
+    good = next((run for run in candidate.runs if run.score is not None), None)
+    if good is None:
+        raise RaytlError("no seed of the selected candidate ran to its end")
+    checkpoint = storage.newest_checkpoint(good.folder)
+    material, trial = Material.of(study), TrialConfig.from_flat(candidate.config)
+    seed = seed_for(study.search.seed, "confirm", good.seed)
+    before, after = (build_trial(material, trial, seed, good.rows_seed) for _ in range(2))
+    load_checkpoint(checkpoint, after.model)
+    merge_adapters(after.model)
+    return Looker(material, before, after, validation_rows(material, good.rows_seed))
 
 
 def _note(what: str, error: Exception) -> str:

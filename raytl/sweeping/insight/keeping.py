@@ -15,14 +15,18 @@ from raytl.sweeping.verdict.confirmed import Confirmation
 
 def keep_insight(study: Study, run: Path, confirmation: Confirmation, *, anew: bool) -> list[str]:
     """Write transfer.json and rows.json, `anew` or where they are missing; return what could not be
-    found, a sentence each. Nothing is raised: a study does not fail for what is only looked at."""
+    found and stands in neither, a sentence each.
+
+    Nothing is raised: a study does not fail for what is only looked at.
+    """
     said: list[str] = []
     if confirmation.selected is not None and (anew or not (run / FILE).exists()):
         storage = RunStorage(run, study.resources.storage_path)
         found = find_transferred(study, storage, confirmation.selected)
-        said += found.notes
         if found.blocks or found.gaps or found.looked or anew:
-            save_transferred(found, run)
+            save_transferred(found, run)  # with its notes
+        else:
+            said += found.notes
     if anew or not (run / previews.FILE).exists():
         try:
             telling = telling_rows(confirmation, run)

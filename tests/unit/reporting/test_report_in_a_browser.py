@@ -1,0 +1,147 @@
+"""The report opened in a browser without a network: its scripts run, and draw."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_report import row, write_run
+from test_report_of_values import board_of, confirmed
+
+from raytl.reporting.comparing import compared, write_comparison
+from raytl.reporting.html import write_report
+from raytl.sweeping.insight.facts import Block, Gap, Looked, Transferred, save_transferred
+from raytl.sweeping.insight.previews import Fields, Lines, Picture, Text, save_previews
+
+CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome")
+                 if (found := shutil.which(name))), None)  # fmt: skip
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+EVIL = "</script><script>throw 'evil'</script>"
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+
+
+def opened(page: Path, width: int = 1280) -> str:
+    """Return the page as the browser has it once scripts have run; none may have failed."""
+    assert CHROMIUM is not None
+    done = subprocess.run(
+        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
+         "--virtual-time-budget=3000", f"--window-size={width},900",
+         f"--user-data-dir={page.parent / 'browser'}", "--dump-dom", page.as_uri()],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert "Uncaught" not in done.stderr, done.stderr
+    assert "CONSOLE" not in done.stderr, done.stderr
+    return done.stdout
+
+
+def drawn(dom: str) -> int:
+    """Return how many figures were drawn; each that there is must be."""
+    figures = len(re.findall(r"<figure data-figure", dom))
+    count = re.search(r'data-drawn="(\d+)"', dom)
+    assert count is not None, "the scripts did not run to their end"
+    assert int(count[1]) == figures
+    return figures
+
+
+def searched(count: int, **config: Any) -> list[dict[str, Any]]:
+    rows = [
+        row(i, config={"recipe": ["dann", EVIL][i % 2], "optimizer.lr": 0.001 * 3**i,
+                       "source_model": EVIL, **config},
+            curve=[0.1 * i, 0.5], objective=0.1 * i, seconds=float(i))
+        for i in range(count)
+    ]  # fmt: skip
+    rows[-1]["searched"] = ["optimizer.lr"]  # a conditional setting that this one has not
+    return [*rows, row(count, control="scratch", curve=[0.3, float("nan")], objective=None)]
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Path:
+    """A run of values with all that a report can show."""
+    run = write_run(tmp_path / "run", searched(9))
+    objective = {"name": "target/validation_rmse", "mode": "min", "label": EVIL}
+    board_of(run, metric="rmse", objective=objective)
+    confirmed(run)
+    points = [(0.5 * i, -1.0) for i in range(12)]
+    gaps = [Gap(stage=stage, distance=1.5, source=points, target=points, explained=[0.5, 0.2])
+            for stage in ("before", "after")]  # fmt: skip
+    save_transferred(
+        Transferred(
+            candidate="ours", source_model=EVIL, rows=12, gaps=gaps, notes=[EVIL],
+            blocks=[Block(branch=EVIL, block=i, frozen=i == 0, fresh=False, cka=[1.0, 0.4, None][i])
+                    for i in range(3)],
+            looked=[Looked(id=1, column="image", said=EVIL, image=PIXEL, map=[[0.0, 1.0]]),
+                    Looked(id=2, column="text", said="x", tokens=[(EVIL, -0.5), ("good", 1.0)])],
+        ), run,
+    )  # fmt: skip
+    seen = {"a": Text(text=EVIL), "b": Picture(png=PIXEL), "c": Lines(lines={EVIL: [1.0, 1.0]}),
+            "d": Fields(values=[(EVIL, EVIL)])}  # fmt: skip
+    save_previews({i: dict(seen) for i in range(20)}, run)
+    return run
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [1280, 400])
+def test_all_that_a_report_can_show_is_drawn(full: Path, width: int) -> None:
+    dom = opened(write_report(full), width)
+    assert drawn(dom) == 12
+    assert "9 searched trials; darker is better" in dom and "10 of 10 trials" in dom
+
+
+@needs_browser
+def test_a_run_without_a_trial_opens(tmp_path: Path) -> None:
+    assert drawn(opened(write_report(write_run(tmp_path / "run", [])))) == 0
+
+
+@needs_browser
+def test_figures_of_one_trial_and_of_numbers_that_are_none_are_drawn(tmp_path: Path) -> None:
+    nan, inf = float("nan"), float("inf")
+    for name, rows in {
+        "one": [row(0, curve=[0.5], seconds=0.0, config={"mapper": "mlp"})],
+        "none": [row(i, objective=nan, curve=[nan], seconds=0.0) for i in range(3)],
+        "far": [row(i, objective=[-inf, 1e30][i], curve=[inf, 1.0]) for i in range(2)],
+    }.items():
+        assert drawn(opened(write_report(write_run(tmp_path / name, rows)))) >= 2
+
+
+@needs_browser
+def test_runs_side_by_side_open(full: Path, tmp_path: Path) -> None:
+    other = write_run(tmp_path / "other", [])
+    out = tmp_path / "compare.html"
+    write_comparison(compared([full, other]), out)
+    assert drawn(opened(out)) == 1
+
+
+def test_the_report_needs_no_network_and_is_small(full: Path) -> None:
+    text = write_report(full).read_text()
+    assert "http" not in text
+    assert not re.search(r'(src|href)="(?!data:image/png;base64,|#)', text)
+    assert "@import" not in text and "url(" not in text
+    assert len(text) < 200_000
+
+
+def test_text_from_outside_is_never_markup(full: Path) -> None:
+    text = write_report(full).read_text()
+    assert "<script>throw" not in text and "&lt;script&gt;throw" in text
+    data = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
+    assert data is not None and EVIL in json.dumps(json.loads(data[1]), ensure_ascii=False)
+
+
+@pytest.mark.parametrize("file", ["transfer.json", "rows.json", "confirmation.json"])
+def test_what_is_broken_in_a_run_is_said_in_its_report(full: Path, file: str) -> None:
+    (full / file).write_text('{"half')
+    assert f"{file}: cannot be read" in write_report(full).read_text()
+
+
+@pytest.mark.parametrize("file", ["environment.json", "study.yaml"])
+def test_what_is_missing_in_a_run_is_said_in_its_report(full: Path, file: str) -> None:
+    (full / file).unlink()
+    assert f"{file} is missing" in write_report(full).read_text()
+
+
+def test_predictions_that_are_gone_are_said_in_the_report(full: Path) -> None:
+    shutil.rmtree(full / "predictions")
+    text = write_report(full).read_text()
+    assert "it helps" in text and "cannot read the predictions" in text
