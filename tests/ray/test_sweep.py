@@ -1,6 +1,7 @@
 """A whole study on tiny data, through Tune: controls, search, confirmation, report."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from test_report import row, write_run
 from test_report_of_values import board_of, confirmed
@@ -15,10 +16,11 @@ from raytl.reporting.comparing import compared, write_comparison
 from raytl.reporting.html import write_report
 from raytl.sweeping.insight.facts import Block, Gap, Looked, Transferred, save_transferred
 from raytl.sweeping.insight.previews import Fields, Lines, Picture, Text, save_previews
+from raytl.sweeping.insight.small import thumbnail
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome")
                  if (found := shutil.which(name))), None)  # fmt: skip
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+PIXEL = thumbnail(np.zeros((1, 1, 1), np.uint8))
 EVIL = "</script><script>throw 'evil'</script>"
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 
