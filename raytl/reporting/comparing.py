@@ -110,7 +110,7 @@ def _group(*some: tuple[str, RunFiles]) -> Group:
     where = f"target {Path(data.path).name} ({data.fingerprint[:8]})" if data else "unknown data"
     return Group(
         f"{wording.metric} on {where}",
-        f"{wording.metric}, {wording.axis}: mean ± standard error; pale dots are seeds",
+        f"{wording.metric}, {wording.axis}",
         [_compared(name, found, wording) for name, found in some],
     )
 

@@ -61,6 +61,7 @@ def write_report(run: Path, notes: Sequence[str] = ()) -> Path:
         "metric_reason": found.environment.metric_reason if found.environment else None,
         "transferred": found.transferred, "stages": transfer_figures.STAGES,
         "control_name": found.telling.control if found.telling else "",
+        "looked_at": found.telling.looked_at if found.telling else 0,
         "has_previews": any(card.previews for kind in cards for card in kind.cards),
         **_of_board(rows, board["objective"]["name"]), **_of_verdict(found),
     }  # fmt: skip

@@ -1,5 +1,6 @@
 """What mattered: how much of the objective's variance each searched key explains."""
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,7 @@ def importance(histories: Histories, mode: str) -> Importance:
         )
     epoch = sorted((len(values) for _, values in searched), reverse=True)[enough - 1]
     reached = [(row, values[epoch - 1]) for row, values in searched if len(values) >= epoch]
+    reached = [(row, value) for row, value in reached if math.isfinite(value)]
     done = [row for row, _ in reached]
     every = {key for row in done for key in row["searched"]}
     shared = sorted(key for key in every if all(key in row["searched"] for row in done))

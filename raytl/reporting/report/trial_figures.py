@@ -1,5 +1,6 @@
 """What was searched: parallel coordinates, source model × depth, cost, learning curves."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -34,8 +35,10 @@ def tip_of(row: Row, *more: str) -> str:
 def parallel_figure(rows: list[Row], objective: Mapping[str, str]) -> dict[str, Any] | None:
     """Return an axis for each setting that varied, and a line for each searched trial with an
     objective, the objective last."""
-    known = [r for r in rows if r["control"] is None and r["objective"] is not None][:MOST_LINES]
-    keys = sorted({key for row in known for key in row["searched"]})
+    known = [row for row in rows if row["control"] is None and _has_result(row)][:MOST_LINES]
+    every = {key for row in known for key in row["searched"]}
+    # What only some trials have stands last: their lines are whole as far as possible.
+    keys = sorted(every, key=lambda k: (not all(k in row["searched"] for row in known), k))
     axes = [axis for key in keys if (axis := _axis(key, [setting(r, key) for r in known]))]
     if not axes or len(known) < 2:
         return None
@@ -50,6 +53,10 @@ def parallel_figure(rows: list[Row], objective: Mapping[str, str]) -> dict[str, 
         "low": min(values), "high": max(values), "mode": objective["mode"],
         "label": f"settings and {objective['label']} of {len(known)} trials",
     }  # fmt: skip
+
+
+def _has_result(row: Row) -> bool:
+    return row["objective"] is not None and math.isfinite(row["objective"])
 
 
 def _axis(key: str, values: list[Any]) -> dict[str, Any] | None:
@@ -75,7 +82,7 @@ def heat_figure(rows: list[Row], objective: Mapping[str, str]) -> dict[str, Any]
     """Return the best objective of each source model × frozen blocks of the searched trials."""
     cells: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        if row["objective"] is not None and row["control"] is None:
+        if row["control"] is None and _has_result(row):
             place = str(setting(row, "source_model")), str(setting(row, "frozen_depth"))
             cells.setdefault(place, []).append(row)
     if not cells:
@@ -107,7 +114,7 @@ def cost_figure(
     rows: list[Row], front: list[Row], objective: Mapping[str, str]
 ) -> dict[str, Any] | None:
     """Return the objective against the seconds of each trial that ran its whole budget."""
-    done = [row for row in rows if row["status"] == "completed" and row["objective"] is not None]
+    done = [row for row in rows if row["status"] == "completed" and _has_result(row)]
     if not done:
         return None
     best = {row["trial"] for row in front}
@@ -119,6 +126,7 @@ def cost_figure(
         ],
         "front": [i for i, row in enumerate(done) if row["trial"] in best],
         "names": list(dict.fromkeys(row["control"] for row in done)),
+        "mode": objective["mode"],
         "xlabel": "seconds of the trial", "ylabel": objective["label"],
     }  # fmt: skip
 

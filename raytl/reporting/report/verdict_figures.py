@@ -74,7 +74,7 @@ def means_figure(confirmation: Confirmation, wording: Wording) -> dict[str, Any]
             "seeds": [scale * run.score for run in candidate.runs if run.score is not None],
             "tip": f"{name}\n{score} ± {spread}, {candidate.n} seeds",
         })  # fmt: skip
-    label = f"test {wording.metric}, {wording.axis}: mean ± standard error; pale dots are seeds"
+    label = f"test {wording.metric}, {wording.axis}"
     return {"rows": rows, "label": label} if rows else None
 
 

@@ -15,7 +15,7 @@ from raytl.scoring.metrics import METRICS, Metric
 from raytl.sweeping.verdict.confirmed import Candidate, Confirmation
 
 SHOWN = 8  # rows of a kind
-MOST_SCORED = 2000  # rows that are scored one by one, of tasks where that takes a while
+MOST_SCORED = 300  # rows that are scored one by one, of tasks where that takes a while
 Kind = Literal["missed", "mended", "broken"]
 Floats = NDArray[np.float64]
 
@@ -38,11 +38,12 @@ class TellingRow:
 
 @dataclass(frozen=True)
 class Telling:
-    """Rows of each kind, how many there are in all, and against which control. `words`: what a
-    row's score is."""
+    """Rows of each kind, how many there are among the `looked_at` rows, and against which control.
+    `words`: what a row's score is."""
 
     rows: list[TellingRow]
     counts: dict[Kind, int]
+    looked_at: int
     control: str
     words: str
 
@@ -104,7 +105,7 @@ def _telling(
     if not classes:
         words = "absolute error" if metric.reads == "values" else f"{metric.words} of the row alone"
         counts["missed"] = 0  # there is no line between right and wrong
-    return Telling(rows, counts, best.name, words)
+    return Telling(rows, counts, len(some), best.name, words)
 
 
 def _row_scores(metric: Metric, runs: list[Predictions], some: NDArray[Any]) -> Floats:

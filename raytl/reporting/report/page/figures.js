@@ -56,14 +56,16 @@ FIGURES.heat = ({ models, depths, cells, low, high, label, mode }, width) => {
   return [svg];
 };
 
-FIGURES.scatter = ({ points, xlabel, ylabel, front, names }, width) => {
+FIGURES.scatter = ({ points, xlabel, ylabel, front, names, mode }, width) => {
   const left = 58, right = width - 12, top = 26, bottom = 290, svg = surface(width, bottom + 40, `${ylabel} against ${xlabel}`);
   const least = Math.min(...points.map(p => p.x).filter(v => v > 0), 1e9);
   const across = v => v > 0 ? v : least;
   const x = log(extent(points.map(p => across(p.x))), [left, right]), y = linear(extent(points.map(p => p.y)), [bottom, top]);
   axisBelow(svg, x, { left, right, top, bottom, label: xlabel });
   axisLeft(svg, y, { left, right, top, label: ylabel });
-  const line = front.map(i => points[i]).sort((a, b) => a.x - b.x);
+  // Of the front (which counts trained numbers, too) those that more seconds made better.
+  const better = (a, b) => mode === "max" ? a > b : a < b, line = [];
+  for (const p of front.map(i => points[i]).sort((a, b) => a.x - b.x)) if (!line.length || better(p.y, line[line.length - 1].y)) line.push(p);
   if (line.length > 1) svg.append(make("path", { d: "M" + line.map(p => `${x.at(across(p.x))},${y.at(p.y)}`).join("L"), fill: "none", stroke: "var(--blue)", "stroke-dasharray": "3 4" }));
   const best = new Set(front);
   points.forEach((p, i) => svg.append(make("circle", { cx: x.at(across(p.x)), cy: y.at(p.y), r: best.has(i) ? 6 : 4.5, style: `fill:${colourOf(p.control)}`, opacity: best.has(i) ? 1 : 0.55, class: "mark", "data-tip": p.tip })));

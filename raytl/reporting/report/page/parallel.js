@@ -17,7 +17,8 @@ FIGURES.parallel = ({ axes, lines, low, high, mode, label }, width) => {
     const d = places.map((p, i) => p ? `${places[i - 1] ? "L" : "M"}${p[0]},${p[1]}` : "").join("");
     const share = finite(l.objective) && high > low ? (l.objective - low) / (high - low) : 0.5;
     const path = make("path", { d, style: `stroke:${shade(0.15 + 0.85 * (mode === "max" ? share : 1 - share))}`, "stroke-width": 1.8, class: "mark", "data-tip": l.tip });
-    return { path, places, trial: l.trial };
+    const dots = places.filter(Boolean).map(p => make("circle", { cx: p[0], cy: p[1], r: 2.5, fill: path.style.stroke, "data-tip": l.tip }));
+    return { path: make("g", {}, path, ...dots), places, trial: l.trial };
   });
   const holder = make("g", {}, ...drawn.map(l => l.path));
   svg.append(holder);
