@@ -76,6 +76,7 @@ def test_looking_leaves_the_model_as_it_was(tiny_study: MakeStudy) -> None:
     looker = looker_of(tiny_study(), frozen_depth=1)
     model = looker.after.model
     model.train()
+    model.zero_grad()
     modes = {name: module.training for name, module in model.named_modules()}
     needs = {name: p.requires_grad for name, p in model.named_parameters()}
     (inputs,) = list(looker.batches(looker.rows["target"], looker.after, 512))
