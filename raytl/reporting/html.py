@@ -61,6 +61,8 @@ def write_report(run: Path, notes: Sequence[str] = ()) -> Path:
         "metric_reason": found.environment.metric_reason if found.environment else None,
         "transferred": found.transferred, "stages": transfer_figures.STAGES,
         "control_name": found.telling.control if found.telling else "",
+        "row_words": found.telling.words if found.telling else "",
+        "plain": METRICS[found.board.metric].reads in ("classes", "probabilities"),
         "looked_at": found.telling.looked_at if found.telling else 0,
         "has_previews": any(card.previews for kind in cards for card in kind.cards),
         **_of_board(rows, board["objective"]["name"]), **_of_verdict(found),

@@ -46,9 +46,8 @@ def block_changes(
     rows = 0
     for inputs in batches:
         for name, given in inputs.items():
-            pair = (_features(before[name], given), _features(after[name], given))
-            for block, features in enumerate(zip(*pair, strict=True)):
-                seen.setdefault((name, block), []).append(features)
+            for block, pair in enumerate(_pairs(before[name], after[name], given)):
+                seen.setdefault((name, block), []).append(pair)
         rows += len(next(iter(inputs.values())))
         if not more():
             break
@@ -62,13 +61,20 @@ def block_changes(
     return found, rows
 
 
-def _features(branch: Branch, given: Given) -> list[np.ndarray]:
-    """Return what each block gives, (B, D) each: of maps the means of a grid of places, of tokens
-    their mean."""
-    h, found = branch.transformed(given).rows, list[np.ndarray]()
-    for number in range(len(branch.backbone.blocks)):
-        h = branch.backbone.run(h, number, number + 1)
-        found.append(_flat(branch.backbone, number, h).cpu().numpy())
+def _pairs(before: Branch, after: Branch, given: Given) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return what each block gives before and after, (B, D) each: of maps the means of a grid of
+    places, of tokens their mean. The frozen prefix is the same network, and run once."""
+    ours = theirs = before.transformed(given).rows
+    found = []
+    for number in range(len(before.backbone.blocks)):
+        ours = before.backbone.run(ours, number, number + 1)
+        flat = _flat(before.backbone, number, ours).float().cpu().numpy()
+        if number < after.frozen_depth:
+            theirs = ours
+            found.append((flat, flat))
+            continue
+        theirs = after.backbone.run(theirs, number, number + 1)
+        found.append((flat, _flat(after.backbone, number, theirs).float().cpu().numpy()))
     return found
 
 

@@ -1,51 +1,57 @@
-"""Both domains' rows as a model sees them.
+"""Rows of a domain as a model sees them, before it was trained and after.
 
 Legend: N rows, D features.
 """
 
 from collections.abc import Callable, Collection, Iterable
+from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from raytl.models.mappers import Identity
 from raytl.models.transfer_model import TransferModel
 from raytl.rows import Inputs
+
+Stage = Literal["before", "after", "mapped"]
 
 
 @torch.no_grad()
 def features_of(
-    model: TransferModel,
+    before: TransferModel,
+    after: TransferModel,
     branches: Collection[str],
     batches: Iterable[Inputs],
     more: Callable[[], bool],
-) -> np.ndarray:
-    """Return the pooled features of these branches, side by side, (N, D). Batches are read as long
-    as `more` says so, one at least. The model's mode is put back afterwards."""
-    was_training = model.training
-    model.eval()
-    parts = []
-    for inputs in batches:
-        pooled = [model.branch(name)(inputs[name]).features for name in branches]
-        parts.append(torch.cat(pooled, dim=1).float().cpu().numpy())
-        if not more():
-            break
-    model.train(was_training)
-    return np.concatenate(parts)
+    *,
+    of_source: bool,
+) -> dict[Stage, np.ndarray]:
+    """Return the pooled features of these branches, side by side, before and after training, and
+    what the trained mapper gives where it changes anything and the branches are all there are,
+    (N, D) each, of the same rows.
 
-
-@torch.no_grad()
-def mapped_of(
-    model: TransferModel, batches: Iterable[Inputs], more: Callable[[], bool], *, of_source: bool
-) -> np.ndarray:
-    """Return what the mapper gives, (N, D), of rows of the source domain or of the target."""
-    was_training = model.training
-    model.eval()
-    parts = []
+    Both models are in eval mode. Batches are read as long as `more` says so, one at least.
+    `of_source`: the rows are the source domain's.
+    """
+    mapped = set(branches) == set(after.columns) and after.reads == "features"
+    mapped = mapped and not isinstance(after.mapper, Identity)
+    parts: dict[Stage, list[Tensor]] = {"before": [], "after": []} | (
+        {"mapped": []} if mapped else {}
+    )
     for inputs in batches:
         rows = len(next(iter(inputs.values())))
-        mapped = model(inputs, num_source=rows if of_source else 0).mapped
-        parts.append(mapped.flatten(1).float().cpu().numpy())
+        parts["before"].append(_pooled(before, branches, inputs))
+        frozen = all(after.branch(name).wholly_frozen for name in branches)
+        same = parts["before"][-1] if frozen else _pooled(after, branches, inputs)
+        parts["after"].append(same)
+        if mapped:
+            output = after(inputs, num_source=rows if of_source else 0)
+            parts["mapped"].append(output.mapped.flatten(1))
         if not more():
             break
-    model.train(was_training)
-    return np.concatenate(parts)
+    return {stage: torch.cat(of).float().cpu().numpy() for stage, of in parts.items()}
+
+
+def _pooled(model: TransferModel, branches: Collection[str], inputs: Inputs) -> Tensor:
+    return torch.cat([model.branch(name)(inputs[name]).features for name in branches], dim=1)

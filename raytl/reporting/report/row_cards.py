@@ -51,16 +51,15 @@ def cards_of(telling: Telling, previews: Previews, metric: str, ours: str) -> li
 def _card(
     row: TellingRow, previews: Previews, telling: Telling, plain: bool, metric: str, ours: str
 ) -> Card:
-    lines: list[tuple[str, str]] = []
-    if row.target is not None:
-        lines += [("true", row.target), (ours, str(row.said))]
-        lines += [(telling.control, str(row.control_said))]
-    if plain:
-        lines.append(("right", f"{row.ours:.0%} of seeds; {telling.control} {row.theirs:.0%}"))
-    else:
-        size = 1 if METRICS[metric].reads == "values" else METRICS[metric].scale
-        errors = [f"{abs(value) * size:.4g}" for value in (row.ours, row.theirs)]
-        lines.append((telling.words, f"{errors[0]}; {telling.control} {errors[1]}"))
+    lines = [] if row.target is None else [("true", row.target)]
+    said = ((ours, row.said, row.ours), (telling.control, row.control_said, row.theirs))
+    scale = 1 if METRICS[metric].reads == "values" else METRICS[metric].scale
+    for name, answer, score in said:
+        if plain:
+            lines.append((name, f"{answer} ({score:.0%} of seeds right)"))
+        else:
+            size = f"{abs(score) * scale:.4g}"
+            lines.append((name, size if answer is None else f"{answer} ({size} off)"))
     return Card(row.id, lines, previews.get(row.id, {}))
 
 

@@ -1,8 +1,9 @@
 """What was transferred, as figures."""
 
+from itertools import groupby
 from typing import Any
 
-from raytl.sweeping.insight.facts import Gap, Transferred
+from raytl.sweeping.insight.facts import Block, Gap, Transferred
 
 STAGES = {
     "before": "features of the source model", "after": "features after training",
@@ -11,22 +12,29 @@ STAGES = {
 
 
 def change_figure(found: Transferred) -> dict[str, Any] | None:
-    """Return each block's similarity before and after, frozen ones pale."""
+    """Return each block's similarity before and after; frozen ones that follow each other are one
+    pale bar."""
     if not found.blocks:
         return None
     several = len({block.branch for block in found.blocks}) > 1
     rows = []
-    for block in found.blocks:
-        name = f"block {block.block}"
-        state = "frozen" if block.frozen else "fresh, trained" if block.fresh else "trained"
-        said = "the same in all rows" if block.cka is None else f"CKA {block.cka:.3f}"
+    for (branch, frozen, _), some in groupby(found.blocks, key=_bar):
+        first, *rest = some
+        last = rest[-1] if rest else first
+        name = f"blocks {first.block}–{last.block}" if rest else f"block {first.block}"
+        state = "frozen" if frozen else "fresh, trained" if first.fresh else "trained"
+        said = "the same in all rows" if first.cka is None else f"CKA {first.cka:.3f}"
         rows.append({
-            "name": f"{block.branch}: {name}" if several else name, "value": block.cka,
-            "pale": block.frozen, "tip": f"{block.branch}, {name}, {state}\n{said}",
-            "colour": "var(--orange)" if block.fresh else "var(--blue)",
+            "name": f"{branch}: {name}" if several else name, "value": first.cka, "pale": frozen,
+            "tip": f"{branch}, {name}, {state}\n{said}",
+            "colour": "var(--orange)" if first.fresh else "var(--blue)",
         })  # fmt: skip
-    return {"rows": rows, "high": 1,
-            "label": "linear CKA, before and after: 1 is unchanged"}  # fmt: skip
+    return {"rows": rows, "high": 1, "label": "linear CKA, before and after: 1 is unchanged"}
+
+
+def _bar(block: Block) -> tuple[str, bool, int]:
+    """Return what blocks of one bar have in common."""
+    return block.branch, block.frozen, 0 if block.frozen and block.cka is not None else block.block
 
 
 def map_figure(gap: Gap) -> dict[str, Any]:

@@ -55,7 +55,7 @@ class Looked(_Part):
 
 class Transferred(_Part):
     """The content of transfer.json. `candidate`: which was looked at; `rows`: of how many rows of
-    the target's validation the blocks' change is told; `notes`: what could not be computed, and
+    the target the blocks' change is told; `notes`: what could not be computed, and
     why."""
 
     version: Literal[1] = 1

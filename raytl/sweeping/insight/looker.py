@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from raytl.errors import RaytlError
-from raytl.models.mappers import Identity
 from raytl.rows import Inputs
 from raytl.scoring.domain_distance import LEAST_ROWS, flat_map, proxy_a_distance
 from raytl.sweeping.insight.facts import Block, Gap, Looked
@@ -21,7 +20,7 @@ from raytl.sweeping.insight.validation_rows import ValidationRows
 from raytl.tasks.base import Task
 from raytl.training.block_change import block_changes
 from raytl.training.building import TrialParts
-from raytl.training.domain_features import features_of, mapped_of
+from raytl.training.domain_features import Stage, features_of
 from raytl.training.looked_at import columns_to_look_into, look
 from raytl.training.material import Material
 from raytl.training.readers import Prepared, Readers
@@ -98,32 +97,25 @@ class Looker:
         few = min(len(rows.numbers) for rows in self.rows.values())
         if few < LEAST_ROWS:
             raise RaytlError(f"a domain has {few} validation rows, and {LEAST_ROWS} are needed")
-        found = []
-        for share, stage, parts in ((0.65, "before", self.before), (0.8, "after", self.after)):
-            more = self.until(share)
-            found.append(self._gap(stage, *(
-                features_of(parts.model, shared, self.batches(self.rows[role], parts), more)
-                for role in ("source", "target")
-            )))  # fmt: skip
-        model = self.after.model
-        whole = len(shared) == len(model.columns) and model.reads == "features"
-        if whole and not isinstance(model.mapper, Identity):
-            more = self.until(0.9)
-            found.append(self._gap("mapped", *(
-                mapped_of(model, self.batches(self.rows[role], self.after), more,
-                          of_source=role == "source")
-                for role in ("source", "target")
-            )))  # fmt: skip
-        return [gap for gap in found if gap is not None]
+        source, target = (
+            features_of(
+                self.before.model, self.after.model, shared,
+                self.batches(self.rows[role], self.after), self.until(share),
+                of_source=role == "source",
+            )
+            for role, share in (("source", 0.7), ("target", 0.9))
+        )  # fmt: skip
+        gaps = [self._gap(stage, source[stage], target[stage]) for stage in source]
+        return [gap for gap in gaps if gap is not None]
 
-    def _gap(self, stage: str, source_ND: np.ndarray, target_MD: np.ndarray) -> Gap | None:
+    def _gap(self, stage: Stage, source_ND: np.ndarray, target_MD: np.ndarray) -> Gap | None:
         rows = min(len(source_ND), len(target_MD))
         if rows < LEAST_ROWS or not (np.isfinite(source_ND).all() and np.isfinite(target_MD).all()):
             self.notes.append(f"proxy A-distance {stage}: too few finite rows in the time it has")
             return None
         source, target, explained = flat_map(source_ND, target_MD)
         return Gap(
-            stage=stage, distance=proxy_a_distance(source_ND, target_MD),  # type: ignore[arg-type]
+            stage=stage, distance=proxy_a_distance(source_ND, target_MD),
             source=points(source), target=points(target), explained=explained,
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Which rows are looked at: some of those held out for selection, of which no label is read here.
+"""Which rows are looked at: some whose labels were not learnt from; no label is read here.
 
 Legend: N rows.
 """
@@ -30,13 +30,21 @@ class ValidationRows:
 
 
 def validation_rows(material: Material, rows_seed: int | None) -> dict[str, ValidationRows]:
-    """Return the held-out rows of "target" and, where there is one, "source" domain, MOST_ROWS of
-    each at most, drawn by the study's seed. `rows_seed`: drew the target's labelled rows, None for
-    the study's."""
+    """Return rows of "target" and, where there is one, "source" domain, MOST_ROWS of each at most,
+    drawn by the study's seed: those held out for selection, and where they are few, of the target
+    the training rows whose labels were not given. `rows_seed`: drew the target's labelled rows,
+    None for the study's."""
     seed = material.study.search.seed
     target, source = material.domains.target, material.domains.source
     own = target_rows(target, seed if rows_seed is None else rows_seed)
-    found = {"target": ValidationRows(target, own.validation_split, _some(own.validation, seed))}
+    split, numbers = own.validation_split, own.validation
+    unseen = np.setdiff1d(own.unlabelled, own.labelled)
+    if len(numbers) < MOST_ROWS and len(unseen):
+        if split == target.config.splits.train:
+            numbers = np.union1d(numbers, unseen)
+        elif len(unseen) > len(numbers):
+            split, numbers = target.config.splits.train, unseen
+    found = {"target": ValidationRows(target, split, _some(numbers, seed))}
     if source is not None:
         theirs = source_rows(source, seed)
         numbers = _some(theirs.validation, seed)

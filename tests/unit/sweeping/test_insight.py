@@ -32,6 +32,7 @@ from raytl.sweeping.verdict.confirmed import Candidate, Confirmation, Run, Verdi
 from raytl.training.building import build_trial
 from raytl.training.looked_at import look
 from raytl.training.material import Material
+from raytl.training.splits import target_rows
 from raytl.training.trial import run_trial
 
 MakeStudy = Callable[..., Study]
@@ -50,6 +51,16 @@ def test_frozen_blocks_are_unchanged_and_trained_ones_are_not(tiny_study: MakeSt
     assert [block.cka for block in blocks[:2]] == [pytest.approx(1.0)] * 2
     assert all(block.cka is not None and 0 <= block.cka < 0.9999 for block in blocks[2:])
     assert rows == len(validation_rows(Material.of(tiny_study()), None)["target"].numbers)
+
+
+def test_no_row_is_looked_at_whose_label_was_learnt_from(tiny_study: MakeStudy) -> None:
+    for labels in ("none", 10, "all"):
+        dataset = tiny_study().target_domain.dataset
+        material = Material.of(tiny_study(target_domain={"dataset": dataset, "labels": labels}))
+        seen = validation_rows(material, None)["target"].numbers
+        of_study = target_rows(material.domains.target, 0)
+        assert len(seen) >= len(of_study.validation)
+        assert not set(seen.tolist()) & set(of_study.labelled.tolist())
 
 
 def test_both_domains_are_told_apart_before_and_after(tiny_study: MakeStudy) -> None:
