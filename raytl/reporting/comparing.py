@@ -74,7 +74,7 @@ def compared(runs: Sequence[Path]) -> list[Group]:
 
 def write_comparison(groups: Sequence[Group], out: Path) -> None:
     """Write the page."""
-    figures = {
+    figures: dict[str, Any] = {
         f"means {i}": {"rows": rows, "label": f"test {group.axis}"}
         for i, group in enumerate(groups)
         if (rows := [bar for run in group.runs for bar in run.bars])

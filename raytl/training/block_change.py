@@ -83,6 +83,6 @@ def _flat(backbone: Backbone, number: int, h: Rows) -> Tensor:
         return mean_of(h).flatten(1)
     if h.dim() == 4:
         maps_BCHW = backbone.maps_of(number, h)
-        sides = tuple(min(SIDE, side) for side in maps_BCHW.shape[2:])
-        return F.adaptive_avg_pool2d(maps_BCHW, sides).flatten(1)
+        height, width = (min(SIDE, side) for side in maps_BCHW.shape[2:])
+        return F.adaptive_avg_pool2d(maps_BCHW, (height, width)).flatten(1)
     return h.mean(1) if h.dim() == 3 else h.flatten(1)

@@ -36,9 +36,9 @@ def features_of(
     """
     mapped = set(branches) == set(after.columns) and after.reads == "features"
     mapped = mapped and not isinstance(after.mapper, Identity)
-    parts: dict[Stage, list[Tensor]] = {"before": [], "after": []} | (
-        {"mapped": []} if mapped else {}
-    )
+    parts: dict[Stage, list[Tensor]] = {"before": [], "after": []}
+    if mapped:
+        parts["mapped"] = []
     for inputs in batches:
         rows = len(next(iter(inputs.values())))
         parts["before"].append(_pooled(before, branches, inputs))

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from raytl.scoring.metrics import METRICS
 from raytl.sweeping.insight.previews import Preview, Previews
-from raytl.sweeping.insight.telling_rows import Telling, TellingRow
+from raytl.sweeping.insight.telling_rows import Kind, Telling, TellingRow
 
-TITLES = {
-    "missed": "Missed by every model", "mended": "Mended by the transfer",
-    "broken": "Broken by the transfer",
-}  # fmt: skip
-WORST = "Worst of every model"
+TITLES: dict[Kind, tuple[str, str]] = {  # of right and wrong answers, and of others
+    "missed": ("Missed by every model", "Worst of every model"),
+    "mended": ("Mended by the transfer", "Better with the transfer"),
+    "broken": ("Broken by the transfer", "Worse with the transfer"),
+}
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ def cards_of(telling: Telling, previews: Previews, metric: str, ours: str) -> li
     """Return the rows by kind. `ours`: what the selected candidate is called."""
     plain = METRICS[metric].reads in ("classes", "probabilities")
     found = []
-    for kind, title in TITLES.items():
+    for kind, titles in TITLES.items():
         rows = [row for row in telling.rows if row.kind == kind]
         counted = plain or kind != "missed"
         found.append(
             Cards(
-                title if counted else WORST,
-                telling.counts[kind] if counted else None,  # type: ignore[index]
+                titles[0 if plain else 1],
+                telling.counts[kind] if counted else None,
                 [_card(row, previews, telling, plain, metric, ours) for row in rows],
             )
         )

@@ -1,7 +1,7 @@
 """What was searched: parallel coordinates, source model × depth, cost, learning curves."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from raytl.config import Study
@@ -9,6 +9,7 @@ from raytl.sweeping.search.halving import rule_of
 from raytl.sweeping.search.objective import figure
 
 Row = Mapping[str, Any]  # of the leaderboard
+Rows = Sequence[Row]
 STRONG = 5  # searched trials whose curves stand out
 MOST_LINES = 400  # that a figure draws
 ON_TOP = "objective"
@@ -32,7 +33,7 @@ def tip_of(row: Row, *more: str) -> str:
     return "\n".join(dict.fromkeys([*lines, *basics, *own, *more]))
 
 
-def parallel_figure(rows: list[Row], objective: Mapping[str, str]) -> dict[str, Any] | None:
+def parallel_figure(rows: Rows, objective: Mapping[str, str]) -> dict[str, Any] | None:
     """Return an axis for each setting that varied, and a line for each searched trial with an
     objective, the objective last."""
     known = [row for row in rows if row["control"] is None and _has_result(row)][:MOST_LINES]
@@ -78,7 +79,7 @@ def _shown(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def heat_figure(rows: list[Row], objective: Mapping[str, str]) -> dict[str, Any] | None:
+def heat_figure(rows: Rows, objective: Mapping[str, str]) -> dict[str, Any] | None:
     """Return the best objective of each source model × frozen blocks of the searched trials."""
     cells: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
@@ -110,9 +111,7 @@ def _depth_order(depth: str) -> tuple[float, str]:
         return float("inf"), depth
 
 
-def cost_figure(
-    rows: list[Row], front: list[Row], objective: Mapping[str, str]
-) -> dict[str, Any] | None:
+def cost_figure(rows: Rows, front: Rows, objective: Mapping[str, str]) -> dict[str, Any] | None:
     """Return the objective against the seconds of each trial that ran its whole budget."""
     done = [row for row in rows if row["status"] == "completed" and _has_result(row)]
     if not done:
@@ -132,7 +131,7 @@ def cost_figure(
 
 
 def curves_figure(
-    rows: list[Row], objective: Mapping[str, str], study: Study | None
+    rows: Rows, objective: Mapping[str, str], study: Study | None
 ) -> dict[str, Any] | None:
     """Return the objective by epoch of each trial, the best first, and the rungs."""
     ranked = sorted((r for r in rows if r["curve"]), key=lambda row: row["rank"] or 10**6)

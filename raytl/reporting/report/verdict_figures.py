@@ -55,7 +55,9 @@ def needed(decision: Decision) -> list[str]:
         f"about {decision.rows:,} test rows instead of {difference.rows:,} would decide"
         if decision.rows is not None else "",
     ]  # fmt: skip
-    return [way for way in ways if way] or ["neither more seeds nor more test rows alone"]
+    return [way for way in ways if way] or [
+        "neither more seeds nor more test rows alone would decide"
+    ]
 
 
 def means_figure(confirmation: Confirmation, wording: Wording) -> dict[str, Any] | None:

@@ -124,9 +124,11 @@ class Looker:
         where it cannot be said."""
         columns = columns_to_look_into(self.after.model)
         if not columns:
-            raise RaytlError("it is told of images with a convolutional backbone, and of texts")
+            raise RaytlError(
+                "only images with a convolutional backbone and texts can be looked into"
+            )
         if "numbers" not in self.task.gives:
-            raise RaytlError("it is told of answers that are a class or a value")
+            raise RaytlError("only answers that are a class or a value can be looked into")
         rows = self.rows["target"]
         spread = np.unique(np.linspace(0, len(rows.numbers) - 1, SHOWN).round().astype(int))
         few = ValidationRows(rows.domain, rows.split, rows.numbers[spread])
