@@ -42,23 +42,20 @@ def cards_of(telling: Telling, previews: Previews, metric: str, ours: str) -> li
             Cards(
                 titles[0 if plain else 1],
                 telling.counts[kind] if counted else None,
-                [_card(row, previews, telling, plain, metric, ours) for row in rows],
+                [_card(row, previews, telling, plain, ours) for row in rows],
             )
         )
     return [cards for cards in found if cards.cards]
 
 
-def _card(
-    row: TellingRow, previews: Previews, telling: Telling, plain: bool, metric: str, ours: str
-) -> Card:
+def _card(row: TellingRow, previews: Previews, telling: Telling, plain: bool, ours: str) -> Card:
     lines = [] if row.target is None else [("true", row.target)]
     said = ((ours, row.said, row.ours), (telling.control, row.control_said, row.theirs))
-    scale = 1 if METRICS[metric].reads == "values" else METRICS[metric].scale
     for name, answer, score in said:
         if plain:
             lines.append((name, f"{answer} ({score:.0%} of seeds right)"))
         else:
-            size = f"{abs(score) * scale:.4g}"
+            size = f"{abs(score) * telling.scale:.4g}"
             lines.append((name, size if answer is None else f"{answer} ({size} off)"))
     return Card(row.id, lines, previews.get(row.id, {}))
 

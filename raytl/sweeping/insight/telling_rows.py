@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 
 from raytl.predictions import Predictions
 from raytl.scoring.metrics import METRICS, Metric
+from raytl.scoring.wording import named
 from raytl.sweeping.verdict.confirmed import Candidate, Confirmation
 
 SHOWN = 8  # rows of a kind
 MOST_SCORED = 300  # rows that are scored one by one, of tasks where that takes a while
 Kind = Literal["missed", "mended", "broken"]
+# By which a single row is scored: some scores of a study say little of one (BLEU, R²)
+OF_A_ROW = {"pixels": "miou", "boxes": "map50", "sentences": "chrf", "steps": "steps_mae"}
 Floats = NDArray[np.float64]
 
 
@@ -39,13 +42,14 @@ class TellingRow:
 @dataclass(frozen=True)
 class Telling:
     """Rows of each kind, how many there are among the `looked_at` rows, and against which control.
-    `words`: what a row's score is."""
+    `words`: what a row's score is, shown times `scale`."""
 
     rows: list[TellingRow]
     counts: dict[Kind, int]
     looked_at: int
     control: str
     words: str
+    scale: float
 
 
 def telling_rows(confirmation: Confirmation, run: Path) -> Telling | None:
@@ -101,11 +105,13 @@ def _telling(
         for i in places[:SHOWN]
     ]
     counts = {kind: len(places) for kind, places in found.items()}
-    words = "seeds that are right"
+    words, scale = "seeds that are right", 1.0
     if not classes:
-        words = "absolute error" if metric.reads == "values" else f"{metric.words} of the row alone"
+        of_row = METRICS.get(OF_A_ROW.get(metric.reads, ""))
+        words = f"{named(of_row)} of the row alone" if of_row else "absolute error"
+        scale = of_row.scale if of_row else 1.0
         counts["missed"] = 0  # there is no line between right and wrong
-    return Telling(rows, counts, len(some), best.name, words)
+    return Telling(rows, counts, len(some), best.name, words, scale)
 
 
 def _row_scores(metric: Metric, runs: list[Predictions], some: NDArray[Any]) -> Floats:
@@ -118,8 +124,8 @@ def _scores(metric: Metric, run: Predictions) -> Floats:
         return np.asarray(run.given("classes") == run.target_N, np.float64)
     if metric.reads == "values":
         return -np.abs(run.given("values") - run.target_N)
-    given = run.given(metric.reads)
-    one = np.ones((1, 1))
+    given, one = run.given(metric.reads), np.ones((1, 1))
+    metric = METRICS[OF_A_ROW[metric.reads]]
     return np.array([
         metric.sign * float(metric.score(run.target_N[i : i + 1], given[i : i + 1], one)[0])
         for i in range(len(run.id_N))

@@ -12,11 +12,16 @@ import pytest
 from test_report import row, write_run
 from test_report_of_values import board_of, confirmed
 
+from raytl.predictions import Predictions
 from raytl.reporting.comparing import compared, write_comparison
 from raytl.reporting.html import write_report
+from raytl.scoring.box_metrics import DETECTIONS
+from raytl.scoring.metrics import METRICS
+from raytl.scoring.sentence_metrics import WIDTH
 from raytl.sweeping.insight.facts import Block, Gap, Looked, Transferred, save_transferred
 from raytl.sweeping.insight.previews import Fields, Lines, Picture, Text, save_previews
 from raytl.sweeping.insight.small import thumbnail
+from raytl.sweeping.verdict.confirmed import save_confirmation
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome")
                  if (found := shutil.which(name))), None)  # fmt: skip
@@ -114,6 +119,46 @@ def test_runs_side_by_side_open(full: Path, tmp_path: Path) -> None:
     out = tmp_path / "compare.html"
     write_comparison(compared([full, other]), out)
     assert drawn(opened(out)) == 1
+
+
+def given(reads: str, generator: np.random.Generator) -> dict[str, Any]:
+    """Return what is kept of six rows' predictions of three classes."""
+    target_N = np.arange(6) % 3
+    if reads in ("classes", "probabilities"):
+        p_NK = generator.dirichlet([1, 1, 1], 6).astype(np.float32)
+        return {"target_N": target_N, "predicted_N": p_NK.argmax(1), "p_NK": p_NK}
+    if reads == "values":
+        return {"target_N": target_N + 0.5, "predicted_N": generator.normal(size=6)}
+    width = {"pixels": 9, "sentences": WIDTH, "steps": 5, "boxes": 3 * DETECTIONS + 3}[reads]
+    numbers_NM = generator.integers(1, 9, (6, width)).astype(float)
+    if reads == "boxes":
+        numbers_NM[:, : 2 * DETECTIONS] = -1
+        numbers_NM[:, :2], numbers_NM[:, DETECTIONS : DETECTIONS + 2] = 0.5, (0, 1)
+    return {"target_N": 0 * target_N, "predicted_N": None, "statistics_NM": numbers_NM}
+
+
+@pytest.mark.parametrize("metric", sorted(METRICS))
+def test_a_study_of_each_metric_has_a_report(tmp_path: Path, metric: str) -> None:
+    run = write_run(tmp_path / "run", [row(0), row(1, control="scratch")])
+    mode = METRICS[metric].mode
+    board_of(run, metric=metric, objective={"name": "o", "mode": mode, "label": metric})
+    found = confirmed(run)
+    candidates = []
+    for number, one in enumerate(found.candidates):
+        for of in one.runs:
+            rows = given(METRICS[metric].reads, np.random.default_rng([number, of.seed]))
+            Predictions(np.arange(6), **rows).write(run / str(of.predictions))
+        candidates.append(one.model_copy(update={"metrics": {metric: 0.5}}))
+    classes = METRICS[metric].reads in ("classes", "probabilities", "pixels", "boxes")
+    changed = {
+        "metric": metric,
+        "candidates": candidates,
+        "classes": ["a", "b", EVIL][: 3 * classes],
+    }
+    save_confirmation(found.model_copy(update=changed), run)
+    text = write_report(run).read_text()
+    assert "Rows to look at" in text and "cannot" not in text
+    assert ("average precision at IoU 0.5" in text) == (METRICS[metric].reads == "boxes")
 
 
 def test_the_report_needs_no_network_and_is_small(full: Path) -> None:
