@@ -85,10 +85,13 @@ def write_comparison(groups: Sequence[Group], out: Path) -> None:
 
 
 def _names(runs: Sequence[Path]) -> list[str]:
-    """Return the runs' folder names, with what stands before them where some are the same."""
-    names = [run.resolve().name for run in runs]
-    same = len(set(names)) < len(names)
-    return [str(run) for run in runs] if same else names
+    """Return the runs' folder names, with as much before them as tells them apart."""
+    parts = [run.resolve().parts for run in runs]
+    for count in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(of[-count:]) for of in parts]
+        if len(set(names)) == len(names):
+            break
+    return names
 
 
 def _judged_by(found: RunFiles, name: str) -> tuple[str, ...]:

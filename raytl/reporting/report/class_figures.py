@@ -45,7 +45,7 @@ def class_figure(
     rows.sort(key=lambda row: (row["values"][0] is None, row["values"][0] or 0.0))
     return {
         "rows": rows[:MOST_CLASSES], "names": [one.name for one in shown],
-        "label": f"{words} of each class on the test split, %",
+        "label": f"{words}, %",
     }  # fmt: skip
 
 

@@ -30,14 +30,15 @@ def render(template: str, values: Mapping[str, Any], data: Mapping[str, Any]) ->
 
 
 def as_json(data: Any) -> str:
-    """Return data as JSON that no HTML can end: numbers that are not finite are null."""
+    """Return data as JSON that no HTML can end: numbers with six digits, those that are not finite
+    null."""
     text = json.dumps(_finite(data), allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _finite(data: Any) -> Any:
     if isinstance(data, float):
-        return data if math.isfinite(data) else None
+        return float(f"{data:.6g}") if math.isfinite(data) else None
     if isinstance(data, Mapping):
         return {str(key): _finite(value) for key, value in data.items()}
     return [_finite(value) for value in data] if isinstance(data, list | tuple) else data

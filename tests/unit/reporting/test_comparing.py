@@ -52,6 +52,15 @@ def test_runs_on_other_rows_or_by_another_metric_are_shown_apart(
     assert "not between parts" in (tmp_path / "out.html").read_text()
 
 
+def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    runs = []
+    for place in ("mine", "yours"):
+        (tmp_path / place).mkdir()
+        runs.append(run_of(tmp_path / place / "run", "study: one\n"))
+    (group,) = compared(runs)
+    assert [run.name for run in group.runs] == ["mine/run", "yours/run"]
+
+
 def test_a_run_that_has_no_verdict_yet_says_so(tmp_path: Path) -> None:
     runs = [run_of(tmp_path / name, "study: [half", metric="mae") for name in ("one", "two")]
     (group,) = compared(runs)

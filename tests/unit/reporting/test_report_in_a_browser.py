@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,44 @@ def full(tmp_path: Path) -> Path:
 def test_all_that_a_report_can_show_is_drawn(full: Path, width: int) -> None:
     dom = opened(write_report(full), width)
     assert drawn(dom) == 10
-    assert "9 searched trials; darker is better" in dom and "10 of 10 trials" in dom
+    assert "9 searched trials; the stronger the colour" in dom and "10 of 10 trials" in dom
+
+
+HANDLED = """
+const body = document.querySelector("#leaderboard tbody"), said = {};
+const shown = () => [...body.rows].filter(row => !row.hidden).map(row => row.dataset.trial);
+const search = document.getElementById("search"), controls = document.getElementById("controls");
+search.value = "DANN lr-less"; search.dispatchEvent(new Event("input")); said.none = shown();
+search.value = "dann 0000"; search.dispatchEvent(new Event("input")); said.dann = shown();
+search.value = ""; controls.click(); said.searched = shown().length;
+const heads = [...document.querySelectorAll("#leaderboard th button")];
+const seconds = heads.find(head => head.textContent === "seconds");
+seconds.click(); said.up = shown()[0]; seconds.click(); said.down = shown()[0];
+const dot = document.querySelector("figure[data-figure=scatter] circle.mark");
+dot.dispatchEvent(new PointerEvent("pointermove", { bubbles: true, clientX: 9, clientY: 9 }));
+said.tip = document.querySelector(".tip").textContent;
+const axis = document.querySelector("figure[data-figure=parallel] rect[style*=resize]");
+const box = axis.getBoundingClientRect();
+axis.setPointerCapture = () => {};
+for (const [type, share] of [["pointerdown", 0], ["pointermove", 0.5], ["pointerup", 0.5]])
+  axis.dispatchEvent(new PointerEvent(type, { clientY: box.top + share * box.height }));
+said.kept = shown().length;
+document.documentElement.dataset.said = JSON.stringify(said);
+"""
+
+
+@needs_browser
+def test_the_leaderboard_filters_and_sorts_and_figures_answer_the_pointer(full: Path) -> None:
+    page = write_report(full)
+    page.write_text(page.read_text().replace("</body>", f"<script>{HANDLED}</script></body>"))
+    found = re.search(r'data-said="(.*?)"', opened(page))
+    assert found is not None
+    said = json.loads(unescape(found[1]))
+    assert said["none"] == []
+    assert said["dann"] == ["00000", "00002", "00004", "00006", "00008"]
+    assert (said["searched"], said["up"], said["down"]) == (9, "00000", "00008")
+    assert said["tip"].startswith("trial 0000") and "objective" in said["tip"]
+    assert 0 < said["kept"] < 9
 
 
 @needs_browser
@@ -167,6 +205,14 @@ def test_the_report_needs_no_network_and_is_small(full: Path) -> None:
     assert not re.search(r'(src|href)="(?!data:image/png;base64,|#)', text)
     assert "@import" not in text and "url(" not in text
     assert len(text) < 200_000
+
+
+def test_a_study_of_a_thousand_trials_has_a_report_of_less_than_five_megabytes(
+    tmp_path: Path,
+) -> None:
+    curve = np.random.default_rng(0).normal(size=60).tolist()
+    rows = [row(i, curve=curve, config={"optimizer.lr": 1 / (i + 3)}) for i in range(1000)]
+    assert write_report(write_run(tmp_path / "run", rows)).stat().st_size < 5e6
 
 
 def test_text_from_outside_is_never_markup(full: Path) -> None:

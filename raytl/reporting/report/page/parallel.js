@@ -32,7 +32,7 @@ FIGURES.parallel = ({ axes, lines, low, high, mode, label }, width) => {
       l.path.style.pointerEvents = inside ? "" : "none";
       if (inside) { many++; trials.add(l.trial); }
     }
-    count.textContent = kept.size ? `${many} of ${drawn.length} trials; the leaderboard shows these. Click an axis to let go.` : `${drawn.length} searched trials; darker is better. Drag along an axis to keep some.`;
+    count.textContent = kept.size ? `${many} of ${drawn.length} trials; the leaderboard shows these. Click an axis to let go.` : `${drawn.length} searched trials; the stronger the colour, the better. Drag along an axis to keep some.`;
     window.dispatchEvent(new CustomEvent("chosen", { detail: kept.size ? trials : null }));
   }
   axes.forEach((a, i) => {
