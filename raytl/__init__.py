@@ -18,7 +18,19 @@ from raytl.config import Study
 from raytl.errors import RaytlError
 from raytl.loaded import Loaded, load
 from raytl.run_results import Results, Verdict
-from raytl.verbs import clean, doctor, export, inspect, new, predict, pretrain, rank, report, shard
+from raytl.verbs import (
+    clean,
+    compare,
+    doctor,
+    export,
+    inspect,
+    new,
+    predict,
+    pretrain,
+    rank,
+    report,
+    shard,
+)
 
 __all__ = [
     "Loaded",
@@ -28,6 +40,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "clean",
+    "compare",
     "dataset",
     "doctor",
     "export",

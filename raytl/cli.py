@@ -284,6 +284,20 @@ def clean(
 
 
 @app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Two run folders or more.")],
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("compare.html"),
+) -> None:
+    """Lay runs side by side: verdicts, scores, what differs in their studies."""
+    groups = verbs.compare(runs, out)
+    from raytl.reporting.terminal import comparison_tables
+
+    for table in comparison_tables(groups):
+        out_console.print(table)
+    out_console.print(str(out), soft_wrap=True, highlight=False)
+
+
+@app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder that has been confirmed.")],
     candidate: Annotated[str, typer.Argument(help="A confirmed one, such as 'scratch control'.")],

@@ -18,6 +18,7 @@ from raytl.urls import Url, place_of
 if TYPE_CHECKING:
     from raytl.data.shard import ShardReport
     from raytl.models.source_spec import SourceSpec
+    from raytl.reporting.comparing import Group
     from raytl.sweeping.cleaning import Cleaned
     from raytl.sweeping.kept.trial_store import Entry
     from raytl.sweeping.on_ray.doctor import Finding
@@ -157,6 +158,7 @@ def sweep(
     from raytl.reporting.html import write_report
     from raytl.reporting.samples import sample_images
     from raytl.reporting.tensorboard import TensorBoard, write_end
+    from raytl.sweeping.insight.keeping import keep_insight
     from raytl.sweeping.kept.storage import RunStorage
     from raytl.sweeping.search.objective import objective_metric
     from raytl.sweeping.study_run import run_study
@@ -165,6 +167,8 @@ def sweep(
     with answered("stopping (epochs that are done are kept); go on with resume=True"):
         result = run_study(checked, run, resume=resume, store=store, listeners=[board])
     write_end(board, result, checked, sample_images(checked))
+    if result.confirmation is not None:
+        keep_insight(checked, run, result.confirmation, anew=True)
     write_report(run)
     RunStorage(run, checked.resources.storage_path).push()
     return result
@@ -301,7 +305,8 @@ def export(run: Path | str, candidate: str, out: Path | str, *, force: bool = Fa
 
 
 def report(run: Path | str) -> Path:
-    """Write `report.html` of a run again.
+    """Write `report.html` of a run again. What was transferred is computed where the run has not
+    kept it, and data and weights are at hand.
 
     Args:
         run: The run's folder.
@@ -319,13 +324,21 @@ def report(run: Path | str) -> Path:
     """
     if not (Path(run) / "leaderboard.json").exists():
         raise UserError(f"{run}: not a run folder with a leaderboard; run `raytl sweep` first")
-    from raytl.reporting.run_facts import describe_run
-
-    describe_run(Path(run))
-
     from raytl.reporting.html import write_report
+    from raytl.reporting.looking_again import look_again
 
-    return write_report(Path(run))
+    return write_report(Path(run), look_again(Path(run)))
+
+
+def compare(runs: Sequence[Path | str], out: Path | str = "compare.html") -> list[Group]:
+    """Write an HTML page that lays runs side by side; return them by what they are judged by, as
+    `reporting.comparing.compared` does."""
+    from raytl.reporting.comparing import compared, write_comparison
+
+    check_writable(Path(out))
+    groups = compared([Path(run) for run in runs])
+    write_comparison(groups, Path(out))
+    return groups
 
 
 def clean(run: Path | str, *, force: bool = False, dry_run: bool = False) -> Cleaned:

@@ -1,5 +1,6 @@
 """What mattered: how much of the objective's variance each searched key explains."""
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -34,12 +35,14 @@ def importance(histories: Histories, mode: str) -> Importance:
         )
     epoch = sorted((len(values) for _, values in searched), reverse=True)[enough - 1]
     reached = [(row, values[epoch - 1]) for row, values in searched if len(values) >= epoch]
+    reached = [(row, value) for row, value in reached if math.isfinite(value)]
     done = [row for row, _ in reached]
     every = {key for row in done for key in row["searched"]}
     shared = sorted(key for key in every if all(key in row["searched"] for row in done))
     varied = [key for key in shared if len({str(row["config"][key]) for row in done}) > 1]
     if not varied or len({value for _, value in reached}) < 2:
         return Importance({}, "the trials do not differ enough to tell")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize" if mode == "max" else "minimize")
     distributions = {key: _distribution([row["config"][key] for row in done]) for key in varied}
     for row, value in reached:

@@ -1,10 +1,8 @@
-"""The report's figures, as matplotlib figures and inline SVG.
+"""A run's figures, as matplotlib figures.
 
 Colours are Okabe and Ito's, which colour-blind readers can tell apart.
 """
 
-import io
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,7 +20,7 @@ CONTROL_COLOURS = {
     "scratch": ORANGE, "source_only": GREEN, "linear_probe": "#CC79A7", "target_only": "#D55E00",
     "constant": "#56B4E9", "naive": "#F0E442", "seasonal_naive": "#8B5A2B",
 }  # fmt: skip
-BLACK = "#000000"  # of columns alone and further probes: written as the page's own text colour
+BLACK = "#000000"  # of columns alone and further probes
 DASHES = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))  # which tell columns alone apart, in turn
 
 
@@ -39,19 +37,6 @@ def _dashes_of(controls: Sequence[str]) -> dict[str, Any]:
     alone = [control for control in controls if control.endswith((ALONE, PROBE))]
     own = {control: DASHES[i % len(DASHES)] for i, control in enumerate(alone)}
     return dict.fromkeys(controls, DASHES[0]) | own
-
-
-def to_svg(figure: Figure) -> str:
-    """Return the figure as an SVG element with a transparent ground and inherited text colour."""
-    buffer = io.StringIO()
-    figure.savefig(
-        buffer, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None}
-    )
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
-    svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
-    return svg.replace("#000000", "currentColor")
 
 
 def _axes(width: float, height: float) -> tuple[Figure, Any]:

@@ -13,6 +13,7 @@ from raytl.sweeping.kept.trial_store import Entry, store_folder
 from raytl.sweeping.search.objective import figure
 
 if TYPE_CHECKING:
+    from raytl.reporting.comparing import Group
     from raytl.sweeping.cleaning import Cleaned
     from raytl.sweeping.ranking import Ranked
 
@@ -129,6 +130,20 @@ def ranking_table(ranking: list[Ranked]) -> Table:
         size = f"{ranked.scores['size']:,.0f}"
         table.add_row(ranked.source_model, *values, size, f"{sum(ranked.seconds.values()):.2f}")
     return table
+
+
+def comparison_tables(groups: Sequence[Group]) -> list[Table]:
+    """Return a table for each group of runs that are judged by the same."""
+    tables = []
+    for group in groups:
+        table = Table(title=group.title, box=None, padding=(0, 2, 0, 0), header_style="bold")
+        for column in ("run", "verdict", "score", "difference", "best", "seconds"):
+            table.add_column(column, overflow="fold")
+        for run in group.runs:
+            cells = (run.name, run.kind, run.score, run.difference, run.best, f"{run.seconds:.0f}")
+            table.add_row(*(Text(cell) for cell in cells))
+        tables.append(table)
+    return tables
 
 
 def _cells(group: Sequence[Row]) -> list[str]:

@@ -1,6 +1,7 @@
 """A whole study on tiny data, through Tune: controls, search, confirmation, report."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,10 @@ def test_from_shards_to_a_verdict(
 
     html = (run / "report.html").read_text()
     assert confirmation.verdict.sentence.split(":")[0] in html
-    assert "src=" not in html
+    assert not re.search(r'(src|href)="(?!data:image/png;base64,|#)', html)
+    kept = json.loads((run / "transfer.json").read_text())
+    assert kept["blocks"] and kept["looked"] and (run / "rows.json").exists()
+    assert "What was transferred" in html
     assert "http" not in html.replace("http-equiv", "")
     board = json.loads((run / "leaderboard.json").read_text())
     assert board["state"] == "complete"

@@ -44,7 +44,7 @@ def test_help_and_import_are_light() -> None:
     done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     verbs = "shard inspect pretrain rank sweep store doctor watch-spot report export predict demo"
-    for verb in verbs.split():
+    for verb in [*verbs.split(), "compare"]:
         assert verb in done.stdout
 
 

@@ -110,6 +110,12 @@ class VocabularyTransform(Transform):
         """The tokens; token i has number i + 2."""
         return self._facts.vocabulary
 
+    def spelled(self, numbers: Sequence[int]) -> list[str]:
+        """Return the tokens that these numbers stand for; of padding and unknown ones a sign."""
+        signs = ["[PAD]", "[UNK]"]
+        known = self._facts.vocabulary
+        return [signs[n] if n < SPECIAL else known[n - SPECIAL] for n in numbers]
+
     def prepare(self, values: Values) -> Padded:
         number, most = self._numbers.get, self._facts.max_length
         rows = [[number(t, UNKNOWN) for t in self._cut(text)[:most]] for text in _strings(values)]
@@ -149,6 +155,10 @@ class TokenizerTransform(Transform):
     def size(self) -> int:
         """One more than the greatest token number."""
         return 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+
+    def spelled(self, numbers: Sequence[int]) -> list[str]:
+        """Return the tokens that these numbers stand for, as the tokenizer writes them."""
+        return [self._tokenizer.id_to_token(n) or "" for n in numbers]
 
     def prepare(self, values: Values) -> Padded:
         encoded = self._tokenizer.encode_batch_fast(_strings(values))

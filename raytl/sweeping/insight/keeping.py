@@ -1,0 +1,39 @@
+"""What is looked at of a decided study, written into its run folder."""
+
+from pathlib import Path
+
+from raytl.config import Study
+from raytl.data.domain import Domain
+from raytl.sweeping.insight import previews
+from raytl.sweeping.insight.facts import FILE, save_transferred
+from raytl.sweeping.insight.finding import find_transferred
+from raytl.sweeping.insight.previews import previews_of, save_previews
+from raytl.sweeping.insight.telling_rows import telling_rows
+from raytl.sweeping.kept.storage import RunStorage
+from raytl.sweeping.verdict.confirmed import Confirmation
+
+
+def keep_insight(study: Study, run: Path, confirmation: Confirmation, *, anew: bool) -> list[str]:
+    """Write transfer.json and rows.json, `anew` or where they are missing; return what could not be
+    found and stands in neither, a sentence each.
+
+    Nothing is raised: a study does not fail for what is only looked at.
+    """
+    said: list[str] = []
+    if confirmation.selected is not None and (anew or not (run / FILE).exists()):
+        storage = RunStorage(run, study.resources.storage_path)
+        found = find_transferred(study, storage, confirmation.selected)
+        if found.blocks or found.gaps or found.looked or anew:
+            save_transferred(found, run)  # with its notes
+        else:
+            said += found.notes
+    if anew or not (run / previews.FILE).exists():
+        try:
+            telling = telling_rows(confirmation, run)
+            if telling is not None:
+                domain = Domain.open(study.target_domain)
+                ids = {row.id for row in telling.rows}
+                save_previews(previews_of(domain, confirmation.split, ids), run)
+        except Exception as error:  # the same
+            said.append(f"test rows to look at: {str(error)[:300] or type(error).__name__}")
+    return said
