@@ -1,5 +1,6 @@
 """The datasets that a new study is about: ready ones, or raw data that are sharded first."""
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -34,7 +35,7 @@ class Given:
 
 def plain_name(data: str) -> str:
     """Return a study's name after its data; `study` where nothing of theirs can be one."""
-    last = Path(str(place_of(data)).partition("?")[0].rstrip("/")).resolve().name
+    last = Path(os.path.abspath(str(place_of(data)).partition("?")[0])).name
     stem = re.sub(r"(\.gz)?$", "", last)
     stem = stem if Path(data).is_dir() else stem.partition(".")[0] or stem
     return re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_-") or "study"

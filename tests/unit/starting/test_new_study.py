@@ -25,6 +25,7 @@ from raytl.errors import ConfigError, DataError, ModelError, UserError
 from raytl.modalities.image.catalogue import build_backbone
 from raytl.modalities.image.column import ImageColumn
 from raytl.starting import measuring
+from raytl.starting.datasets import plain_name
 from raytl.sweeping.preflight import preflight
 
 
@@ -247,4 +248,20 @@ def test_a_rare_class_is_said_with_its_metric(tmp_path: Path) -> None:
     rows = "".join(f"{n % 17},{n % 5},{'yes' if n % 20 == 0 else 'no'}\n" for n in range(400))
     (tmp_path / "fraud.csv").write_text(f"a,b,label\n{rows}")
     _, text = new(tmp_path / "fraud.csv")
-    assert "# The metric is average_precision, as class 1 is rare (5.0 % of the" in text
+    told = " ".join(text.replace("\n# ", " ").split())
+    assert "The metric is average_precision, as class 1 is rare (5.0 % of the" in told
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ("photos", "photos"),
+        ("data/photos/", "photos"),
+        ("../loans.csv.gz", "loans"),
+        ("s3://bucket/data/ants?region=x", "ants"),
+        ("my data (2).csv", "my_data_2"),
+        ("---", "study"),
+    ],
+)
+def test_a_study_is_called_after_its_data(data: str, name: str) -> None:
+    assert plain_name(data) == name
