@@ -47,7 +47,7 @@ def write_projector(run: Path, dataset: Place, split: str) -> None:
     with SummaryWriter(str(run / FOLDER / "best")) as writer:
         writer.add_embedding(
             torch.from_numpy(components(found.features_NF)), list(found.labels),
-            tag=f"features of {split} rows", metadata_header=list(found.names),
+            tag=f"features_of_{split}_rows", metadata_header=list(found.names),
         )  # fmt: skip
 
 
