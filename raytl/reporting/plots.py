@@ -54,8 +54,17 @@ def to_svg(figure: Figure) -> str:
     return svg.replace("#000000", "currentColor")
 
 
+class Drawn(Figure):
+    """A figure that a notebook shows, also where pyplot, which would see to it, is not loaded."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", bbox_inches="tight")
+        return buffer.getvalue()
+
+
 def _axes(width: float, height: float) -> tuple[Figure, Any]:
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Drawn(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes

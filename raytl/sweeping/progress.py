@@ -28,7 +28,8 @@ class Progress(Listener):
         self._done: dict[str, int] = {}
         self._best: float | None = None
         self._told_of_prefix = False
-        self._console = Console(stderr=True, emoji=False)
+        # A notebook gets plain lines, no HTML for each
+        self._console = Console(stderr=True, emoji=False, force_jupyter=False)
         self._bar = bars.Progress(
             bars.TextColumn("{task.description}"),
             bars.BarColumn(),

@@ -168,3 +168,12 @@ def test_no_number_is_never_the_best(capsys: pytest.CaptureFixture[str], tmp_pat
         progress.ended(ended("trial-00001", [0.5]))
         capsys.readouterr()
     assert "best 0.5000" in capsys.readouterr().err
+
+
+def test_a_notebook_gets_the_same_plain_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    with Progress(ACCURACY, RunStorage(tmp_path / "run")).shown(SEARCH, "2 trials at once"):
+        pass
+    assert lines_of(capsys)[0] == "2 trials at once"
