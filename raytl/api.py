@@ -215,7 +215,12 @@ def _with_paths(key: str, value: Any) -> Any:
     data = value["dataset"]
     if key in DOMAINS and not isinstance(data, str | os.PathLike | None):
         # The dataset may call the column otherwise, and has no other target
-        data = dataset(data, target=section.pop("target", None), test=DOMAINS[key])
+        target = section.pop("target", None)
+        try:
+            data = dataset(data, target=target, test=DOMAINS[key])
+        except RaytlError as error:
+            error.args = (f"{key}.dataset: {error}", *error.args[1:])
+            raise
     return section | {"dataset": data}
 
 

@@ -42,7 +42,7 @@ def importance(histories: Histories, mode: str) -> Importance:
     varied = [key for key in shared if len({str(row["config"][key]) for row in done}) > 1]
     if not varied or len({value for _, value in reached}) < 2:
         return Importance({}, "the trials do not differ enough to tell")
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would tell of every study it makes
     study = optuna.create_study(direction="maximize" if mode == "max" else "minimize")
     distributions = {key: _distribution([row["config"][key] for row in done]) for key in varied}
     for row, value in reached:

@@ -3,6 +3,7 @@
 Colours are Okabe and Ito's, which colour-blind readers can tell apart.
 """
 
+import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -39,8 +40,17 @@ def _dashes_of(controls: Sequence[str]) -> dict[str, Any]:
     return dict.fromkeys(controls, DASHES[0]) | own
 
 
+class Drawn(Figure):
+    """A figure that a notebook shows, also where pyplot, which would see to it, is not loaded."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", bbox_inches="tight")
+        return buffer.getvalue()
+
+
 def _axes(width: float, height: float) -> tuple[Figure, Any]:
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Drawn(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes

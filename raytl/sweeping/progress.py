@@ -49,7 +49,8 @@ class Progress(Listener):
         """`live`: whether the table is shown instead of lines; by default where a person looks at a
         terminal. `now`: in seconds."""
         self._study, self._objective, self._storage, self._now = study, objective, storage, now
-        self._console = console or Console(stderr=True, emoji=False)
+        # A notebook gets plain lines, no HTML for each
+        self._console = console or Console(stderr=True, emoji=False, force_jupyter=False)
         self._is_live = looked_at(self._console) if live is None else live
         self._phases = {name: Phase() for name in ("search", "controls", CONFIRM)}
         self._best: float | None = None

@@ -172,6 +172,8 @@ def test_figures_are_objects_by_name(confirmed: raytl.Results, tmp_path: Path) -
     assert set(confirmed.figures) == {"confirmed", "confusion", "curves", "seconds", "heat_map"}
     confirmed.figures["confirmed"].savefig(tmp_path / "confirmed.png")
     assert (tmp_path / "confirmed.png").stat().st_size > 1000
+    # What a notebook asks for
+    assert confirmed.figures["curves"]._repr_png_().startswith(b"\x89PNG")  # type: ignore[attr-defined]
 
 
 def test_a_notebook_shows_the_verdict_escaped_and_the_best_trials(

@@ -85,6 +85,16 @@ def test_it_runs_away_from_the_checkout(installed: Path, wheel: Path, tmp_path: 
     (tmp_path / "study.yaml").write_text(STUDY)
     assert "report:" in run(installed, tmp_path, "raytl", "sweep", "study.yaml")
     assert "<html" in (tmp_path / "runs/away/report.html").read_text()
+    script = """
+        import numpy as np
+        import raytl
+        found = raytl.sweep("study.yaml", resume=True)  # which has nothing left to train
+        print(found.verdict.kind, len(found.best.predict(np.zeros((3, 28, 28), np.uint8))))
+    """
+    said = run(installed, tmp_path, "python", "-c", textwrap.dedent(script))
+    kind, rows = said.split()[-2:]
+    assert kind in ("helps", "hurts", "equivalent", "undecided")
+    assert rows == "3"
 
 
 def test_the_demos_studies_are_found_in_it(installed: Path, tmp_path: Path) -> None:

@@ -292,3 +292,12 @@ def test_the_table_is_for_a_person_at_a_terminal(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("sys.stderr.isatty", lambda: is_tty, raising=False)
     assert looked_at(Console(stderr=True)) == shows
+
+
+def test_a_notebook_gets_the_same_plain_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    with Progress(STUDY, ACCURACY, RunStorage(tmp_path / "run")).shown(SEARCH, PLAN):
+        pass
+    assert capsys.readouterr().err.splitlines()[0] == PLAN.text
