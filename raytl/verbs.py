@@ -96,7 +96,8 @@ def sweep(
     write_images(run, sample_images(checked))
     if result.confirmation is not None:
         write_confirmation(run, result.confirmation)
-        keep_insight(checked, run, result.confirmation, anew=True)
+    if result.confirmation is not None or result.leaderboard.unconfirmed is not None:
+        keep_insight(checked, run, result.leaderboard, result.confirmation, anew=True)
     write_report(run)
     RunStorage(run, checked.resources.storage_path).push()
     return result
@@ -193,10 +194,14 @@ def report(run: Path | str) -> Path:
     computed where the run has not kept it, and data and weights are at hand."""
     if not (Path(run) / "leaderboard.json").exists():
         raise UserError(f"{run}: not a run folder with a leaderboard; run `raytl sweep` first")
+    from raytl.reporting.report.reading import read_board
+
+    board = read_board(Path(run))
+
     from raytl.reporting.html import write_report
     from raytl.reporting.looking_again import look_again
 
-    return write_report(Path(run), look_again(Path(run)))
+    return write_report(Path(run), look_again(Path(run), board))
 
 
 def compare(runs: Sequence[Path | str], out: Path | str = "compare.html") -> list[Group]:
