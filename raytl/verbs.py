@@ -167,8 +167,8 @@ def sweep(
     with answered("stopping (epochs that are done are kept); go on with resume=True"):
         result = run_study(checked, run, resume=resume, store=store, listeners=[board])
     write_end(board, result, checked, sample_images(checked))
-    if result.confirmation is not None:
-        keep_insight(checked, run, result.confirmation, anew=True)
+    if result.confirmation is not None or result.leaderboard.unconfirmed is not None:
+        keep_insight(checked, run, result.leaderboard, result.confirmation, anew=True)
     write_report(run)
     RunStorage(run, checked.resources.storage_path).push()
     return result
@@ -324,10 +324,14 @@ def report(run: Path | str) -> Path:
     """
     if not (Path(run) / "leaderboard.json").exists():
         raise UserError(f"{run}: not a run folder with a leaderboard; run `raytl sweep` first")
+    from raytl.reporting.report.reading import read_board
+
+    board = read_board(Path(run))
+
     from raytl.reporting.html import write_report
     from raytl.reporting.looking_again import look_again
 
-    return write_report(Path(run), look_again(Path(run)))
+    return write_report(Path(run), look_again(Path(run), board))
 
 
 def compare(runs: Sequence[Path | str], out: Path | str = "compare.html") -> list[Group]:

@@ -67,8 +67,6 @@ def write_report(run: Path, notes: Sequence[str] = ()) -> Path:
         "has_previews": any(card.previews for kind in cards for card in kind.cards),
         **_of_board(rows, board["objective"]["name"]), **_of_verdict(found),
     }  # fmt: skip
-    if found.board.unconfirmed and found.transferred is None:
-        notes = [*notes, "What was transferred is told of models that were confirmed"]
     several = {one.column for one in found.transferred.looked} if found.transferred else set()
     values |= {
         "several_columns": len(several) > 1,

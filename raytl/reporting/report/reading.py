@@ -68,7 +68,7 @@ class RunFiles:
         not as `raytl sweep` writes it."""
         self.run = run
         self.notes: list[str] = []
-        self.board = _board(run / "leaderboard.json")
+        self.board = read_board(run)
         self._predictions: dict[str, list[Predictions]] = {}
 
     @cached_property
@@ -147,7 +147,9 @@ class RunFiles:
         return None
 
 
-def _board(file: Path) -> Leaderboard:
+def read_board(run: Path) -> Leaderboard:
+    """Read leaderboard.json. Raises CorruptError where it is not as `raytl sweep` writes it."""
+    file = run / "leaderboard.json"
     try:
         return Leaderboard.model_validate(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, RecursionError) as error:

@@ -53,7 +53,7 @@ def _card(row: TellingRow, previews: Previews, telling: Telling, plain: bool, ou
     said = ((ours, row.said, row.ours), (telling.control, row.control_said, row.theirs))
     for name, answer, score in said:
         if plain:
-            lines.append((name, f"{answer} ({score:.0%} of seeds right)"))
+            lines.append((name, f"{answer} ({100 * score:.0f} % right)"))
         else:
             size = f"{abs(score) * telling.scale:.4g}"
             lines.append((name, size if answer is None else f"{answer} ({size} off)"))

@@ -6,28 +6,31 @@ from raytl.config import Study
 from raytl.data.domain import Domain
 from raytl.sweeping.insight import previews
 from raytl.sweeping.insight.facts import FILE, save_transferred
-from raytl.sweeping.insight.finding import find_transferred
+from raytl.sweeping.insight.finding import confirmed, find_transferred, unconfirmed
 from raytl.sweeping.insight.previews import previews_of, save_previews
 from raytl.sweeping.insight.telling_rows import telling_rows
 from raytl.sweeping.kept.storage import RunStorage
+from raytl.sweeping.leaderboard import Leaderboard
 from raytl.sweeping.verdict.confirmed import Confirmation
 
 
-def keep_insight(study: Study, run: Path, confirmation: Confirmation, *, anew: bool) -> list[str]:
-    """Write transfer.json and rows.json, `anew` or where they are missing; return what could not be
-    found and stands in neither, a sentence each.
+def keep_insight(
+    study: Study,
+    run: Path,
+    board: Leaderboard,
+    confirmation: Confirmation | None,
+    *,
+    anew: bool,
+) -> list[str]:
+    """Write transfer.json and rows.json of a study that has ended, `anew` or where they are
+    missing; return what could not be found and stands in neither, a sentence each.
 
     Nothing is raised: a study does not fail for what is only looked at.
     """
     said: list[str] = []
-    if confirmation.selected is not None and (anew or not (run / FILE).exists()):
-        storage = RunStorage(run, study.resources.storage_path)
-        found = find_transferred(study, storage, confirmation.selected)
-        if found.blocks or found.gaps or found.looked or anew:
-            save_transferred(found, run)  # with its notes
-        else:
-            said += found.notes
-    if anew or not (run / previews.FILE).exists():
+    if anew or not (run / FILE).exists():
+        said += _keep_transferred(study, run, board, confirmation, anew=anew)
+    if confirmation is not None and (anew or not (run / previews.FILE).exists()):
         try:
             telling = telling_rows(confirmation, run)
             if telling is not None:
@@ -37,3 +40,21 @@ def keep_insight(study: Study, run: Path, confirmation: Confirmation, *, anew: b
         except Exception as error:  # the same
             said.append(f"test rows to look at: {str(error)[:300] or type(error).__name__}")
     return said
+
+
+def _keep_transferred(
+    study: Study, run: Path, board: Leaderboard, confirmation: Confirmation | None, *, anew: bool
+) -> list[str]:
+    selected = confirmation.selected if confirmation is not None else None
+    if selected is not None:
+        retrained = confirmed(selected)
+    else:
+        retrained = unconfirmed(board) if board.unconfirmed else None
+    if retrained is None:
+        return []
+    storage = RunStorage(run, study.resources.storage_path)
+    found = find_transferred(study, storage, retrained)
+    if not (found.blocks or found.gaps or found.looked or anew):
+        return found.notes
+    save_transferred(found, run)  # with its notes
+    return []

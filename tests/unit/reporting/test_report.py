@@ -67,6 +67,8 @@ def test_importance_finds_the_key_that_matters() -> None:
 def test_importance_says_why_there_is_none() -> None:
     few = [(row(i, config={"mapper": "mlp"}), [0.1 * i]) for i in range(3)]
     assert importance(few, "max").note == "3 trials are too few to tell; 8 are needed"
+    diverged = [(row(i, config={"optimizer.lr": i}), [float("nan")]) for i in range(9)]
+    assert "do not differ" in importance(diverged, "max").note
     same = [(row(i, config={"mapper": "mlp"}), [0.1 * i]) for i in range(9)]
     assert "do not differ" in importance(same, "max").note
 

@@ -22,7 +22,7 @@ from raytl.sweeping.insight.facts import (
     load_transferred,
     save_transferred,
 )
-from raytl.sweeping.insight.finding import find_transferred
+from raytl.sweeping.insight.finding import confirmed, find_transferred
 from raytl.sweeping.insight.looker import Looker
 from raytl.sweeping.insight.small import MOST_PLACES, grid
 from raytl.sweeping.insight.telling_rows import telling_rows
@@ -134,7 +134,9 @@ def test_an_answer_that_does_not_hang_on_a_column_is_said(tiny_study: MakeStudy)
 
 def test_what_cannot_be_computed_is_a_note(tmp_path: Path, tiny_study: MakeStudy) -> None:
     candidate = candidate_of(tmp_path, "trial 0", None, [[0, 1]])
-    found = find_transferred(tiny_study(), RunStorage(tmp_path), candidate)
+    retrained = confirmed(candidate)
+    assert retrained is not None and retrained.folder == "confirm-0"
+    found = find_transferred(tiny_study(), RunStorage(tmp_path), retrained)
     assert found.blocks == [] and len(found.notes) == 1
     assert "checkpoint is missing" in found.notes[0]
 

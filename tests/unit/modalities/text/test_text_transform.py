@@ -166,6 +166,14 @@ def test_padding_that_a_tokenizer_file_asks_for_is_not_taken_for_tokens() -> Non
     assert tokenizing(content=tokenizer.to_str()).prepare(texts("bad")).sizes.tolist() == [[3]]
 
 
+def test_numbers_are_spelled_as_the_tokens_that_they_stand_for() -> None:
+    assert tokenizing().spelled([2, 4, 6, 3]) == ["[CLS]", "good", "film", "[SEP]"]
+    own = fitted(texts("good film good"))
+    rows = own.prepare(texts("Film unheard good"))
+    assert own.spelled(rows.values[0].tolist()) == ["film", "[UNK]", "good"]
+    assert own.spelled([0]) == ["[PAD]"]
+
+
 def test_the_same_tokenizer_comes_of_its_facts() -> None:
     transform = tokenizing(4)
     again = transform_of(json.loads(json.dumps(transform.facts())))
