@@ -4,7 +4,6 @@ from pen import Pen
 
 from raytl.recipes.adversarial import ganin_factor
 
-
 ORIGINS = ("path: a folder of raytl's", "torchvision:, timm:", "huggingface:", "backbone: fresh")
 MAPPERS = "identity · linear · matrix · mlp · residual · conv1x1 · attention"
 

@@ -1,7 +1,8 @@
-"""The documentation's site: it builds without a warning, needs no network, and leaves nothing out."""
+"""The documentation's site: it builds without a warning, needs no network, leaves nothing out."""
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -24,6 +25,7 @@ sys.path[:0] = [str(DOCS / "hooks"), str(DOCS / "figures")]
 # What a browser loads by itself, by element: a link is followed by a person
 LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src"}
 LOADING = {"stylesheet", "icon", "preload", "preconnect", "prefetch", "dns-prefetch", "manifest"}
+CHROMIUM = shutil.which("chromium")
 OUTSIDE = re.compile(r"^\s*(https?:)?//")
 
 
@@ -87,6 +89,17 @@ def test_the_search_finds_pages_without_a_server(site: Path) -> None:
         assert word in index
     assert index.startswith("var __index = {")
     assert "iframe-worker.js" in loads(site / "index.html").urls
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
+def test_a_browser_searches_a_page_from_the_disk_without_a_network(site: Path) -> None:
+    page = f"{(site / 'index.html').as_uri()}?q=nuclear+norm"
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000"]
+    nowhere = "--host-resolver-rules=MAP * ~NOTFOUND"
+    command = [str(CHROMIUM), *options, nowhere, "--dump-dom", page]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    found = re.findall(r'<a href="([^"]+)" class="md-search-result__link"', shown)
+    assert any("how-to/recipe.html" in link for link in found), found
 
 
 def test_the_reference_has_every_public_name(site: Path) -> None:
