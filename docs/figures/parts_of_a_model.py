@@ -67,7 +67,7 @@ def recipe() -> Pen:
     for place, (name, two, frozen, losses) in enumerate(rows):
         y = 14 + 72 * place
         pen.text(20, y + 32, name, kind="big")
-        pen.box(140, y, 130, 24, "labelled rows", "target faint")
+        pen.box(140, y if two else y + 14, 130, 24, "labelled rows", "target faint")
         if two:
             pen.box(140, y + 28, 130, 24, "target, no labels", "open")
         pen.arrow(270, y + 26, 300, y + 26)

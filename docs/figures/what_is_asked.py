@@ -10,6 +10,15 @@ from raytl.scoring.validators import class_clusters
 from raytl.sweeping.verdict.decision import read_verdict
 from raytl.sweeping.verdict.intervals import Difference
 
+# What validators look at, as they are called in a study
+READ = (
+    ("bnm", "predictions certain and diverse"),
+    ("snd", "neighbours agree"),
+    ("mixval", "mixes of rows agree"),
+    ("iwv, dev", "source rows like the target's"),
+    ("circv", "there and back again"),
+)
+
 
 def domain() -> Pen:
     """Two clouds of rows: labelled, and moved without labels."""
@@ -104,7 +113,7 @@ def _difference(value: float, half: float) -> Difference:
 def verdict() -> Pen:
     """Four intervals, each with the word that raytl itself says of it."""
     pen = Pen("Four intervals of the difference to a control, and what is said of each", 230)
-    zero, unit, margin = 430, 22.0, 1.0
+    zero, unit, margin = 480, 18.0, 1.0
     pen.box(zero - unit * margin, 24, 2 * unit * margin, 168, "", "soft")
     pen.line([(zero, 20), (zero, 196)])
     for row, (value, half) in enumerate(((6.0, 3.5), (-6.0, 4.0), (0.1, 0.7), (2.0, 4.5))):
@@ -118,7 +127,7 @@ def verdict() -> Pen:
         pen.text(20, y + 5, said, kind="big")
         pen.text(130, y + 5, f"{value:+.1f} ± {difference.half_width:.1f} points")
     pen.text(zero, 216, "the control; grey: ± margin", middle=True, kind="small")
-    pen.text(zero + 190, 216, "better →", middle=True, kind="small")
+    pen.text(zero + 170, 216, "better →", middle=True, kind="small")
     return pen
 
 
@@ -138,17 +147,9 @@ def validators() -> Pen:
         pen.dot(left + w * (score - 0.5) / 0.5, top + h * (1 - accuracy), 5, "target")
     pen.text(left + w / 2, top + h + 24, "batch nuclear norm: no label is read", middle=True)
     pen.text(20, 16, "accuracy (oracle)", kind="small")
-    for row, line in enumerate(
-        (
-            "bnm  certain and diverse",
-            "snd  neighbours agree",
-            "mixval  mixed rows agree",
-            "iwv, dev  source rows that look",
-            "           like the target's",
-            "circv  there and back",
-        )
-    ):
-        pen.text(440, 50 + 25 * row, line)
+    for row, (name, words) in enumerate(READ):
+        pen.text(440, 50 + 25 * row, name, kind="big")
+        pen.text(510, 50 + 25 * row, words)
     return pen
 
 

@@ -7,6 +7,8 @@ from typer.main import get_command
 
 from raytl.cli import app
 
+WORDS = {"int": "INTEGER", "float": "NUMBER", "Path": "PATH"}
+
 
 def reference() -> str:
     """Return a section for each command: how it is called, what it does, what it takes."""
@@ -35,7 +37,8 @@ def _place(argument: Any) -> str:
 
 def _flags(option: Any) -> str:
     names = [*option.opts, *option.secondary_opts]
-    value = "" if option.is_flag else f" {option.metavar or option.type.name.upper()}"
+    kind = getattr(option.type_descriptor.annotation, "__name__", "text")
+    value = "" if option.is_flag else f" {option.metavar or WORDS.get(kind, 'TEXT')}"
     return ", ".join(f"`{name}{value}`" for name in names)
 
 
@@ -52,8 +55,12 @@ def _text(words: str | None) -> str:
 
 
 def escaped(line: str) -> str:
-    """Return a line with what Markdown would take for its own signs, in a table's cell, too."""
-    return re.sub(r"([|<*_\[\]])", r"\\\1", line)
+    """Return a line with what Markdown would take for its own signs, in a table's cell, too; what
+    stands in backticks stays."""
+    parts = line.split("`")
+    plain = [re.sub(r"([|<*_\[\]])", r"\\\1", part) for part in parts[::2]]
+    parts[::2] = plain
+    return "`".join(parts)
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
