@@ -14,36 +14,69 @@ from raytl.config.base import Location
 
 FIELD = re.compile(r"^    (\w+): ")
 COMMENT = re.compile(r"^    # (.*)$")
-NAMES = {int: "whole number", float: "number", str: "text", bool: "`true` or `false`"}
+NAMES = {
+    int: "whole number",
+    float: "number",
+    str: "text",
+    bool: "`true` or `false`",
+    Any: "anything",
+}
+Keys = dict[type[BaseModel], str]
 SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
 def study() -> str:
     """Return a section for each part of a study file."""
-    return "\n\n".join(_sections(Study, "The study", []))
+    return "\n\n".join(_sections(Study, "The study"))
 
 
 def trial() -> str:
     """Return a section for each part of a trial: the keys of `defaults` and `space`."""
-    return "\n\n".join(_sections(TrialConfig, "A trial", []))
+    return "\n\n".join(_sections(TrialConfig, "A trial"))
 
 
-def _sections(model: type[BaseModel], title: str, seen: list[type[BaseModel]]) -> list[str]:
-    """Return a model's section and those of the models inside it, each once."""
-    if model in seen:
-        return []
-    seen.append(model)
-    said = comments(inspect.getsource(model))
+def _sections(model: type[BaseModel], title: str) -> list[str]:
+    """Return a section for the model and for each model inside it, in the order of their keys."""
+    keys = _keys(model)
+    parts = [f"## {title}", *_section(model, keys)]
+    for inner, key in keys.items():
+        parts += [f"## `{key}`", *_section(inner, keys)]
+    return parts
+
+
+def _keys(model: type[BaseModel], found: Keys | None = None) -> Keys:
+    """Return the models inside a model, at any depth, by the key under which each comes first."""
+    found = {} if found is None else found
+    for name, field in model.model_fields.items():
+        for inner in _models(_whole(field)):
+            if inner not in found:
+                found[inner] = name
+                _keys(inner, found)
+    return found
+
+
+def _section(model: type[BaseModel], keys: Keys) -> list[str]:
+    said = _said(model)
     rows = [
-        (f"`{name}`", _type(_whole(field)), _default(field), escaped(said.get(name, "")))
+        (
+            f"`{field.alias or name}`",
+            _type(_whole(field), keys),
+            _default(field),
+            escaped(said.get(name, "")),
+        )
         for name, field in model.model_fields.items()
     ]
     head = ("key", "what it takes", "default", "")
-    parts = [f"## {title}", escaped(inspect.cleandoc(model.__doc__ or "")), table(head, rows)]
-    for name, field in model.model_fields.items():
-        for inner in _models(_whole(field)):
-            parts += _sections(inner, f"`{name}`", seen)
-    return parts
+    return [escaped(inspect.cleandoc(model.__doc__ or "")), table(head, rows)]
+
+
+def _said(model: type[BaseModel]) -> dict[str, str]:
+    """Return what is said of each field, by the class that declares it."""
+    said: dict[str, str] = {}
+    for declaring in reversed(model.__mro__):
+        if declaring.__module__.startswith("raytl."):
+            said |= {n: t for n, t in comments(inspect.getsource(declaring)).items() if t}
+    return said
 
 
 def comments(source: str) -> dict[str, str]:
@@ -88,24 +121,25 @@ def _models(kind: Any) -> list[type[BaseModel]]:
     return [model for inner in get_args(kind) for model in _models(inner)]
 
 
-def _type(kind: Any) -> str:
+def _type(kind: Any, keys: Keys) -> str:
     """Return in words what a key takes."""
     origin, inner = get_origin(kind), get_args(kind)
     if kind == Location:
         return "folder or URL"
     if origin is Annotated:
-        return " ".join([_type(inner[0]), _bounds(inner[1:])]).strip()
+        return " ".join([_type(inner[0], keys), _bounds(inner[1:])]).strip()
     if origin is Literal:
         return ", ".join(f"`{str(value).lower() if value is True else value}`" for value in inner)
     if origin in (Union, types.UnionType):
-        return " or ".join(_type(part) for part in inner if part is not types.NoneType)
+        return " or ".join(_type(part, keys) for part in inner if part is not types.NoneType)
     if origin is dict:
-        return f"mapping to {_type(inner[1])}" if inner[1] is not Any else "mapping"
+        return f"mapping to {_type(inner[1], keys)}" if inner[1] is not Any else "mapping"
     if origin is tuple:
         of = [part for part in inner if part is not ...]
-        return "[" + ", ".join(map(_type, of)) + (", …" if ... in inner else "") + "]"
+        words = ", ".join(_type(part, keys) for part in of)
+        return f"\\[{words}{', …' if ... in inner else ''}\\]"
     if inspect.isclass(kind) and issubclass(kind, BaseModel):
-        return "a section"
+        return f"[a section](#{keys[kind]})"
     return NAMES.get(kind, escaped(getattr(kind, "__name__", str(kind))))
 
 

@@ -13,7 +13,7 @@ import try_points  # type: ignore[import-not-found]
 from raytl.modalities.points.column import PointsColumn  # type: ignore[import-not-found]
 
 import raytl
-from raytl.config import SourceModelConfig, Study, TrialConfig
+from raytl.config import SearchConfig, SourceModelConfig, Study, TrialConfig
 from raytl.data.domain import Domain
 from raytl.data.writer import Chunk, write_dataset
 from raytl.errors import DataError, ModelError
@@ -104,9 +104,8 @@ def nearest_means(features: list[float], predicted: list[int]) -> float:
 
 def selected_by_nearest_means() -> bool:
     """Whether a study may name the validator, and says what it is."""
-    search = try_points.study.search.model_copy(update={"objective": "nearest_means"})
-    study = try_points.study.model_dump() | {"search": search.model_dump()}
-    label = objective_metric(Study.model_validate(study)).label
+    search = SearchConfig.model_validate({"objective": "nearest_means"})
+    label = objective_metric(try_points.study.model_copy(update={"search": search})).label
     return label == "nearness to class means on the target, no labels"
 
 
