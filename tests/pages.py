@@ -10,6 +10,7 @@ import contextlib
 import io
 import re
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,10 @@ def blocks(page: Path) -> list[Block]:
     return [Block(*found) for found in FENCE.findall(page.read_text(encoding="utf-8"))]
 
 
-def run_page(page: Path, folder: Path) -> None:
-    """Run a page's blocks in the folder, which the process must be in. Raises what a block raises,
-    and AssertionError where a page says what was not printed."""
+def run_page(page: Path, folder: Path, call: Callable[[list[str]], str] | None = None) -> None:
+    """Run a page's blocks in the folder, which the process must be in. `call`: runs the words of a
+    command and returns what it prints. Raises what a block raises, and AssertionError where a page
+    says what was not printed."""
     names: dict[str, Any] = {"__name__": "page"}
     said = ""
     for block in blocks(page):
@@ -47,7 +49,7 @@ def run_page(page: Path, folder: Path) -> None:
         elif block.language == "python":
             said += _executed(block.content, names, page)
         elif block.language == "sh":
-            said += "".join(map(_called, commands(block.content)))
+            said += "".join(map(call or called, commands(block.content)))
         elif block.language == "text":
             compare(block.content, said, page)
             said = ""
@@ -69,7 +71,8 @@ def _executed(content: str, names: dict[str, Any], page: Path) -> str:
     return out.getvalue()
 
 
-def _called(words: list[str]) -> str:
+def called(words: list[str]) -> str:
+    """Run the words of a command in this process; return what it prints."""
     result = CliRunner().invoke(app, words, catch_exceptions=False)
     assert result.exit_code == 0, f"raytl {' '.join(words)}: {result.output[-2000:]}"
     return result.stdout

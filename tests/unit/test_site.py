@@ -199,3 +199,16 @@ def test_every_study_in_the_docs_holds(place: str, block: dict[str, object]) -> 
         "space": {"optimizer.lr": {"float": [0.001, 0.1]}},
     }
     Study.model_validate(block if "study" in block else least | block)
+
+
+def test_a_page_that_others_add_comes_last_under_how_to(tmp_path: Path) -> None:
+    import on_build
+    from mkdocs.config.defaults import MkDocsConfig
+
+    for name in ("index.md", "data.md", "serving.md"):
+        (tmp_path / name).write_text("# A page\n")
+    config = MkDocsConfig()
+    config.docs_dir = str(tmp_path)
+    config.nav = [{"Start": "index.md"}, {"How to": [{"Data": "data.md"}]}]
+    found = on_build.on_config(config).nav
+    assert found == [{"Start": "index.md"}, {"How to": [{"Data": "data.md"}, "serving.md"]}]
