@@ -13,15 +13,19 @@ import try_points  # type: ignore[import-not-found]
 from raytl.modalities.points.column import PointsColumn  # type: ignore[import-not-found]
 
 import raytl
-from raytl.config import SourceModelConfig, Study, TrialConfig
+from raytl.config import SearchConfig, SourceModelConfig, Study, TrialConfig
 from raytl.data.domain import Domain
 from raytl.data.writer import Chunk, write_dataset
 from raytl.errors import DataError, ModelError
+from raytl.modalities.image.catalogue import backbone_spec, input_shape_for
 from raytl.modalities.image.column import ImageColumn
 from raytl.modalities.registry import MODALITIES
 from raytl.models.source_model import load_source_model
 from raytl.recipes import RECIPES
 from raytl.rows import Padded
+from raytl.scoring.evidence import Evidence
+from raytl.scoring.validators import validate
+from raytl.sweeping.search.objective import objective_metric
 from raytl.training.material import Material
 from raytl.training.trial import run_trial
 
@@ -91,12 +95,42 @@ def kept() -> int:
     return len(list(Path(os.environ["RAYTL_CACHE"]).glob("prefix/*/offsets.npy")))
 
 
+def nearest_means(features: list[float], predicted: list[int]) -> float:
+    """Return what the page's validator says of rows of one feature."""
+    rows_ND, p_NK = np.array(features)[:, None], np.eye(2)[predicted]
+    evidence = Evidence(target_p_NK=p_NK, target_features_ND=rows_ND)
+    return validate(evidence, ["nearest_means"])["nearest_means"]
+
+
+def selected_by_nearest_means() -> bool:
+    """Whether a study may name the validator, and says what it is."""
+    search = SearchConfig.model_validate({"objective": "nearest_means"})
+    label = objective_metric(try_points.study.model_copy(update={"search": search})).label
+    return label == "nearness to class means on the target, no labels"
+
+
+def of_patches() -> dict[str, Any]:
+    """Return what the page's network is for pictures of 16 × 16."""
+    network = backbone_spec("patches").build("patches", (1, 16, 16), width=8, depth=2)
+    refusal = refused(lambda: input_shape_for("patches", (1, 16, 16), 18))
+    maps = list(network.shapes[-1])
+    return {
+        "blocks": len(network.blocks), "maps": maps, "no other side": "multiple of 4" in refusal,
+    }  # fmt: skip
+
+
 if __name__ == "__main__":
     told = {
         "predicted": raytl.predict("sources/rings", "data/noisy"),
         "last": trained(try_points.study, try_points.trial),
         "kept": kept(),
         "both": beside_images(),
+        "patches": of_patches(),
+        "nearest means": {
+            "apart": nearest_means([0.0, 0.1, 5.0, 5.1], [0, 0, 1, 1]),
+            "one row astray": nearest_means([0.0, 0.1, 5.0, 4.9], [0, 0, 1, 0]),
+            "label": selected_by_nearest_means(),
+        },
         "pads alike": pads_alike(),
         "kinds": [list(MODALITIES), "nuclear_norm" in RECIPES],
         "a backbone": refused(lambda: loaded(backbone="pointnt")),

@@ -1,5 +1,5 @@
-"""docs/extending.md is carried out: its files are written into a copy of the package, registries
-changed as it says, and its last block run, in a process of its own."""
+"""docs/extending.md and the pages beside it are carried out: their files are written into a copy of
+the package, registries changed as they say, and the last block run, in a process of its own."""
 
 import json
 import os
@@ -13,15 +13,19 @@ import numpy as np
 import pytest
 from tests_support import ROOT
 
-PAGE = ROOT / "docs" / "extending.md"
+DOCS = ROOT / "docs"
+PAGES = [DOCS / "extending.md"] + [
+    DOCS / "how-to" / f"{name}.md" for name in ("backbone", "recipe", "validator")
+]
 BLOCK = re.compile(r"^```(python|diff)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CHECKS = Path(__file__).with_name("extending_checks.py")
 
 
 def blocks() -> list[tuple[str, str, str]]:
-    """Return the page's blocks: their language, their file, their content."""
+    """Return the pages' blocks: their language, their file, their content."""
     found = []
-    for language, content in BLOCK.findall(PAGE.read_text(encoding="utf-8")):
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    for language, content in BLOCK.findall(text):
         first, _, rest = content.partition("\n")
         found.append((language, first.removeprefix("# ").removeprefix("--- "), rest))
     return found
@@ -94,16 +98,17 @@ def told(house: Path) -> dict[str, object]:
     return dict(json.loads(run.stdout.split("TOLD ")[1]))
 
 
-def test_the_page_adds_a_wing_an_importer_and_a_recipe() -> None:
+def test_the_pages_add_a_wing_an_importer_a_network_a_recipe_and_a_validator() -> None:
     files = [name for language, name, _ in blocks() if language == "python"]
     assert [name.rpartition("/")[2] for name in files] == [
         "__init__.py", "column.py", "transform.py", "networks.py", "wing.py", "points.py",
-        "nuclear_norm.py", "try_points.py",
+        "try_points.py", "patches.py", "nuclear_norm.py", "nearest_means.py",
     ]  # fmt: skip
     changed_files = [name for language, name, _ in blocks() if language == "diff"]
     assert changed_files == [
         "raytl/modalities/registry.py", "raytl/data/columns.py", "raytl/data/importers/__init__.py",
-        "raytl/recipes/__init__.py", "raytl/config/trial.py",
+        "raytl/modalities/image/catalogue.py", "raytl/recipes/__init__.py", "raytl/config/trial.py",
+        "raytl/scoring/validators.py", "raytl/config/study.py",
     ]  # fmt: skip
 
 
@@ -125,6 +130,14 @@ def test_a_trial_of_it_adapts_on_kept_prefix_features(told: dict[str, object]) -
 def test_it_stands_among_the_parts_of_a_source_model(told: dict[str, object]) -> None:
     losses = told["both"]
     assert isinstance(losses, list) and len(losses) == 3 and np.isfinite(losses).all()
+
+
+def test_the_new_network_is_cut_into_blocks(told: dict[str, object]) -> None:
+    assert told["patches"] == {"blocks": 3, "maps": [8, 4, 4], "no other side": True}
+
+
+def test_the_new_validator_scores_and_can_be_selected_by(told: dict[str, object]) -> None:
+    assert told["nearest means"] == {"apart": 1.0, "one row astray": 0.75, "label": True}
 
 
 def test_what_does_not_fit_is_told(told: dict[str, object]) -> None:
