@@ -86,7 +86,7 @@ def dataset(
         ConfigError: An option does not hold, or names a column that is not there.
         DataError: Rows cannot be used; the message has the split, the row and the column.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> frame = pd.DataFrame({"size": [1.0, 2.0, 3.0, 4.0] * 5, "kind": ["cat", "ant"] * 10})
         >>> folder = raytl.dataset(frame, target="kind")
@@ -145,7 +145,7 @@ def sweep(
         UserError: The folder holds a run and `resume` is not given, or another study's.
         RaytlError: Every trial failed, or machines could not train one.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> images = np.random.default_rng(0).integers(0, 99, (60, 8, 8), np.uint8)
         >>> labels = np.arange(60) % 2
@@ -181,7 +181,7 @@ def results(run: Path | str) -> Results:
         UserError: The folder is no run, or none of whose trials has ended.
         CorruptError: Its files are not as they were written; raised by what reads them.
 
-    Example:
+    Examples:
         >>> raytl.results("runs/stripes").study.study
         'stripes'
     """

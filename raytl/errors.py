@@ -12,7 +12,7 @@ class RaytlError(Exception):
     broken file or a full disk; its subclass `UserError` is one, something to change in a file, an
     option or a folder.
 
-    Example:
+    Examples:
         >>> try:
         ...     raytl.inspect("nowhere")
         ... except raytl.RaytlError as error:

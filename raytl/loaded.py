@@ -34,7 +34,7 @@ def load(model: Path | str, device: str = "cpu") -> Loaded:
         ModelError: There is no source model, or it has no head.
         CorruptError: Its files are not as they were written.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> model = raytl.load("sources/lenet")
         >>> model.predict(np.zeros((2, 28, 28), np.uint8)).columns[0]
@@ -58,7 +58,7 @@ class Loaded:
         spec: What it is: parts, task, classes, what it was trained on, score.
         model: The network, a torch module.
 
-    Example:
+    Examples:
         >>> raytl.load("sources/lenet").reads
         {'image': 'image'}
     """

@@ -43,7 +43,7 @@ class Verdict:
         against_plain: Sentences on the simpler transfers (linear_probe, target_only).
         remarks: What else is to be known before the verdict is believed.
 
-    Example:
+    Examples:
         >>> verdict = raytl.Verdict("helps", "it helps: +4 ± 1.5", estimate=4, half_width=1.5)
         >>> print(verdict, verdict.interval)
         it helps: +4 ± 1.5 (2.5, 5.5)
@@ -83,7 +83,7 @@ class Results:
     Raises:
         UserError: The folder is no run, or none of whose trials has ended.
 
-    Example:
+    Examples:
         >>> found = raytl.results("runs/stripes")
         >>> found.curves("00000").index.name
         'epoch'

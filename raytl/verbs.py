@@ -82,7 +82,7 @@ def shard(
         DataError: Data that cannot be used; the message has the file and the line.
         UserError: `out` exists already, and `force` is not given.
 
-    Example:
+    Examples:
         >>> written = raytl.shard("digits", None, "data/digits", size=28)
         >>> {name: split.rows for name, split in written.info.splits.items()}
         {'train': 1000, 'test': 797}
@@ -124,7 +124,7 @@ def pretrain(dataset: Path | str, backbone: str, out: Path | str, **options: Any
         DataError: The dataset cannot be used.
         UserError: `out` exists already, and `force` is not given.
 
-    Example:
+    Examples:
         >>> spec = raytl.pretrain("data/digits", "lenet", "sources/lenet", epochs=1)
         >>> spec.blocks
         3
@@ -205,7 +205,7 @@ def rank(
         ConfigError: The study does not hold, or has no labels to score by.
         ModelError: A source model cannot be built.
 
-    Example:
+    Examples:
         >>> [ranked.source_model for ranked in raytl.rank("runs/stripes/study.yaml")]
         ['fresh']
     """
@@ -247,7 +247,7 @@ def doctor(
         ConfigError: The study does not hold.
         RaytlError: No cluster is at the address.
 
-    Example:
+    Examples:
         >>> {finding.level for finding in raytl.doctor()} <= {"ok", "warning", "failure"}
         True
     """
@@ -289,7 +289,7 @@ def export(run: Path | str, candidate: str, out: Path | str, *, force: bool = Fa
         UserError: The run has not been confirmed, has no such candidate, or `out` exists.
         CorruptError: The candidate's weights are not as they were written.
 
-    Example:
+    Examples:
         >>> raytl.export("runs/stripes", "scratch control", "sources/scratch")
         >>> raytl.inspect("sources/scratch")["kind"]
         'source model'
@@ -318,7 +318,7 @@ def report(run: Path | str) -> Path:
         UserError: The folder is no run with a leaderboard.
         CorruptError: Its files are not as they were written.
 
-    Example:
+    Examples:
         >>> print(raytl.report("runs/stripes"))
         runs/stripes/report.html
     """
@@ -365,7 +365,7 @@ def inspect(path: Path | str) -> dict[str, Any]:
         UserError: It is none of these.
         CorruptError: Its files are not as they were written.
 
-    Example:
+    Examples:
         >>> raytl.inspect("data/digits")["splits"]["test"]["rows"]
         797
     """
@@ -432,7 +432,7 @@ def predict(
         DataError: There is no such dataset or split.
         UserError: `out` cannot be written.
 
-    Example:
+    Examples:
         >>> found = raytl.predict("sources/lenet", "data/digits", split="test")
         >>> found["rows"], 0 <= found["accuracy"] <= 1
         (797, True)

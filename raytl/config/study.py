@@ -147,7 +147,7 @@ class TrainConfig(Frozen):
 class Study(Frozen):
     """The whole search, as written in a study file: checked, frozen.
 
-    Example:
+    Examples:
         >>> study = raytl.Study.model_validate({
         ...     "study": "mine",
         ...     "target_domain": {"dataset": "data/digits", "labels": 8},
