@@ -238,7 +238,7 @@ def _in_python() -> Iterator[None]:
     try:
         yield
     except RaytlError as error:
-        from raytl.data.held import in_python
+        from raytl.data.python_words import in_python
 
         error.args = (in_python(str(error)), *error.args[1:])
         raise

@@ -1,15 +1,15 @@
 """Datasets made of data that Python holds, kept in folders named by what they hold."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from filelock import FileLock
 
 from raytl.data.importers.arranging import how_to_cut
 from raytl.data.importers.base import Imported, ShardOptions
 from raytl.data.importers.objects import read_objects, splits_of
+from raytl.data.python_words import in_python
 from raytl.data.schema import FILE_NAME, FORMAT_VERSION, column_facts
 from raytl.data.shard import DECODERS, check_classes, classes_without_rows
 from raytl.data.split_writing import Seen
@@ -59,42 +59,3 @@ def _digest(found: Imported, options: ShardOptions) -> str:
     columns = [[name, column_facts(column)] for name, column in found.columns.items()]
     given = options.model_dump(mode="json", exclude_defaults=True)
     return digest_of([FORMAT_VERSION, columns, parts, given, versions_of(DECODERS)])
-
-
-def _choices() -> set[str]:
-    fields = ShardOptions.model_fields.values()
-    return {
-        word
-        for field in fields
-        for kind in (field.annotation, *get_args(field.annotation))
-        for word in get_args(kind)
-        if isinstance(word, str)
-    }
-
-
-CHOICES = _choices()  # regression, crop, …
-FLAGS = {
-    name
-    for name, field in ShardOptions.model_fields.items()
-    if field.annotation is bool
-} | {"force", "resume"}  # fmt: skip
-OF_PYTHON = {"set": "overrides", "split": "splits"}
-
-
-def in_python(text: str) -> str:
-    """Return a message with options as Python writes them: --skip-bad is skip_bad=True, --test 0.2
-    is test=0.2."""
-
-    def written(match: re.Match[str]) -> str:
-        name, value = match[1].replace("-", "_"), match[2]
-        if name in FLAGS:
-            return f"{name}=True" + (f" {value}" if value else "")
-        name = OF_PYTHON.get(name, name)
-        if value is None:
-            return f"{name}="
-        if re.fullmatch(r"\d+(\.\d+)?", value):
-            return f"{name}={value}"
-        return f"{name}='{value}'" if value in CHOICES else f"{name}= {value}"
-
-    text = re.sub(r"leave out --test\b(?! \d)", "give test=None", text)
-    return re.sub(r"--([a-z]+(?:-[a-z]+)*)(?: (\d+(?:\.\d+)?|[a-z]+))?", written, text)

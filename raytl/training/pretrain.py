@@ -6,6 +6,7 @@ from typing import Any
 
 from raytl.config import (
     TASK_FACTS,
+    DomainConfig,
     OptimizerConfig,
     SourceModelConfig,
     Study,
@@ -23,6 +24,13 @@ from raytl.training.splits import target_rows
 from raytl.urls import Place
 
 Progress = Callable[[dict[str, Any]], None]
+
+
+class _LearntFrom(TargetDomainConfig):
+    """A domain that no model is judged by: its test split is not read, and need not be there."""
+
+    def read_splits(self) -> list[str]:
+        return DomainConfig.read_splits(self)
 
 
 def pretrain(
@@ -57,9 +65,7 @@ def pretrain(
         raise ConfigError(f"pretrain: seed >= 0 must hold, got {seed}")
     with checked_options("pretrain"):
         train = TrainConfig(epochs=epochs, batch_size=batch_size)
-        target = TargetDomainConfig(
-            dataset=dataset, labels="all", validation_fraction=validation_fraction
-        )
+        target = _LearntFrom(dataset=dataset, labels="all", validation_fraction=validation_fraction)
         model = SourceModelConfig(backbone=backbone, args=args or {}, input_size=input_size)
         study = Study(
             study="pretrain", target_domain=target, source_models={backbone: model}, space={},

@@ -82,6 +82,18 @@ def test_it_runs_away_from_the_checkout(installed: Path, wheel: Path, tmp_path: 
     assert "sweep" in run(installed, tmp_path, "raytl", "--help")
     said = run(installed, tmp_path, "raytl", "shard", "digits", "data/digits", "--size", "28")
     assert "train 1000, test 797 rows" in said
+    run(installed, tmp_path, "raytl", "pretrain", "--dataset", "data/digits", "--backbone", "lenet",
+        "--out", "sources/lenet", "--epochs", "1", "--threads", "1")  # fmt: skip
+    script = """
+        import numpy as np
+        import raytl
+        print(len(raytl.load("sources/lenet").predict(np.zeros((3, 28, 28), np.uint8))))
+    """
+    assert run(installed, tmp_path, "python", "-c", textwrap.dedent(script)) == "3\n"
+
+
+def test_a_study_runs_away_from_the_checkout(installed: Path, tmp_path: Path) -> None:
+    run(installed, tmp_path, "raytl", "shard", "digits", "data/digits", "--size", "28")
     (tmp_path / "study.yaml").write_text(STUDY)
     assert "report:" in run(installed, tmp_path, "raytl", "sweep", "study.yaml")
     assert "<html" in (tmp_path / "runs/away/report.html").read_text()

@@ -17,7 +17,7 @@ from torch.utils.data import IterableDataset, Subset, TensorDataset
 
 import raytl
 from raytl.data.dataset import Dataset
-from raytl.data.held import in_python
+from raytl.data.python_words import in_python
 from raytl.errors import ConfigError, DataError
 
 RED, BLUE = (200, 0, 0), (0, 0, 200)
