@@ -1,8 +1,8 @@
-"""A study as it grows: domains, source models, space, and numbers that fit the minutes."""
+"""The space and the numbers of a study: measured, and as large as the minutes allow."""
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from raytl.config import TrialConfig
@@ -10,70 +10,20 @@ from raytl.config.reading import check_study
 from raytl.data.domain import Domains
 from raytl.search_space import SearchSpace
 from raytl.starting.budget import GOOD, Budget, Work, budget_for
-from raytl.starting.candidates import Candidate
+from raytl.starting.draft import Draft
 from raytl.starting.facts import Facts
 from raytl.starting.measuring import device, step_seconds
 from raytl.starting.smaller_inputs import sides_of, with_side
-from raytl.starting.spaces import Labels, recipes_for, searched
-from raytl.starting.study_text import Notes
+from raytl.starting.spaces import recipes_for, searched
 from raytl.sweeping.opening import open_study
 from raytl.sweeping.search.alone_controls import alone_controls
 from raytl.sweeping.search.controls import control_trials
 from raytl.sweeping.search.probe_controls import probe_controls
 from raytl.training.splits import source_rows, target_rows
 
-FEW_LABELS = 20  # of a class; fewer are halved between learning and selecting
-SMALL, LARGE = 100, 10_000  # rows of the training split
-HELD = 2000  # rows that are enough to select by
 # Without target labels: bnm, the usual objective, is safe between recipes, not between networks
 BETWEEN_NETWORKS = "iwv"
 DENSE_BATCH = {"segmentation": 8, "detection": 4}
-
-
-@dataclass
-class Draft:
-    """`study`: as YAML will have it."""
-
-    study: dict[str, Any]
-    facts: Facts
-    source: Facts | None
-    labels: Labels
-    models: list[Candidate] = field(default_factory=list)
-    downloads: list[Candidate] = field(default_factory=list)
-    notes: Notes = field(default_factory=Notes)
-
-    @classmethod
-    def begun(cls, name: str, facts: Facts, source: Facts | None, labels: Labels) -> "Draft":
-        """Return a study with its domains."""
-        study: dict[str, Any] = {"study": name}
-        if source is not None:
-            study["source_domain"] = {"dataset": source.place} | _several(source)
-            if source.parts.train != "train":
-                study["source_domain"]["splits"] = {"train": source.parts.train}
-        study["target_domain"] = _target_domain(facts, labels)
-        return cls(study, facts, source, labels)
-
-
-def _target_domain(facts: Facts, labels: Labels) -> dict[str, Any]:
-    parts = facts.parts
-    splits = {"train": parts.train, "validation": parts.validation, "test": parts.test}
-    domain: dict[str, Any] = {"dataset": facts.place, "labels": labels}
-    domain |= _several(facts) | {"splits": {k: v for k, v in splits.items() if v is not None}}
-    if parts.validation is None or isinstance(labels, int):
-        domain["validation_fraction"] = _fraction(facts.train_rows, labels)
-    return domain
-
-
-def _several(facts: Facts) -> dict[str, Any]:
-    return {"target": facts.target} if len(facts.dataset.targets) > 1 else {}
-
-
-def _fraction(rows: int, labels: Labels) -> float:
-    if isinstance(labels, int):
-        return 0.5 if labels < FEW_LABELS else 0.2
-    if rows > LARGE:
-        return max(0.05, round(HELD / rows, 2))
-    return 0.3 if rows < SMALL else 0.2
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,9 @@ from pathlib import Path
 
 from raytl.errors import DataError
 from raytl.folders import printable
+from raytl.starting.annotated_folders import box_folder, mask_folder
 from raytl.starting.array_files import array_file
-from raytl.starting.media_folders import (
-    box_folder,
-    classes_of_media,
-    mask_folder,
-    named_sounds,
-)
+from raytl.starting.media_folders import classes_of_media, named_sounds
 from raytl.starting.raw import Raw, Wanted
 from raytl.starting.table_files import (
     TABLES,

@@ -1,4 +1,4 @@
-"""Folders of images, sounds and texts: by class, with masks, with boxes, or named by a pattern."""
+"""Folders of images, sounds and texts by class, or named by a pattern."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -10,8 +10,6 @@ from PIL import Image
 
 from raytl.data.importers.class_folders import Found, class_folders
 from raytl.data.importers.image_folder import EXTENSIONS as IMAGES
-from raytl.data.importers.mask_pairs import IMAGES as IMAGE_FOLDERS
-from raytl.data.importers.mask_pairs import MASKS, mask_pairs
 from raytl.data.importers.name_patterns import files_by_pattern
 from raytl.data.importers.sounds import EXTENSIONS as SOUNDS
 from raytl.data.importers.text_lines import EXTENSIONS as TEXTS
@@ -23,7 +21,6 @@ from raytl.starting.split_names import parts_of
 LOOKED_AT = 2000  # files by whose names it is told what a folder holds
 SIZED_BY = 40  # images by which the stored size is chosen
 MOST_SIDE = 224  # pixels of stored images of classes, those that source models of images know best
-BOX_SIDE, MASK_SIDE = 192, 256  # of larger images with boxes, and with masks
 MEDIA = {
     "image-folder": (IMAGES, "image"),
     "audio-folder": (SOUNDS, "sound"),
@@ -90,13 +87,14 @@ def _check_rows(root: Path, found: Found, what: str) -> None:
 
 def stored_side(paths: list[Any]) -> int:
     """Return the side, in pixels, at which images are stored: their own, at most MOST_SIDE."""
-    sides = [max(size) for size in _sizes(paths)]
+    sides = [max(size) for size in sizes_of(paths)]
     if not sides:
         return MOST_SIDE
     return max(8, min(MOST_SIDE, sorted(sides)[len(sides) // 2]))
 
 
-def _sizes(paths: list[Any]) -> list[tuple[int, int]]:
+def sizes_of(paths: list[Any]) -> list[tuple[int, int]]:
+    """Return the sizes, (W, H), of some of the images, of those that can be opened."""
     found = []
     for path in paths[:: max(1, len(paths) // SIZED_BY)]:
         try:
@@ -154,61 +152,3 @@ def _pattern(root: Path, sounds: list[Path]) -> str:
         f"told ({told}); say it, and what stays together (a speaker, say), with --pattern "
         f"'{example}'"
     )
-
-
-def box_folder(root: Path, files: list[Path], folders: list[Path], wanted: Wanted) -> Raw | None:
-    """Return images with boxes, of XML or JSON files; None where there are none."""
-    every = list(below(root))
-    images = [path for path in every if path.suffix.lower() in IMAGES]
-    if not images or not any(_has_boxes(path) for path in every):
-        return None
-    sizes = set(_sizes(images))
-    options: dict[str, Any] = {"skip_bad": True}
-    if len(sizes) > 1 or max((max(size) for size in sizes), default=0) > MASK_SIDE:
-        options["size"] = BOX_SIDE
-    splits = _listed_splits(root, folders)
-    return Raw("box-folder", str(root), options, "images with boxes").with_test_of(splits)
-
-
-def _has_boxes(path: Path) -> bool:
-    if path.suffix.lower() == ".xml":
-        return True
-    if path.suffix.lower() != ".json":
-        return False
-    with path.open("rb") as file:
-        head = file.read(2**16)
-    return b'"images"' in head or b'"annotations"' in head
-
-
-def _listed_splits(root: Path, folders: list[Path]) -> list[str]:
-    lists = [path.stem for path in root.glob("ImageSets/Main/*.txt")]
-    if lists:
-        return [name for name in lists if name != "trainval"]
-    json = [path.stem.removeprefix("instances_") for path in root.glob("annotations/*.json")]
-    named = [folder.name for folder in folders if parts_of([folder.name]).train == folder.name]
-    return json or ([folder.name for folder in folders] if named else ["train"])
-
-
-def mask_folder(root: Path, files: list[Path], folders: list[Path], wanted: Wanted) -> Raw | None:
-    """Return images with masks beside them; None where there are no two such folders."""
-    names = {folder.name for folder in folders}
-    beside = any(
-        {f"{name}_{mask}" for mask in MASKS} & names
-        or (_any_of(root / name, MASKS) and _any_of(root / name, IMAGE_FOLDERS))
-        for name in names
-    )
-    if not beside and not (names & set(MASKS) and names & set(IMAGE_FOLDERS)):
-        return None
-    skipped: list[str] = []
-    splits = mask_pairs(root, IMAGES, False, skipped)
-    pairs = [pair for of in splits.values() for pair in of]
-    sizes = set(_sizes([pair.image for pair in pairs]))
-    options: dict[str, Any] = {"skip_bad": True}
-    if len(sizes) > 1 or max((max(size) for size in sizes), default=0) > MASK_SIDE:
-        options["size"] = MASK_SIDE
-    what = f"{len(pairs)} images with a mask each"
-    return Raw("mask-folder", str(root), options, what).with_test_of(splits)
-
-
-def _any_of(folder: Path, names: tuple[str, ...]) -> bool:
-    return any((folder / name).is_dir() for name in names)

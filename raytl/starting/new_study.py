@@ -20,7 +20,8 @@ from raytl.starting.datasets import (
     source_facts,
     target_facts,
 )
-from raytl.starting.drafting import Draft, complete
+from raytl.starting.draft import Draft
+from raytl.starting.drafting import complete
 from raytl.starting.facts import Facts
 from raytl.starting.models_found import find_models
 from raytl.starting.raw import Wanted

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 from raytl.folders import printable
-from raytl.starting.drafting import Draft, Sized
+from raytl.starting.draft import Draft
+from raytl.starting.drafting import Sized
 from raytl.starting.measuring import device
 
 NAMES = 8  # of classes or columns that a line lists
 OF_KEY = {
-    "frozen_depth": "share of the pretrained network's blocks that stays as it is",
+    "frozen_depth": "share of the pretrained network's blocks that stays as it is; 0: none",
     "recipe": "what is trained with which losses",
     "inputs": "which columns are read",
     "mapper": "between features and head",

@@ -90,7 +90,10 @@ def _depths(models: Sequence[Candidate], depths: Sequence[str]) -> dict[str, dic
     pretrained = [candidate.name for candidate in models if candidate.pretrained]
     if not pretrained:
         return {}
-    depth: dict[str, Any] = {"choice": list(depths)}
+    # Trial 0 has the first of them, frozen whole, which is good at once and cheap: 0 (blocks), not
+    # 0 %, which as the usual value would be trial 0's
+    plain = [0 if depth == "0%" else depth for depth in reversed(depths)]
+    depth: dict[str, Any] = {"choice": plain}
     if len(pretrained) < len(models):
         depth["when"] = {"source_model": pretrained}
     return {"frozen_depth": depth}
