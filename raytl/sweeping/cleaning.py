@@ -15,9 +15,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
 from pyarrow.fs import FileSelector, FileType
 
-from raytl.config import load_study
 from raytl.errors import UserError
 from raytl.sweeping.kept.lease import lease_of
 from raytl.sweeping.kept.records import FILE_NAME as RECORD
@@ -118,7 +118,7 @@ def clean(run: Path, *, force: bool = False, dry_run: bool = False) -> Cleaned:
 def _opened(run: Path, *, force: bool) -> _Run:
     if not (run / "study.yaml").exists():
         raise UserError(f"{run}: is no run folder: it holds no study.yaml")
-    storage = RunStorage(run, load_study(run / "study.yaml").resources.storage_path)
+    storage = RunStorage(run, _storage_path(run / "study.yaml"))
     holder = lease_of(storage)
     if holder is not None and (holder.alive or (holder.alive is None and not force)):
         doubt = "" if holder.alive else ", or did when it was last heard of; then give --force"
@@ -137,6 +137,17 @@ def _opened(run: Path, *, force: bool) -> _Run:
         if info.type == FileType.File
     }
     return _Run(storage, finished, _retrained(run), sizes)
+
+
+def _storage_path(file: Path) -> str | None:
+    """Return where a study keeps its run. An earlier raytl may have had other keys, so that the
+    study is not checked."""
+    try:
+        resources = yaml.safe_load(file.read_text(encoding="utf-8")).get("resources") or {}
+        path = resources.get("storage_path")
+    except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
+        raise UserError(f"{file}: is no study of a run: {' '.join(str(error).split())}") from None
+    return None if path is None else str(path)
 
 
 def _finished(run: Path) -> bool:

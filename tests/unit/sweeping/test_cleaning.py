@@ -163,6 +163,15 @@ def test_what_is_no_run_is_refused(tmp_path: Path, content: str | None) -> None:
         clean(folder)
 
 
+@pytest.mark.parametrize("content", ["a: [", "- 1", "", "resources: 3"])
+def test_a_study_that_is_none_is_refused(tmp_path: Path, content: str) -> None:
+    run = tmp_path / "run"
+    begin(run)
+    (run / "study.yaml").write_text(content)
+    with pytest.raises(UserError, match=r"study\.yaml: is no study of a run: "):
+        clean(run)
+
+
 def test_a_run_behind_a_url_is_cleaned_there_and_here(tmp_path: Path) -> None:
     run = tmp_path / "here" / "run"
     storage = begin(run, storage_path=f"file://{tmp_path}/kept")
@@ -182,6 +191,7 @@ def test_a_run_behind_a_url_is_cleaned_there_and_here(tmp_path: Path) -> None:
 def of_earlier(run: Path) -> None:
     """Write a run as the first releases did: Tune's names, the optimiser in every checkpoint."""
     begin(run)
+    (run / "study.yaml").write_text("study: tiny\nkey_of_old: 1\n")
     runs = [{"folder": "confirm-a-seed0"}, {"folder": "old-name"}]
     (run / "confirmation.json").write_text(json.dumps({"candidates": [{"runs": runs}]}))
     state = {"model": {"w": torch.ones(1000)}, "optimizer": {"m": torch.ones(5000)}, "epoch": 3}
