@@ -4,6 +4,9 @@ The verbs of the command line are functions here: `raytl.sweep("study.yaml")`. I
 package loads neither torch nor Ray.
 """
 
-from raytl.verbs import doctor, export, inspect, predict, pretrain, rank, report, shard, sweep
+from raytl.verbs import doctor, export, inspect, load, predict, pretrain, rank, report, shard, sweep
 
-__all__ = ["doctor", "export", "inspect", "predict", "pretrain", "rank", "report", "shard", "sweep"]
+__all__ = [
+    "doctor", "export", "inspect", "load", "predict", "pretrain", "rank", "report", "shard",
+    "sweep",
+]  # fmt: skip
