@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from complete_models import AUDIO, BAG, CNN, IMAGE, SERIES, TABLE, save_model
+from complete_models import AUDIO, BAG, CNN, IMAGE, SERIES, SOUND, TABLE, save_model
 from tests_support import ROOT
 
 from raytl import verbs
@@ -35,7 +35,7 @@ CASES: dict[str, tuple[Any, Any]] = {
     "convolved words": ({"text": TextColumn()}, {"backbone": "text_cnn"}),
     "a table": ({"table": TABLE}, {"backbone": "mlp"}),
     "a series": ({"series": SERIES}, {"backbone": "inception"}),
-    "a sound": ({"audio": AUDIO}, CNN),
+    "a sound": ({"audio": AUDIO}, SOUND),
 }
 
 

@@ -16,6 +16,7 @@ from complete_models import (
     GREY,
     IMAGE,
     SERIES,
+    SOUND,
     TABLE,
     save_model,
 )
@@ -108,18 +109,12 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
         {"image": IMAGE}, CNN, {"mapper": {"name": "mlp", "hidden": 8, "batch_norm": True}}),
     "a bag of words": ({"text": TextColumn()}, BAG, {}),
     "convolved words": ({"text": TextColumn()}, {"backbone": "text_cnn"}, {}),
-    "a recurrence over words": (
-        {"text": TextColumn()}, {"backbone": "bilstm", "args": {"layers": 2, "hidden": 4}}, {}),
     "a table": ({"table": TABLE}, {"backbone": "mlp"}, {}),
     "a table by quantiles": (
         {"table": TABLE}, {"backbone": "mlp", "transform": {"scaling": "quantile"}}, {}),
     "a table of tokens": ({"table": TABLE}, {"backbone": "ft_transformer"}, {}),
-    "a series": ({"series": SERIES}, {"backbone": "gru", "args": {"width": 4}}, {}),
-    "a series one way": (
-        {"series": SERIES}, {"backbone": "lstm", "args": {"width": 4, "bidirectional": False},
-                             "transform": {"per_row": True}}, {}),
     "convolved series": ({"series": SERIES}, {"backbone": "inception"}, {}),
-    "a sound": ({"audio": AUDIO}, CNN, {}),
+    "a sound": ({"audio": AUDIO}, SOUND, {}),
     "several columns": (
         {"image": IMAGE, "text": TextColumn(), "table": TABLE},
         {"parts": {"image": CNN, "text": BAG, "table": {"backbone": "mlp"}}}, {}),
@@ -156,6 +151,15 @@ def test_what_a_text_is_made_by_lies_beside_the_program(tmp_path: Path) -> None:
     numbers = [vocabulary.index(word) + 2 for word in ("good", "film")]
     assert transform.prepare(texts_of(["good film"])).values.tolist() == [numbers]  # type: ignore[union-attr]
     assert complete.model({"text": Given(transform.example(1))}).out.shape == (1, 3)
+
+
+@pytest.mark.parametrize("name", ["bilstm", "gru"])
+def test_recurrent_layers_are_refused_with_the_reason(name: str, tmp_path: Path) -> None:
+    columns: Any = {"text": TextColumn()} if name == "bilstm" else {"series": SERIES}
+    model = save_model(tmp_path / "best", columns, {"backbone": name})
+    with pytest.raises(ModelError, match=f"{name} cannot be exported: torch.export unrolls a"):
+        verbs.export(model, to="torch", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_boxes_and_sentences_are_refused_with_the_reason(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from complete_models import AUDIO, BAG, CNN, GREY, IMAGE, SERIES, TABLE, save_model
+from complete_models import AUDIO, BAG, CNN, GREY, IMAGE, SERIES, SOUND, TABLE, save_model
 from PIL import Image
 from scipy.io import wavfile
 
@@ -21,7 +21,7 @@ def bad_files(tmp_path: Path) -> dict[str, tuple[Path, Path, str]]:
     text = save_model(tmp_path / "text", {"text": TextColumn()}, BAG)
     table = save_model(tmp_path / "table", {"table": TABLE}, {"backbone": "mlp"})
     series = save_model(tmp_path / "series", {"series": SERIES}, {"backbone": "inception"})
-    audio = save_model(tmp_path / "audio", {"audio": AUDIO}, CNN)
+    audio = save_model(tmp_path / "audio", {"audio": AUDIO}, SOUND)
     folder = tmp_path / "files"
     for name in ("cut", "colour", "sounds", "nan"):
         (folder / name).mkdir(parents=True)

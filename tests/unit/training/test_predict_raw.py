@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from complete_models import BAG, CNN, IMAGE, TABLE, save_model
+from complete_models import BAG, CNN, IMAGE, SOUND, TABLE, save_model
 from PIL import Image
 from scipy.io import wavfile
 
@@ -97,7 +97,7 @@ def test_sounds_at_another_rate(tmp_path: Path) -> None:
                 tmp_path / "raw" / name / f"{number}.wav", 800 + 400 * (number == 2), sound
             )
     verbs.shard("audio-folder", str(tmp_path / "raw"), tmp_path / "data")
-    model = model_of(tmp_path / "data", tmp_path / "best", CNN)
+    model = model_of(tmp_path / "data", tmp_path / "best", SOUND)
     assert_same(model, tmp_path / "data", tmp_path / "raw", tmp_path, 9)
 
 
