@@ -224,8 +224,9 @@ def _beside(model: Place, candidate: str | None, to: str) -> Place:
 
 def _best_of(model: Place) -> Place:
     """Return the source model of a run, or the one that is given."""
-    is_run = isinstance(model, Path) and not (model / "source.json").exists()
-    return model / "best" if is_run and (model / "study.yaml").exists() else model
+    if isinstance(model, Url) or (model / "source.json").exists():
+        return model
+    return model / "best" if (model / "study.yaml").exists() else model
 
 
 def _export_candidate(run: str, candidate: str, out: Place, force: bool) -> None:

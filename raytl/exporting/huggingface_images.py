@@ -105,9 +105,8 @@ def _of_timm(found: TimmModel, labels: dict[str, Any]) -> Any:
     from transformers import TimmWrapperConfig, TimmWrapperForImageClassification
 
     settings = {key: value for key, value in found.settings.items() if key != "num_classes"}
-    config = TimmWrapperConfig(
-        architecture=found.name, model_args=found.args or None, pretrained_cfg=settings, **labels
-    )
+    given: dict[str, Any] = {"pretrained_cfg": settings, **labels}
+    config = TimmWrapperConfig(architecture=found.name, model_args=found.args or None, **given)
     with quiet(), torch.random.fork_rng(devices=[]):
         model = TimmWrapperForImageClassification(config)
     model.timm_model.load_state_dict(found.network.state_dict())
@@ -123,12 +122,13 @@ def _of_resnet(name: str, linear: LinearModel, labels: dict[str, Any]) -> Any:
         layer_type=shape.layers, depths=list(shape.depths), hidden_sizes=shape.widths, **labels
     )
     with quiet(), torch.random.fork_rng(devices=[]):
-        model = ResNetForImageClassification(config)
+        model: Any = ResNetForImageClassification(config)
     stem, *blocks = linear.branch.backbone.blocks
     assert isinstance(stem, nn.Sequential)
     _take(model.resnet.embedder.embedder, stem[0], stem[1])
     own = [layer for stage in model.resnet.encoder.stages for layer in stage.layers]
-    for layer, block in zip(own, blocks, strict=True):
+    of_torchvision: list[Any] = blocks
+    for layer, block in zip(own, of_torchvision, strict=True):
         for number, unit in enumerate(layer.layer, 1):
             _take(unit, getattr(block, f"conv{number}"), getattr(block, f"bn{number}"))
         if block.downsample is not None:

@@ -50,8 +50,10 @@ def write_beside(
     text = json.dumps(facts, indent=1, ensure_ascii=False)
     (folder / FACTS).write_text(text, encoding="utf-8")
     names = [slot.name for slot in whole.inputs]
-    arrays = {n: tensor.numpy() for n, tensor in zip(names, trial.tensors, strict=True)}
-    np.savez(folder / EXAMPLE, **arrays, **{whole.ending.slot.name: trial.wanted.numpy()})
+    arrays: dict[str, Any] = {
+        n: tensor.numpy() for n, tensor in zip(names, trial.tensors, strict=True)
+    }
+    np.savez(folder / EXAMPLE, **arrays | {whole.ending.slot.name: trial.wanted.numpy()})
     (folder / README).write_text(_readme(complete, whole, code), encoding="utf-8")
 
 

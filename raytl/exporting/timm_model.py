@@ -146,7 +146,7 @@ def _filled(
     """Return timm's network with the weights, and the linear head as its classifier."""
     import timm
 
-    network = timm.create_model(name, num_classes=len(linear.labels), pretrained=False, **args)
+    network: Any = timm.create_model(name, num_classes=len(linear.labels), pretrained=False, **args)
     last = network.get_classifier()
     if not isinstance(last, nn.Linear | nn.Conv2d) or last.bias is None:
         raise ModelError(
@@ -161,7 +161,8 @@ def _filled(
         value.copy_(weights[key]) if key in weights else value.zero_()
     last.weight.copy_(linear.weight.view_as(last.weight))
     last.bias.copy_(linear.bias)
-    return network.eval()
+    whole: nn.Module = network.eval()
+    return whole
 
 
 def trial_images(complete: CompleteModel, rows: int = 3) -> Tensor:

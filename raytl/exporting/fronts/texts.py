@@ -10,7 +10,11 @@ import torch
 from torch import Tensor
 
 from raytl.exporting.fronts.base import BATCH, LENGTH, Front, Slot, drawn_lengths
-from raytl.modalities.text.transform import TokenizerTransform, VocabularyTransform
+from raytl.modalities.text.transform import (
+    TokenizerTransform,
+    VocabularyTransform,
+    load_tokenizer,
+)
 from raytl.rows import Padded, Rows
 
 IN_FILES = ("tokenizer", "network")  # facts that do not stand with the others
@@ -50,4 +54,10 @@ class TextFront(Front):
 
     def own_files(self) -> dict[str, str]:
         facts = self.transform.facts()
-        return {"tokenizer.json": facts["tokenizer"]} if "tokenizer" in facts else {}
+        if "tokenizer" not in facts:
+            return {}
+        # A network's own file may pad and cut otherwise
+        tokenizer = load_tokenizer(facts["tokenizer"])
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(facts["max_length"])
+        return {"tokenizer.json": tokenizer.to_str()}
