@@ -199,13 +199,16 @@ def export(
         _export_candidate(str(model), str(candidate), place_of(str(out)), force)
         return {"out": str(out)}
 
-    from raytl.exporting.formats import check_format, export_as
+    from raytl.exporting.names import check_format
     from raytl.folders import refuse_existing
 
     check_format(to)
     source = _best_of(place_of(model)) if candidate is None else place_of(model)
     place = place_of(out) if out is not None else _beside(source, candidate, to)
     refuse_existing(place, force)
+
+    from raytl.exporting.formats import export_as
+
     if candidate is None:
         return {"out": str(place)} | export_as(to, source, place, force=force)
     with TemporaryDirectory(prefix="raytl-") as folder:

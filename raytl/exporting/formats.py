@@ -4,10 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from raytl.config import nearest
 from raytl.config.source_model import here
-from raytl.errors import UserError
 from raytl.exporting.huggingface import export_huggingface
+from raytl.exporting.names import check_format
 from raytl.exporting.onnx_model import export_onnx
 from raytl.exporting.timm_model import export_timm
 from raytl.exporting.torch_program import export_torch
@@ -22,12 +21,6 @@ FORMATS: Mapping[str, Format] = {
     "huggingface": export_huggingface,
     "timm": export_timm,
 }
-
-
-def check_format(to: str) -> None:
-    """Raise UserError for an unknown format."""
-    if to not in FORMATS:
-        raise UserError(f"--to {to}: unknown format; {nearest(to, list(FORMATS))}")
 
 
 def export_as(to: str, model: Place, out: Place, *, force: bool = False) -> dict[str, Any]:

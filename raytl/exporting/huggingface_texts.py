@@ -91,8 +91,9 @@ def _config(complete: CompleteModel, linear: LinearModel, transform: TokenizerTr
     kind, count = transform.network["model_type"], len(linear.labels)
     if kind not in HEADS:
         raise ModelError(
-            f"--to {TO}: a {kind} for sequence classification has a head through which a linear "
-            f"one cannot be seen ({', '.join(HEADS)} have none); {OTHERS}"
+            f"--to {TO}: a {kind} for sequence classification has a tanh or a decoder in front of "
+            f"its classifier, which a linear head has not (of {', '.join(HEADS)} one can be "
+            f"written); {OTHERS}"
         )
     if not isinstance(linear.branch.backbone.pool, FirstPool):
         raise ModelError(

@@ -75,7 +75,8 @@ class Answering:
         if not found:
             raise DataError(f"none of {len(rows.names)} rows can be read: {left_out[0]}")
         columns = (rows.called, *self.named())
-        skipped = [f"{len(rows.skipped)} files are left aside"] if rows.skipped else []
+        some = ", ".join(rows.skipped[:3]) + (", …" if len(rows.skipped) > 3 else "")
+        skipped = [f"left aside ({len(rows.skipped)}): {some}"] if rows.skipped else []
         notes = [*self.reading.notes, *skipped]
         return Answers(self.complete.task.name, columns, found, left_out, notes)
 

@@ -1,7 +1,6 @@
 """docs/serving.md: its deployment answers requests on loopback."""
 
 import json
-import re
 import socket
 import urllib.error
 import urllib.request
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 from complete_models import BAG, CNN, IMAGE, TABLE, assert_alike, save_model
 from PIL import Image
-from tests_support import ROOT
+from serving_page import made_of, page_code
 
 import raytl
 from raytl.modalities.text.column import TextColumn
@@ -26,10 +25,7 @@ SECONDS = 60  # that one request may take
 
 @pytest.fixture
 def code() -> str:
-    """The module that the page shows."""
-    text = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
-    (found,) = (part for part in re.findall(r"```python\n(.*?)```", text, re.S) if "serve" in part)
-    return str(found)
+    return page_code()
 
 
 @pytest.fixture
@@ -48,9 +44,7 @@ def port(ray_cluster: None) -> Iterator[int]:
 def deploy(code: str, best: Path) -> None:
     from ray import serve
 
-    names: dict[str, Any] = {"__name__": "serve_model"}
-    exec(compile(code.replace("runs/my_study/best", str(best)), "serve_model.py", "exec"), names)
-    serve.run(names["app"])
+    serve.run(made_of(code, best)["app"])
 
 
 def ask(port: int, body: bytes, kind: str = "application/octet-stream") -> tuple[int, Any]:

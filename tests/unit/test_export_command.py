@@ -10,6 +10,7 @@ from complete_models import TABLE, save_model
 
 from raytl import cli, verbs
 from raytl.exporting import formats
+from raytl.exporting.names import NAMES
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
@@ -107,6 +108,10 @@ def test_mistakes_say_what_to_give(
     error = capsys.readouterr().err
     assert message in error and len(error.strip().splitlines()) <= 3
     assert [path.name for path in Path().iterdir()] == ["run"]
+
+
+def test_every_format_that_is_named_is_one() -> None:
+    assert tuple(formats.FORMATS) == NAMES
 
 
 def test_a_folder_without_a_model_is_an_error(

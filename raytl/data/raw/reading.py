@@ -1,5 +1,6 @@
 """From a path to the rows that are there, by what a model reads."""
 
+import re
 from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from raytl.modalities.image.column import ImageColumn
 from raytl.modalities.image.transform import ImageTransform
 from raytl.modalities.series.column import SeriesColumn
 from raytl.modalities.series.transform import SeriesTransform
+from raytl.modalities.table.column import TableColumn
 from raytl.modalities.table.transform import TableTransform
 from raytl.modalities.text.column import TextColumn
 
@@ -49,8 +51,15 @@ def raw_reading(rows: StoredRows | None, transforms: Mapping[str, Transform]) ->
         if isinstance(column, ImageColumn) and name not in stored
     ]
     if rows is None:
-        return RawReading(columns, "image-folder", ShardOptions(), tuple(notes))
+        options = ShardOptions(no_header=_is_numbered(columns))
+        return RawReading(columns, "image-folder", options, tuple(notes))
     return RawReading(columns, rows.kind, stored_options(rows), tuple(notes))
+
+
+def _is_numbered(columns: Mapping[str, Column]) -> bool:
+    """Whether a table's fields are called as those of files without a first line of names are."""
+    names = [f.name for c in columns.values() if isinstance(c, TableColumn) for f in c.fields]
+    return bool(names) and all(re.fullmatch(r"c\d+", name) for name in names)
 
 
 def _column_of(transform: Transform) -> Column:

@@ -39,7 +39,12 @@ CASES: dict[str, tuple[Any, Any]] = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+SLOW = ("a residual network", "convolved words", "a series")
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CASES]
+)
 def test_outputs_are_raytls_for_any_number_of_rows(case: str, tmp_path: Path) -> None:
     columns, config = CASES[case]
     model = save_model(tmp_path / "best", columns, config)

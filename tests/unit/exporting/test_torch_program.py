@@ -121,7 +121,12 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", CASES)
+SLOW = ("grey images to colour", "steps to come", "a table of tokens", "convolved series")
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CASES]
+)
 def test_networks_and_tasks_of_every_kind_are_exported(case: str, tmp_path: Path) -> None:
     columns, config, more = CASES[case]
     model = save_model(tmp_path / "best", columns, config, **more)

@@ -80,7 +80,9 @@ def test_a_nested_folder_of_images(options: dict[str, Any], tmp_path: Path) -> N
     assert [row[0] for row in got][:5] == [
         "ants/0.png", "ants/1.png", "ants/2.jpg", "ants/3.png", "bees/0.png"
     ]  # fmt: skip
+    (folder / "bees" / "notes.md").write_text("no image")
     flat = verbs.predict(model, folder / "bees")
+    assert flat["notes"] == [f"left aside (1): {folder / 'bees' / 'notes.md'}: no image"]
     assert flat["columns"] == ("file", "predicted", "probability")
     assert [row[0] for row in flat["answers"]] == ["0.png", "1.png", "2.jpg", "3.png"]
     one = verbs.predict(model, folder / "bees" / "2.jpg")["answers"]
@@ -202,6 +204,15 @@ def test_masks_are_files_called_after_their_images(tmp_path: Path) -> None:
                    for p in (tmp_path / "masks").rglob("*.png"))  # fmt: skip
     assert files[:4] == ["ants/0.png", "ants/1.png", "ants/2.jpg.png", "ants/3.png"]
     assert Image.open(tmp_path / "masks" / "ants" / "2.jpg.png").size == (12, 12)
+
+
+def test_a_table_without_names_is_read_so_again(tmp_path: Path) -> None:
+    (tmp_path / "bare.csv").write_text("\n".join(LINES) + "\n")
+    verbs.shard("table", str(tmp_path / "bare.csv"), tmp_path / "data", target="c3", no_header=True)
+    model = model_of(tmp_path / "data", tmp_path / "best", {"backbone": "mlp"})
+    assert_same(model, tmp_path / "data", tmp_path / "bare.csv", tmp_path, 8)
+    old = model_of(tmp_path / "data", tmp_path / "old", {"backbone": "mlp"}, rows=False)
+    assert verbs.predict(old, tmp_path / "bare.csv")["rows"] == 8
 
 
 def test_a_model_of_before_rows_were_kept_reads_them_too(tmp_path: Path) -> None:
