@@ -1,5 +1,6 @@
 """What stands before the network of a column, by its transform."""
 
+from raytl.errors import ModelError
 from raytl.exporting.fronts.base import Front
 from raytl.exporting.fronts.pictures import AudioFront, ImageFront
 from raytl.exporting.fronts.series import SeriesFront
@@ -16,7 +17,7 @@ from raytl.modalities.text.transform import TokenizerTransform, VocabularyTransf
 
 def front_of(name: str, transform: Transform, column: Column | None) -> Front:
     """Return what stands before the network of a column called `name`. `column`: how its rows were
-    stored, where that is known."""
+    stored, where that is known. Raises ModelError for a transform of somebody else's wing."""
     if isinstance(transform, ImageTransform):
         return ImageFront(name, transform, column)
     if isinstance(transform, AudioTransform):
@@ -25,6 +26,10 @@ def front_of(name: str, transform: Transform, column: Column | None) -> Front:
         return TextFront(name, transform)
     if isinstance(transform, SeriesTransform):
         return SeriesFront(name, transform)
-    assert isinstance(transform, TableTransform), f"no front for {type(transform).__name__}"
+    if not isinstance(transform, TableTransform):
+        raise ModelError(
+            f"column '{name}': {type(transform).__name__} has no front that is exported; use "
+            "`raytl predict`, or raytl.load in a program of your own"
+        )
     by_quantiles = transform.facts()["options"]["scaling"] == "quantile"
     return (ScaledTableFront if by_quantiles else TableFront)(name, transform)

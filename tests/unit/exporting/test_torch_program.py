@@ -35,7 +35,9 @@ from raytl.tasks.forecasting import Forecasting
 from raytl.tasks.mask_column import MaskColumn
 from raytl.tasks.regression import Regression
 from raytl.tasks.segmentation import Segmentation
+from raytl.tasks.sentence_column import SentenceColumn
 from raytl.tasks.steps_column import StepsColumn
+from raytl.tasks.translation import Translation
 
 # Runs a program on the example beside it, in a process that cannot import raytl
 ALONE = """
@@ -167,12 +169,31 @@ def test_recurrent_layers_are_refused_with_the_reason(name: str, tmp_path: Path)
     assert not (tmp_path / "out").exists()
 
 
-def test_boxes_and_sentences_are_refused_with_the_reason(tmp_path: Path) -> None:
+def boxes() -> tuple[Any, Any, Task, dict[str, Any]]:
     task = Detection(BoxColumn(classes=("cell",), shape=(32, 32)))
     wide = IMAGE.model_copy(update={"shape": (32, 32, 3)})
-    model = save_model(tmp_path / "best", {"image": wide}, CNN, task=task,
-                       head={"name": "faster_rcnn"})  # fmt: skip
-    for to in ("torch", "onnx"):
-        with pytest.raises(ModelError, match="a detection cannot be exported: boxes are read out"):
-            verbs.export(model, to=to, out=tmp_path / "out")
+    return {"image": wide}, CNN, task, {"name": "faster_rcnn"}
+
+
+def sentences() -> tuple[Any, Any, Task, dict[str, Any]]:
+    task = Translation.fitted(SentenceColumn(), [texts_of(["ein film", "gut"])])
+    network = {"backbone": "bilstm", "args": {"hidden": 4}}
+    return {"text": TextColumn()}, network, task, {"name": "gru_decoder", "hidden": 8}
+
+
+@pytest.mark.parametrize("to", ["torch", "onnx"])
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        (boxes, "a detection cannot be exported: boxes are read out"),
+        (sentences, "a translation cannot be exported: sentences are searched for"),
+    ],
+)
+def test_boxes_and_sentences_are_refused_with_the_reason(
+    made: Any, why: str, to: str, tmp_path: Path
+) -> None:
+    columns, config, task, head = made()
+    model = save_model(tmp_path / "best", columns, config, task=task, head=head)
+    with pytest.raises(ModelError, match=why):
+        verbs.export(model, to=to, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
