@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from complete_models import TABLE, save_model
 
-from raytl import cli, verbs
+from raytl import cli, model_verbs
 from raytl.exporting import formats
 from raytl.exporting.names import NAMES
 
@@ -78,7 +78,7 @@ def test_a_candidate_is_written_as_a_source_model_or_as_a_format(
         asked.append((of, name))
         shutil.copytree(best, out)
 
-    monkeypatch.setattr(verbs, "_export_candidate", candidate)
+    monkeypatch.setattr(model_verbs, "_export_candidate", candidate)
     one, two = best.parent.parent / "one", best.parent.parent / "two"
     assert run(monkeypatch, "export", best.parent, "scratch control", one) == 0
     assert (one / "source.json").exists() and calls == []
