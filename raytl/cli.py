@@ -16,7 +16,7 @@ import typer.exceptions
 from raytl import shard_flags as flags
 from raytl import verbs
 from raytl.config import OptimizerConfig, checked_options, load_study
-from raytl.errors import RaytlError
+from raytl.errors import RaytlError, UserError
 from raytl.folders import rooted
 from raytl.memory import keep_freed_memory
 from raytl.models.source_spec import score_text
@@ -299,33 +299,63 @@ def compare(
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="A run folder that has been confirmed.")],
-    candidate: Annotated[str, typer.Argument(help="A confirmed one, such as 'scratch control'.")],
-    out: Annotated[str, typer.Argument(help="Folder or URL of the new source model.")],
+    model: Annotated[str, typer.Argument(help="A run's best/, or the run.")],
+    candidate: Annotated[
+        str | None,
+        typer.Argument(help="Of a run: another confirmed one, such as 'scratch control'."),
+    ] = None,
+    out: Annotated[str | None, typer.Argument(help="As --out.")] = None,
+    to: Annotated[str | None, typer.Option(help="torch, onnx, huggingface or timm.")] = None,
+    out_: Annotated[
+        str | None, typer.Option("--out", help="New folder or URL; with --to MODEL-TO by default.")
+    ] = None,
     force: flags.Force = False,
 ) -> None:
-    """Take another confirmed candidate than the one in best/, as a source model."""
-    verbs.export(run, candidate, out, force=force)
-    out_console.print(f"{out}: {candidate}", soft_wrap=True, markup=False, highlight=False)
+    """Take a model along: for another library (--to), or a candidate as a source model."""
+    if out is not None and out_ is not None:
+        raise UserError(f"export: OUT and --out are the same, got {out} and {out_}; drop one")
+    found = verbs.export(model, candidate, out or out_, to=to, force=force)
+    text = f"{found['out']}: {candidate or model}"
+    if to is not None:
+        text += f" for {found['by']}, whose outputs lie {found['apart']:.1g} from raytl's at most"
+    out_console.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
 @app.command()
 def predict(
     model: Annotated[str, typer.Argument(help="A source model with a head, as a run's best/.")],
-    dataset: Annotated[str, typer.Argument(help="Folder or URL of a dataset.")],
-    split: str = "test",
+    data: Annotated[
+        str,
+        typer.Argument(help="A dataset; or image, .wav, a folder of such, CSV, .txt, .ts."),
+    ],
+    split: Annotated[str | None, typer.Option(help="Of a dataset; test by default.")] = None,
     out: Annotated[
         str | None,
         typer.Option(help="CSV file of the predictions; with --workers a folder or URL."),
     ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave raw rows out that cannot be read.")
+    ] = False,
     workers: Annotated[
         int | None, typer.Option(help="Processes of a Ray cluster that write Parquet files.")
     ] = None,
     gpus: Annotated[float, typer.Option(help="GPUs of each of the workers.")] = 0,
 ) -> None:
-    """Predict a split of a dataset and print what is measured of it."""
-    found = verbs.predict(model, dataset, split=split, out=out, workers=workers, gpus=gpus)
-    _print_json(found)
+    """Predict a split of a dataset and print what is measured of it, or raw files, as CSV."""
+    found = verbs.predict(
+        model, data, split=split, out=out, skip_bad=skip_bad, workers=workers, gpus=gpus
+    )
+    if "left_out" not in found:
+        _print_json(found)
+        return
+    for text in (*found.pop("notes"), *(f"left out: {why}" for why in found["left_out"])):
+        log_console.print(text, markup=False, highlight=False, soft_wrap=True)
+    if found["out"] is not None:
+        _print_json(found | {"left_out": len(found["left_out"])})
+        return
+    from raytl.training.prediction_files import csv_of
+
+    sys.stdout.write(csv_of(found["columns"], found["answers"]))
 
 
 @app.command()

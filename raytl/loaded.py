@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from raytl.models.source_folder import CompleteModel
+    from raytl.training.answers import Answering, Said
     from raytl.training.evaluation import Evaluation
 
 ROWS_AT_A_TIME = 64  # less memory than in training: images may be large until they are scaled
@@ -77,6 +80,54 @@ class Loaded:
     def reads(self) -> dict[str, str]:
         """The columns that it reads, with what each is: image, text, table, series or audio."""
         return {name: part.modality for name, part in self.spec.parts.items()}
+
+    @property
+    def task(self) -> str:
+        """What it does: classification, regression, …"""
+        return self._complete.task.name
+
+    @property
+    def columns(self) -> dict[str, dict[str, Any]]:
+        """What a row of `answers` has: for each column its kind and what else there is to know."""
+        columns = self._answering.reading.columns
+        return {name: column.describe() for name, column in columns.items()}
+
+    @cached_property
+    def _answering(self) -> Answering:
+        from raytl.training.answers import Answering
+
+        return Answering.of(self._complete, self._device)
+
+    def answers(self, rows: Sequence[Any], *, paths: bool = True) -> list[dict[str, Any]]:
+        """Answer rows one by one, as a server does. Several threads may ask at once.
+
+        Args:
+            rows: A mapping each from column to value, a table's fields among the columns; where one
+                column alone is read, and no table, its value will do: see `data.raw.python_rows`.
+            paths: Whether rows may name files, as those of strangers should not.
+
+        Returns:
+            An answer to each, in order: `predicted` and, of classes, `probability` and
+            `probabilities` by class; or `mask` (PNG bytes), `boxes`, `sentence` or `forecast`.
+
+        Raises:
+            DataError: A row cannot be read; the message has its number.
+        """
+        from raytl.data.raw.python_rows import python_rows
+
+        raw = python_rows(list(rows), self._answering.reading, paths=paths)
+        return [answer for said in self._answering.said(raw) for answer in self._each(said)]
+
+    def _each(self, said: Said) -> list[dict[str, Any]]:
+        columns = self._answering.columns_of(said)
+        found = [
+            dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
+        ]
+        if said.predicted.p_BK is not None:
+            classes = self.classes or ()
+            for answer, p_K in zip(found, said.predicted.p_BK.tolist(), strict=True):
+                answer["probabilities"] = dict(zip(classes, p_K, strict=True))
+        return found
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{name} ({kind})" for name, kind in self.reads.items())

@@ -13,6 +13,8 @@ from raytl.config import Study, load_study
 from raytl.errors import UserError
 from raytl.files import check_writable
 from raytl.folders import rooted
+from raytl.model_verbs import export as export
+from raytl.model_verbs import predict as predict
 from raytl.urls import Url, place_of
 
 if TYPE_CHECKING:
@@ -276,34 +278,6 @@ def watch_spot(
     watch(cloud, node_id, say, metadata or ADDRESS)
 
 
-def export(run: Path | str, candidate: str, out: Path | str, *, force: bool = False) -> None:
-    """Write a confirmed candidate of a run as a source model, another one than in its best/.
-
-    Args:
-        run: The run's folder.
-        candidate: As `raytl.results(run).confirmations` calls it, such as "scratch control".
-        out: Folder or URL of the new source model.
-        force: Replace what stands there.
-
-    Raises:
-        UserError: The run has not been confirmed, has no such candidate, or `out` exists.
-        CorruptError: The candidate's weights are not as they were written.
-
-    Examples:
-        >>> raytl.export("runs/stripes", "scratch control", "sources/scratch")
-        >>> raytl.inspect("sources/scratch")["kind"]
-        'source model'
-    """
-    from raytl.sweeping.exporting import export as write
-    from raytl.sweeping.kept.storage import RunStorage
-    from raytl.sweeping.verdict.confirmed import load_confirmation
-
-    confirmation = load_confirmation(Path(run))
-    study = load_study(Path(run) / "study.yaml")
-    storage = RunStorage(Path(run), study.resources.storage_path)
-    write(study, storage, confirmation, candidate, place_of(out), force=force)
-
-
 def report(run: Path | str) -> Path:
     """Write `report.html` of a run again. What was transferred is computed where the run has not
     kept it, and data and weights are at hand.
@@ -399,85 +373,3 @@ def inspect(path: Path | str) -> dict[str, Any]:
         f"{path}: neither a dataset (dataset.json), a source model (source.json) nor a run "
         "(leaderboard.json)"
     )
-
-
-def predict(
-    model: Path | str,
-    dataset: Path | str,
-    *,
-    split: str = "test",
-    out: Path | str | None = None,
-    workers: int | None = None,
-    gpus: float = 0,
-) -> dict[str, Any]:
-    """Predict a split of a dataset with a source model that has a head, such as a run's `best/`.
-
-    Args:
-        model: The source model's folder or URL.
-        dataset: The dataset's.
-        split: Which split of it.
-        out: A CSV file with id, predicted class and its probability, predicted value, or what else
-            the task says, in order of the ids, which is that of the files or arrays that were
-            sharded; of masks a new folder with ID.png for each row; with `workers` a folder or URL.
-        workers: So many processes of a Ray cluster, or of this machine where there is none, predict
-            and write Parquet files; what an earlier run of the same wrote is kept.
-        gpus: Of each of these.
-
-    Returns:
-        The number of `rows` and, of those with a target, metrics; a "note" where there are targets
-        but none to judge by.
-
-    Raises:
-        ModelError: The model has no head, or reads columns that the data has not.
-        DataError: There is no such dataset or split.
-        UserError: `out` cannot be written.
-
-    Examples:
-        >>> found = raytl.predict("sources/lenet", "data/digits", split="test")
-        >>> found["rows"], 0 <= found["accuracy"] <= 1
-        (797, True)
-    """
-    from raytl.config.source_model import here
-    from raytl.data.dataset import Dataset
-    from raytl.models.source_spec import check_head, read_spec
-    from raytl.training.prediction_files import check_out, write
-
-    if workers is not None:
-        return _predict_on_cluster(model, dataset, split, out, workers, gpus)
-    folder = here(place_of(model))
-    spec = read_spec(folder)
-    check_head(spec, folder)
-    Dataset.open(place_of(dataset)).split(split)
-    if out is not None:
-        assert spec.task is not None, "a head has a task"
-        check_out(spec.task["kind"], Path(out))
-
-    from raytl.training.predict import predict_split
-
-    prediction = predict_split(folder, place_of(dataset), split)
-    if out is not None:
-        write(prediction, Path(out))
-    note = {} if prediction.note is None else {"note": prediction.note}
-    return {"rows": len(prediction.rows), **prediction.metrics, **note, "out": out and str(out)}
-
-
-def _predict_on_cluster(
-    model: Path | str,
-    dataset: Path | str,
-    split: str,
-    out: Path | str | None,
-    workers: int,
-    gpus: float,
-) -> dict[str, Any]:
-    if out is None or workers < 1:
-        raise UserError(
-            f"predict: workers >= 1 and a folder or URL to write to must be given, got {workers} "
-            f"and {out}; give --out"
-        )
-    from raytl.sweeping.on_ray.predicting import predict_on_cluster
-    from raytl.sweeping.on_ray.tuning import ray_session
-
-    with ray_session():
-        return predict_on_cluster(
-            place_of(model), place_of(dataset), split, place_of(out), workers=workers, gpus=gpus
-        )

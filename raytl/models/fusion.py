@@ -53,7 +53,7 @@ class Fusion(nn.Module, ABC):
     def _weights(self, outputs: Mapping[str, BranchOutput]) -> Tensor:
         """Return 1.0 where a branch counts in a row, else 0.0, (B, M), of all branches in order."""
         first = next(iter(outputs.values())).features
-        there_BM = first.new_zeros(len(first), len(self.dims))
+        there_BM = first.new_zeros(first.shape[0], len(self.dims))
         for m, name in enumerate(self.dims):
             if name in outputs:
                 there_BM[:, m] = 1.0
@@ -91,7 +91,7 @@ class Concat(Fusion):
             if name in outputs:
                 parts.append(_normalised(outputs[name].features) * weights_BM[:, m : m + 1])
             else:
-                parts.append(weights_BM.new_zeros(len(weights_BM), dim))
+                parts.append(weights_BM.new_zeros(weights_BM.shape[0], dim))
         return Fused(torch.cat(parts, dim=1))
 
 
@@ -116,7 +116,7 @@ class Mean(Fusion):
         return Fused(total_BW / weights_BM.sum(1, keepdim=True))
 
     def _projected(self, outputs: Mapping[str, BranchOutput], weights_BM: Tensor) -> Tensor:
-        nothing = weights_BM.new_zeros(len(weights_BM), self.out_dim)
+        nothing = weights_BM.new_zeros(weights_BM.shape[0], self.out_dim)
         every = [
             self.projections[key_of(name)](_normalised(outputs[name].features)) if name in outputs
             else nothing
@@ -138,10 +138,12 @@ class Gated(Mean):
         weights_BM = self._weights(outputs)
         given = [
             _normalised(outputs[name].features) * weights_BM[:, m : m + 1] if name in outputs
-            else weights_BM.new_zeros(len(weights_BM), dim)
+            else weights_BM.new_zeros(weights_BM.shape[0], dim)
             for m, (name, dim) in enumerate(self.dims.items())
         ]  # fmt: skip
-        scores_BMW = self.gates(torch.cat(given, dim=1)).view(len(weights_BM), len(self.dims), -1)
+        scores_BMW = self.gates(torch.cat(given, dim=1)).view(
+            weights_BM.shape[0], len(self.dims), -1
+        )
         hidden_BM1 = (weights_BM == 0).unsqueeze(2)
         gates_BMW = scores_BMW.masked_fill(hidden_BM1, -torch.inf).softmax(1)
         return Fused((gates_BMW * self._projected(outputs, weights_BM).tanh()).sum(1))

@@ -151,7 +151,7 @@ def _positions(h: Rows) -> Padded:
         return h
     if h.dim() in (3, 4):
         h_BSC = h.flatten(2).transpose(1, 2) if h.dim() == 4 else h
-        return Padded(h_BSC, torch.full((len(h), 1), h_BSC.shape[1]))
+        return Padded(h_BSC, torch.full((h.shape[0], 1), h_BSC.shape[1]))
     raise ModelError(
         "this mapper needs spatial maps, but the backbone's last block gives plain features; "
         "choose another mapper or backbone"

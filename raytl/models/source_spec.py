@@ -29,6 +29,18 @@ class PartSpec(BaseModel):
     note: str | None = None  # what became of it where it reads another column than it was made for
 
 
+class RowsSpec(BaseModel):
+    """How the rows were stored that a head was trained on, so that raw files can be read alike:
+    their `columns` as `dataset.json` has them, the kind of files that they came from, and the
+    `options` by which those were read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    columns: dict[str, dict[str, Any]]
+    kind: str
+    options: dict[str, Any] = {}
+
+
 class SourceSpec(BaseModel):
     """The content of `source.json`. `parts` are keyed by column; `task` is what the head was
     trained for."""
@@ -43,6 +55,7 @@ class SourceSpec(BaseModel):
     fusion: FusionConfig = FusionConfig()  # of several parts
     mapper: MapperConfig | None = None  # with mapper, head and task, the model can predict
     head: HeadConfig | None = None
+    rows: RowsSpec | None = None  # None: written before it was kept
     weights_sha256: str | None = None  # None: fresh weights
 
     @model_validator(mode="before")

@@ -3,9 +3,11 @@
 from typing import Any
 
 from raytl.config import Study, TrialConfig
+from raytl.data.raw.stored_as import rows_facts
 from raytl.errors import UserError
 from raytl.models.adapters import merge_adapters
 from raytl.models.source_model import save_source_model
+from raytl.models.source_spec import RowsSpec
 from raytl.seeds import seed_for
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.verdict.confirmed import Confirmation
@@ -58,8 +60,8 @@ def write_model(
     from raytl.training.checkpoint import load_checkpoint
     from raytl.training.material import Material
 
-    trial = TrialConfig.from_flat(config)
-    parts = build_trial(Material.of(study), trial, *seeds)
+    trial, material = TrialConfig.from_flat(config), Material.of(study)
+    parts = build_trial(material, trial, *seeds)
     load_checkpoint(storage.newest_checkpoint(folder), parts.model)
     merge_adapters(parts.model)
     spec = parts.spec.model_copy(
@@ -75,6 +77,7 @@ def write_model(
                 "dataset": study.target_domain.dataset.name,
             },
             "score": score,
+            "rows": RowsSpec(**rows_facts(material.domains.target.dataset, parts.spec.parts)),
         }
     )
     save_source_model(out, parts.model, spec, force=force)

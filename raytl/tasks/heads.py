@@ -82,7 +82,7 @@ class Constant(OneAnswer):
         super().__init__(out_dim)
 
     def forward(self, z_BD: Tensor) -> Tensor:
-        return self.bias.expand(len(z_BD), -1)
+        return self.bias.expand(z_BD.shape[0], -1)
 
 
 class NaiveHead(nn.Module):

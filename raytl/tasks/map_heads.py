@@ -95,7 +95,7 @@ class ConstantMaps(OneAnswer):
 
     def forward(self, taps: Sequence[Tensor]) -> Tensor:
         """→ (B, K, 1, 1)."""
-        return self.bias.view(1, -1, 1, 1).expand(len(taps[0]), -1, 1, 1)
+        return self.bias.view(1, -1, 1, 1).expand(taps[0].shape[0], -1, 1, 1)
 
 
 MAP_HEADS: dict[HeadName, Callable[[HeadConfig, Taps, int], nn.Module]] = {

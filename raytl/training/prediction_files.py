@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from raytl.config import TASK_FACTS, TaskName
 from raytl.files import check_writable, write_atomically
 from raytl.folders import new_folder, refuse_existing
 
 if TYPE_CHECKING:
+    from raytl.training.answers import Answers
     from raytl.training.predict import Prediction
 
 
@@ -27,12 +29,35 @@ def check_out(task: TaskName, out: Path) -> None:
 def write(prediction: Prediction, out: Path) -> None:
     """Write a CSV, in the order of ids, or a new folder with ID.png for each row."""
     if not TASK_FACTS[prediction.task].files:
-        buffer = io.StringIO()
-        writer = csv.writer(buffer)
-        writer.writerow(prediction.columns)
-        writer.writerows(sorted(prediction.rows))
-        write_atomically(out, buffer.getvalue())
+        write_atomically(out, csv_of(prediction.columns, sorted(prediction.rows)))
         return
     with new_folder(out, force=False) as folder:
         for number, content in prediction.rows:
             (folder / f"{number:06d}.png").write_bytes(content)
+
+
+def write_answers(answers: Answers, out: Path) -> None:
+    """Write a CSV of raw rows' answers, in their order, or a new folder with a PNG for each, called
+    after its file or row."""
+    if not TASK_FACTS[answers.task].files:
+        write_atomically(out, csv_of(answers.columns, answers.rows))
+        return
+    with new_folder(out, force=False) as folder:
+        for name, content in answers.rows:
+            number = answers.columns[0] == "row"
+            file = folder / (f"{int(name):06d}.png" if number else _png(name))
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+
+
+def _png(name: str) -> str:
+    return name if name.lower().endswith(".png") else f"{name}.png"  # a.jpg stands beside a.png
+
+
+def csv_of(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return rows as CSV, the names of their columns first."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return buffer.getvalue()

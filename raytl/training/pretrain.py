@@ -16,9 +16,10 @@ from raytl.config import (
     checked_options,
 )
 from raytl.data.domain import Domain, Domains
+from raytl.data.raw.stored_as import rows_facts
 from raytl.errors import ConfigError
 from raytl.folders import refuse_existing
-from raytl.models.source_spec import SourceSpec
+from raytl.models.source_spec import RowsSpec, SourceSpec
 from raytl.seeds import seed_for
 from raytl.training.splits import target_rows
 from raytl.urls import Place
@@ -109,6 +110,7 @@ def pretrain(
                 "seed": seed,
             },
             "score": last["score"],
+            "rows": RowsSpec(**rows_facts(domain.dataset, parts.spec.parts)),
         }
     )
     return save_source_model(out, parts.model.cpu(), spec, force=force)

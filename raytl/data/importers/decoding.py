@@ -73,14 +73,7 @@ def decode(image: Encoded, size: int | None, options: ShardOptions) -> np.ndarra
         return str(error)
     try:
         with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as opened:
-            if opened.width * opened.height > MOST_PIXELS:
-                raise DataError(
-                    f"{opened.width} x {opened.height} pixels are more than {MOST_PIXELS:,}"
-                )
-            if opened.mode.startswith(NO_BYTES):
-                raise DataError(
-                    f"mode {opened.mode} has more than 8 bits a channel, which RGB would cut off"
-                )
+            check_image(opened)
             pixels_HWC = np.asarray(opened.convert("RGB"))
         if size is None:
             return pixels_HWC
@@ -89,3 +82,13 @@ def decode(image: Encoded, size: int | None, options: ShardOptions) -> np.ndarra
         return f"{name}: {error}"
     except Exception as error:  # Pillow's decoders raise whatever the bytes provoke
         return f"{name}: does not decode as an image: {printable(str(error))}"
+
+
+def check_image(opened: Image.Image) -> None:
+    """Raise DataError for an image that is too large, or has more than 8 bits a channel."""
+    if opened.width * opened.height > MOST_PIXELS:
+        raise DataError(f"{opened.width} x {opened.height} pixels are more than {MOST_PIXELS:,}")
+    if opened.mode.startswith(NO_BYTES):
+        raise DataError(
+            f"mode {opened.mode} has more than 8 bits a channel, which RGB would cut off"
+        )

@@ -75,8 +75,12 @@ def sounds_seen(
     )
     typical = sum(look.samples * rate // look.rate for look in fine) // len(fine)
     column = AudioColumn(rate=rate, dtype=dtype, typical_samples=max(1, typical))
-    reading = Reading(as_rows, seal, partial(_sounds, rate=rate, dtype=dtype))
-    return Input(column, items, reading, _notes(rates, rate, options))
+    return Input(column, items, sound_reading(column, seal), _notes(rates, rate, options))
+
+
+def sound_reading(column: AudioColumn, seal: Callable[[Items, Digest], None]) -> Reading:
+    """Return how encoded sounds are read for a column."""
+    return Reading(as_rows, seal, partial(_sounds, rate=column.rate, dtype=column.dtype))
 
 
 def _notes(rates: Counter[int], rate: int, options: ShardOptions) -> list[str]:

@@ -9,8 +9,8 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
@@ -40,10 +40,13 @@ class Table:
     folder: Place | None = None  # that paths in it are relative to
     first_line: int | None = None  # of the first row in the file, where a row is a line
     place: Callable[[int], str] | None = None  # where a row stands, if not in one file
+    # Rows that are no rows, by their numbers among all, and what is wrong with them
+    uneven: Mapping[int, str] = field(default_factory=dict)
 
 
-def read_table_file(place: Place, options: ShardOptions) -> Table:
-    """Read a file, its kind by its suffix, here or behind a URL.
+def read_table_file(place: Place, options: ShardOptions, *, uneven: bool = False) -> Table:
+    """Read a file, its kind by its suffix, here or behind a URL. With `uneven` rows of a CSV file
+    that are longer or shorter than its first line are left out, and told in `Table.uneven`.
 
     Raises DataError, with the line where it is known, for a file that is missing, empty or broken,
     for rows of unequal lengths, and for columns without a name or of the same name.
@@ -56,7 +59,7 @@ def read_table_file(place: Place, options: ShardOptions) -> Table:
         what = "is a folder" if path.is_dir() else "no such file"
         raise DataError(f"{printable(path)}: {what}; give a file of a table: {KINDS}")
     if suffix.lower().removesuffix(".gz") in CSV:
-        table = _read_csv(path, options)
+        table = _read_csv(path, options, uneven)
     elif suffix.lower() in PARQUET:
         table = Table(printable(path), _read_parquet(path), path.parent)
     elif suffix.lower().removesuffix(".gz") in JSON:
@@ -139,16 +142,23 @@ def not_decoded(name: str, line: int, byte: int, encoding: str) -> DataError:
     )
 
 
-def _read_csv(path: Path, options: ShardOptions) -> Table:
+def _read_csv(path: Path, options: ShardOptions, uneven: bool) -> Table:
     encoding = options.encoding or "utf-8"
     delimiter = options.delimiter or ("\t" if ".tsv" in path.name else ",")
     with reading(path):
         header = _header(path, encoding, delimiter)
         names = [f"c{i}" for i in range(len(header))] if options.no_header else header
         _refuse_other_delimiter(path, names, header, delimiter)
-        rows = _strings(path, names, encoding, delimiter, 0 if options.no_header else 1)
-    first = 1 if options.no_header else 2
-    return Table(printable(path), rows, path.parent, _first_line(path, rows, first))
+        first = 1 if options.no_header else 2
+        told: dict[int, str] | None = {} if uneven else None
+        rows = _strings(path, names, encoding, delimiter, first, told)
+    if not told:
+        return Table(printable(path), rows, path.parent, _first_line(path, rows, first))
+    numbers = [row for row in range(len(rows) + len(told)) if row not in told]
+    return Table(
+        printable(path), rows, path.parent, uneven=told,
+        place=lambda row: f"{printable(path)}, line {numbers[row] + first}",
+    )  # fmt: skip
 
 
 def _header(path: Path, encoding: str, delimiter: str) -> list[str]:
@@ -175,8 +185,21 @@ def _refuse_other_delimiter(
         )
 
 
-def _strings(path: Path, names: list[str], encoding: str, delimiter: str, skip: int) -> pa.Table:
-    """Return every column as strings, empty ones included."""
+def _strings(
+    path: Path, names: list[str], encoding: str, delimiter: str, first: int,
+    uneven: dict[int, str] | None,
+) -> pa.Table:  # fmt: skip
+    """Return every column as strings, empty ones included. Rows of another length are put into
+    `uneven`, where that is given. `first`: the line of the first row."""
+
+    def odd(row: pa_csv.InvalidRow) -> str:
+        if uneven is None or row.number < first:
+            return "error"
+        uneven[row.number - first] = str(
+            _of_another_length(path, row.number, row.expected_columns, row.actual_columns)
+        )
+        return "skip"
+
     # Columns are read under numbers: Arrow's own complaint of equal names has no file in it.
     numbered = [str(i) for i in range(len(names))]
     try:
@@ -186,7 +209,9 @@ def _strings(path: Path, names: list[str], encoding: str, delimiter: str, skip: 
                 read_options=pa_csv.ReadOptions(
                     use_threads=False, column_names=numbered, encoding=encoding
                 ),
-                parse_options=pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+                parse_options=pa_csv.ParseOptions(
+                    delimiter=delimiter, newlines_in_values=True, invalid_row_handler=odd
+                ),
                 convert_options=pa_csv.ConvertOptions(
                     column_types={name: pa.string() for name in numbered}, strings_can_be_null=False
                 ),
@@ -195,16 +220,20 @@ def _strings(path: Path, names: list[str], encoding: str, delimiter: str, skip: 
         if isinstance(error, UnicodeError) or "UTF8" in str(error):
             raise _not_in(path, encoding) from None
         raise _uneven(path, error) from None
-    return table.slice(skip).rename_columns(names)
+    return table.slice(first - 1).rename_columns(names)
 
 
 def _uneven(path: Path, error: Exception) -> DataError:
     told = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", str(error))
     if told is None:
         return DataError(f"{printable(path)}: {_first(error)}")
+    return _of_another_length(path, *map(int, told.groups()))
+
+
+def _of_another_length(path: Path, line: int, expected: int, got: int) -> DataError:
     return DataError(
-        f"{printable(path)}, line {told[1]}: {told[2]} columns were expected, as in the first "
-        f"line, got {told[3]}; mend the line, or quote what has the delimiter in it"
+        f"{printable(path)}, line {line}: {expected} columns were expected, as in the first "
+        f"line, got {got}; mend the line, or quote what has the delimiter in it"
     )
 
 

@@ -64,7 +64,7 @@ class ImageTransform(Transform):
         """
         x = pixels(rows.permute(0, 3, 1, 2))
         channels, height, width = self.input_shape
-        x = _fit_channels(x, channels)
+        x = fit_channels(x, channels)
         if x.shape[2:] != (height, width):
             x = F.interpolate(
                 x, (height, width), mode=self.interpolation, antialias=True, align_corners=False
@@ -97,7 +97,9 @@ class ImageTransform(Transform):
         return torch.zeros(rows, height, width, channels, dtype=torch.uint8)
 
 
-def _fit_channels(x_BCHW: Tensor, channels: int) -> Tensor:
+def fit_channels(x_BCHW: Tensor, channels: int) -> Tensor:
+    """Return images of so many channels: grey ones repeated, colours weighed to grey. Raises
+    DataError for any other change."""
     found = x_BCHW.shape[1]
     if found == channels:
         return x_BCHW

@@ -81,7 +81,7 @@ class _Tokens(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         patches_BSD = self.conv_proj(x_BCHW).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.class_token.expand(len(x_BCHW), -1, -1), patches_BSD], dim=1)
+        tokens = torch.cat([self.class_token.expand(x_BCHW.shape[0], -1, -1), patches_BSD], dim=1)
         return self.dropout(tokens + self.pos_embedding)
 
 

@@ -34,9 +34,10 @@ class _Header:
     keys: dict[str, str] = field(default_factory=dict)
 
 
-def read_ts(path: Path | str) -> TsData:
+def read_ts(path: Path | str, bad: dict[int, str] | None = None) -> TsData:
     """Read a .ts file: a row a line, dimensions parted by `:`, the steps of each by commas, the
-    label last.
+    label last. With `bad` rows that cannot be read are told there, by their number among all rows,
+    and left out.
 
     Raises DataError with the line's number for what is no such file, and for time stamps and for
     dimensions of unequal length in one row, which raytl does not read.
@@ -49,9 +50,15 @@ def read_ts(path: Path | str) -> TsData:
     numbered = _content(lines)
     header = _header(path, numbered)
     series, labels = [], []
-    for number, line in numbered:
-        with _at(path, number):
-            values, label = _row(line, header)
+    for row, (number, line) in enumerate(numbered):
+        try:
+            with _at(path, number):
+                values, label = _row(line, header)
+        except DataError as error:
+            if bad is None:
+                raise
+            bad[row] = str(error)
+            continue
         series.append(values)
         labels += [] if label is None else [label]
     if not series:

@@ -57,7 +57,7 @@ class FeatureTokenizer(FieldStem):
 
     def forward(self, x: Tensor) -> Tensor:
         x_BN, missing_BN, codes_BC = self.layout.parts(x)
-        tokens = [self.class_token_D.expand(len(x), 1, -1)]
+        tokens = [self.class_token_D.expand(x.shape[0], 1, -1)]
         if self.layout.numbers:
             tokens.append(
                 x_BN.unsqueeze(2) * self.numbers(lambda field: field.weight)

@@ -65,7 +65,7 @@ class SumStem(FieldStem):
 
     def forward(self, x: Tensor) -> Tensor:
         x_BN, missing_BN, codes_BC = self.layout.parts(x)
-        h_BD = self.bias.expand(len(x), -1)
+        h_BD = self.bias.expand(x.shape[0], -1)
         if self.layout.numbers:
             h_BD = h_BD + x_BN @ self.numbers(lambda field: field.weight)
             h_BD = h_BD + missing_BN @ self.numbers(lambda field: field.missing_weight)

@@ -191,7 +191,7 @@ def read_network(folder: Path, config: Mapping[str, Any], *, translator: bool = 
     family = family_of(config, str(folder))
     kind = getattr(transformers, str(family.translator if translator else family.network))
     try:
-        with _quiet():
+        with quiet():
             network, told = kind.from_pretrained(
                 folder, dtype=torch.float32, local_files_only=True, weights_only=True,
                 output_loading_info=True, ignore_mismatched_sizes=True,
@@ -233,7 +233,7 @@ def _is_computed(network: nn.Module, key: str) -> bool:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers from reporting on its own; what matters is told as errors."""
     from transformers.utils import logging
 

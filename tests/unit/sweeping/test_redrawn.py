@@ -83,8 +83,9 @@ def test_an_exported_model_has_the_task_that_was_fitted_to_its_rows(
     export(study, storage, confirmation, "ours", tmp_path / "best")
     target = Domain.open(study.target_domain)
     own_N = target.targets("train")[target_rows(target, rows_seed or study.search.seed).labelled]
-    task = read_spec(tmp_path / "best").task
-    assert task is not None and task["mean"] == pytest.approx(own_N.mean())
+    spec = read_spec(tmp_path / "best")
+    assert spec.task is not None and spec.task["mean"] == pytest.approx(own_N.mean())
+    assert spec.rows is not None and list(spec.rows.columns) == list(spec.parts)
 
 
 @pytest.mark.parametrize(("metric", "each"), [("rmse", ""), ("accuracy", " a class")])

@@ -20,6 +20,7 @@ def model(tmp_path: Path) -> Path:
     spec = pretrain(data, "small_cnn", tmp_path / "model", epochs=2, args={"width": 4})
     assert spec.score is not None and set(spec.score) == {"validation_r2"}
     assert spec.task is not None and spec.task["kind"] == "regression"
+    assert spec.rows is not None and spec.rows.columns["image"]["shape"] == [8, 8, 1]
     return tmp_path / "model"
 
 

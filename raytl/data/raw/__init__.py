@@ -1,0 +1,1 @@
+"""Raw files as rows to predict: read as `raytl shard` would have read them."""

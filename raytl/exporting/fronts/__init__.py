@@ -1,0 +1,1 @@
+"""What stands before networks in exported programs, one file a kind of row."""
