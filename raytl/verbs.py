@@ -42,8 +42,35 @@ def new(
     force: bool = False,
     say: Callable[[str], None] = print,
 ) -> Path:
-    """Write a commented study of a dataset or of raw data, and return its path; see
-    `starting.new_study`."""
+    """Write a commented study of a dataset or of raw data.
+
+    Args:
+        data: A dataset's folder, or raw data that `raytl shard` reads: a folder of classes, a
+            table, texts, sounds, …
+        out: The study file; by default DATA.yaml here.
+        minutes: How long the study may take, which trials and epochs are reckoned from.
+        labels: How many labels of each class, "all" or "none", which needs `source`.
+        source: The source domain's data, like `data`.
+        source_models: Files of weights and folders of source models to choose from.
+        data_out: Where raw data come to be a dataset; by default data/NAME.
+        target: The target column of a table.
+        pattern: How files' names say their class and group; see `raytl shard audio-folder`.
+        force: Replace a study file that stands there.
+        say: Is told what is done.
+
+    Returns:
+        The study file.
+
+    Raises:
+        UserError: There is no such data, nothing in it is recognised, or the file stands already.
+        ConfigError: What is asked for cannot be studied with these data.
+        DataError: The data cannot be read, or are too few.
+        ModelError: A source model cannot be loaded.
+
+    Examples:
+        >>> print(raytl.new("data/digits", minutes=1, say=lambda text: None))
+        digits.yaml
+    """
     from raytl.starting.new_study import Asked, new_study
 
     models = tuple(Path(place) for place in source_models)
@@ -309,8 +336,26 @@ def report(run: Path | str) -> Path:
 
 
 def compare(runs: Sequence[Path | str], out: Path | str = "compare.html") -> list[Group]:
-    """Write an HTML page that lays runs side by side; return them by what they are judged by, as
-    `reporting.comparing.compared` does."""
+    """Write an HTML page that lays runs side by side.
+
+    Args:
+        runs: The runs' folders, two or more.
+        out: The page.
+
+    Returns:
+        The runs by what they are judged by: metric, data and test split.
+
+    Raises:
+        UserError: There are fewer than two, one is given twice or is no run, or `out` cannot be
+            written.
+        CorruptError: A run's files are not as they were written.
+
+    Examples:
+        >>> from shutil import copytree
+        >>> other = copytree("runs/stripes", "runs/again")
+        >>> [len(group.runs) for group in raytl.compare(["runs/stripes", "runs/again"])]
+        [2]
+    """
     from raytl.reporting.comparing import compared, write_comparison
 
     check_writable(Path(out))
@@ -320,7 +365,25 @@ def compare(runs: Sequence[Path | str], out: Path | str = "compare.html") -> lis
 
 
 def clean(run: Path | str, *, force: bool = False, dry_run: bool = False) -> Cleaned:
-    """Delete what a run's folder holds and nobody needs; see `sweeping.cleaning.clean`."""
+    """Delete what a run's folder, or what it is kept in behind a URL, holds and nobody needs.
+
+    What is left is all that going on, `raytl report` and `raytl export` need.
+
+    Args:
+        run: The run's folder.
+        force: Also of a study that has not run to its end; last checkpoints stay.
+        dry_run: Delete nothing.
+
+    Returns:
+        What goes and why, and how many bytes.
+
+    Raises:
+        UserError: The folder holds no run, or one that a process drives or that has not ended.
+
+    Examples:
+        >>> raytl.clean("runs/stripes", dry_run=True).run.name
+        'stripes'
+    """
     from raytl.sweeping.cleaning import clean as delete
 
     return delete(Path(run), force=force, dry_run=dry_run)

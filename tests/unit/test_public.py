@@ -14,7 +14,7 @@ import raytl
 CALLED = [name for name in raytl.__all__ if name != "__version__"]
 FUNCTIONS = [name for name in CALLED if inspect.isfunction(getattr(raytl, name))]
 CLASSES = sorted(set(CALLED) - set(FUNCTIONS))
-SECTIONS = ("Args", "Returns", "Raises", "Example", "Attributes")
+SECTIONS = ("Args", "Returns", "Raises", "Examples", "Attributes")
 
 
 def sections(text: str) -> dict[str, str]:
@@ -42,14 +42,14 @@ def test_a_function_says_what_it_takes_returns_and_raises(name: str) -> None:
     for error in entries(said["Raises"]):
         found = getattr(raytl.errors, error)
         assert issubclass(found, raytl.RaytlError)
-    assert ">>> " in said["Example"]
-    assert "raytl." in said["Example"]
+    assert ">>> " in said["Examples"]
+    assert "raytl." in said["Examples"]
 
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_a_class_has_an_example_and_all_its_public_parts_are_documented(name: str) -> None:
     of = getattr(raytl, name)
-    assert "raytl." in documented(name)["Example"]
+    assert "raytl." in documented(name)["Examples"]
     for part, value in parts_of(of):
         assert inspect.getdoc(value), f"raytl.{name}.{part} has no docstring"
 
