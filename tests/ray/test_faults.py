@@ -72,7 +72,8 @@ def test_failures_are_a_line_each_on_the_terminal(tiny_study: MakeStudy, tmp_pat
     warned = "warning: train.batch_size: a batch of 1,000 is larger than the"
     assert len([line for line in lines if line.startswith(warned)]) == 1
     assert lines[-1].startswith(f"raytl: {run}: no searched trial ran to its end; the first said")
-    (cause,) = [line for line in lines if "failed: loss and gradient must be finite" in line]
+    failed = "failed after epoch 0: loss and gradient must be finite"
+    (cause,) = [line for line in lines if failed in line]
     log = Path(cause.rpartition("(log: ")[2].rstrip(")"))
     assert "in train_epoch" in log.read_text()  # the traceback
     assert len(lines) <= 20, output
