@@ -154,15 +154,14 @@ class Loaded:
             DataError: A row cannot be read; the message has its number.
             ModelError: The rows lack a column that the model reads.
         """
-        from raytl.loaded_rows import held_rows, need_list
+        from raytl.loaded_rows import held_rows, need_list, parts_of
         from raytl.remote_files import there
 
         if isinstance(rows, str | Path) and there(place_of(rows) / "dataset.json"):
             return self._of_dataset(place_of(rows), split)
         need_list(rows)
-        branches = self._complete.model.named_branches
-        parts = {n: (self.reads[n], branch.transform) for n, branch in branches.items()}
-        held = held_rows(rows, parts)
+        transforms = {n: of.transform for n, of in self._complete.model.named_branches.items()}
+        held = held_rows(rows, parts_of(self.reads, self._answering.reading, transforms))
         import torch
 
         with torch.inference_mode():

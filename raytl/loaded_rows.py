@@ -6,6 +6,7 @@ Legend: B rows of a batch, H height, W width, C channels, T steps.
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from raytl.data.importers.roles import plain_column
 from raytl.data.importers.sounds import EXTENSIONS as SOUND_FILES
 from raytl.data.importers.sounds import sound_input
 from raytl.data.importers.words import words_of
+from raytl.data.raw.pictures import as_stored
+from raytl.data.raw.rows import RawReading
 from raytl.errors import DataError, ModelError, UserError
 from raytl.modalities.base import Transform
 from raytl.modalities.image.column import ImageColumn
@@ -34,6 +37,8 @@ from raytl.modalities.table.transform import TableTransform
 from raytl.rows import Given, join
 
 ROWS = "the rows"
+Fitted = Callable[[np.ndarray], np.ndarray]
+Parts = Mapping[str, "Part"]
 FILES = {"image": IMAGE_FILES, "audio": SOUND_FILES}
 
 
@@ -69,9 +74,35 @@ class Held:
         return {name: cells.batch(start, stop) for name, cells in self.parts.items()}
 
 
-def held_rows(rows: Any, parts: Mapping[str, tuple[str, Transform]]) -> Held:
-    """Return rows for `parts`, each with its modality and transform: a DataFrame by its columns, or
-    of a model with one part a list, an array, a file or a folder of files.
+@dataclass(frozen=True)
+class Part:
+    """A part of a model: its modality, its transform, and how images were fitted that it learnt
+    from."""
+
+    kind: str
+    transform: Transform
+    fitted: Fitted
+
+
+def parts_of(kinds: Mapping[str, str], reading: RawReading, of: Mapping[str, Transform]) -> Parts:
+    """Return a model's parts by name: `kinds` and transforms `of` each."""
+    parts = {}
+    for name, kind in kinds.items():
+        column = reading.columns.get(name)
+        fitted = _as_it_is
+        if isinstance(column, ImageColumn):
+            fitted = partial(as_stored, column=column, reading=reading)
+        parts[name] = Part(kind, of[name], fitted)
+    return parts
+
+
+def _as_it_is(pixels_HWC: np.ndarray) -> np.ndarray:
+    return pixels_HWC
+
+
+def held_rows(rows: Any, parts: Parts) -> Held:
+    """Return rows for `parts`: a DataFrame by its columns, or of a model with one part a list, an
+    array, a file or a folder of files.
 
     Raises DataError for rows that cannot be read, ModelError where a part has no column.
     """
@@ -80,16 +111,16 @@ def held_rows(rows: Any, parts: Mapping[str, tuple[str, Transform]]) -> Held:
     if type(rows).__module__.partition(".")[0] == "datasets" and hasattr(rows, "with_format"):
         return _of_frame(rows.with_format("arrow")[:], parts)
     if len(parts) > 1:
-        columns = ", ".join(f"'{name}' ({kind})" for name, (kind, _) in parts.items())
+        columns = ", ".join(f"'{name}' ({part.kind})" for name, part in parts.items())
         raise DataError(
             f"the model reads {columns}, so rows are a DataFrame with these, got "
             f"{type(rows).__name__}"
         )
-    (name, (kind, transform)), *_ = parts.items()
+    (name, part), *_ = parts.items()
     index = None
     if isinstance(rows, str | os.PathLike):
-        rows = index = _files_at(Path(rows), kind)
-    return Held({name: _cells(kind, transform, rows)}, index and [str(file) for file in index])
+        rows = index = _files_at(Path(rows), part.kind)
+    return Held({name: _cells(part, rows)}, index and [str(file) for file in index])
 
 
 def _files_at(place: Path, kind: str) -> list[Path]:
@@ -109,20 +140,20 @@ def _files_at(place: Path, kind: str) -> list[Path]:
     return [place]
 
 
-def _of_frame(frame: Any, parts: Mapping[str, tuple[str, Transform]]) -> Held:
+def _of_frame(frame: Any, parts: Parts) -> Held:
     names, columns = columns_of(frame, ROWS)
     if not len(frame):
         raise DataError(f"{ROWS}: there are none")
     by_name = dict(zip(names, columns, strict=True))
     found = {}
-    for name, (kind, transform) in parts.items():
-        if isinstance(transform, TableTransform):
-            found[name] = _fields(by_name, transform)
+    for name, part in parts.items():
+        if isinstance(part.transform, TableTransform):
+            found[name] = _fields(by_name, part.transform)
             continue
         column = _column_of(name, by_name, alone=len(parts) == 1)
         values = by_name[column]
         listed = values.to_pylist() if hasattr(values, "to_pylist") else values.tolist()
-        found[name] = _cells(kind, transform, listed)
+        found[name] = _cells(part, listed)
     return Held(found, getattr(frame, "index", None))
 
 
@@ -138,9 +169,10 @@ def _column_of(name: str, columns: Mapping[str, Any], *, alone: bool) -> str:
     return fit[0]
 
 
-def _cells(kind: str, transform: Transform, rows: Any) -> Cells:
+def _cells(part: Part, rows: Any) -> Cells:
+    kind, transform = part.kind, part.transform
     if kind == "image":
-        return Cells(_images(rows), lambda images, first: _pictures(transform, images, first))
+        return Cells(_images(rows), lambda images, first: _pictures(part, images, first))
     if kind == "table":
         assert isinstance(transform, TableTransform)
         return _numbers(rows, transform)
@@ -181,14 +213,15 @@ def _images(rows: Any) -> Sequence[Any]:
     return list(rows)
 
 
-def _pictures(transform: Transform, images: Sequence[Any], first: int) -> Given:
+def _pictures(part: Part, images: Sequence[Any], first: int) -> Given:
     """Return images as the first block takes them; each may have its own size."""
     parts = []
     for row, image in enumerate(images, first):
         x_HWC = as_numbers(_pixels(image, f"row {row}"))
         dtype = "uint8" if x_HWC.dtype == np.uint8 else "float32"
+        x_HWC = part.fitted(x_HWC) if dtype == "uint8" else x_HWC
         column = ImageColumn.model_validate({"shape": x_HWC.shape, "dtype": dtype})
-        of_column = transform.for_column(column)
+        of_column = part.transform.for_column(column)
         prepared = of_column.prepare(np.array(x_HWC)[None])  # which may be read-only
         parts.append(of_column(prepared))
     return Given(join(parts), transformed=True)

@@ -186,6 +186,7 @@ def sweep(
     from raytl.ctrl_c import answered
     from raytl.reporting.html import write_report
     from raytl.reporting.samples import sample_images
+    from raytl.reporting.sparing import Sparing, spared
     from raytl.reporting.tensorboard import TensorBoard, write_end
     from raytl.sweeping.insight.keeping import keep_insight
     from raytl.sweeping.kept.storage import RunStorage
@@ -193,12 +194,15 @@ def sweep(
     from raytl.sweeping.study_run import run_study
 
     board = TensorBoard(run, judged, objective_metric(judged))
+    told = Sparing(board, "TensorBoard's files are written no more")
     with answered("stopping (epochs that are done are kept); go on with resume=True"):
-        result = run_study(checked, run, resume=resume, store=store, listeners=[board])
-    write_end(board, result, checked, sample_images(checked))
+        result = run_study(checked, run, resume=resume, store=store, listeners=[told])
+    with spared("TensorBoard's files lack what is known in the end"):
+        write_end(board, result, checked, sample_images(checked))
     if result.confirmation is not None or result.leaderboard.unconfirmed is not None:
         keep_insight(checked, run, result.leaderboard, result.confirmation, anew=True)
-    write_report(run)
+    with spared("the report is not written", f"`raytl report {run}` tries again"):
+        write_report(run)
     RunStorage(run, checked.resources.storage_path).push()
     return result
 

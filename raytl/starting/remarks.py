@@ -109,17 +109,22 @@ def _models(draft: Draft, sized: Sized, origin: Origin) -> list[str]:
     return lines
 
 
+def _digits(value: float) -> str:
+    """Return two digits of a measured number, all of a larger one."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+
+
 def _budget(draft: Draft, sized: Sized, origin: Origin) -> list[str]:
     work, budget = sized.work, sized.budget
     steps = ", ".join(
-        f"{name} {1000 * seconds:.2g}" for name, seconds in sorted(work.step_row.items())
+        f"{name} {_digits(1000 * seconds)}" for name, seconds in sorted(work.step_row.items())
     )
     where = "a GPU" if device() == "cuda" else "one core"
     lines = [f"Measured on {where}: a training step, nothing frozen, takes, ms a row: {steps}."]
     slowest = max(work.step_row, key=lambda name: work.step_row[name])
     rows = work.stream * work.streams
     lines.append(
-        f"An epoch of {rows:,} rows of {slowest} takes {rows * work.step_row[slowest]:.2g} s at "
+        f"An epoch of {rows:,} rows of {slowest} takes {_digits(rows * work.step_row[slowest])} s at "
         f"most. With {work.slots} trials at once the whole is reckoned at about "
         f"{max(1, round(budget.minutes))} of {origin.asked:g} minutes."
     )

@@ -1,6 +1,7 @@
 """A model in memory predicts rows of every kind, and says which row it cannot read."""
 
 import io
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -222,3 +223,19 @@ def test_series_are_arrays_of_steps_and_channels(tmp_path: Path) -> None:
         model.predict([np.zeros((4, 2))])
     with pytest.raises(DataError, match=r"row 1, step 0, channel '\w+' has no value"):
         model.predict([rows[0], rows[1] * np.nan])
+
+
+def test_pictures_are_fitted_as_those_were_that_the_model_learnt_from(tmp_path: Path) -> None:
+    for split, label in itertools.product(("train", "test"), ("dark", "bright")):
+        folder = tmp_path / "photos" / split / label
+        folder.mkdir(parents=True)
+        for number in range(8):  # bright and dark stand in the middle, which a crop alone sees
+            image = np.random.default_rng(number).integers(0, 255, (16, 40, 3), np.uint8)
+            image[:, 12:28] = 220 if label == "bright" else 30
+            Image.fromarray(image).save(folder / f"{number}.png")
+    raytl.shard("image-folder", tmp_path / "photos", tmp_path / "data", size=12, fit="crop")
+    raytl.pretrain(tmp_path / "data", "small_cnn", tmp_path / "model", epochs=1, threads=1)
+    model = raytl.load(tmp_path / "model")
+    stored = model.predict(tmp_path / "data").sort_values("p(bright)", ignore_index=True)
+    read = model.predict(tmp_path / "photos" / "test").sort_values("p(bright)", ignore_index=True)
+    pd.testing.assert_frame_equal(read, stored, rtol=1e-5)

@@ -98,13 +98,19 @@ def _pixels(opened: Image.Image, channels: int) -> np.ndarray:
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
-def _fitted(pixels_HWC: np.ndarray, column: ImageColumn, reading: RawReading) -> np.ndarray:
-    """Return an image as the dataset's were fitted."""
+def as_stored(pixels_HWC: np.ndarray, column: ImageColumn, reading: RawReading) -> np.ndarray:
+    """Return an image as the dataset's were fitted; as it is where those were not."""
     shape, options = column.shape, reading.options
     fits = reading.kind in DECODED or options.size is not None or options.box is not None
-    if fits and shape[0] == shape[1]:
-        fitted: np.ndarray = fit_images(pixels_HWC[None], shape[0], options.fit, options.box)[0]
-        return fitted
+    if not fits or shape[0] != shape[1]:
+        return pixels_HWC
+    fitted: np.ndarray = fit_images(pixels_HWC[None], shape[0], options.fit, options.box)[0]
+    return fitted
+
+
+def _fitted(pixels_HWC: np.ndarray, column: ImageColumn, reading: RawReading) -> np.ndarray:
+    """Return an image of the column's shape. Raises DataError where it is of another."""
+    shape, pixels_HWC = column.shape, as_stored(pixels_HWC, column, reading)
     if pixels_HWC.shape != shape:
         height, width = pixels_HWC.shape[:2]
         raise DataError(
