@@ -123,9 +123,9 @@ def _budget(draft: Draft, sized: Sized, origin: Origin) -> list[str]:
     lines = [f"Measured on {where}: a training step, nothing frozen, takes, ms a row: {steps}."]
     slowest = max(work.step_row, key=lambda name: work.step_row[name])
     rows = work.stream * work.streams
+    seconds = _digits(rows * work.step_row[slowest])
     lines.append(
-        f"An epoch of {rows:,} rows of {slowest} takes {_digits(rows * work.step_row[slowest])} s at "
-        f"most. With {work.slots} trials at once the whole is reckoned at about "
+        f"An epoch of {rows:,} rows of {slowest} takes {seconds} s at most. With {work.slots} trials at once the whole is reckoned at about "
         f"{max(1, round(budget.minutes))} of {origin.asked:g} minutes."
     )
     if "objective" in draft.study["search"]:
