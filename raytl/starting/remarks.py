@@ -125,7 +125,8 @@ def _budget(draft: Draft, sized: Sized, origin: Origin) -> list[str]:
     rows = work.stream * work.streams
     seconds = _digits(rows * work.step_row[slowest])
     lines.append(
-        f"An epoch of {rows:,} rows of {slowest} takes {seconds} s at most. With {work.slots} trials at once the whole is reckoned at about "
+        f"An epoch of {rows:,} rows of {slowest} takes {seconds} s at most. With "
+        f"{work.slots} trials at once the whole is reckoned at about "
         f"{max(1, round(budget.minutes))} of {origin.asked:g} minutes."
     )
     if "objective" in draft.study["search"]:
