@@ -26,7 +26,6 @@ def test_from_a_folder_of_pictures_to_a_verdict(
     small = ["search.trials=2", "search.control_tries=1", "train.epochs=3", "confirm.top=1",
              "train.steps_per_epoch=4", "confirm.seeds=3"]  # fmt: skip
     result = raytl.sweep(load_study(written, small), store=False)
-    assert result.confirmation is not None
-    assert result.confirmation.verdict.sentence
+    assert result.verdict.kind != "none" and result.verdict.text
     assert (tmp_path / "runs" / "pets" / "report.html").exists()
     assert raytl.inspect(tmp_path / "runs" / "pets" / "best")["task"]["classes"] == ["cats", "dogs"]

@@ -93,7 +93,8 @@ def _check_tensorboard(run: Path, board: dict[str, Any]) -> None:
         events = EventAccumulator(str(run / "tensorboard" / row["folder"])).Reload()
         assert {"train/loss/task", "target/validation_accuracy"} <= set(events.Tags()["scalars"])
         assert len(events.Scalars("train/loss/task")) == 2
-        assert "hparams" in events.SummaryMetadata("_hparams_/experiment").plugin_data.plugin_name
+        searched = events.SummaryMetadata("_hparams_/session_start_info")
+        assert "hparams" in searched.plugin_data.plugin_name
 
 
 @pytest.mark.usefixtures("ray_cluster")

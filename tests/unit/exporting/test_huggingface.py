@@ -10,6 +10,7 @@ import pytest
 import torch
 from complete_models import AUDIO, BAG, CLASSES, CNN, IMAGE, SOUND, save_model
 
+import raytl
 from raytl import verbs
 from raytl.errors import ModelError
 from raytl.exporting.linear import wanted_of
@@ -44,7 +45,7 @@ def test_transformers_reads_the_same_in_texts(kind: str, tmp_path: Path) -> None
     tokens = AutoTokenizer.from_pretrained(out)(TEXTS, padding=True, return_tensors="pt")
     with torch.no_grad():
         shares = loaded(**tokens).logits.softmax(1)
-    said = verbs.load(model).predict(TEXTS)
+    said = raytl.load(model).answers(TEXTS)
     found = [[of["probabilities"][name] for name in CLASSES] for of in said]
     np.testing.assert_allclose(found, shares.numpy(), atol=1e-4)
     assert loaded.config.id2label == dict(enumerate(CLASSES))
@@ -62,7 +63,7 @@ def test_a_value_of_a_text_is_a_regression(tmp_path: Path) -> None:
     tokens = AutoTokenizer.from_pretrained(tmp_path / "out")(TEXTS[:1], return_tensors="pt")
     with torch.no_grad():
         value = float(loaded(**tokens).logits)
-    assert verbs.load(model).predict(TEXTS[:1])[0]["predicted"] == pytest.approx(value, abs=1e-3)
+    assert raytl.load(model).answers(TEXTS[:1])[0]["predicted"] == pytest.approx(value, abs=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from complete_models import (
     save_model,
 )
 
+import raytl
 from raytl import verbs
 from raytl.data.importers.inputs import texts_of
 from raytl.errors import ModelError
@@ -86,7 +87,7 @@ def test_the_example_is_what_raytl_itself_predicts(tmp_path: Path) -> None:
     model = save_model(tmp_path / "best", {"image": IMAGE}, CNN)
     verbs.export(model, to="torch", out=tmp_path / "out")
     data = np.load(tmp_path / "out" / "example.npz")
-    said = verbs.load(model).predict(list(data["image"]))
+    said = raytl.load(model).answers(list(data["image"]))
     shares = np.exp(data["logits"]) / np.exp(data["logits"]).sum(1, keepdims=True)
     found = [[of["probabilities"][name] for name in CLASSES] for of in said]
     np.testing.assert_allclose(found, shares, atol=1e-5)
