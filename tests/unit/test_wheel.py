@@ -19,7 +19,7 @@ source_models: {net: {backbone: small_cnn, args: {width: 4}}}
 space: {optimizer.lr: {choice: [0.01, 0.1]}}
 search: {sampler: grid, trials: 2, control_tries: 1}
 train: {epochs: 1, batch_size: 16, steps_per_epoch: 3}
-confirm: {top: 1, seeds: 2}
+confirm: {top: 1, seeds: 3}
 """
 
 
