@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Iterator
 from datetime import datetime
@@ -13,17 +12,16 @@ from typing import Annotated, Any
 import typer
 import typer.exceptions
 
-from raytl import shard_flags as flags
 from raytl import verbs
-from raytl.config import OptimizerConfig, checked_options, load_study
-from raytl.errors import RaytlError, UserError
+from raytl.config import load_study
+from raytl.errors import RaytlError
 from raytl.folders import rooted
 from raytl.memory import keep_freed_memory
-from raytl.models.source_spec import score_text
+from raytl.model_commands import export, predict, pretrain
 from raytl.new_command import new
 from raytl.packages import own_version
 from raytl.shard_command import shard
-from raytl.terminal import log_console, log_of, out_console, say_usage
+from raytl.terminal import log_console, log_of, out_console, print_json, say_usage
 
 app = typer.Typer(
     help="Find out how to transfer: deep-transfer-learning sweeps on Ray.",
@@ -78,49 +76,14 @@ def _of_all(
     """Find out how to transfer: deep-transfer-learning sweeps on Ray."""
 
 
-def _print_json(data: Any) -> None:
-    out_console.print_json(json.dumps(data, default=str))
-
-
-app.command()(new)
-app.command()(shard)
+for _command in (new, shard, pretrain):
+    app.command()(_command)
 
 
 @app.command("inspect")
 def inspect_(path: Annotated[str, typer.Argument(help="A folder or URL.")]) -> None:
     """Print what a dataset, source model or run holds, as JSON, and verify its checksums."""
-    _print_json(verbs.inspect(path))
-
-
-@app.command()
-def pretrain(
-    dataset: Annotated[str, typer.Option(help="Folder or URL of a dataset with labels.")],
-    backbone: Annotated[str, typer.Option(help="lenet, small_cnn, resnet18, …")],
-    out: Annotated[str, typer.Option(help="Folder or URL of the new source model.")],
-    epochs: int = 5,
-    batch_size: int = 128,
-    lr: float = 0.05,
-    seed: int = 0,
-    threads: Annotated[int | None, typer.Option(help="Of torch; all cores by default.")] = None,
-    force: flags.Force = False,
-) -> None:
-    """Train a source model from scratch on a labelled dataset."""
-    with checked_options("pretrain"):
-        optimizer = OptimizerConfig(lr=lr)
-
-    def show(metrics: dict[str, Any]) -> None:
-        log_console.print(
-            f"epoch {metrics['epoch']}/{epochs}: loss {metrics['train/loss/total']:.4f}, "
-            + score_text(metrics["score"]), highlight=False,
-        )  # fmt: skip
-
-    spec = verbs.pretrain(
-        dataset, backbone, out, epochs=epochs, batch_size=batch_size,
-        optimizer=optimizer, seed=seed, threads=threads, force=force, progress=show,
-    )  # fmt: skip
-    out_console.print(
-        f"{out}: {backbone}, {spec.blocks} blocks, {spec.score_text}", highlight=False
-    )
+    print_json(verbs.inspect(path))
 
 
 @app.command()
@@ -297,65 +260,8 @@ def compare(
     out_console.print(str(out), soft_wrap=True, highlight=False)
 
 
-@app.command()
-def export(
-    model: Annotated[str, typer.Argument(help="A run's best/, or the run.")],
-    candidate: Annotated[
-        str | None,
-        typer.Argument(help="Of a run: another confirmed one, such as 'scratch control'."),
-    ] = None,
-    out: Annotated[str | None, typer.Argument(help="As --out.")] = None,
-    to: Annotated[str | None, typer.Option(help="torch, onnx, huggingface or timm.")] = None,
-    out_: Annotated[
-        str | None, typer.Option("--out", help="New folder or URL; with --to MODEL-TO by default.")
-    ] = None,
-    force: flags.Force = False,
-) -> None:
-    """Take a model along: for another library (--to), or a candidate as a source model."""
-    if out is not None and out_ is not None:
-        raise UserError(f"export: OUT and --out are the same, got {out} and {out_}; drop one")
-    found = verbs.export(model, candidate, out or out_, to=to, force=force)
-    text = f"{found['out']}: {candidate or model}"
-    if to is not None:
-        text += f" for {found['by']}, whose outputs lie {found['apart']:.1g} from raytl's at most"
-    out_console.print(text, soft_wrap=True, markup=False, highlight=False)
-
-
-@app.command()
-def predict(
-    model: Annotated[str, typer.Argument(help="A source model with a head, as a run's best/.")],
-    data: Annotated[
-        str,
-        typer.Argument(help="A dataset; or image, .wav, a folder of such, CSV, .txt, .ts."),
-    ],
-    split: Annotated[str | None, typer.Option(help="Of a dataset; test by default.")] = None,
-    out: Annotated[
-        str | None,
-        typer.Option(help="CSV file of the predictions; with --workers a folder or URL."),
-    ] = None,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave raw rows out that cannot be read.")
-    ] = False,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes of a Ray cluster that write Parquet files.")
-    ] = None,
-    gpus: Annotated[float, typer.Option(help="GPUs of each of the workers.")] = 0,
-) -> None:
-    """Predict a split of a dataset and print what is measured of it, or raw files, as CSV."""
-    found = verbs.predict(
-        model, data, split=split, out=out, skip_bad=skip_bad, workers=workers, gpus=gpus
-    )
-    if "left_out" not in found:
-        _print_json(found)
-        return
-    for text in (*found.pop("notes"), *(f"left out: {why}" for why in found["left_out"])):
-        log_console.print(text, markup=False, highlight=False, soft_wrap=True)
-    if found["out"] is not None:
-        _print_json(found | {"left_out": len(found["left_out"])})
-        return
-    from raytl.training.prediction_files import csv_of
-
-    sys.stdout.write(csv_of(found["columns"], found["answers"]))
+app.command()(export)
+app.command()(predict)
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """What the commands write to: the result to stdout, all else to stderr."""
 
+import json
 import sys
 import tempfile
 import traceback
@@ -10,6 +11,11 @@ from rich.console import Console
 PIPED_WIDTH = 120  # columns where no terminal says how many it has
 out_console = Console(emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 log_console = Console(stderr=True, emoji=False)
+
+
+def print_json(data: Any) -> None:
+    """Write data to stdout, what JSON has not as text."""
+    out_console.print_json(json.dumps(data, default=str))
 
 
 def say_usage(error: Any) -> None:
