@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from raytl.training.answers import Answering, Said
     from raytl.training.evaluation import Evaluation
 
-ROWS_AT_A_TIME = 64  # less memory than in training: images may be large until they are scaled
+ROWS_AT_A_TIME = 64  # at most: images may be large until they are scaled
 
 
 def load(model: Path | str, device: str = "cpu") -> Loaded:
@@ -164,10 +164,13 @@ class Loaded:
         held = held_rows(rows, parts_of(self.reads, self._answering.reading, transforms))
         import torch
 
+        from raytl.training.evaluation import rows_at_a_time
+
+        most = min(ROWS_AT_A_TIME, rows_at_a_time(self._complete.task, self._complete.model.head))
         with torch.inference_mode():
             said = [
-                self._batch(held.batch(start, min(start + ROWS_AT_A_TIME, held.count)))
-                for start in range(0, held.count, ROWS_AT_A_TIME)
+                self._batch(held.batch(start, min(start + most, held.count)))
+                for start in range(0, held.count, most)
             ]
         found = pandas().concat(said, ignore_index=True)
         return found if held.index is None else found.set_index(pandas().Index(held.index))
@@ -175,10 +178,13 @@ class Loaded:
     def _batch(self, inputs: dict[str, Any]) -> pd.DataFrame:
         import torch
 
+        from raytl.training.answers import check_finite
+
         task = self._complete.task
         place = torch.device(self._device)
         output = self.model({name: given.to(place) for name, given in inputs.items()})
         said = task.predict(output.out, output.head)
+        check_finite(said)
         if "numbers" not in task.gives:
             return self._answers([_answer(task.name, one) for one in task.encoded(said)])
         p_NK = None if said.p_BK is None else said.p_BK.cpu().numpy()

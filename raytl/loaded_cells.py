@@ -16,11 +16,14 @@ from raytl.data.importers.arrays import as_numbers
 from raytl.data.importers.base import ShardOptions
 from raytl.data.importers.decoding import decode
 from raytl.data.importers.frames import array_of
+from raytl.data.importers.inputs import Bad
 from raytl.data.importers.pixels import as_array, is_tensor, need_last, pixels_of
-from raytl.data.importers.sounds import sound_input
 from raytl.data.importers.words import words_of
+from raytl.data.raw.sounds import sound_rows
 from raytl.errors import DataError, ModelError
+from raytl.modalities.audio.column import AudioColumn
 from raytl.modalities.base import Transform
+from raytl.modalities.column import Column
 from raytl.modalities.image.column import ImageColumn
 from raytl.modalities.ragged import as_rows
 from raytl.modalities.series.column import SeriesColumn
@@ -56,7 +59,9 @@ class Part:
 
     kind: str
     transform: Transform
+    column: Column
     fitted: Fitted
+    window: int | None = None  # steps that a forecast is made from
 
 
 def cells_of(part: Part, rows: Any) -> Cells:
@@ -72,9 +77,10 @@ def cells_of(part: Part, rows: Any) -> Cells:
     if kind == "text":
         return Cells(_texts(listed), lambda texts, _: Given(transform.prepare(_objects(texts))))
     if kind == "audio":
-        return Cells(_sound_files(listed), lambda files, _: _sounds(transform, files))
+        return Cells(_sound_files(listed), lambda files, _: _sounds(part, files))
     assert isinstance(transform, SeriesTransform)
-    return Cells(_series(listed, transform), lambda of, _: Given(transform.prepare(as_rows(of))))
+    series = _series(listed, transform, part.window)
+    return Cells(series, lambda of, _: Given(transform.prepare(as_rows(of))))
 
 
 def _listed(rows: Any) -> Sequence[Any]:
@@ -159,13 +165,20 @@ def _sound_files(rows: Sequence[Any]) -> list[Any]:
     return files
 
 
-def _sounds(transform: Transform, files: Sequence[Any]) -> Given:
-    one = sound_input(files, ShardOptions(), map)
-    values = one.reading.joined(list(one.reading.read(one.items)))
-    return Given(transform.for_column(one.column).prepare(values))
+def _sounds(part: Part, files: Sequence[Any]) -> Given:
+    assert isinstance(part.column, AudioColumn)
+    one = sound_rows(part.column, files)
+    waves = one.reading.read(one.items)
+    bad = next((wave for wave in waves if isinstance(wave, Bad)), None)
+    if bad is not None:
+        raise DataError(bad.message)
+    transform = part.transform.for_column(one.column)
+    return Given(transform.prepare(one.reading.joined(list(waves))))
 
 
-def _series(rows: Sequence[Any], transform: SeriesTransform) -> list[np.ndarray]:
+def _series(
+    rows: Sequence[Any], transform: SeriesTransform, window: int | None
+) -> list[np.ndarray]:
     channels = transform.channels
     found = []
     for row in rows:
@@ -175,7 +188,14 @@ def _series(rows: Sequence[Any], transform: SeriesTransform) -> list[np.ndarray]
         SeriesColumn(channels=channels).check(as_rows(found))
     except ValueError as error:
         raise DataError(f"{error} (the model reads channels {', '.join(channels)})") from None
-    return found
+    if window is None:
+        return found
+    short = next((row for row, of in enumerate(found) if len(of) < window), None)
+    if short is not None:
+        raise DataError(
+            f"row {short} has {len(found[short])} steps, but the model reads the last {window}"
+        )
+    return [of[-window:] for of in found]  # what comes next is forecast
 
 
 # Tables

@@ -50,11 +50,11 @@ def parts_of(kinds: Mapping[str, str], reading: RawReading, of: Mapping[str, Tra
     """Return a model's parts by name: `kinds` and transforms `of` each."""
     parts = {}
     for name, kind in kinds.items():
-        column = reading.columns.get(name)
+        column = reading.columns[name]
         fitted = _as_it_is
         if isinstance(column, ImageColumn):
             fitted = partial(as_stored, column=column, reading=reading)
-        parts[name] = Part(kind, of[name], fitted)
+        parts[name] = Part(kind, of[name], column, fitted, reading.options.window)
     return parts
 
 

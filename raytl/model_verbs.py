@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from raytl.config import load_study
+from raytl.config import TaskName, load_study
 from raytl.errors import UserError
 from raytl.urls import Place, Url, place_of
 
@@ -150,6 +150,8 @@ def predict(
 
     place = place_of(data)
     raw = isinstance(place, Path) and not (place / "dataset.json").exists()
+    if skip_bad and not raw:
+        raise UserError("predict: --skip-bad is about raw files, and a dataset has no bad rows")
     if workers is not None and not raw:
         return _predict_on_cluster(model, data, split or "test", out, workers, gpus)
     folder = here(place_of(model))
@@ -164,8 +166,6 @@ def predict(
         check_out(spec.task["kind"], Path(out))
     if raw:
         return _predict_raw(folder, Path(place), spec.task["kind"], out, skip_bad)
-    if skip_bad:
-        raise UserError("predict: --skip-bad is about raw files, and a dataset has no bad rows")
 
     from raytl.training.predict import predict_split
 
@@ -186,11 +186,11 @@ def _check_raw(data: Path | str, split: str | None, workers: int | None) -> None
 
 
 def _predict_raw(
-    model: Path, path: Path, task: str, out: Path | str | None, skip_bad: bool
+    model: Path, path: Path, task: TaskName, out: Path | str | None, skip_bad: bool
 ) -> dict[str, Any]:
     from raytl.config import TASK_FACTS
 
-    if out is None and any(name == task and facts.files for name, facts in TASK_FACTS.items()):
+    if out is None and TASK_FACTS[task].files:
         raise UserError(f"predict: answers of a {task} are files; give --out, their folder")
 
     from raytl.training.answers import predict_raw

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from raytl.packages import pandas
 from raytl.scoring.metrics import METRICS
-from raytl.sweeping.leaderboard import Leaderboard, Row
+from raytl.sweeping.leaderboard import PLAIN, Leaderboard, Row
 from raytl.sweeping.verdict.confirmed import Candidate, Confirmation
 
 if TYPE_CHECKING:
     import pandas as pd
-
-PLAIN = ("rank", "trial", "control", "status", "objective", "mean_rank", "epochs", "seconds")
 
 
 def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -251,16 +250,9 @@ class Results:
 
     @cached_property
     def _board(self) -> Leaderboard:
-        from raytl.sweeping.leaderboard import Leaderboard
+        from raytl.sweeping.leaderboard import load_leaderboard
 
-        file = self.run / "leaderboard.json"
-        try:
-            return Leaderboard.model_validate(json.loads(file.read_text(encoding="utf-8")))
-        except (OSError, ValueError, RecursionError) as error:
-            raise CorruptError(
-                f"{file}: not as `raytl sweep` writes it ({str(error).splitlines()[0]:.100}); copy "
-                "the run again, or go on with resume"
-            ) from None
+        return load_leaderboard(self.run)
 
     @cached_property
     def _confirmation(self) -> Confirmation | None:

@@ -37,9 +37,9 @@ def report(run: Path | str) -> Path:
     """
     if not (Path(run) / "leaderboard.json").exists():
         raise UserError(f"{run}: not a run folder with a leaderboard; run `raytl sweep` first")
-    from raytl.reporting.report.reading import read_board
+    from raytl.sweeping.leaderboard import load_leaderboard
 
-    board = read_board(Path(run))
+    board = load_leaderboard(Path(run))
 
     from raytl.reporting.html import write_report
     from raytl.reporting.looking_again import look_again

@@ -95,10 +95,11 @@ def sweep(
         result = run_study(checked, run, resume=resume, store=store, listeners=[told])
     with spared("TensorBoard's files lack what is known in the end"):
         write_end(board, result, checked, sample_images(checked))
+    missing: list[str] = []
     if result.confirmation is not None or result.leaderboard.unconfirmed is not None:
-        keep_insight(checked, run, result.leaderboard, result.confirmation, anew=True)
+        missing = keep_insight(checked, run, result.leaderboard, result.confirmation, anew=True)
     with spared("the report is not written", f"`raytl report {run}` tries again"):
-        write_report(run)
+        write_report(run, missing)
     RunStorage(run, checked.resources.storage_path).push()
     return result
 

@@ -42,7 +42,8 @@ def held_dataset(data: Any, options: ShardOptions, say: Say = lambda text: None)
         notes = [note for note in found.notes if note not in untold]
         if not (folder / FILE_NAME).exists():
             seen = Seen()
-            origin = {"kind": "objects", "digest": digest}
+            given = options.model_dump(mode="json", exclude_defaults=True)
+            origin = {"kind": "objects", "digest": digest} | given
             write_dataset(folder, found.columns, found.splits, origin, force=True, seen=seen)
             notes = [*notes, *classes_without_rows(found.columns, seen), *seen.left_out]
     for note in notes:

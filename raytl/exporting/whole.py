@@ -18,7 +18,7 @@ from raytl.errors import ModelError
 from raytl.exporting.fronts.base import BATCH, Front, Slot
 from raytl.exporting.fronts.registry import front_of
 from raytl.exporting.steady import steady
-from raytl.models.source_folder import CompleteModel
+from raytl.models.source_folder import CompleteModel, load_complete_model
 from raytl.rows import Given
 from raytl.tasks.base import Task
 from raytl.tasks.forecasting import Forecasting
@@ -172,8 +172,6 @@ def check_same(got: Tensor | np.ndarray, trial: Trial, what: str) -> float:
 def open_whole(path: Path) -> tuple[CompleteModel, Whole]:
     """Load a source model with a head as one module; raises as `load_complete_model` and
     `Whole`."""
-    from raytl.models.source_folder import load_complete_model
-
     complete = load_complete_model(path)
     return complete, Whole(complete)
 

@@ -9,7 +9,6 @@ import yaml
 
 from raytl.errors import UserError
 from raytl.files import write_atomically
-from raytl.reporting.report.class_figures import best_control
 from raytl.reporting.report.reading import RunFiles
 from raytl.reporting.report.rendering import render
 from raytl.reporting.report.wording import Wording
@@ -125,7 +124,7 @@ def _compared(name: str, found: RunFiles, wording: Wording) -> Compared:
     bars: list[Mapping[str, Any]] = []
     if confirmation is not None and selected is not None and selected.mean is not None:
         score = _score(confirmation, selected, wording)
-        shown = [one for one in (selected, best_control(confirmation)) if one is not None]
+        shown = [one for one in (selected, confirmation.best_control) if one is not None]
         bars = [_bar(name, confirmation, one, wording) for one in shown]
     if confirmation is not None and confirmation.verdict.difference is not None:
         of = confirmation.verdict.difference

@@ -224,7 +224,10 @@ def _optimisers(run: _Run) -> Iterator[Needless]:
         return
     for trial, checkpoints in sorted(run.trials.items()):
         if _keeps(run, trial) == 1:
-            last = max((name for name in checkpoints if not name.startswith(".")), key=_number)
+            whole = [name for name in checkpoints if not name.startswith(".")]
+            if not whole:
+                continue
+            last = max(whole, key=_number)
             file = f"{trial}/{last}/{WEIGHTS}"
             if file in run.files and f"{trial}/{last}/{COMMIT}" not in run.files:
                 thin = _thin(run.storage.run / file)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from raytl.config import MetricName, Study
+from raytl.errors import CorruptError
 from raytl.files import write_atomically
 from raytl.scoring.ensemble import mean_ranks
 from raytl.scoring.metrics import METRICS
@@ -19,6 +20,7 @@ from raytl.sweeping.kept.records import Record, Status
 from raytl.sweeping.kept.trial_folder import ERROR_LOG
 from raytl.sweeping.search.objective import ObjectiveMetric, objective_metric
 
+PLAIN = ("rank", "trial", "control", "status", "objective", "mean_rank", "epochs", "seconds")
 METRIC_PREFIXES = ("train/", "target/", "source/", "oracle/")
 
 
@@ -188,20 +190,31 @@ def _row(record: Record, objective: ObjectiveMetric) -> Row:
     )
 
 
+def load_leaderboard(run: Path) -> Leaderboard:
+    """Read leaderboard.json. Raises CorruptError where it is not as `raytl sweep` writes it."""
+    file = run / "leaderboard.json"
+    try:
+        return Leaderboard.model_validate(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CorruptError(
+            f"{file}: not as `raytl sweep` writes it ({str(error).splitlines()[0][:100]}); "
+            "copy the run again, or go on with `raytl sweep … --resume`"
+        ) from None
+
+
 def save_leaderboard(leaderboard: Leaderboard, run: Path) -> None:
     """Write leaderboard.json and leaderboard.csv."""
     data = leaderboard.model_dump(mode="json")
     write_atomically(run / "leaderboard.json", json.dumps(data, indent=1))
     keys = list(dict.fromkeys(key for row in leaderboard.trials for key in row.config))
     metrics = sorted({key for row in leaderboard.trials for key in row.metrics})
-    plain = ["rank", "trial", "control", "status", "objective", "mean_rank", "epochs", "seconds"]
     buffer = io.StringIO()
     writer = csv.writer(buffer)
-    writer.writerow([*plain, *keys, *metrics, "error", "log"])
+    writer.writerow([*PLAIN, *keys, *metrics, "error", "log"])
     for row in leaderboard.trials:
         cells = row.model_dump()
         writer.writerow(
-            [cells[name] for name in plain]
+            [cells[name] for name in PLAIN]
             + [row.config.get(key) for key in keys]
             + [row.metrics.get(key) for key in metrics]
             + [row.error, row.log]

@@ -8,7 +8,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from raytl.sweeping.time_left import Phase, duration, left_text, searches, seconds_left
+from raytl.sweeping.time_left import CONFIRM, Phase, duration, left_text, searches, seconds_left
 
 MOST_ROWS = 8  # of trials that are trained or wait
 BAR_WIDTH = 30  # columns
@@ -68,10 +68,10 @@ def live_table(state: State, now: float) -> RenderableType:
 
 def _bar(name: str, phase: Phase, state: State) -> RenderableType:
     if not phase.of:
-        return Text("after the search" if name == "confirm" else "none", style="dim")
+        return Text("after the search" if name == CONFIRM else "none", style="dim")
     bar = ProgressBar(total=phase.of, completed=phase.done, width=BAR_WIDTH)
     line = Table.grid(padding=(0, 1))
-    later = name == "confirm" and (state.further or searches(state.phases))
+    later = name == CONFIRM and (state.further or searches(state.phases))
     line.add_row(bar, f"{phase.done}/{phase.of}{' so far' if later else ''}")
     return line
 

@@ -157,9 +157,7 @@ class Progress(Listener):
         assert self._search is not None
         for name, count in self._search.counts.items():
             self._phases[name] = replace(self._phases[name], of=count)
-        confirm = self._phases[CONFIRM]
-        rounds = self._study.confirm.seed_counts
-        further = rounds[1] > rounds[0] and confirm.of > 0
+        further = self._search.may_confirm_more
         self.state = replace(self.state, phases=dict(self._phases), further=further)
 
     def _show(self, record: Record, outcome: str, does: str, *, best: bool) -> None:

@@ -137,11 +137,12 @@ class Answering:
         }
         output = self.complete.model(given)
         said = self.complete.task.predict(output.out, output.head)
-        _check_finite(said)
+        check_finite(said)
         return said
 
 
-def _check_finite(said: Predicted) -> None:
+def check_finite(said: Predicted) -> None:
+    """Raise DataError where a prediction is not finite."""
     for numbers in (said.p_BK, said.answer):
         if isinstance(numbers, torch.Tensor) and not bool(np.isfinite(numbers.cpu().numpy()).all()):
             raise DataError(

@@ -56,8 +56,9 @@ def block_changes(
         branch, (ours, theirs) = after[name], zip(*parts, strict=True)
         grams = (gram(np.concatenate(of)) for of in (ours, theirs))
         cka = linear_cka(*grams) if rows > 1 else math.nan
-        frozen, fresh = block in branch.frozen, block in branch.fresh
-        found.append(BlockChange(name, block, frozen, fresh, cka))
+        adapted = any(p.requires_grad for p in branch.backbone.blocks[block].parameters())
+        frozen = block in branch.frozen and not adapted
+        found.append(BlockChange(name, block, frozen, block in branch.fresh, cka))
     return found, rows
 
 

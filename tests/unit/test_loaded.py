@@ -18,6 +18,9 @@ import raytl
 from raytl.data.dataset import Dataset
 from raytl.errors import DataError, ModelError, UserError
 from raytl.loaded import Loaded
+from raytl.loaded_cells import Part, cells_of
+from raytl.modalities.series.column import SeriesColumn
+from raytl.modalities.series.transform import SeriesFacts, SeriesTransform
 
 Make = Callable[..., Loaded]
 
@@ -239,3 +242,47 @@ def test_pictures_are_fitted_as_those_were_that_the_model_learnt_from(tmp_path: 
     stored = model.predict(tmp_path / "data").sort_values("p(bright)", ignore_index=True)
     read = model.predict(tmp_path / "photos" / "test").sort_values("p(bright)", ignore_index=True)
     pd.testing.assert_frame_equal(read, stored, rtol=1e-5)
+
+
+def test_pictures_of_a_frame_are_fitted_likewise(tmp_path: Path, make: Make) -> None:
+    generator = np.random.default_rng(0)
+    pictures, labels = [], ["dark", "bright"] * 12
+    for label in labels:
+        image = generator.integers(0, 255, (16, 40, 3), np.uint8)
+        image[:, 12:28] = 220 if label == "bright" else 30
+        pictures.append(Image.fromarray(image))
+    frame = pd.DataFrame({"picture": pictures, "label": labels})
+    options = {"target": "label", "image": "picture", "size": 12, "fit": "crop", "test": None}
+    folder = raytl.dataset(frame, **options)
+    model = make("cropped", frame, "small_cnn", {"width": 4}, **options)
+    stored = model.predict(folder, split="train").sort_values("p(bright)", ignore_index=True)
+    read = model.predict(pictures).sort_values("p(bright)", ignore_index=True)
+    pd.testing.assert_frame_equal(read, stored, rtol=1e-5)
+    answers = sorted(row["probabilities"]["bright"] for row in model.answers(pictures))
+    np.testing.assert_allclose(answers, stored["p(bright)"], rtol=1e-5)
+
+
+def test_a_sound_is_answered_alike_whatever_stands_beside_it(make: Make, tmp_path: Path) -> None:
+    files = []
+    for number in range(32):
+        tone = np.sin(np.arange(4000) * (0.05 if number % 2 else 0.6))
+        files.append(str(tmp_path / f"{number:02d}.wav"))
+        wavfile.write(files[-1], 8000, (tone * 20000).astype(np.int16))
+    data = pd.DataFrame({"sound": files, "pitch": ["high", "low"] * 16})
+    model = make("sounds", data, "small_cnn", {"width": 4}, target="pitch", audio="sound")
+    other = str(tmp_path / "other.wav")
+    wavfile.write(other, 11025, (np.sin(np.arange(6000) * 0.3) * 20000).astype(np.int16))
+    alone = model.predict([other])["p(high)"].iloc[0]
+    beside = model.predict([other, *files[:3]])["p(high)"].iloc[0]
+    assert alone == pytest.approx(beside, rel=1e-5)
+    assert model.answers([other])[0]["probabilities"]["high"] == pytest.approx(alone, rel=1e-5)
+
+
+def test_a_forecast_is_made_from_the_last_steps() -> None:
+    facts = SeriesFacts(channels=("wave",), mean=(0.0,), std=(1.0,))
+    column = SeriesColumn(channels=("wave",))
+    part = Part("series", SeriesTransform(facts), column, fitted=np.asarray, window=4)
+    given = cells_of(part, [np.arange(9.0), np.arange(4.0)]).batch(0, 2).rows
+    assert given.values[..., 0].tolist() == [[5, 6, 7, 8], [0, 1, 2, 3]]
+    with pytest.raises(DataError, match="row 1 has 3 steps, but the model reads the last 4"):
+        cells_of(part, [np.arange(9.0), np.arange(3.0)])

@@ -28,7 +28,7 @@ from raytl.modalities.image.column import ImageColumn
 __all__ = ["EXTENSIONS", "image_rows"]
 
 # Kinds of datasets whose images came out of files, decoded to RGB and fitted to one size
-DECODED = ("image-folder", "table", "huggingface", "webdataset")
+DECODED = ("image-folder", "table", "huggingface", "webdataset", "objects")
 MODES = {1: ("L", ("1", "L")), 3: ("RGB", None)}  # channels → Pillow's mode; which become it
 
 

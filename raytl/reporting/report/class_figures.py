@@ -18,19 +18,12 @@ Values = list[float | None]  # a class each
 MOST_CLASSES = 200
 
 
-def best_control(confirmation: Confirmation) -> Candidate | None:
-    """Return the control with the best mean."""
-    metric = METRICS[confirmation.metric]
-    known = [c for c in confirmation.candidates if c.control is not None and c.mean is not None]
-    return max(known, key=lambda c: metric.sign * (c.mean or 0.0), default=None)
-
-
 def class_figure(
     confirmation: Confirmation, predictions: Callable[[Candidate], list[Predictions]]
 ) -> dict[str, Any] | None:
     """Return each class's recall, IoU or average precision in per cent, the worst class first; None
     of tasks without classes. `predictions`: a candidate's."""
-    ours, theirs = confirmation.selected, best_control(confirmation)
+    ours, theirs = confirmation.selected, confirmation.best_control
     if ours is None or not ours.n or not confirmation.classes:
         return None
     shown = [one for one in (ours, theirs) if one is not None]

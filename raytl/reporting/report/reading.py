@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from raytl.config import Study, load_study
-from raytl.errors import CorruptError, RaytlError
+from raytl.errors import RaytlError
 from raytl.predictions import Predictions
 from raytl.sweeping.insight.facts import Transferred, load_transferred
 from raytl.sweeping.insight.previews import Previews, load_previews
 from raytl.sweeping.insight.telling_rows import Telling, telling_rows
-from raytl.sweeping.leaderboard import Leaderboard
+from raytl.sweeping.leaderboard import load_leaderboard
 from raytl.sweeping.verdict.confirmed import Candidate, Confirmation, load_confirmation
 
 Read = TypeVar("Read")
@@ -68,7 +68,7 @@ class RunFiles:
         not as `raytl sweep` writes it."""
         self.run = run
         self.notes: list[str] = []
-        self.board = read_board(run)
+        self.board = load_leaderboard(run)
         self._predictions: dict[str, list[Predictions]] = {}
 
     @cached_property
@@ -145,15 +145,3 @@ class RunFiles:
         except (RaytlError, ValueError, KeyError, TypeError, IndexError, AssertionError) as error:
             self.notes.append(str(error)[:400] or type(error).__name__)
         return None
-
-
-def read_board(run: Path) -> Leaderboard:
-    """Read leaderboard.json. Raises CorruptError where it is not as `raytl sweep` writes it."""
-    file = run / "leaderboard.json"
-    try:
-        return Leaderboard.model_validate(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CorruptError(
-            f"{file}: not as `raytl sweep` writes it ({str(error).splitlines()[0][:100]}); "
-            "copy the run again, or go on with `raytl sweep … --resume`"
-        ) from None

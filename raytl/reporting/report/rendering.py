@@ -16,7 +16,8 @@ from raytl.sweeping.search.objective import figure
 
 PAGE = "raytl.reporting.report"
 SCRIPTS = ("drawing.js", "figures.js", "parallel.js", "page.js")
-ADVERSARIAL, ALIGNING = ("dann", "cdan", "mdd", "adda"), ("dan", "deep_coral", "mcc")
+ADVERSARIAL = ("dann", "cdan", "mdd", "adda")
+ALIGNING = ("dan", "deep_coral", "mcc", "entropy_minimisation")
 
 
 def render(template: str, values: Mapping[str, Any], data: Mapping[str, Any]) -> str:

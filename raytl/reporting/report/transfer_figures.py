@@ -12,8 +12,8 @@ STAGES = {
 
 
 def change_figure(found: Transferred) -> dict[str, Any] | None:
-    """Return each block's similarity before and after; frozen ones that follow each other are one
-    pale bar."""
+    """Return each block's similarity before and after; frozen ones that follow each other and give
+    what they gave before are one pale bar."""
     if not found.blocks:
         return None
     several = len({block.branch for block in found.blocks}) > 1
@@ -33,8 +33,10 @@ def change_figure(found: Transferred) -> dict[str, Any] | None:
 
 
 def _bar(block: Block) -> tuple[str, bool, int]:
-    """Return what blocks of one bar have in common."""
-    return block.branch, block.frozen, 0 if block.frozen and block.cka is not None else block.block
+    """Return what blocks of one bar have in common. Frozen ones behind trained ones are given other
+    features than before, and are bars of their own."""
+    unchanged = block.frozen and block.cka is not None and round(block.cka, 4) == 1
+    return block.branch, block.frozen, 0 if unchanged else block.block
 
 
 def map_figure(gap: Gap) -> dict[str, Any]:

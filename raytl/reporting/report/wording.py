@@ -1,6 +1,5 @@
 """How scores and differences are written in the report."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from raytl.scoring.metrics import METRICS, Metric
@@ -68,6 +67,3 @@ class Wording:
         if value is None:
             return "–"
         return score_text(value, METRICS[name]) if name in METRICS else f"{100 * value:.1f} %"
-
-
-Words = Callable[[float], str]

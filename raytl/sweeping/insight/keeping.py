@@ -29,17 +29,30 @@ def keep_insight(
     """
     said: list[str] = []
     if anew or not (run / FILE).exists():
-        said += _keep_transferred(study, run, board, confirmation, anew=anew)
+        try:
+            said += _keep_transferred(study, run, board, confirmation, anew=anew)
+        except Exception as error:  # of a full disk, say
+            said.append(f"what was transferred: {_reason(error)}")
     if confirmation is not None and (anew or not (run / previews.FILE).exists()):
         try:
-            telling = telling_rows(confirmation, run)
-            if telling is not None:
-                domain = Domain.open(study.target_domain)
-                ids = {row.id for row in telling.rows}
-                save_previews(previews_of(domain, confirmation.split, ids), run)
-        except Exception as error:  # the same
-            said.append(f"test rows to look at: {str(error)[:300] or type(error).__name__}")
+            _keep_rows(study, run, confirmation)
+        except Exception as error:
+            said.append(f"test rows to look at: {_reason(error)}")
     return said
+
+
+def _reason(error: Exception) -> str:
+    return str(error)[:300] or type(error).__name__
+
+
+def _keep_rows(study: Study, run: Path, confirmation: Confirmation) -> None:
+    telling = telling_rows(confirmation, run)
+    if telling is None:
+        save_previews({}, run)
+        return
+    domain = Domain.open(study.target_domain)
+    ids = {row.id for row in telling.rows}
+    save_previews(previews_of(domain, confirmation.split, ids), run)
 
 
 def _keep_transferred(

@@ -57,12 +57,10 @@ def telling_rows(confirmation: Confirmation, run: Path) -> Telling | None:
     selected candidate. A row is missed where no candidate is right with any seed, of values and
     scores where even the best is worst; mended and broken compare the selected candidate with the
     control of the best mean. Raises CorruptError where predictions cannot be read."""
-    ours = confirmation.selected
-    controls = [c for c in confirmation.candidates if c.control is not None and c.n]
-    if ours is None or not ours.n or not controls:
+    ours, best = confirmation.selected, confirmation.best_control
+    if ours is None or not ours.n or best is None:
         return None
     metric = METRICS[confirmation.metric]
-    best = max(controls, key=lambda c: metric.sign * (c.mean or 0.0))
     every = {
         c.name: confirmation.predictions_of(c, run)
         for c in confirmation.candidates if c.n

@@ -48,6 +48,11 @@ class Retrained(Protocol):
         """Whether a further round is wanted. To be asked when all before have ended."""
         ...
 
+    @property
+    def may_go_on(self) -> bool:
+        """Whether a further round may follow those that are known."""
+        ...
+
     def add(self, outcomes: Sequence[Outcome]) -> list[Config]:
         """Take up configurations; return their retrainings of the first round."""
         ...
@@ -113,6 +118,11 @@ class StudySearch:
         confirm = self._confirming.count if self._confirming else 0
         searched, controls = self.searched.count, self._controls.count
         return {"search": searched, "controls": controls, "confirm": confirm}
+
+    @property
+    def may_confirm_more(self) -> bool:
+        """Whether more rounds of confirmation may come than `counts` knows of."""
+        return self._confirming is not None and self._confirming.may_go_on
 
     @property
     def finished(self) -> bool:

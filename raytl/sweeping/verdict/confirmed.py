@@ -10,6 +10,7 @@ from raytl.config import MetricName
 from raytl.errors import CorruptError, UserError
 from raytl.files import write_atomically
 from raytl.predictions import Predictions
+from raytl.scoring.metrics import METRICS
 from raytl.sweeping.verdict.intervals import Difference
 from raytl.tasks.columns import has_target
 
@@ -103,6 +104,13 @@ class Confirmation(_Part):
     def selected(self) -> Candidate | None:
         """The candidate that the validation objective prefers."""
         return next((c for c in self.candidates if c.selected), None)
+
+    @property
+    def best_control(self) -> Candidate | None:
+        """The control with the best mean."""
+        sign = METRICS[self.metric].sign
+        known = [c for c in self.candidates if c.control is not None and c.mean is not None]
+        return max(known, key=lambda c: sign * (c.mean or 0.0), default=None)
 
     def predictions_of(self, candidate: Candidate, run: Path) -> list[Predictions]:
         """Return a candidate's predictions of the test rows that have a label, a seed each, from

@@ -38,6 +38,12 @@ class Confirming:
         """Whether a further round is wanted. To be asked when all before have ended."""
         return bool(self._wanted())
 
+    @property
+    def may_go_on(self) -> bool:
+        """Whether a further round may follow those that are known: seeds are left."""
+        most = self._study.confirm.seed_counts[1]
+        return any(asked < most for asked in self._asked.values())
+
     def further(self) -> list[Config]:
         """Return the retrainings of the next round; none where the verdict is decided or no more
         seeds are allowed. To be called when all before have ended."""
@@ -60,7 +66,7 @@ class Unconfirmed:
     """What is done with the best where no test row has a label: one searched trial is retrained
     once, for its weights and its predictions."""
 
-    wants_more = False
+    wants_more = may_go_on = False
 
     def __init__(self, study: Study) -> None:
         self._study = study

@@ -19,6 +19,7 @@ from raytl.models.transfer_model import TransferModel
 from raytl.recipes import RECIPES
 from raytl.rows import Given, padded
 from raytl.tasks.heads import build_head
+from raytl.training.block_change import block_changes
 
 
 def test_registries_hold_what_the_configuration_names() -> None:
@@ -217,3 +218,15 @@ def test_a_spatial_mapper_sees_a_rows_own_tokens_alone(name: str) -> None:
 def test_a_row_without_tokens_maps_to_a_finite_vector() -> None:
     mapper = build_mapper(MapperConfig(name="attention", hidden=4), 5)
     assert mapper(padded([torch.zeros(0, 5), torch.randn(2, 5)])).isfinite().all()
+
+
+def test_blocks_with_adapters_are_not_said_to_be_frozen() -> None:
+    plain, adapted = model_of(range(2)), model_of(range(2), lora_rank=2, lora_alpha=4.0)
+    rows = torch.randint(0, 256, (6, 16, 16, 1), dtype=torch.uint8)
+    for model, frozen in ((plain, [True, True, False, False]), (adapted, [False] * 4)):
+        before = {"image": plain.eval().branch("image")}
+        after = {"image": model.eval().branch("image")}
+        inputs = {"image": Given(rows)}
+        found, count = block_changes(before, after, [inputs], lambda: False)
+        assert [change.frozen for change in found] == frozen
+        assert count == 6

@@ -248,3 +248,13 @@ def test_the_command_says_what_goes_and_what_is_lost(tmp_path: Path) -> None:
     assert again.freed == 0
     empty = CliRunner().invoke(app, ["clean", names[0]]).stdout
     assert empty == f"{runs[0]}: 0.0 MB, nothing that is not needed\n"
+
+
+def test_a_retraining_of_which_only_a_half_is_there_is_passed_over(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    begin(run)
+    half = run / "confirm-scratch-seed0" / ".checkpoint-00002.abc"
+    half.mkdir(parents=True)
+    (half / "a").write_bytes(b"x" * 50)
+    assert clean(run).reasons == {HALF: (1, 50)}
+    assert not half.exists()

@@ -22,7 +22,9 @@ ACCURACY = ObjectiveMetric("target/validation_accuracy", "max", "target validati
 ENTROPY = ObjectiveMetric(
     "target/validation_entropy", "min", "prediction entropy on the target, no labels (nats)"
 )
-SEARCH: Any = SimpleNamespace(counts={"search": 3, "controls": 4, "confirm": 2})
+SEARCH: Any = SimpleNamespace(
+    counts={"search": 3, "controls": 4, "confirm": 2}, may_confirm_more=True
+)
 
 
 def ended(

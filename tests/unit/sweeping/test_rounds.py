@@ -164,9 +164,11 @@ def test_rounds_follow_from_what_has_ended(study: Study) -> None:
     rights = {"trial 00007": 310, "scratch control": 300}
     confirming = Confirming(study, lambda folder: predicted(*FOLDERS[folder]), redraw=True)
     outcomes = [Outcome("scratch-0", "scratch", {}, -0.8), Outcome("00007", None, {}, -0.9)]
+    assert not confirming.may_go_on
     batch = confirming.add(outcomes)
-    rounds = []
+    rounds, may_go_on = [], []
     while batch:
+        may_go_on.append(confirming.may_go_on)
         rounds.append([suggestion["name"] for suggestion in batch])
         for suggestion in batch:
             noise = 25 * (-1) ** suggestion["seed_index"] if suggestion["control"] is None else 0
@@ -177,6 +179,7 @@ def test_rounds_follow_from_what_has_ended(study: Study) -> None:
         batch = confirming.further()
         assert bool(batch) == wants_more
     assert [len(names) for names in rounds] == [6, 10]
+    assert may_go_on == [True, False]
     assert confirming.count == 16
     assert "confirm-scratch-seed7" in rounds[1]
     assert len({name for names in rounds for name in names}) == 16

@@ -223,3 +223,10 @@ def test_a_model_of_before_rows_were_kept_reads_them_too(tmp_path: Path) -> None
     assert found["notes"] == [
         "column 'image': it is not known how its images were fitted; they are stretched"
     ]
+
+
+@pytest.mark.parametrize("workers", [None, 2])
+def test_a_datasets_rows_are_never_bad(tmp_path: Path, workers: int | None) -> None:
+    (tmp_path / "dataset.json").write_text("{}")
+    with pytest.raises(UserError, match="--skip-bad is about raw files, and a dataset has no bad"):
+        verbs.predict(tmp_path / "best", tmp_path, skip_bad=True, workers=workers, out="said")
