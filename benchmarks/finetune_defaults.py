@@ -10,10 +10,11 @@ each class are trained on).
   default   raytl's target_only with OptimizerConfig's defaults, one run
   control   the same as a study's control: sgd and adam at three rates of LEARNING_RATES each
 
-The best of a side is read off the rows that it is scored by, so it is no honest figure for a
-method; the plain side has eight tries, the control six, the default one. One seed, one thread.
+A try is the mean over `--seeds` (of head, batches and rows' order). The best of a side is read off
+the rows that it is scored by, so it is no honest figure for a method; the plain side has eight
+tries, the control six, the default one. One thread.
 
-    python benchmarks/finetune_defaults.py --data data --epochs 8 [--only squeezenet:hymenoptera]
+    python benchmarks/finetune_defaults.py --data data --seeds 3 [--only squeezenet:hymenoptera]
 """
 
 import argparse
@@ -95,7 +96,7 @@ def arrays(data: Path, name: str, side: int) -> Arrays:
     return {"x_train": x[order], "y_train": y[order], "x_test": x_test, "y_test": y_test}
 
 
-def raytl_run(args: argparse.Namespace, network: str, data: str, **flat: Any) -> float:
+def raytl_run(args: argparse.Namespace, network: str, data: str, seed: int, **flat: Any) -> float:
     """Return the accuracy of one trial on the held-out rows, or 0 where it failed."""
     origin, backbone, weights, normalization, side = NETWORKS[network]
     folder = shards(args.data.resolve(), data, side)
@@ -115,7 +116,7 @@ def raytl_run(args: argparse.Namespace, network: str, data: str, **flat: Any) ->
     trial = TrialConfig.from_flat({"source_model": "net", "recipe": "target_only"} | flat)
     last: dict[str, Any] = {}
     try:
-        run_trial(Material.of(study), trial, args.seed, lambda metrics, _: last.update(metrics))
+        run_trial(Material.of(study), trial, seed, lambda metrics, _: last.update(metrics))
     except TrainingError:
         return 0.0
     return float(last["target/validation_accuracy"])
@@ -166,7 +167,9 @@ def plain_network(args: argparse.Namespace, network: str, classes: int) -> nn.Mo
     return nn.Sequential(net, nn.Linear(net.feature_dim, classes))
 
 
-def plain_run(args: argparse.Namespace, network: str, data: str, kind: str, lr: float) -> float:
+def plain_run(
+    args: argparse.Namespace, network: str, data: str, kind: str, lr: float, seed: int
+) -> float:
     """Return a plain loop's accuracy on the held-out rows after its last epoch."""
     found = arrays(args.data.resolve(), data, NETWORKS[network][4])
     normalization = NETWORKS[network][3]
@@ -175,7 +178,7 @@ def plain_run(args: argparse.Namespace, network: str, data: str, kind: str, lr: 
     def ready(x: np.ndarray) -> Tensor:
         return (torch.from_numpy(x).permute(0, 3, 1, 2) / 255 - mean) / std
 
-    torch.manual_seed(args.seed)
+    torch.manual_seed(seed)
     net = plain_network(args, network, int(found["y_train"].max()) + 1)
     parameters = net.parameters()
     optimizer: torch.optim.Optimizer = (
@@ -202,19 +205,21 @@ def plain_run(args: argparse.Namespace, network: str, data: str, kind: str, lr: 
 def compare(args: argparse.Namespace, network: str, data: str) -> dict[str, float]:
     """Print every run of both sides; return each side's best."""
 
-    def shown(side: str, tried: Try, run: Callable[[], float]) -> float:
+    def shown(side: str, tried: Try, run: Callable[[int], float]) -> float:
         start = time.perf_counter()
-        accuracy = run()
+        accuracies = [run(seed) for seed in range(args.seeds)]
         kind, lr = tried
+        told = " ".join(f"{100 * accuracy:.1f}" for accuracy in accuracies)
+        mean = float(np.mean(accuracies))
         print(
-            f"{network:13s} {data:12s} {side:8s} {kind:4s} {lr:<8.2g} {100 * accuracy:5.1f} % "
+            f"{network:13s} {data:12s} {side:8s} {kind:4s} {lr:<8.2g} {100 * mean:5.1f} % ({told}) "
             f"{time.perf_counter() - start:6.1f} s", flush=True,
         )  # fmt: skip
-        return accuracy
+        return mean
 
-    def ours(tried: Try) -> float:
+    def ours(tried: Try, seed: int) -> float:
         kind, lr = tried
-        return raytl_run(args, network, data, **{"optimizer": kind, "optimizer.lr": lr})
+        return raytl_run(args, network, data, seed, **{"optimizer": kind, "optimizer.lr": lr})
 
     tries = [
         (kind, lr) for kind in ("sgd", "adam")
@@ -233,7 +238,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--only", nargs="*", default=[], help="NETWORK:DATA")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -241,7 +246,7 @@ def main() -> None:
     rows = {}
     for network, data in pairs or product(NETWORKS, DATASETS):
         rows[network, data] = compare(args, network, data)
-    print(f"best of each side, %, after {args.epochs} epochs")
+    print(f"best of each side, %, after {args.epochs} epochs, {args.seeds} seeds")
     for (network, data), best in rows.items():
         figures = "  ".join(f"{side} {100 * value:.1f}" for side, value in best.items())
         print(f"{network:13s} {data:12s} {figures}")

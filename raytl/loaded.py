@@ -16,11 +16,10 @@ from raytl.urls import Place, place_of
 if TYPE_CHECKING:
     import pandas as pd
 
+    from raytl.data.raw.rows import RawRows
     from raytl.models.source_folder import CompleteModel
     from raytl.training.answers import Answering, Said
     from raytl.training.evaluation import Evaluation
-
-ROWS_AT_A_TIME = 64  # at most: images may be large until they are scaled
 
 
 def load(model: Path | str, device: str = "cpu") -> Loaded:
@@ -115,7 +114,7 @@ class Loaded:
         """
         from raytl.data.raw.python_rows import python_rows
 
-        raw = python_rows(list(rows), self._answering.reading, paths=paths)
+        raw = python_rows(rows, self._answering.reading, paths=paths)
         return [answer for said in self._answering.said(raw) for answer in self._each(said)]
 
     def _each(self, said: Said) -> list[dict[str, Any]]:
@@ -137,11 +136,10 @@ class Loaded:
         """Predict rows.
 
         Args:
-            rows: A DataFrame with the columns that the model reads: fields of a table by their
-                names, images and sounds as paths or bytes, images also as Pillow's or arrays. Of a
-                model with one column also a list: of images (paths, Pillow's, arrays (H, W, C),
-                tensors (C, H, W)), texts, .wav files, or series (T, C); an array of images, numbers
-                (N, F) or texts; an image or .wav file, or a folder of such; or a dataset's folder.
+            rows: What `answers` takes, or a DataFrame, table of Arrow or Hugging Face dataset with
+                the columns that the model reads, fields of a table by their names; of a model with
+                one column also an array or tensor, rows first; numbers (N, F) of a table called c0,
+                c1, …; or a path: what `raytl predict` takes, a dataset's folder or raw files.
             split: Of a dataset.
 
         Returns:
@@ -151,44 +149,31 @@ class Loaded:
             files, the id of a dataset's rows.
 
         Raises:
-            DataError: A row cannot be read; the message has its number.
-            ModelError: The rows lack a column that the model reads.
+            DataError: A row cannot be read, the message has its number; or the rows lack a column
+                that the model reads.
+            ModelError: No such file holds what the model reads.
         """
-        from raytl.loaded_rows import held_rows, need_list, parts_of
+        from raytl.data.raw.python_rows import python_rows
+        from raytl.data.raw.reading import raw_rows
         from raytl.remote_files import there
 
-        if isinstance(rows, str | Path) and there(place_of(rows) / "dataset.json"):
-            return self._of_dataset(place_of(rows), split)
-        need_list(rows)
-        transforms = {n: of.transform for n, of in self._complete.model.named_branches.items()}
-        held = held_rows(rows, parts_of(self.reads, self._answering.reading, transforms))
-        import torch
-
-        from raytl.training.evaluation import rows_at_a_time
-
-        most = min(ROWS_AT_A_TIME, rows_at_a_time(self._complete.task, self._complete.model.head))
-        with torch.inference_mode():
-            said = [
-                self._batch(held.batch(start, min(start + most, held.count)))
-                for start in range(0, held.count, most)
-            ]
+        if isinstance(rows, str | Path):
+            if there(place_of(rows) / "dataset.json"):
+                return self._of_dataset(place_of(rows), split)
+            raw = raw_rows(Path(rows), self._answering.reading)
+        else:
+            raw = python_rows(rows, self._answering.reading)
+        said = [self._frame(said) for said in self._answering.said(raw)]
         found = pandas().concat(said, ignore_index=True)
-        return found if held.index is None else found.set_index(pandas().Index(held.index))
+        index = _index(rows, raw)
+        return found if index is None else found.set_index(pandas().Index(index))
 
-    def _batch(self, inputs: dict[str, Any]) -> pd.DataFrame:
-        import torch
-
-        from raytl.training.answers import check_finite
-
-        task = self._complete.task
-        place = torch.device(self._device)
-        output = self.model({name: given.to(place) for name, given in inputs.items()})
-        said = task.predict(output.out, output.head)
-        check_finite(said)
-        if "numbers" not in task.gives:
-            return self._answers([_answer(task.name, one) for one in task.encoded(said)])
-        p_NK = None if said.p_BK is None else said.p_BK.cpu().numpy()
-        return self._numbers(said.answer.cpu().numpy(), p_NK)
+    def _frame(self, said: Said) -> pd.DataFrame:
+        if "numbers" not in self._complete.task.gives:
+            return self._answers([_answer(self.task, one) for one in said.encoded])
+        p_BK = said.predicted.p_BK
+        p_NK = None if p_BK is None else p_BK.cpu().numpy()
+        return self._numbers(said.predicted.answer.cpu().numpy(), p_NK)
 
     def _of_dataset(self, place: Place, split: str) -> pd.DataFrame:
         from raytl.training.predict import Predictor
@@ -216,6 +201,14 @@ class Loaded:
             found |= {"probability": p_NK.max(1)}
             found |= {f"p({name})": p_N for name, p_N in zip(classes, p_NK.T, strict=True)}
         return pandas().DataFrame(found)
+
+
+def _index(rows: Any, raw: RawRows) -> Any:
+    """Return what to call rows by: as their frame does, or by file."""
+    if raw.called == "file":
+        folder = Path(rows)
+        return [str(folder / name) if folder.is_dir() else str(folder) for name in raw.names]
+    return rows.index if isinstance(rows, pandas().DataFrame) else None
 
 
 def _answer(task: str, encoded: Any) -> Any:

@@ -33,12 +33,13 @@ def table_of_text(path: Path, wanted: Wanted) -> Raw:
     """Return a .txt file that holds a table. Raises DataError where its lines have no two
     columns."""
     how = _how_written(path)
-    if len(read_table_file(path, ShardOptions(**how)).rows.column_names) < 2:
+    table = read_table_file(path, ShardOptions(**how))
+    if len(table.rows.column_names) < 2:
         raise DataError(
             f"{printable(path)}: its lines have no label; a text, a tab and a label in each were "
             "expected, or a file for each class: NAME.good and NAME.bad"
         )
-    return table_file(path, wanted)
+    return _of_table(str(path), table, how, {}, wanted)
 
 
 def _of_table(

@@ -25,6 +25,7 @@ from raytl.sweeping.kept.records import read_record
 from raytl.sweeping.kept.snapshot import OWN_FOLDERS
 from raytl.sweeping.kept.storage import FEATURES, RunStorage
 from raytl.sweeping.kept.trial_folder import COMMIT
+from raytl.sweeping.search.selection import CONFIRM
 
 # Of a trial, finished or just being written, by this raytl or, with `_`, by those before 2026-11-26
 CHECKPOINT = re.compile(r"^\.?checkpoint[-_](\d+)")
@@ -187,7 +188,7 @@ def _number(name: str) -> int:
 def _keeps(run: _Run, trial: str) -> int | None:
     """Return how many of a trial's checkpoints are kept, None for not one: of a retraining the
     last, for its weights, of a trial that is or may be gone on with two, should one be corrupt."""
-    if trial in run.retrained or trial.startswith("confirm-"):
+    if trial in run.retrained or trial.startswith(CONFIRM):
         return 1 if run.finished else 2
     record = read_record(run.storage, trial)
     if record is None:

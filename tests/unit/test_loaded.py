@@ -16,11 +16,13 @@ from scipy.io import wavfile
 
 import raytl
 from raytl.data.dataset import Dataset
-from raytl.errors import DataError, ModelError, UserError
+from raytl.data.importers.options import ShardOptions
+from raytl.data.raw.python_rows import python_rows
+from raytl.data.raw.rows import RawReading
+from raytl.errors import DataError, ModelError
 from raytl.loaded import Loaded
-from raytl.loaded_cells import Part, cells_of
+from raytl.modalities.image.column import ImageColumn
 from raytl.modalities.series.column import SeriesColumn
-from raytl.modalities.series.transform import SeriesFacts, SeriesTransform
 
 Make = Callable[..., Loaded]
 
@@ -87,9 +89,11 @@ def test_images_are_arrays_lists_pictures_tensors_files_or_a_folder(
     assert of_images.predict(files[1]).index.tolist() == [str(files[1])]
 
 
-def test_images_of_several_sizes_and_grey_ones_are_read_as_they_are(of_images: Loaded) -> None:
-    mixed = [np.full((9, 5, 3), 240, np.uint8), Image.new("L", (8, 8), 10)]
-    assert of_images.predict(mixed)["predicted"].tolist() == ["bright", "dark"]
+def test_images_are_as_large_as_those_were_that_the_model_learnt_from(of_images: Loaded) -> None:
+    bright, grey = np.full((8, 8, 3), 240, np.uint8), Image.new("L", (8, 8), 10)
+    assert of_images.predict([bright, grey])["predicted"].tolist() == ["bright", "dark"]
+    with pytest.raises(DataError, match="row 1: is 5 x 9 pixels, but the model was .* 8 x 8 as"):
+        of_images.predict([bright, np.zeros((9, 5, 3), np.uint8)])
 
 
 def test_a_frame_names_images_by_the_column_and_keeps_its_index(of_images: Loaded) -> None:
@@ -103,7 +107,7 @@ def test_a_frame_names_images_by_the_column_and_keeps_its_index(of_images: Loade
     said = of_images.predict(frame)
     assert said["predicted"].tolist() == labels
     assert said.index.tolist() == ["a", "b", "c", "d"]
-    with pytest.raises(ModelError, match="reads the column 'image', but the rows have a, b"):
+    with pytest.raises(DataError, match="have no column 'image', which the model reads, but a, b"):
         of_images.predict(pd.DataFrame({"a": [1], "b": [2]}))
 
 
@@ -129,12 +133,17 @@ def test_a_table_is_read_by_the_names_of_its_fields(of_table: Loaded) -> None:
     one_row = of_table.predict(frame.iloc[[1]])
     assert one_row.index.tolist() == [1]
     np.testing.assert_allclose(one_row["p(yes)"], said["p(yes)"].iloc[[1]], rtol=1e-5)
-    without = of_table.predict(frame.drop(columns="town"))
-    assert without["predicted"].tolist()[:2] == ["no", "yes"]
-    with pytest.raises(ModelError, match="reads the columns x, town, of which the rows have none"):
-        of_table.predict(pd.DataFrame({"y": [1.0]}))
-    with pytest.raises(ModelError, match="reads fields by name"):
+    assert of_table.predict(frame.to_dict("records"))["predicted"].tolist()[:2] == ["no", "yes"]
+    with pytest.raises(
+        DataError, match="have no column 'town', which the model reads, but extra, x"
+    ):
+        of_table.predict(frame.drop(columns="town"))
+    empty = of_table.predict(frame.assign(town=None))
+    assert empty["predicted"].tolist()[:2] == ["no", "yes"]
+    with pytest.raises(DataError, match="have no column 'x', which the model reads, but c0, c1"):
         of_table.predict(np.zeros((2, 2)))
+    with pytest.raises(DataError, match=r"numbers of a table are \(N, F\).*got \(2,\)"):
+        of_table.predict(np.zeros(2))
     frame["x"] = ["0.1", "word", "0.2"]
     with pytest.raises(DataError, match=r"'x'.*row 1"):
         of_table.predict(frame)
@@ -146,21 +155,24 @@ def test_arrays_of_numbers_are_the_fields_that_they_were_learnt_as(make: Make) -
     said = model.predict(x)
     assert list(said.columns) == ["predicted"]
     assert np.corrcoef(said["predicted"], x[:, 0])[0, 1] > 0.8
-    with pytest.raises(ModelError, match="reads fields by name"):
+    assert model.predict(torch.from_numpy(x)).equals(said)
+    with pytest.raises(DataError, match="have no column 'c1'"):
         model.predict(x[:, :1])
 
 
-def test_texts_are_a_list_or_a_column(make: Make) -> None:
+def test_texts_are_a_list_a_column_or_a_file(make: Make, tmp_path: Path) -> None:
     texts = ["good fine nice", "bad poor sad"] * 20
     model = make("texts", (texts, [1, 0] * 20), "bag_of_embeddings", {})
     said = model.predict(["good nice", "sad bad"])
     assert len(said) == 2
     assert model.predict(pd.DataFrame({"text": ["good nice", "sad bad"]})).equals(said)
     assert model.predict(pd.DataFrame({"review": ["good nice", "sad bad"]})).equals(said)
-    with pytest.raises(DataError, match="row 1: must be a text, got None"):
+    with pytest.raises(DataError, match="row 1: a text must be a string, got None"):
         model.predict(["good", None])
-    with pytest.raises(DataError, match="good: the model reads text rows; give a DataFrame"):
+    with pytest.raises(DataError, match="good: no such file or folder; give a .txt file"):
         model.predict("good")
+    (tmp_path / "texts.txt").write_text("good nice\nsad bad\n")
+    assert model.predict(tmp_path / "texts.txt").equals(said)
 
 
 def test_sounds_are_wav_files(make: Make, tmp_path: Path) -> None:
@@ -174,23 +186,29 @@ def test_sounds_are_wav_files(make: Make, tmp_path: Path) -> None:
     said = model.predict(files[:4])
     assert model.predict(pd.DataFrame({"sound": files[:4]})).equals(said)
     assert model.predict(tmp_path).index.tolist() == files
-    with pytest.raises(DataError, match=r"row 1: no such file: nowhere\.wav"):
+    held = [(wavfile.read(file)[1], 8000) for file in files[:4]]
+    assert model.predict(held).equals(said)
+    assert model.predict([{"array": of, "sampling_rate": rate} for of, rate in held]).equals(said)
+    assert model.predict([{"bytes": None, "path": file} for file in files[:4]]).equals(said)
+    with pytest.raises(DataError, match=r"nowhere\.wav: no such file"):
         model.predict([files[0], "nowhere.wav"])
-    with pytest.raises(DataError, match=r"row 0: a sound is a \.wav file's path or bytes, got int"):
+    with pytest.raises(DataError, match="row 0: a sound is a path, bytes or .* got int"):
         model.predict([1])
 
 
 @pytest.mark.parametrize(
     ("rows", "error", "said"),
     [
-        (Image.new("RGB", (4, 4)), UserError, "takes several rows; put the Image into a list"),
+        (Image.new("RGB", (4, 4)), DataError, "must be a list or an array, got Image"),
+        ({"image": 1}, DataError, "must be a list or an array, got dict"),
         ([], DataError, "the rows: there are none"),
-        (np.zeros((4, 4)), DataError, r"images are \(N, H, W\).* got \(4, 4\)"),
-        (np.zeros((4, 3, 8, 8)), DataError, r"seems to be \(C, H, W\)"),
-        ([np.zeros((4, 4)), "nowhere.png"], DataError, "row 1: nowhere.png: does not decode"),
+        (np.zeros((4, 4)), DataError, r"row 0: an image is .* got float64 \(4,\)"),
+        (np.zeros((4, 3, 8, 8)), DataError, r"row 0: images are \(H, W, C\).*to be \(C, H, W\)"),
+        ([np.zeros((8, 8), int), "nowhere.png"], DataError, "nowhere.png: does not decode"),
         ([b"no image"], DataError, "row 0: does not decode as an image"),
-        ([np.zeros((4, 4, 2))], ModelError, "takes 3 channels, but the images have 2"),
-        ("nowhere", DataError, "nowhere: no such file or folder"),
+        ([np.zeros((8, 8, 2), int)], DataError, "row 0: has 2 channels, but the model reads 3"),
+        ([np.zeros((8, 8, 3))], DataError, "row 0: images must be uint8, .* got float32"),
+        (Path("nowhere"), DataError, "nowhere: no such file or folder"),
         (7, DataError, "must be a list or an array, got int"),
     ],
 )
@@ -205,7 +223,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path, of_table: Loaded) -> None:
     with pytest.raises(ModelError, match="no source model here"):
         raytl.load(tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="the model reads table rows; give a DataFrame"):
+    with pytest.raises(DataError, match="empty: the model does not read this; give a .csv"):
         of_table.predict(tmp_path / "empty")
     assert of_table.reads == {"table": "table"}
     assert "reads table (table)" in repr(of_table)
@@ -222,9 +240,9 @@ def test_series_are_arrays_of_steps_and_channels(tmp_path: Path) -> None:
         model.predict(tmp_path / "data")["predicted"].head(5).tolist()
     )
     assert model.predict(pd.DataFrame({"motion": pd.Series(rows)})).equals(said)
-    with pytest.raises(DataError, match=r"\(T, 3\), but row 0 is \(4, 2\).*reads channels"):
+    with pytest.raises(DataError, match=r"row 0: .*\(T, 3\)"):
         model.predict([np.zeros((4, 2))])
-    with pytest.raises(DataError, match=r"row 1, step 0, channel '\w+' has no value"):
+    with pytest.raises(DataError, match="row 1: all values must be finite"):
         model.predict([rows[0], rows[1] * np.nan])
 
 
@@ -279,10 +297,19 @@ def test_a_sound_is_answered_alike_whatever_stands_beside_it(make: Make, tmp_pat
 
 
 def test_a_forecast_is_made_from_the_last_steps() -> None:
-    facts = SeriesFacts(channels=("wave",), mean=(0.0,), std=(1.0,))
     column = SeriesColumn(channels=("wave",))
-    part = Part("series", SeriesTransform(facts), column, fitted=np.asarray, window=4)
-    given = cells_of(part, [np.arange(9.0), np.arange(4.0)]).batch(0, 2).rows
-    assert given.values[..., 0].tolist() == [[5, 6, 7, 8], [0, 1, 2, 3]]
-    with pytest.raises(DataError, match="row 1 has 3 steps, but the model reads the last 4"):
-        cells_of(part, [np.arange(9.0), np.arange(3.0)])
+    reading = RawReading({"series": column}, "series", ShardOptions(window=4))
+    (chunk,) = python_rows([np.arange(9.0), np.arange(4.0)], reading).read([], skip_bad=False)
+    assert [of[:, 0].tolist() for of in chunk.values["series"]] == [[5, 6, 7, 8], [0, 1, 2, 3]]
+    with pytest.raises(DataError, match="row 1: has 3 steps, but the model reads the last 4"):
+        list(python_rows([np.arange(9.0), np.arange(3.0)], reading).read([], skip_bad=False))
+
+
+def test_images_of_floats_are_held_and_in_no_file() -> None:
+    column = ImageColumn(shape=(4, 4, 2), dtype="float32")
+    reading = RawReading({"image": column}, "arrays", ShardOptions())
+    images = np.random.default_rng(0).normal(size=(3, 4, 4, 2)).astype(np.float32)
+    (chunk,) = python_rows(images, reading).read([], skip_bad=False)
+    np.testing.assert_array_equal(chunk.values["image"], images)
+    with pytest.raises(ModelError, match="of 2 channels, float32, which no image file holds"):
+        python_rows(["a.png"], reading)

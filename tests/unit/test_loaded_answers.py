@@ -78,7 +78,7 @@ def test_values_come_in_their_unit_and_the_model_says_what_it_reads(tmp_path: Pa
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
-        ([], "rows must hold a row at least"),
+        ([], "the rows: there are none"),
         (["fine", ""], "row 1: has no text$"),
         (["fine", 3], "row 1: a text must be a string, got int$"),
         ([{"title": "x"}], "row 0: has no 'text', which the model reads; it has title$"),
@@ -100,9 +100,9 @@ def test_a_row_that_cannot_be_read_is_named(rows: list[object], told: str, tmp_p
         ("series", np.ones((3, 5)), r"row 0: a series has a number a step and channel, \(T, 2\)"),
         ("series", np.full((3, 2), np.nan), "row 0: all values must be finite"),
         ("series", "text", "row 0: a series is numbers"),
-        ("image", np.ones((5, 5, 3)), "row 0: an image must be uint8"),
+        ("image", np.ones((5, 5, 3)), "row 0: images must be uint8"),
         ("image", b"no image", "row 0: does not decode as an image"),
-        ("image", 3.5, "row 0: does not decode as an image"),
+        ("image", 3.5, "row 0: an image is one of Pillow.* got float"),
     ],
 )
 def test_arrays_that_are_none_are_refused(

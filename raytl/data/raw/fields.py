@@ -23,25 +23,27 @@ def field_rows(
     """Return rows of a table for a column: `cells` by field, as Python has them. A row is bad that
     has a word where a number is needed, or a number that is not finite; what is missing is missing,
     a category that training rows had not is one more."""
-    words = {f.name: _words(f, cells[f.name]) for f in column.fields if f.kind == "category"}
-    fields = [_with_new(f, words[f.name]) if f.name in words else f for f in column.fields]
-    codes = {f.name: {c: float(i) for i, c in enumerate(f.categories)} for f in fields}
-    items: list[np.ndarray | Bad] = []
-    for row in range(count):
-        values, why = [], None
-        for f in fields:
-            value: float | str
-            if f.name in words:
-                word = words[f.name][row]
-                value = math.nan if word is None else codes[f.name][word]
-            else:
-                value = _number(cells[f.name][row])
-            if isinstance(value, str):
-                why = why or f"column '{f.name}' {value}"
-                continue
-            values.append(value)
-        items.append(Bad(f"{place(row)}: {why}") if why else np.array(values, dtype=np.float64))
+    values_NF = np.empty((count, len(column.fields)))
+    fields, wrong = [], dict[int, str]()
+    for number, field in enumerate(column.fields):
+        if field.kind == "category":
+            field, values_NF[:, number] = _codes(field, cells[field.name])
+        else:
+            values_NF[:, number], odd = _numbers(cells[field.name])
+            wrong = {row: f"column '{field.name}' {what}" for row, what in odd.items()} | wrong
+        fields.append(field)
+    items = [
+        Bad(f"{place(row)}: {wrong[row]}") if row in wrong else values_F
+        for row, values_F in enumerate(values_NF)
+    ]
     return raw_input(TableColumn(fields=tuple(fields)), items, np.stack)
+
+
+def _numbers(cells: Sequence[Any]) -> tuple[np.ndarray, dict[int, str]]:
+    """Return cells as numbers (N,), NaN where one is missing or wrong, and what is wrong by row."""
+    read = [_number(cell) for cell in cells]
+    wrong = {row: what for row, what in enumerate(read) if isinstance(what, str)}
+    return np.array([math.nan if isinstance(one, str) else one for one in read]), wrong
 
 
 def _number(cell: Any) -> float | str:
@@ -64,9 +66,16 @@ def _number(cell: Any) -> float | str:
     )
 
 
-def _words(field: Field, cells: Sequence[Any]) -> list[str | None]:
+def _codes(field: Field, cells: Sequence[Any]) -> tuple[Field, np.ndarray]:
+    """Return a field with the categories that are new behind those known, and each cell's number
+    (N,), NaN where it is missing."""
     known = frozenset(field.categories)
-    return [_word(cell, known) for cell in cells]
+    words = [_word(cell, known) for cell in cells]
+    new = sorted({word for word in words if word and word not in known})
+    categories = (*field.categories, *new)
+    codes = {None: math.nan} | {name: float(code) for code, name in enumerate(categories)}
+    found = field.model_copy(update={"categories": categories}) if new else field
+    return found, np.array([codes[word] for word in words])
 
 
 def _word(cell: Any, known: frozenset[str]) -> str | None:
@@ -85,10 +94,3 @@ def _word(cell: Any, known: frozenset[str]) -> str | None:
         plain = spelled(int(word) if WHOLE.fullmatch(word) else float(word))
         return plain if plain in known else word
     return word
-
-
-def _with_new(field: Field, words: Sequence[str | None]) -> Field:
-    """Return a field with the categories that are new behind those known."""
-    known = set(field.categories)
-    new = sorted({word for word in words if word and word not in known})
-    return field.model_copy(update={"categories": (*field.categories, *new)}) if new else field

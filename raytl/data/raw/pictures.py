@@ -7,7 +7,6 @@ import io
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,12 @@ import numpy as np
 from PIL import Image
 
 from raytl.data.fitting import fit_images
+from raytl.data.importers.arrays import as_numbers
 from raytl.data.importers.decoding import THREADS, check_image
 from raytl.data.importers.encoded import content_of, name_of
 from raytl.data.importers.image_folder import EXTENSIONS
 from raytl.data.importers.inputs import Bad, Input
+from raytl.data.importers.pixels import pixels_of
 from raytl.data.raw.rows import RawReading, raw_input
 from raytl.errors import DataError, ModelError
 from raytl.folders import printable
@@ -33,14 +34,23 @@ MODES = {1: ("L", ("1", "L")), 3: ("RGB", None)}  # channels → Pillow's mode; 
 
 
 def image_rows(column: ImageColumn, items: Sequence[Any], reading: RawReading) -> Input:
-    """Return images for a column: paths, (name, bytes), or (name, Pillow's image or an array).
-    Raises ModelError where no file is read as such a column's images are."""
-    if column.dtype != "uint8" or column.shape[2] not in MODES:
+    """Return images for a column: paths, (name, bytes), or (name, Pillow's image, an array (H, W)
+    or (H, W, C), or a tensor (C, H, W)). Raises ModelError where no file is read as such a column's
+    images are."""
+    of_files = column.dtype == "uint8" and column.shape[2] in MODES
+    if not of_files and any(_is_encoded(item) for item in items):
         raise ModelError(
             f"the model reads images of {column.shape[2]} channels, {column.dtype}, which no image "
             "file holds; predict a dataset that `raytl shard arrays` made"
         )
     return raw_input(column, items, np.stack, partial(_images, column=column, reading=reading))
+
+
+def _is_encoded(item: Any) -> bool:
+    """Whether this is an image file, or its bytes, and not pixels that a program has."""
+    return not isinstance(item, Bad) and not (
+        isinstance(item, tuple) and not isinstance(item[1], bytes)
+    )
 
 
 def _images(items: list[Any], column: ImageColumn, reading: RawReading) -> list[Any]:
@@ -51,43 +61,44 @@ def _images(items: list[Any], column: ImageColumn, reading: RawReading) -> list[
 
 
 def _image(item: Any, column: ImageColumn, reading: RawReading) -> np.ndarray | Bad:
-    name, given = _opened(item)
+    encoded = _is_encoded(item)
+    name = name_of(item) if encoded else item[0]
     try:
-        # An image that a program has stays open: it is the program's
-        own = nullcontext(given) if isinstance(given, Image.Image) else _open(given)
-        with own as opened:
-            check_image(opened)
-            pixels_HWC = _pixels(opened, column.shape[2])
+        pixels_HWC = _decoded(item, column) if encoded else _held(*item, column)
         return _fitted(pixels_HWC, column, reading)
     except DataError as error:
-        return Bad(f"{name}: {error}")
+        return Bad(f"{name}: {str(error).removeprefix(f'{name}: ')}")
     except Exception as error:  # Pillow's decoders raise whatever the bytes provoke
         return Bad(f"{name}: does not decode as an image: {printable(str(error))[:160]}")
 
 
-def _opened(item: Any) -> tuple[str, Any]:
-    if isinstance(item, tuple) and not isinstance(item[1], bytes):
-        return item
-    return name_of(item), item
-
-
-def _open(item: Any) -> Image.Image:
-    if isinstance(item, np.ndarray):
-        return _of_array(item)
+def _decoded(item: Any, column: ImageColumn) -> np.ndarray:
     content = content_of(item)
-    return Image.open(content if isinstance(content, Path) else io.BytesIO(content))
+    with Image.open(content if isinstance(content, Path) else io.BytesIO(content)) as opened:
+        return _pixels(opened, column.shape[2])
 
 
-def _of_array(array: np.ndarray) -> Image.Image:
-    plain = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
-    if plain.dtype != np.uint8 or (plain.ndim != 2 and plain.shape[2:] != (3,)):
+def _held(name: str, held: Any, column: ImageColumn) -> np.ndarray:
+    """Return pixels of what a program has, which leaves it as it is."""
+    channels = column.shape[2]
+    if isinstance(held, Image.Image):
+        return _pixels(held, channels)
+    pixels_HWC = as_numbers(pixels_of(held, name))
+    if pixels_HWC.dtype != np.dtype(column.dtype):
         raise DataError(
-            f"an image must be uint8 (H, W) or (H, W, 3), got {array.dtype} {array.shape}"
+            f"images must be {column.dtype}, as those were that the model was trained on, got "
+            f"{pixels_HWC.dtype}"
         )
-    return Image.fromarray(plain)
+    if pixels_HWC.dtype == np.uint8 and {channels, pixels_HWC.shape[2]} <= MODES.keys():
+        plain = pixels_HWC[..., 0] if pixels_HWC.shape[2] == 1 else pixels_HWC
+        return _pixels(Image.fromarray(plain), channels)
+    if pixels_HWC.shape[2] != channels:
+        raise DataError(f"has {pixels_HWC.shape[2]} channels, but the model reads {channels}")
+    return pixels_HWC
 
 
 def _pixels(opened: Image.Image, channels: int) -> np.ndarray:
+    check_image(opened)
     mode, known = MODES[channels]
     if known is not None and opened.mode not in known:
         raise DataError(
@@ -98,19 +109,13 @@ def _pixels(opened: Image.Image, channels: int) -> np.ndarray:
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
-def as_stored(pixels_HWC: np.ndarray, column: ImageColumn, reading: RawReading) -> np.ndarray:
-    """Return an image as the dataset's were fitted; as it is where those were not."""
+def _fitted(pixels_HWC: np.ndarray, column: ImageColumn, reading: RawReading) -> np.ndarray:
+    """Return an image of the column's shape, fitted as the dataset's were. Raises DataError where
+    it is of another."""
     shape, options = column.shape, reading.options
     fits = reading.kind in DECODED or options.size is not None or options.box is not None
-    if not fits or shape[0] != shape[1]:
-        return pixels_HWC
-    fitted: np.ndarray = fit_images(pixels_HWC[None], shape[0], options.fit, options.box)[0]
-    return fitted
-
-
-def _fitted(pixels_HWC: np.ndarray, column: ImageColumn, reading: RawReading) -> np.ndarray:
-    """Return an image of the column's shape. Raises DataError where it is of another."""
-    shape, pixels_HWC = column.shape, as_stored(pixels_HWC, column, reading)
+    if fits and shape[0] == shape[1]:
+        pixels_HWC = fit_images(pixels_HWC[None], shape[0], options.fit, options.box)[0]
     if pixels_HWC.shape != shape:
         height, width = pixels_HWC.shape[:2]
         raise DataError(

@@ -109,7 +109,7 @@ class RunFiles:
         confirmation = self.confirmation
         if confirmation is None:
             return None
-        return self._tried(lambda: telling_rows(confirmation, self.run))
+        return self._tried(lambda: telling_rows(confirmation, self.predictions))
 
     @cached_property
     def ranking(self) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from raytl.sweeping.insight.looker import Looker
 from raytl.sweeping.insight.validation_rows import validation_rows
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.leaderboard import Leaderboard
+from raytl.sweeping.search.selection import of_trial, retraining_name
 from raytl.sweeping.verdict.confirmed import Candidate
 from raytl.training.building import build_trial
 from raytl.training.checkpoint import load_checkpoint
@@ -52,7 +53,7 @@ def unconfirmed(board: Leaderboard) -> Retrained | None:
     if not rows:
         return None
     config = {key: value for key, value in rows[0].config.items() if key != "frozen_blocks"}
-    folder = f"confirm-trial-{rows[0].trial}-seed0"
+    folder = retraining_name(of_trial(rows[0].trial), 0)
     return Retrained(f"trial {rows[0].trial}", config, 0, None, folder)
 
 

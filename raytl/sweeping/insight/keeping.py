@@ -1,5 +1,6 @@
 """What is looked at of a decided study, written into its run folder."""
 
+from functools import partial
 from pathlib import Path
 
 from raytl.config import Study
@@ -46,7 +47,7 @@ def _reason(error: Exception) -> str:
 
 
 def _keep_rows(study: Study, run: Path, confirmation: Confirmation) -> None:
-    telling = telling_rows(confirmation, run)
+    telling = telling_rows(confirmation, partial(confirmation.predictions_of, run=run))
     if telling is None:
         save_previews({}, run)
         return

@@ -3,8 +3,8 @@
 Legend: N test rows, S seeds, K classes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from raytl.sweeping.verdict.confirmed import Candidate, Confirmation
 SHOWN = 8  # rows of a kind
 MOST_SCORED = 300  # rows that are scored one by one, of tasks where that takes a while
 Kind = Literal["missed", "mended", "broken"]
+Read = Callable[[Candidate], list[Predictions]]  # of test rows, a seed each
 # By which a single row is scored: some scores of a study say little of one (BLEU, R²)
 OF_A_ROW = {"pixels": "miou", "boxes": "map50", "sentences": "chrf", "steps": "steps_mae"}
 Floats = NDArray[np.float64]
@@ -52,19 +53,18 @@ class Telling:
     scale: float
 
 
-def telling_rows(confirmation: Confirmation, run: Path) -> Telling | None:
-    """Return up to SHOWN rows of each kind, the clearest first; None without a control and a
-    selected candidate. A row is missed where no candidate is right with any seed, of values and
-    scores where even the best is worst; mended and broken compare the selected candidate with the
-    control of the best mean. Raises CorruptError where predictions cannot be read."""
+def telling_rows(confirmation: Confirmation, predictions_of: Read) -> Telling | None:
+    """Return up to SHOWN rows of each kind, the clearest first; None without a control, a selected
+    candidate, or predictions of each. A row is missed where no candidate is right with any seed, of
+    values and scores where even the best is worst; mended and broken compare the selected candidate
+    with the control of the best mean."""
     ours, best = confirmation.selected, confirmation.best_control
     if ours is None or not ours.n or best is None:
         return None
     metric = METRICS[confirmation.metric]
-    every = {
-        c.name: confirmation.predictions_of(c, run)
-        for c in confirmation.candidates if c.n
-    }  # fmt: skip
+    every = {c.name: predictions_of(c) for c in confirmation.candidates if c.n}
+    if not all(every.values()):
+        return None
     first = every[ours.name][0]
     some = np.arange(len(first.id_N))
     if metric.reads not in ("classes", "probabilities", "values"):

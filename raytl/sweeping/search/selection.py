@@ -11,6 +11,7 @@ from raytl.sweeping.kept.records import Config, Record
 from raytl.sweeping.search.control_facts import WITHOUT_TRANSFER
 from raytl.sweeping.search.objective import ObjectiveMetric
 
+CONFIRM = "confirm-"  # begins the name of each retraining
 CLEAR = 3.0  # standard errors by which a control is clearly behind another
 
 
@@ -138,13 +139,24 @@ def _ranked(outcomes: Sequence[Outcome]) -> list[Outcome]:
     return sorted(outcomes, key=key)
 
 
+def retraining_name(slug: str, index: int) -> str:
+    """Return the name, and the folder's, of a retraining with the confirmation's seed of an index:
+    of a control, or of a searched trial as `of_trial` calls it."""
+    return f"{CONFIRM}{slug}-seed{index}"
+
+
+def of_trial(trial: str) -> str:
+    """Return what its retrainings call a searched trial."""
+    return f"trial-{trial}"
+
+
 def retrainings(study: Study, outcome: Outcome, seeds: range, redraw: bool) -> list[Config]:
     """Return the trials that retrain `outcome` with the confirmation's seeds of these indices.
     `redraw`: each seed draws labelled rows of its own."""
-    slug = outcome.control or f"trial-{outcome.id}"
+    slug = outcome.control or of_trial(outcome.id)
     return [
         {
-            "name": f"confirm-{slug}-seed{index}",
+            "name": retraining_name(slug, index),
             "id": f"{slug}-seed{index}",
             "phase": "confirm",
             "control": outcome.control,

@@ -1,6 +1,7 @@
 """What was transferred in a trained trial, and test rows that tell: known answers."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +188,7 @@ def test_rows_that_are_missed_mended_and_broken_by_hand(tmp_path: Path) -> None:
         level=0.95, margin=1.0, labels_read=0, candidates=[ours, worse, best], comparisons=[],
         verdict=Verdict(kind="undecided", sentence="so"), recommended=None,
     )  # fmt: skip
-    found = telling_rows(confirmation, tmp_path)
+    found = telling_rows(confirmation, partial(confirmation.predictions_of, run=tmp_path))
     assert found is not None and found.control == "scratch control"
     assert [(r.kind, r.id, r.ours, r.theirs) for r in found.rows] == [
         ("missed", 12, 0.0, 0.0), ("mended", 10, 1.0, 0.5), ("broken", 11, 0.0, 1.0)
