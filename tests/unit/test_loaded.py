@@ -89,11 +89,9 @@ def test_images_are_arrays_lists_pictures_tensors_files_or_a_folder(
     assert of_images.predict(files[1]).index.tolist() == [str(files[1])]
 
 
-def test_images_are_as_large_as_those_were_that_the_model_learnt_from(of_images: Loaded) -> None:
-    bright, grey = np.full((8, 8, 3), 240, np.uint8), Image.new("L", (8, 8), 10)
-    assert of_images.predict([bright, grey])["predicted"].tolist() == ["bright", "dark"]
-    with pytest.raises(DataError, match="row 1: is 5 x 9 pixels, but the model was .* 8 x 8 as"):
-        of_images.predict([bright, np.zeros((9, 5, 3), np.uint8)])
+def test_images_of_several_sizes_and_grey_ones_are_fitted(of_images: Loaded) -> None:
+    mixed = [np.full((9, 5, 3), 240, np.uint8), Image.new("L", (8, 8), 10)]
+    assert of_images.predict(mixed)["predicted"].tolist() == ["bright", "dark"]
 
 
 def test_a_frame_names_images_by_the_column_and_keeps_its_index(of_images: Loaded) -> None:
@@ -145,7 +143,7 @@ def test_a_table_is_read_by_the_names_of_its_fields(of_table: Loaded) -> None:
     with pytest.raises(DataError, match=r"numbers of a table are \(N, F\).*got \(2,\)"):
         of_table.predict(np.zeros(2))
     frame["x"] = ["0.1", "word", "0.2"]
-    with pytest.raises(DataError, match=r"'x'.*row 1"):
+    with pytest.raises(DataError, match="row 1: column 'x' has 'word' where a number"):
         of_table.predict(frame)
 
 
@@ -190,7 +188,7 @@ def test_sounds_are_wav_files(make: Make, tmp_path: Path) -> None:
     assert model.predict(held).equals(said)
     assert model.predict([{"array": of, "sampling_rate": rate} for of, rate in held]).equals(said)
     assert model.predict([{"bytes": None, "path": file} for file in files[:4]]).equals(said)
-    with pytest.raises(DataError, match=r"nowhere\.wav: no such file"):
+    with pytest.raises(DataError, match=r"nowhere\.wav: cannot be read: No such"):
         model.predict([files[0], "nowhere.wav"])
     with pytest.raises(DataError, match="row 0: a sound is a path, bytes or .* got int"):
         model.predict([1])

@@ -54,7 +54,7 @@ def test_a_file_is_one_row_and_json_is_many(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("body", "why"),
-    [(b"[{}]", "row 0: has no 'age'"), (b"{", "Expecting"), (b"3", "iterable"), (b"[]", "a row")],
+    [(b"[{}]", "row 0: has no 'age'"), (b"{", "Expecting"), (b"3", "a list"), (b"[]", "none")],
 )
 def test_what_is_no_row_is_answered_with_400(body: bytes, why: str, tmp_path: Path) -> None:
     best = save_model(tmp_path / "best", {"table": TABLE}, {"backbone": "mlp"})

@@ -64,7 +64,7 @@ def _image(item: Any, column: ImageColumn, reading: RawReading) -> np.ndarray | 
     encoded = _is_encoded(item)
     name = name_of(item) if encoded else item[0]
     try:
-        pixels_HWC = _decoded(item, column) if encoded else _held(*item, column)
+        pixels_HWC = _decoded(item, column) if encoded else _held(name, item[1], column)
         return _fitted(pixels_HWC, column, reading)
     except DataError as error:
         return Bad(f"{name}: {str(error).removeprefix(f'{name}: ')}")
