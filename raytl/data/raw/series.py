@@ -10,15 +10,18 @@ from typing import Any
 import numpy as np
 
 from raytl.data.importers.inputs import Bad, Input
-from raytl.data.importers.options import ShardOptions
-from raytl.data.importers.series_table import steps_by_series
-from raytl.data.raw.rows import RawReading, raw_input, with_bad
+from raytl.data.importers.joined import Joined, join
+from raytl.data.importers.series_table import rows_by_series
+from raytl.data.importers.table_files import read_table_file
+from raytl.data.raw.fields import field_rows
+from raytl.data.raw.rows import RawReading, RawRows, raw_input, with_bad
 from raytl.errors import DataError
 from raytl.folders import printable
 from raytl.modalities.column import BadRowError
 from raytl.modalities.ragged import as_rows
 from raytl.modalities.series.column import SeriesColumn
 from raytl.modalities.series.ts_file import read_ts
+from raytl.modalities.table.column import Field, TableColumn
 
 
 def series_rows(
@@ -65,30 +68,48 @@ def _same_count(name: str, channels: Sequence[str], column: SeriesColumn) -> Non
         )
 
 
-def of_steps(path: Path, column: SeriesColumn, reading: RawReading) -> Input:
-    """Return the series of a table with a row a step, in the order of their names. Raises DataError
-    where the model's channels are not all there."""
-    own = reading.options
-    options = ShardOptions(
-        series_id=own.series_id, time=own.time, no_header=own.no_header, delimiter=own.delimiter,
-        encoding=own.encoding, drop=_others(path, column, own),
-    )  # fmt: skip
-    found, channels = steps_by_series({"rows": path}, options)
-    order = [channels.index(name) for name in column.channels]
-    series = [one[:, order] for one in found["rows"]]
-    places = [f"{printable(path)}, series {row}" for row in range(len(series))]
-    return series_rows(column, series, places, own.window)
-
-
-def _others(path: Path, column: SeriesColumn, options: ShardOptions) -> tuple[str, ...]:
-    from raytl.data.importers.table_files import read_table_file
-
-    names = read_table_file(path, options).rows.column_names
-    missing = [name for name in column.channels if name not in names]
+def of_steps(path: Path, name: str, column: SeriesColumn, reading: RawReading) -> RawRows:
+    """Return the series of a table with a row a step, by their names; one that has a step without a
+    number is bad. `name`: of the model's column. Raises DataError where the model's channels are
+    not all there."""
+    joined = join({"rows": read_table_file(path, reading.options)})
+    there = joined.rows.column_names
+    missing = [channel for channel in column.channels if channel not in there]
     if missing:
         raise DataError(
-            f"{printable(path)}: has no column '{missing[0]}', a channel that the model reads; it "
-            f"has {', '.join(names[:12])}"
+            f"{joined.name}: has no column '{missing[0]}', a channel that the model reads; it has "
+            + ", ".join(there[:12])
         )
-    kept = {*column.channels, options.series_id, options.time}
-    return tuple(name for name in names if name not in kept)
+    every = rows_by_series(joined, reading.options)
+    named = reading.options.series_id is not None
+    places = [f"{joined.name}, series '{one.name}'" if named else joined.name for one in every]
+    steps = _steps(joined, column)
+    series = [
+        _of_steps([steps[row] for row in one.rows], place)
+        for one, place in zip(every, places, strict=True)
+    ]
+    rows = series_rows(column, series, places, reading.options.window)
+    names = [one.name if named else str(row) for row, one in enumerate(every)]
+    return RawRows("series" if named else "row", names, {name: rows})
+
+
+def _steps(joined: Joined, column: SeriesColumn) -> list[np.ndarray | Bad]:
+    """Return the channels of each row of a table, (C,), or what is wrong with one."""
+    fields = TableColumn(fields=tuple(Field(name=n, kind="number") for n in column.channels))
+    cells = {name: joined.rows[name].to_pylist() for name in column.channels}
+    steps: list[np.ndarray | Bad] = []
+    for row, found in enumerate(field_rows(fields, cells, len(joined.rows), joined.place).items):
+        if not isinstance(found, Bad) and np.isnan(found).any():
+            channel = column.channels[int(np.isnan(found).argmax())]
+            found = Bad(f"{joined.place(row)}: column '{channel}' has no value; fill it")
+        steps.append(found)
+    return steps
+
+
+def _of_steps(steps: Sequence[np.ndarray | Bad], place: str) -> np.ndarray | Bad:
+    bad = next((one for one in steps if isinstance(one, Bad)), None)
+    if bad is not None:
+        return Bad(f"{place}: {bad.message}")
+    with np.errstate(over="ignore"):  # what becomes infinite is bad
+        series: np.ndarray = np.stack(steps).astype(np.float32)
+    return series

@@ -43,6 +43,9 @@ def bad_files(tmp_path: Path) -> dict[str, tuple[Path, Path, str]]:
     (folder / "text.csv").write_text('text\ngood film\n" "\n')
     (folder / "x.ts").write_text("@data\n1,2:3,4\n1,?:3,4\n")
     (folder / "y.ts").write_text("@data\n1,2:3,4\n1,x:3,4\n")
+    steps = save_model(tmp_path / "steps", {"series": SERIES}, {"backbone": "inception"},
+                       kind="series", options={"series_id": "who"})  # fmt: skip
+    (folder / "steps.csv").write_text("who,dim_0,dim_1\nann,1,2\nbob,3,\nann,5,6\n")
     return {
         "a truncated image": (image, folder / "cut", "b.png: does not decode as an image"),
         "wrong channels": (grey, folder / "colour", "b.png: has 3 channels (mode RGB), but the"),
@@ -55,6 +58,7 @@ def bad_files(tmp_path: Path) -> dict[str, tuple[Path, Path, str]]:
         "a short row": (table, folder / "short.csv", "line 3: 3 columns were expected, as in the"),
         "an infinity": (table, folder / "far.csv", "line 3: column 'mass' has an infinite number"),
         "a missing step": (series, folder / "x.ts", "x.ts, series 1: all values must be finite"),
+        "a gap in a table": (steps, folder / "steps.csv", "line 3: column 'dim_1' has no value"),
         "a broken line": (series, folder / "y.ts", "y.ts, line 3: dimension 0 holds 'x'"),
     }  # fmt: skip
 
@@ -62,7 +66,7 @@ def bad_files(tmp_path: Path) -> dict[str, tuple[Path, Path, str]]:
 CASES = (
     "a truncated image", "wrong channels", "a truncated sound", "a sound with NaN", "an empty line",
     "no utf-8", "an empty text", "a word", "a short row", "an infinity", "a missing step",
-    "a broken line",
+    "a gap in a table", "a broken line",
 )  # fmt: skip
 
 
