@@ -68,7 +68,7 @@ def test_a_step_without_a_number_makes_its_series_bad_and_no_other(
 ) -> None:
     lines = [*LINES]
     lines[4] = f"s2,0,x,0,{cell}"
-    named = f"{tmp_path}/t.csv, series 's2': {tmp_path}/t.csv, line 6: {told}"
+    named = f"{tmp_path}/t.csv, line 6, series 's2': {told}"
     left_out: list[str] = []
     assert set(read(found(tmp_path, lines), left_out, True)) == {"s10", "s3"}
     assert len(left_out) == 1 and left_out[0].startswith(named)
@@ -83,7 +83,19 @@ def test_a_number_that_float32_cannot_hold_is_named(tmp_path: Path) -> None:
     assert set(read(found(tmp_path, lines), left_out, True)) == {"s10", "s3"}
     (told,) = left_out
     assert "series 's2': all values must be finite" in told
-    assert "step 0, channel 'load' has an infinity" in told
+    assert "row 1, step 0, channel 'load' has an infinity" in told
+
+
+def test_a_series_of_a_ts_file_is_told_by_its_number_among_all(tmp_path: Path) -> None:
+    (tmp_path / "x.ts").write_text("@data\n1,x\n1,?\n3,4\n")
+    columns = {"series": SeriesColumn(channels=("load",))}
+    rows = raw_rows(tmp_path / "x.ts", RawReading(columns, "series", ShardOptions()))
+    left_out: list[str] = []
+    assert read(rows, left_out, True) == {"2": [[3.0], [4.0]]}
+    assert "x.ts, line 2: dimension 0 holds 'x'" in left_out[0]
+    assert left_out[1].startswith(
+        f"{tmp_path}/x.ts, series 1: all values must be finite, but row 1"
+    )
 
 
 def test_a_series_shorter_than_the_window_is_left_out_by_name(tmp_path: Path) -> None:
