@@ -117,9 +117,9 @@ def _steps(
 
 
 def _joined(steps: Sequence[np.ndarray | Bad]) -> np.ndarray | Bad:
-    bad = next((one for one in steps if isinstance(one, Bad)), None)
+    bad = next((step for step in steps if isinstance(step, Bad)), None)
     if bad is not None:
         return bad
     with np.errstate(over="ignore"):  # what becomes infinite is bad
-        series: np.ndarray = np.stack(steps).astype(np.float32)
+        series: np.ndarray = np.array(steps, dtype=np.float64).astype(np.float32)
     return series

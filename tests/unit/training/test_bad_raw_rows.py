@@ -71,7 +71,8 @@ def bad_files(tmp_path: Path) -> dict[str, tuple[Path, Path, str]]:
         "a short row": (table, folder / "short.csv", "line 3: 3 columns were expected, as in the"),
         "an infinity": (table, folder / "far.csv", "line 3: column 'mass' has an infinite number"),
         "a missing step": (series, folder / "x.ts", "x.ts, series 1: all values must be finite"),
-        "a gap in a table": (steps, folder / "steps.csv", "line 3: column 'dim_1' has no value"),
+        "a gap in a table": (steps, folder / "steps.csv",
+                              "line 3, series 'bob': column 'dim_1' has no value"),
         "a broken line": (series, folder / "y.ts", "y.ts, line 3: dimension 0 holds 'x'"),
     }  # fmt: skip
 
@@ -165,8 +166,10 @@ def test_what_a_model_says_of_its_rows_is_checked(
 
 def test_floats_of_a_sound_beyond_full_scale_are_refused(tmp_path: Path) -> None:
     model = raytl.load(save_model(tmp_path / "best", {"audio": AUDIO}, SOUND))
-    with pytest.raises(DataError, match="row 0: floats have a full scale of ±1, got 3"):
-        model.answers([(np.full(9, 3.0), 800)])
+    assert len(model.answers([(np.full(9, 1.5), 800)])) == 1
+    told = "row 0: floats have a full scale of ±1, got 3000; give int16, or divide by 32768"
+    with pytest.raises(DataError, match=told):
+        model.answers([(np.full(9, 3000.0), 800)])
 
 
 def test_where_no_row_is_left_that_is_an_error(tmp_path: Path) -> None:
