@@ -5,6 +5,7 @@ import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import pytest
 from s3_server import put, s3_bucket
 
@@ -48,6 +49,10 @@ def test_files_behind_a_url_without_a_host_are_found(scheme: str, tmp_path: Path
     (tmp_path / "a").write_text("1")
     upload(tmp_path / "a", folder / "part" / "a.csv")
     assert read_text(folder / "part" / "a.csv") == "1" and exists(folder)
+    assert (tmp_path / "data" / "part" / "a.csv").is_file() == (scheme == "local")
+    assert list(fsspec.filesystem(scheme).find(f"{tmp_path}/data")) == [
+        f"{tmp_path}/data/part/a.csv"
+    ]
     assert list(files_in(folder)) == ["part/a.csv"]
     (found,) = files_named(f"{folder}/part/*.csv", {".csv"})
     assert found.place == folder / "part" / "a.csv" and found.bytes == 1
