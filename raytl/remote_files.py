@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 from pyarrow.fs import (
@@ -26,7 +26,7 @@ from pyarrow.fs import (
 )
 
 from raytl.errors import RaytlError, UserError, why_not_written
-from raytl.urls import Place, Url
+from raytl.urls import Place, Url, url_of
 
 CHUNK = 16 * 2**20  # bytes of a request
 DELAYED = "allow_delayed_open"  # pyarrow's option in a URL
@@ -47,7 +47,9 @@ def filesystem_of(url: str) -> tuple[FileSystem, str]:
     parts = urlsplit(url)
     if parts.scheme == "file":
         return _LOCAL, parts.path
-    filesystem, root = _opened(urlunsplit(parts._replace(path="", fragment="")))
+    # Without a host a filesystem is opened at its root: fsspec takes local:// for this folder
+    root_path = "" if parts.netloc else "/"
+    filesystem, root = _opened(url_of(parts._replace(path=root_path, fragment="")))
     return filesystem, f"{root}{parts.path}".rstrip("/")
 
 
@@ -78,7 +80,7 @@ def _in_one_request(url: str) -> str:
     if parts.scheme != "s3" or DELAYED in parts.query:
         return url
     query = "&".join(part for part in (parts.query, f"{DELAYED}=true") if part)
-    return urlunsplit(parts._replace(query=query))
+    return url_of(parts._replace(query=query))
 
 
 def read_bytes(url: Url) -> bytes:

@@ -17,7 +17,12 @@ Test = Annotated[float | None, _flag(ROWS, "Share of train that becomes the spli
 Validation = Annotated[float | None, _flag(ROWS, "Likewise, the split validation.")]
 Seed = Annotated[int | None, _flag(ROWS, "Seed of what is drawn.")]
 Split = Annotated[
-    Words, _flag(ROWS, "NAME=FILE, or of arrays NAME=IMAGES,LABELS; repeat for each split.")
+    Words,
+    _flag(
+        ROWS,
+        "NAME=FILE, or of arrays NAME=IMAGES,LABELS (NAME=SERIES of forecasts); repeat for each "
+        "split.",
+    ),
 ]
 SplitColumn = Annotated[str | None, _flag(ROWS, "Column that names each row's split.")]
 Group = Annotated[
@@ -65,9 +70,17 @@ NoHeader = Annotated[
 SeriesId = Annotated[str | None, _flag(COLUMNS, "series: column that tells one series' rows.")]
 Time = Annotated[str | None, _flag(COLUMNS, "series: column that orders them.")]
 Horizon = Annotated[
-    int | None, _flag(COLUMNS, "series: steps to come of the channel --target, to be forecast.")
+    int | None,
+    _flag(
+        COLUMNS,
+        "series, of tables, .ts files or arrays: steps to come of the channel --target, to be "
+        "forecast.",
+    ),
 ]
-Window = Annotated[int | None, _flag(COLUMNS, "With --horizon: steps of a row, cut in time.")]
+Window = Annotated[
+    int | None,
+    _flag(COLUMNS, "With --horizon: steps of a row that is cut from a series; else each is a row."),
+]
 Step = Annotated[int | None, _flag(COLUMNS, "From one such row to the next; else --horizon.")]
 Season = Annotated[int | None, _flag(COLUMNS, "Steps that the seasonal control says again.")]
 

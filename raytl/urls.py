@@ -3,7 +3,7 @@
 import re
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -32,7 +32,7 @@ class Url(str):
 
     def __truediv__(self, name: str) -> "Url":
         parts = urlsplit(self)
-        return Url(urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{name}")))
+        return Url(url_of(parts._replace(path=f"{parts.path.rstrip('/')}/{name}")))
 
     @property
     def name(self) -> str:
@@ -43,12 +43,12 @@ class Url(str):
     def folder(self) -> "Url":
         """The folder that it is in."""
         parts = urlsplit(self)
-        return Url(urlunsplit(parts._replace(path=parts.path.rstrip("/").rpartition("/")[0])))
+        return Url(url_of(parts._replace(path=parts.path.rstrip("/").rpartition("/")[0])))
 
     @property
     def shown(self) -> str:
         """The URL without what follows a `?`."""
-        return urlunsplit(urlsplit(self)._replace(query="", fragment=""))
+        return url_of(urlsplit(self)._replace(query="", fragment=""))
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -72,3 +72,12 @@ def place_of(text: str | Path) -> Place:
         return Url(text) if is_url(text) else Path(text.removeprefix("file://"))
     except ValueError as error:
         raise UserError(str(error)) from None
+
+
+def url_of(parts: SplitResult) -> str:
+    """Return the URL of these parts. `urlunsplit` drops the two slashes where there is no host, as
+    in local:///x, but for schemes that it knows."""
+    query, fragment = (
+        mark + of if of else "" for mark, of in (("?", parts.query), ("#", parts.fragment))
+    )
+    return f"{parts.scheme}://{parts.netloc}{parts.path}{query}{fragment}"

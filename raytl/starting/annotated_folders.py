@@ -1,23 +1,39 @@
 """Folders of images with masks or with boxes."""
 
+import os
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from raytl.data.importers.base import first_folder
+from raytl.data.importers.coco_boxes import USUAL
 from raytl.data.importers.image_folder import EXTENSIONS as IMAGES
 from raytl.data.importers.mask_pairs import IMAGES as IMAGE_FOLDERS
 from raytl.data.importers.mask_pairs import MASKS, mask_pairs
-from raytl.starting.media_folders import below, sizes_of
+from raytl.data.importers.voc_boxes import ANNOTATIONS
+from raytl.data.importers.voc_boxes import IMAGES as BOXED
+from raytl.starting.media_folders import SIZED_BY, sizes_of
 from raytl.starting.raw import Raw, Wanted
 from raytl.starting.split_names import parts_of
 
+NAMES = 50_000  # of files by which boxes are looked for, in all folders together
+MOST_FOLDERS = 2000  # that are looked into
 BOX_SIDE, MASK_SIDE = 192, 256  # of larger images with boxes, and with masks
 
 
 def box_folder(root: Path, files: list[Path], folders: list[Path], wanted: Wanted) -> Raw | None:
-    """Return images with boxes, of XML or JSON files; None where there are none."""
-    every = list(below(root))
-    images = [path for path in every if path.suffix.lower() in IMAGES]
-    if not images or not any(_has_boxes(path) for path in every):
+    """Return images with boxes, of XML or JSON files; None where there are none. Looked for where
+    the importer reads them, so that it does not matter how many files come before."""
+    places = [root, *folders[:MOST_FOLDERS]]
+    count = NAMES // len(places)
+    images = [
+        path
+        for place in _folders_of_images(root, places)
+        for path in _first(place, count)
+        if path.suffix.lower() in IMAGES
+    ]
+    if not images or not any(map(_has_boxes, _annotations(files, places, images, count))):
         return None
     sizes = set(sizes_of(images))
     options: dict[str, Any] = {"skip_bad": True}
@@ -27,11 +43,43 @@ def box_folder(root: Path, files: list[Path], folders: list[Path], wanted: Wante
     return Raw("box-folder", str(root), options, "images with boxes").with_test_of(splits)
 
 
+def _folders_of_images(root: Path, places: list[Path]) -> list[Path]:
+    """Return where images may be: in each place or a folder in it that is called so, or in the
+    folders in ROOT's own."""
+    own = first_folder(root, BOXED)
+    below = [] if own is None else [path for path in _first(own, MOST_FOLDERS) if path.is_dir()]
+    named = (first_folder(place, BOXED) or place for place in places)
+    return list(dict.fromkeys([*named, *below]))
+
+
+def _annotations(
+    files: list[Path], places: list[Path], images: list[Path], count: int
+) -> Iterator[Path]:
+    """Yield files that may hold boxes: those in the root, in each place some and those of the usual
+    names, and those that would be of some of the images."""
+    yield from files
+    for place in places:
+        folder = first_folder(place, ANNOTATIONS) or place
+        yield from (folder / f"{name}.json" for name in USUAL)
+        yield from _first(folder, count)
+    yield from (path.with_suffix(".xml") for path in images[:: max(1, len(images) // SIZED_BY)])
+
+
+def _first(folder: Path, count: int) -> list[Path]:
+    """Return some of what is in a folder, as it comes: names alone are read."""
+    try:
+        with os.scandir(folder) as found:
+            names = [entry.name for entry in islice(found, count)]
+    except OSError:  # the importer tells of a folder that cannot be read
+        return []
+    return [folder / name for name in names if not name.startswith(".")]
+
+
 def _has_boxes(path: Path) -> bool:
+    if path.suffix.lower() not in (".xml", ".json") or not path.is_file():
+        return False
     if path.suffix.lower() == ".xml":
         return True
-    if path.suffix.lower() != ".json":
-        return False
     with path.open("rb") as file:
         head = file.read(2**16)
     return b'"images"' in head or b'"annotations"' in head

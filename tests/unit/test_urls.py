@@ -5,11 +5,13 @@ import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import pytest
 from s3_server import put, s3_bucket
 
 from raytl.config import SourceModelConfig
 from raytl.config.study import DomainConfig, TargetDomainConfig
+from raytl.data.importers.many_files import files_named
 from raytl.errors import ModelError, RaytlError, UserError
 from raytl.folders import new_folder
 from raytl.node_cache import local_copy
@@ -30,6 +32,35 @@ def test_a_file_in_a_url_keeps_what_follows_the_question_mark() -> None:
     assert url.name == "train-00000.arrow"
     assert url.shown == "s3://b/x/train-00000.arrow"
     assert Url("s3://b").name == "b"
+
+
+@pytest.mark.parametrize("query", ["", "?region=eu-west-1"])
+def test_a_url_without_a_host_keeps_its_slashes(query: str) -> None:
+    url = Url(f"local:///data/x{query}")
+    assert url / "y.csv" == f"local:///data/x/y.csv{query}"
+    assert (url / "y.csv").folder == url
+    assert url.folder.folder / "y" == f"local:///y{query}"
+    assert url.shown == "local:///data/x"
+
+
+@pytest.mark.parametrize("scheme", ["local", "memory"])
+def test_files_behind_a_url_without_a_host_are_found(scheme: str, tmp_path: Path) -> None:
+    folder = Url(f"{scheme}://{tmp_path}/data")
+    (tmp_path / "a").write_text("1")
+    upload(tmp_path / "a", folder / "part" / "a.csv")
+    assert read_text(folder / "part" / "a.csv") == "1" and exists(folder)
+    assert (tmp_path / "data" / "part" / "a.csv").is_file() == (scheme == "local")
+    assert list(fsspec.filesystem(scheme).find(f"{tmp_path}/data")) == [
+        f"{tmp_path}/data/part/a.csv"
+    ]
+    assert list(files_in(folder)) == ["part/a.csv"]
+    (found,) = files_named(f"{folder}/part/*.csv", {".csv"})
+    assert found.place == folder / "part" / "a.csv" and found.bytes == 1
+
+
+def test_a_url_of_slashes_keeps_them() -> None:
+    assert Url("s3://b//x") / "y" == "s3://b//x/y"
+    assert Url("local:////x").shown == "local:////x"
 
 
 def test_words_are_urls_or_paths() -> None:

@@ -61,6 +61,14 @@ def opened_arrays(path: Path) -> Iterator[Read]:
         yield lambda key: _at(path, key, keys, lambda: file[key][()])
 
 
+def array_keys(path: Path) -> list[str]:
+    """Return the keys of a .npz or .h5 file; DataError where it cannot be read."""
+    with _readable(path):
+        file, keys = _open(path)
+        file.close()
+    return keys
+
+
 def _open(path: Path) -> tuple[Any, list[str]]:
     """Return a file to index by key, and its keys."""
     if path.suffix == ".npz":

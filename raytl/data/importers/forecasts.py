@@ -1,18 +1,16 @@
-"""Series with their next steps as the target: out of a table with a row a step, by windows in time
-or a row a series.
+"""Series with their next steps as the target, by windows in time or a row a series.
 
 Legend: M steps of one series, C channels, N rows, H steps to come.
 """
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 
 from raytl.data.importers.arranging import arranged, cuts
 from raytl.data.importers.base import Imported, ShardOptions
+from raytl.data.importers.forecast_sources import whole_series
 from raytl.data.importers.inputs import array_input, ragged_input
-from raytl.data.importers.series_table import steps_by_series
 from raytl.data.importers.split_rows import rows_of
 from raytl.errors import ConfigError, DataError
 from raytl.modalities.series.column import SeriesColumn
@@ -22,67 +20,103 @@ TARGET = "steps"
 Found = list[tuple[np.ndarray, np.ndarray]]  # series (T, C) and its steps to come (H,)
 
 
-def read_forecasts(files: Mapping[str, Path], options: ShardOptions) -> Imported:
-    """Read tables whose channel `--target` is forecast `--horizon` steps: with `--window` each
-    series, or the table where there is no `--series-id`, is cut into windows of so many steps, each
-    `--step` after the last; without, a series is a row, its last steps are to come.
+def read_forecasts(source: str | None, options: ShardOptions) -> Imported:
+    """Read series as `whole_series` does, whose channel `--target` (the one that there is) is
+    forecast `--horizon` steps: with `--window` each series, or the table where there is no
+    `--series-id`, is cut into windows of so many steps, each `--step` after the last; without, a
+    series is a row, its last steps are to come.
 
     `--test` and `--validation` cut windows by time: the last share of each series' steps is theirs,
     and a window that reaches over a cut is left out. Series that are rows are drawn. Raises
-    ConfigError for options that do not fit, DataError for series that are too short.
+    ConfigError for options that do not fit, DataError for series that are all too short.
     """
     horizon, window = options.horizon, options.window
     assert horizon is not None
-    if options.target is None:
-        raise ConfigError("--target: name the channel that is forecast")
-    if window is None and options.series_id is None:
+    season = _season(options)
+    found = whole_series(source, options)
+    if window is None and all(len(series) == 1 for series in found.splits.values()):
         raise ConfigError(
             "--horizon: give --window, steps of each row of one long series, or --series-id, the "
-            "column that tells series apart"
+            "column of a table that tells series apart"
         )
-    if window is None and options.step is not None:
+    channel = _forecast(found.channels, options)
+    shares = cuts(found.splits, options)
+    parts: dict[str, list[np.ndarray]] = {}
+    for split, series in found.splits.items():
+        parts |= _in_time(split, series, shares) if window is not None else {split: series}
+    rows = {
+        name: [_rows(one, channel, season, options) for one in of] for name, of in parts.items()
+    }
+    needed = (window or season) + horizon
+    notes = [*found.notes, *_too_short(rows, needed)]
+    joined = {name: [row for of_one in of for row in of_one] for name, of in rows.items()}
+    out = _made(joined, found.channels, channel, season, options)
+    out.notes[:0] = notes
+    return out
+
+
+def _season(options: ShardOptions) -> int:
+    """Return `--season`. Raises ConfigError where it or `--step` do not fit `--window`."""
+    if options.window is None and options.step is not None:
         raise ConfigError(
             "--step: is the way from one window to the next of windows, which --window asks for; "
             "give --window, or leave --step out"
         )
-    season = options.season or horizon
-    if window is not None and season > window:
+    assert options.horizon is not None
+    season = options.season or options.horizon
+    if options.window is not None and season > options.window:
         raise ConfigError(
             f"--season <= --window must hold, so that a row has a season to say again, but got "
-            f"{season} and {window}; lower it, or give longer windows"
+            f"{season} and {options.window}; lower it, or give longer windows"
         )
-    splits, channels = steps_by_series(files, options)
+    return season
+
+
+def _forecast(channels: tuple[str, ...], options: ShardOptions) -> int:
+    """Return the place of the channel `--target`."""
+    known = ", ".join(channels[:12]) + (", …" if len(channels) > 12 else "")
+    if options.target is None:
+        if len(channels) > 1:
+            raise ConfigError(f"--target: name the channel that is forecast; known: {known}")
+        return 0
     if options.target not in channels:
-        raise ConfigError(f"--target: no channel '{options.target}'; known: {', '.join(channels)}")
-    place = channels.index(options.target)
-    shares = cuts(splits, options)
-    rows: dict[str, Found] = {}
-    for split, series in splits.items():
-        for name, of_time in (
-            _in_time(split, series, shares) if window is not None else [(split, series)]
-        ):
-            rows[name] = [row for one in of_time for row in _rows(one, place, season, options)]
-    empty = next((name for name, found in rows.items() if not found), None)
-    if empty is not None:
-        raise DataError(
-            f"split {empty}: no series has the {(window or season) + horizon} steps that a row "
-            "needs; lower --window or --horizon, or give more"
-        )
-    return _made(rows, channels, season, options)
+        raise ConfigError(f"--target: no channel '{options.target}'; known: {known}")
+    return channels.index(options.target)
+
+
+def _too_short(rows: Mapping[str, list[Found]], needed: int) -> list[str]:
+    """Return a note for each split some of whose series give no row. Raises DataError where none
+    gives one."""
+    notes = []
+    for split, of_series in rows.items():
+        short = sum(not found for found in of_series)
+        if short == len(of_series):
+            raise DataError(
+                f"split {split}: no series has the {needed} steps that a row needs; lower --window "
+                "or --horizon, or give more"
+            )
+        if short:
+            notes.append(
+                f"split {split}: {short:,} of {len(of_series):,} series have not the {needed} "
+                "steps that a row needs, and are left out"
+            )
+    return notes
 
 
 def _in_time(
     split: str, series: list[np.ndarray], shares: Mapping[str, float]
-) -> Iterator[tuple[str, list[np.ndarray]]]:
-    """Yield the splits that a split is cut into, in the order of time."""
+) -> dict[str, list[np.ndarray]]:
+    """Return the splits that a split is cut into, in the order of time."""
     if split != "train":
-        yield split, series
-        return
+        return {split: series}
     later = [(name, shares[name]) for name in ("validation", "test") if name in shares]
     start, bounds = 0.0, [("train", 1.0 - sum(share for _, share in later)), *later]
+    parts = {}
     for name, share in bounds:
-        yield name, [of[round(start * len(of)) : round((start + share) * len(of))] for of in series]
-        start += share
+        end = start + share
+        parts[name] = [of[round(start * len(of)) : round(end * len(of))] for of in series]
+        start = end
+    return parts
 
 
 def _rows(one: np.ndarray, channel: int, season: int, options: ShardOptions) -> Found:
@@ -103,9 +137,13 @@ def _rows(one: np.ndarray, channel: int, season: int, options: ShardOptions) -> 
 
 
 def _made(
-    rows: Mapping[str, Found], channels: tuple[str, ...], season: int, options: ShardOptions
+    rows: Mapping[str, Found],
+    channels: tuple[str, ...],
+    channel: int,
+    season: int,
+    options: ShardOptions,
 ) -> Imported:
-    assert options.horizon is not None and options.target is not None
+    assert options.horizon is not None
     every = [row for found in rows.values() for row in found]
     typical = sum(len(series) for series, _ in every) // len(every)
     inputs = {
@@ -113,7 +151,7 @@ def _made(
             SeriesColumn(channels=channels, typical_steps=max(1, typical)), [of for of, _ in every]
         ),
         TARGET: array_input(
-            StepsColumn(horizon=options.horizon, channel=options.target, season=season),
+            StepsColumn(horizon=options.horizon, channel=channels[channel], season=season),
             np.stack([steps for _, steps in every]),
         ),
     }  # fmt: skip

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from raytl.data.importers.encoded import file_stamp
 from raytl.errors import ConfigError, DataError, RaytlError
 from raytl.folders import printable
 from raytl.remote_files import file_at, files_in
-from raytl.urls import Place, Url, place_of
+from raytl.urls import Place, Url, place_of, url_of
 
 BRACES = re.compile(r"\{([^{}]*)\}")
 RANGE = re.compile(r"(\d+)\.\.(\d+)")
@@ -161,7 +161,7 @@ def _far(url: Url) -> _Here:
     path = urlsplit(url).path
     if "*" in path or "[" in path:
         above = path[: re.search(r"[*\[]", path).start()].rpartition("/")[0]  # type: ignore[union-attr]
-        folder = Url(urlunsplit(urlsplit(url)._replace(path=above)))
+        folder = Url(url_of(urlsplit(url)._replace(path=above)))
         fits = path[len(above) + 1 :].split("/")
         found, what = files_in(folder), "fits no such file"
         names = [name for name in sorted(found) if _fits(name.split("/"), fits)]

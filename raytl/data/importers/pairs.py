@@ -156,7 +156,7 @@ def _words(pair: Pair, classes: tuple[str, ...] | None) -> list[str | None]:
     if bad is not None:
         raise DataError(
             f"{pair.name}, row {bad}: there is no class {numbers[bad]} of {len(classes)} "
-            f"({', '.join(classes[:5])}, …)"
+            f"({', '.join(classes[:5])}{', …' if len(classes) > 5 else ''})"
         )
     return [None if k is None or k < 0 else classes[k] for k in numbers]
 

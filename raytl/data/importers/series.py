@@ -26,8 +26,11 @@ from raytl.modalities.series.ts_file import read_ts
 ARRAYS = (".npz", ".h5", ".hdf5")
 ENDS = {"train": "_TRAIN.ts", "test": "_TEST.ts"}
 LONG_FORM = frozenset(
-    {"series_id", "time", "group", "drop", "split_column", "where", "no_header", "delimiter"}
-)
+    {
+        "series_id", "time", "group", "drop", "split_column", "where", "no_header", "delimiter",
+        "encoding",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,8 @@ class Series:
 def read_series(source: str | None, options: ShardOptions) -> Imported:
     """Read .ts files (one, one each split, or a folder with NAME_TRAIN.ts and NAME_TEST.ts), arrays
     of a .npz or .h5 file under the keys of `--split`, SERIES,LABELS or SERIES,LABELS,GROUPS with
-    series (N, T, C) or (N, T), or a table with a row a step and `--series-id`; with `--horizon` a
-    table as `read_forecasts` has it.
+    series (N, T, C) or (N, T), or a table with a row a step and `--series-id`; with `--horizon` any
+    of these as `read_forecasts` has it.
 
     Raises DataError for what is none of these, with the place where it is known.
     """
@@ -53,7 +56,7 @@ def read_series(source: str | None, options: ShardOptions) -> Imported:
         from raytl.data.importers.forecasts import read_forecasts
 
         _refuse(options, "group", "unlabelled", "task", "classes", "positive")
-        return read_forecasts(split_files("series", source, options), options)
+        return read_forecasts(source, options)
     _refuse(options, "window", "step", "season")
     if options.series_id is not None:
         from raytl.data.importers.series_table import read_long_form
@@ -65,7 +68,7 @@ def read_series(source: str | None, options: ShardOptions) -> Imported:
         found = _of_arrays(Path(source), options)
         channels = tuple(f"c{c}" for c in range(next(iter(found.values())).series[0].shape[1]))
         return series_dataset(found, channels, options)
-    found, channels = _of_ts_files(_ts_files(source, options))
+    found, channels = of_ts_files(ts_files(source, options))
     return series_dataset(found, channels, options)
 
 
@@ -80,7 +83,9 @@ def _refuse_long_form(options: ShardOptions) -> None:
         raise ConfigError(f"{flag(name)}: is about a table in long form; give its --series-id too")
 
 
-def _ts_files(source: str | None, options: ShardOptions) -> dict[str, Path]:
+def ts_files(source: str | None, options: ShardOptions) -> dict[str, Path]:
+    """Return the file of each split: of a folder those that end in _TRAIN.ts and _TEST.ts. Raises
+    DataError where there is no such, or there are two."""
     if options.splits or source is None or not Path(source).is_dir():
         return split_files("series", source, options)
     folder, files = Path(source), dict[str, Path]()
@@ -101,7 +106,9 @@ def _ts_files(source: str | None, options: ShardOptions) -> dict[str, Path]:
     return files
 
 
-def _of_ts_files(files: Mapping[str, Path]) -> tuple[dict[str, Series], tuple[str, ...]]:
+def of_ts_files(files: Mapping[str, Path]) -> tuple[dict[str, Series], tuple[str, ...]]:
+    """Return the series of each split and the channels' names. Raises DataError for a file of
+    another kind, and where splits have not the same channels."""
     found, channels = {}, {}
     for split, path in files.items():
         if path.suffix != ".ts":
@@ -135,7 +142,7 @@ def _of_arrays(path: Path, options: ShardOptions) -> dict[str, Series]:
                     f"--split {split}={given}: expected NAME=SERIES,LABELS or "
                     "NAME=SERIES,LABELS,GROUPS, e.g. train=X,y"
                 )
-            series_NTC = _shaped(read(keys[0]), keys[0])
+            series_NTC = as_series(read(keys[0]), keys[0])
             words = [_words(read(key), key, len(series_NTC)) for key in keys[1:]]
             groups = np.array(words[1]) if len(words) == 2 else None
             found[split] = Series(
@@ -148,7 +155,8 @@ def _of_arrays(path: Path, options: ShardOptions) -> dict[str, Series]:
     return found
 
 
-def _shaped(series: np.ndarray, key: str) -> np.ndarray:
+def as_series(series: np.ndarray, key: str) -> np.ndarray:
+    """Return an array of series as float32 (N, T, C); DataError where it is none."""
     if series.dtype.kind not in "biuf":
         raise DataError(f"'{key}': series are numbers, got {series.dtype}")
     if series.ndim not in (2, 3) or not series.size:

@@ -5,6 +5,7 @@ Legend: M rows of the table, T steps, C channels.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -68,6 +69,24 @@ def steps_by_series(
             f"{joined.place(row)}: channel '{channels[channel]}' has no finite value; fill it, or "
             "leave the channel out with --drop"
         )
+    found: dict[str, list[np.ndarray]] = {}
+    for one in rows_by_series(joined, options):
+        found.setdefault(one.split, []).append(values_MC[one.rows])
+    return dict(sorted(found.items(), key=lambda one: (one[0] != "train", one[0]))), tuple(channels)
+
+
+class SeriesRows(NamedTuple):
+    """Which rows of a table are a series' steps, in the order of time; without `--series-id` all of
+    a split, whose `name` it has."""
+
+    split: str
+    name: str
+    rows: np.ndarray
+
+
+def rows_by_series(joined: Joined, options: ShardOptions) -> list[SeriesRows]:
+    """Return the series of a table by split and name. Raises DataError for a step that is of none,
+    or has the time of another."""
     splits = np.array(list(joined.tables))[joined.table_of]
     if options.split_column is not None:
         splits = all_there(joined, options.split_column, "--split-column")
@@ -78,10 +97,7 @@ def steps_by_series(
     of_row = of_row.reshape(-1)
     order = _in_time(joined, ids, of_row, options)
     parts = np.split(order, np.flatnonzero(np.diff(of_row[order])) + 1)
-    found: dict[str, list[np.ndarray]] = {}
-    for part in parts:
-        found.setdefault(str(splits[part[0]]), []).append(values_MC[part])
-    return dict(sorted(found.items(), key=lambda one: (one[0] != "train", one[0]))), tuple(channels)
+    return [SeriesRows(str(splits[part[0]]), str(ids[part[0]]), part) for part in parts]
 
 
 def _numbers(joined: Joined, channels: Sequence[str]) -> np.ndarray:

@@ -85,7 +85,7 @@ def raw_rows(path: Path, reading: RawReading) -> RawRows:
         raise DataError(f"{printable(path)}: no such file or folder; give {_taken(reading)}")
     if isinstance(column, SeriesColumn) and not path.is_dir():
         if suffix in TABLES:
-            return _numbered(column, of_steps(path, column, reading), reading)
+            return of_steps(path, next(iter(reading.columns)), column, reading)
         return _numbered(column, of_ts(path, column, reading), reading)
     if suffix in TABLES and not path.is_dir():
         return table_rows(path, reading)

@@ -14,6 +14,8 @@ from raytl.modalities.ragged import as_rows
 
 __all__ = ["EXTENSIONS", "sound_rows"]
 
+LOUDEST = 16.0  # floats: a recording may go a little over 1, samples of int16 as floats far over
+
 
 def sound_rows(column: AudioColumn, items: Sequence[Any]) -> Input:
     """Return sounds for a column, at its rate: paths, (name, bytes), or (name, (samples, rate))
@@ -46,7 +48,8 @@ def _sound(column: AudioColumn, item: tuple[str, Any]) -> np.ndarray | Bad:
         wave_L = wave_L.astype(np.float32)
     if not np.isfinite(wave_L).all():
         return Bad(f"{name}: samples must be finite, but one is not")
-    if wave_L.dtype == np.float32 and np.abs(wave_L).max() > FULL_SCALE:
-        return Bad(f"{name}: floats have a full scale of ±1, got {np.abs(wave_L).max():g}")
+    if wave_L.dtype == np.float32 and np.abs(wave_L).max() > LOUDEST:
+        return Bad(f"{name}: floats have a full scale of ±1, got {np.abs(wave_L).max():g}; give "
+                   f"int16, or divide by {FULL_SCALE}")  # fmt: skip
     found = resampled(wave_L, int(rate), column.rate)
     return as_floats(found) if column.dtype == "float32" else found

@@ -5,9 +5,10 @@ from typing import Any
 from raytl.reporting.report.wording import Wording
 from raytl.scoring.metrics import METRICS
 from raytl.sweeping.verdict.confirmed import Confirmation
-from raytl.sweeping.verdict.decision import Decision, decide
+from raytl.sweeping.verdict.decision import Decision, Kind, decide
 
-KINDS = {
+# What a verdict on one control is called; the page is given these words for its key
+KINDS: dict[Kind, str] = {
     "helps": "better", "hurts": "worse", "equivalent": "no difference that counts",
     "undecided": "undecided",
 }  # fmt: skip
@@ -31,7 +32,9 @@ def intervals_figure(confirmation: Confirmation, wording: Wording) -> dict[str, 
             + "".join(f"\n{part}" for part in needed(decision)),
         })  # fmt: skip
     label = wording.difference_heading + ("" if metric.mode == "max" else " (right is better)")
-    return {"rows": rows, "margin": confirmation.margin, "label": label} if rows else None
+    if not rows:
+        return None
+    return {"rows": rows, "margin": confirmation.margin, "label": label, "words": KINDS}
 
 
 def undecided(confirmation: Confirmation) -> list[tuple[str, list[str]]]:

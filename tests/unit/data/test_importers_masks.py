@@ -144,6 +144,14 @@ def test_images_without_a_mask_are_kept_where_that_is_said(tmp_path: Path) -> No
     assert sum((classes == VOID).all() for _, classes in stored(dataset).values()) == 1
 
 
+def test_images_that_have_no_mask_at_all_are_refused(tmp_path: Path) -> None:
+    source = folders(tmp_path / "in")
+    for path in (source / "masks").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match="in: no image with a mask; give SOURCE/images and SOURCE"):
+        made(source, tmp_path / "out", unlabelled=True)
+
+
 def test_a_split_without_masks_is_left_out_and_told(tmp_path: Path) -> None:
     for row in range(3):
         save(tmp_path / "in/train/image" / f"{row}.png", image(row))

@@ -300,6 +300,7 @@ def test_rows_without_any_target_are_a_domain_to_adapt_to() -> None:
         ((np.zeros((2, 8, 8)), np.zeros((2, 3))), r"train: y is one class .*got \(2, 3\)"),
         ((np.zeros((2, 1, 1, 1, 1)), [0, 1]), r"train: X must be images"),
         ((np.zeros((0, 3)), []), "train: there are no rows"),
+        ((np.full((2, 4, 4), "a"), [0, 1]), "train: images are whole numbers or floats, got <U1"),
         ((np.array(["a", None], dtype=object), [0, 1]), "train, row 1: must be a text, got None"),
         ((np.zeros((4, 2)), [0, 1, 0, "a"]), "train: y cannot be read"),
         (np.zeros((4, 2)), r"data must be a DataFrame, .* got ndarray \(4, 2\)"),
@@ -369,6 +370,28 @@ class Stream(IterableDataset):
         yield np.zeros((4, 4)), 0
 
 
+class Triples(TorchDataset):
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, row: int) -> tuple[np.ndarray, int, int]:
+        return np.zeros((4, 4)), row, row
+
+
+class Failing(TorchDataset):
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, row: int) -> tuple[np.ndarray, int]:
+        return np.zeros((4, 4)), 1 // (1 - row)
+
+
+def named(names: list[str], labels: list[int]) -> TorchDataset:
+    data = pairs([picture(RED)] * len(labels), labels)
+    data.classes = names
+    return data
+
+
 def broken(row: int) -> TorchDataset:
     shots: list[Any] = [picture(RED)] * 4
     shots[row] = None
@@ -383,6 +406,12 @@ def broken(row: int) -> TorchDataset:
         (broken(3), "train, row 3: an image is one of Pillow"),
         (pairs([picture(RED)] * 2, [0, np.zeros(2)]), "train, row 1: a target must be one class"),
         (pairs([picture(RED), picture(RED, 7)], [0, 1]), "images are of 2 sizes"),
+        (pairs([], []), "train: there are no rows; leave the split out, or give some"),
+        (pairs([np.zeros(3), np.zeros(4)], [0, 1]), "train: rows of numbers must have one length"),
+        (Triples(), r"train, row 0: an item must be \(row, target\), got 3 parts"),
+        (Failing(), "train, row 1: cannot be read: ZeroDivisionError: .*division"),
+        (named(["red", "blue"], [0, 1, 2]), r"row 2: there is no class 2 of 2 \(red, blue\)$"),
+        (named(list("abcdef"), [0, 7]), r"there is no class 7 of 6 \(a, b, c, d, e, …\)$"),
         (pairs([picture(RED), np.zeros((6, 6, 3))], [0, 1]), "row 1: all images must have"),
     ],
 )  # fmt: skip
@@ -391,6 +420,12 @@ def test_a_torch_dataset_that_cannot_be_read_is_told_with_its_row(
 ) -> None:
     with pytest.raises((DataError, ConfigError), match=said):
         raytl.dataset(data, test=None)
+
+
+def test_class_names_of_splits_must_be_the_same() -> None:
+    splits = {"train": named(["red", "blue"], [0, 1]), "test": named(["blue", "red"], [0, 1])}
+    with pytest.raises(DataError, match="all splits must have the same classes, in the same order"):
+        raytl.dataset(splits)
 
 
 def test_a_torch_dataset_that_is_too_large_for_memory_names_the_way_by_files(

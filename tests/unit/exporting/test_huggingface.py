@@ -17,7 +17,8 @@ from raytl.exporting.linear import wanted_of
 from raytl.exporting.timm_model import trial_images
 from raytl.modalities.text.column import TextColumn
 from raytl.models.source_folder import load_complete_model
-from raytl.tasks.columns import ValueColumn
+from raytl.tasks.classification import Classification
+from raytl.tasks.columns import LabelColumn, ValueColumn
 from raytl.tasks.regression import Regression
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "modalities" / "text"))
@@ -82,6 +83,14 @@ def test_what_transformers_cannot_hold_is_refused_with_another_format(
     with pytest.raises(ModelError, match=f"{why}.*; --to torch and --to onnx take"):
         verbs.export(model, to="huggingface", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_more_numbers_than_the_layer_holds_are_refused(tmp_path: Path) -> None:
+    task = Classification(LabelColumn(classes=tuple(f"class {k}" for k in range(9))))
+    model = text_model(tmp_path, "distilbert", task=task)
+    told = "2 · numbers of the head <= features must hold, but got 9 and 16; --to torch and --to"
+    with pytest.raises(ModelError, match=told):
+        verbs.export(model, to="huggingface", out=tmp_path / "out")
 
 
 def test_other_networks_and_other_rows_are_refused(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from test_report_of_values import board_of, confirmed
 from raytl.predictions import Predictions
 from raytl.reporting.comparing import compared, write_comparison
 from raytl.reporting.html import write_report
+from raytl.reporting.report import verdict_figures
+from raytl.reporting.report.verdict_figures import KINDS
 from raytl.scoring.box_metrics import DETECTIONS
 from raytl.scoring.metrics import METRICS
 from raytl.scoring.sentence_metrics import WIDTH
@@ -133,6 +135,17 @@ def test_the_leaderboard_filters_and_sorts_and_figures_answer_the_pointer(full: 
     assert (said["searched"], said["up"], said["down"]) == (9, "00000", "00008")
     assert said["tip"].startswith("trial 0000") and "objective" in said["tip"]
     assert 0 < said["kept"] < 9
+
+
+@needs_browser
+def test_the_key_of_the_intervals_has_the_words_of_their_tips(
+    full: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verdict_figures, "KINDS", {kind: f"{kind} in a word" for kind in KINDS})
+    figure = opened(write_report(full)).partition('data-figure="intervals"')[2]
+    tip, of_key = figure.partition("</figure>")[0].split("</svg>", 1)
+    said = set(re.findall(r"\w+ in a word", tip))
+    assert said and said == set(re.findall(r"\w+ in a word", of_key))
 
 
 @needs_browser

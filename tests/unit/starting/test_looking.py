@@ -20,6 +20,7 @@ from starting_support import (
 )
 
 from raytl.errors import ConfigError, DataError
+from raytl.starting import annotated_folders
 from raytl.starting.looking import look
 from raytl.starting.raw import Raw, Wanted
 
@@ -49,6 +50,54 @@ def test_each_kind_is_recognised(name: str, tmp_path: Path) -> None:
     make, kind, options = MADE[name]
     raw = seen(make(tmp_path / name))
     assert (raw.kind, raw.options) == (kind, options)
+
+
+MANY = 2100  # more files than by which other kinds are told
+COCO = '{"images": [], "annotations": [], "categories": []}'
+
+
+def pixels(folder: Path, count: int = MANY) -> None:
+    folder.mkdir(parents=True)
+    Image.new("RGB", (16, 16)).save(folder / "0.png")
+    content = (folder / "0.png").read_bytes()
+    for row in range(1, count):
+        (folder / f"{row}.png").write_bytes(content)
+
+
+def test_boxes_behind_many_images_are_recognised(tmp_path: Path) -> None:
+    pixels(tmp_path / "voc/JPEGImages")
+    (tmp_path / "voc/Annotations").mkdir()
+    for row in range(MANY):
+        (tmp_path / "voc/Annotations" / f"{row}.xml").write_text("<annotation/>")
+    assert seen(tmp_path / "voc").kind == "box-folder"
+    for name, file in {
+        "coco": "annotations/instances_train.json", "near": "train/_annotations.coco.json",
+        "odd": "train/boxes.json",
+    }.items():  # fmt: skip
+        root = tmp_path / name
+        pixels(root / ("images/train" if name == "coco" else "train"))
+        pixels(root / ("images/test" if name == "coco" else "test"), 2)
+        (root / file).parent.mkdir(exist_ok=True)
+        (root / file).write_text(COCO)
+        assert seen(root).kind == "box-folder"
+
+
+def test_boxes_beside_images_are_recognised_by_few_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(annotated_folders, "NAMES", 12)
+    pixels(tmp_path / "in/train", 60)
+    for row in range(60):
+        (tmp_path / "in/train" / f"{row}.xml").write_text("<annotation/>")
+    pixels(tmp_path / "in/test", 60)
+    assert seen(tmp_path / "in").kind == "box-folder"
+
+
+def test_pictures_without_boxes_are_no_images_with_boxes(tmp_path: Path) -> None:
+    for name in ("train/a", "train/b", "test/a", "test/b"):
+        pixels(tmp_path / name, 3)
+    (tmp_path / "train/notes.json").write_text('{"made": "by hand"}')
+    assert seen(tmp_path).kind == "image-folder"
 
 
 def test_pairs_of_texts_need_the_language_to_write(tmp_path: Path) -> None:

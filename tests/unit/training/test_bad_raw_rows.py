@@ -1,14 +1,18 @@
 """Raw rows that cannot be read: named, or with `--skip-bad` left out and counted."""
 
+import json
 import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from complete_models import AUDIO, BAG, CNN, GREY, IMAGE, SERIES, SOUND, TABLE, save_model
 from PIL import Image
 from scipy.io import wavfile
 
+import raytl
 from raytl import cli, verbs
 from raytl.errors import DataError, ModelError, UserError
 from raytl.modalities.text.column import TextColumn
@@ -41,11 +45,23 @@ def bad_files(tmp_path: Path) -> dict[str, tuple[Path, Path, str]]:
     (folder / "short.csv").write_text("age,mass,town\n1,2,north\n3,4\n")
     (folder / "far.csv").write_text("age,mass,town\n1,2,north\n3,1e999,south\n")
     (folder / "text.csv").write_text('text\ngood film\n" "\n')
+    of_size = save_model(tmp_path / "of size", {"image": IMAGE}, CNN, kind="arrays")
+    (folder / "sizes").mkdir()
+    good.resize((12, 12)).save(folder / "sizes" / "a.png")
+    good.save(folder / "sizes" / "b.png")
+    pq.write_table(pa.table({"image": [whole, None]}), folder / "shots.parquet")
     (folder / "x.ts").write_text("@data\n1,2:3,4\n1,?:3,4\n")
     (folder / "y.ts").write_text("@data\n1,2:3,4\n1,x:3,4\n")
+    steps = save_model(tmp_path / "steps", {"series": SERIES}, {"backbone": "inception"},
+                       kind="series", options={"series_id": "who"})  # fmt: skip
+    (folder / "steps.csv").write_text("who,dim_0,dim_1\nann,1,2\nbob,3,\nann,5,6\n")
     return {
         "a truncated image": (image, folder / "cut", "b.png: does not decode as an image"),
-        "wrong channels": (grey, folder / "colour", "b.png: has 3 channels (mode RGB), but the"),
+        "wrong channels": (grey, folder / "colour",
+                           "b.png: has 3 channels (mode RGB), but the model reads 1; make it grey"),
+        "another size": (of_size, folder / "sizes", "b.png: is 40 x 40 pixels, but the model was "
+                         "trained on images of 12 x 12 as they were; scale it"),
+        "no file": (image, folder / "shots.parquet", "row 1: column 'image' has no file"),
         "a truncated sound": (audio, folder / "sounds", "b.wav: is truncated"),
         "a sound with NaN": (audio, folder / "nan", "b.wav: samples must be finite"),
         "an empty line": (text, folder / "t.txt", "t.txt, line 2: has no text"),
@@ -55,6 +71,8 @@ def bad_files(tmp_path: Path) -> dict[str, tuple[Path, Path, str]]:
         "a short row": (table, folder / "short.csv", "line 3: 3 columns were expected, as in the"),
         "an infinity": (table, folder / "far.csv", "line 3: column 'mass' has an infinite number"),
         "a missing step": (series, folder / "x.ts", "x.ts, series 1: all values must be finite"),
+        "a gap in a table": (steps, folder / "steps.csv",
+                              "line 3, series 'bob': column 'dim_1' has no value"),
         "a broken line": (series, folder / "y.ts", "y.ts, line 3: dimension 0 holds 'x'"),
     }  # fmt: skip
 
@@ -62,7 +80,7 @@ def bad_files(tmp_path: Path) -> dict[str, tuple[Path, Path, str]]:
 CASES = (
     "a truncated image", "wrong channels", "a truncated sound", "a sound with NaN", "an empty line",
     "no utf-8", "an empty text", "a word", "a short row", "an infinity", "a missing step",
-    "a broken line",
+    "a gap in a table", "a broken line", "another size", "no file",
 )  # fmt: skip
 
 
@@ -112,6 +130,46 @@ def test_what_is_not_there_or_not_read_is_an_error(tmp_path: Path) -> None:
             verbs.predict(model, tmp_path / path)
         assert told in str(error.value)
         assert len(str(error.value).splitlines()) == 1
+
+
+def test_columns_that_no_table_holds_are_refused(tmp_path: Path) -> None:
+    parts = {"parts": {"series": {"backbone": "inception"}, "text": BAG}}
+    model = save_model(tmp_path / "both", {"series": SERIES, "text": TextColumn()}, parts)
+    (tmp_path / "some.csv").write_text("text,series\ngood film,1\n")
+    with pytest.raises(ModelError, match="the model reads a series, 'series', beside other columns,"
+                       " which no table of raw rows holds; predict a dataset of them"):  # fmt: skip
+        verbs.predict(model, tmp_path / "some.csv")
+    (tmp_path / "some.jsonl").write_text('{"text": 3}\n')
+    model = save_model(tmp_path / "text", {"text": TextColumn()}, BAG)
+    with pytest.raises(DataError, match="column 'text' has int64, which is no text"):
+        verbs.predict(model, tmp_path / "some.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("part", "given", "told"),
+    [
+        ("columns", {"table": {"kind": "smell"}}, "rows: columns: table: .*; copy or make the sou"),
+        ("options", {"size": -1}, "rows: options: .*1 to 4096 pixels; copy or make the source mod"),
+    ],
+)
+def test_what_a_model_says_of_its_rows_is_checked(
+    part: str, given: object, told: str, tmp_path: Path
+) -> None:
+    model = save_model(tmp_path / "best", {"table": TABLE}, {"backbone": "mlp"})
+    facts = json.loads((model / "source.json").read_text())
+    facts["rows"][part] = given
+    (model / "source.json").write_text(json.dumps(facts))
+    (tmp_path / "some.csv").write_text("age,mass,town\n1,2,north\n")
+    with pytest.raises(ModelError, match=told):
+        verbs.predict(model, tmp_path / "some.csv")
+
+
+def test_floats_of_a_sound_beyond_full_scale_are_refused(tmp_path: Path) -> None:
+    model = raytl.load(save_model(tmp_path / "best", {"audio": AUDIO}, SOUND))
+    assert len(model.answers([(np.full(9, 1.5), 800)])) == 1
+    told = "row 0: floats have a full scale of ±1, got 3000; give int16, or divide by 32768"
+    with pytest.raises(DataError, match=told):
+        model.answers([(np.full(9, 3000.0), 800)])
 
 
 def test_where_no_row_is_left_that_is_an_error(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 // The report's figures: each takes its part of the data and a width, and returns nodes.
 const FIGURES = {};
 
-FIGURES.intervals = ({ rows, margin, label }, width) => {
+FIGURES.intervals = ({ rows, margin, label, words }, width) => {
   const left = leftFor(rows.map(r => r.name), width), right = width - 14, top = 10, bottom = top + 30 * rows.length;
   const svg = surface(width, bottom + 40, label);
   const reach = rows.flatMap(r => [r.low, r.high]).concat([0], margin ? [-margin, margin] : []);
@@ -13,15 +13,14 @@ FIGURES.intervals = ({ rows, margin, label }, width) => {
   const at = i => top + 30 * i + 15;
   rowNames(svg, rows.map(r => r.name), left, at);
   rows.forEach((r, i) => {
-    const colour = colours[r.kind] || colours.undecided;
+    const colour = colours[r.kind];
     svg.append(make("g", { "data-tip": r.tip },
       make("rect", { x: left, y: at(i) - 14, width: right - left, height: 28, fill: "transparent" }),
       make("line", { x1: x.at(r.low), x2: x.at(r.high), y1: at(i), y2: at(i), stroke: colour, "stroke-width": 3, "stroke-linecap": "round" }),
       make("circle", { cx: x.at(r.middle), cy: at(i), r: 5, fill: colour, class: "mark" })));
   });
   const seen = [...new Set(rows.map(r => r.kind))];
-  const words = { helps: "better", hurts: "worse", equivalent: "no difference that counts", undecided: "undecided" };
-  return [svg, key(seen.map(k => [words[k] || k, colours[k]]))];
+  return [svg, key(seen.map(k => [words[k], colours[k]]))];
 };
 
 FIGURES.means = ({ rows, label }, width) => {
