@@ -146,7 +146,7 @@ class Loaded:
             A row for each: of classes `predicted`, `probability` and `p(CLASS)` of each; of values
             `predicted`; of others what the task calls its answer: masks (H, W) of class numbers,
             lists of boxes, sentences, steps to come. The index is that of a DataFrame, the path of
-            files, the id of a dataset's rows.
+            files, the name of series, the id of a dataset's rows.
 
         Raises:
             DataError: A row cannot be read, the message has its number; or the rows lack a column
@@ -204,7 +204,9 @@ class Loaded:
 
 
 def _index(rows: Any, raw: RawRows) -> Any:
-    """Return what to call rows by: as their frame does, or by file."""
+    """Return what to call rows by: as their frame does, by file, or by series."""
+    if raw.called == "series":
+        return raw.names
     if raw.called == "file":
         folder = Path(rows)
         return [str(folder / name) if folder.is_dir() else str(folder) for name in raw.names]

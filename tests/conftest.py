@@ -12,6 +12,8 @@ from tests_support import CREDENTIALS, REAL_DATA, write_images
 from raytl.config import Study
 from raytl.modalities.image.column import ImageColumn
 
+WITH_RAY = ("ray", "real")  # folders of the tests that do
+
 
 def pytest_configure() -> None:
     """Give each process one thread, before torch reads it: on tiny tensors threads only wait for
@@ -20,14 +22,25 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what lacks its data, and part the tests for two processes: those with Ray, which share
-    one cluster, come first and in one, the files of the others beside them."""
+    """Put tests with Ray first, and skip what lacks its data."""
     items.sort(key=lambda item: item.get_closest_marker("ray") is None)
     for item in items:
-        group = "ray" if item.get_closest_marker("ray") else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
         if item.get_closest_marker("real") and not REAL_DATA.exists():
             item.add_marker(pytest.mark.skip(reason=f"the test data {REAL_DATA} is absent"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Part the tests for two processes: those with Ray, which share one cluster, in one, the files
+    of the others beside them. (xdist's own groups have no effect under pytest 9.2.)"""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "ray" if Path(file).parent.name in WITH_RAY else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

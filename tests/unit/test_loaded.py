@@ -18,9 +18,9 @@ import raytl
 from raytl.data.dataset import Dataset
 from raytl.data.importers.options import ShardOptions
 from raytl.data.raw.python_rows import python_rows
-from raytl.data.raw.rows import RawReading
+from raytl.data.raw.rows import RawReading, RawRows
 from raytl.errors import DataError, ModelError
-from raytl.loaded import Loaded
+from raytl.loaded import Loaded, _index
 from raytl.modalities.image.column import ImageColumn
 from raytl.modalities.series.column import SeriesColumn
 
@@ -311,3 +311,7 @@ def test_images_of_floats_are_held_and_in_no_file() -> None:
     np.testing.assert_array_equal(chunk.values["image"], images)
     with pytest.raises(ModelError, match="of 2 channels, float32, which no image file holds"):
         python_rows(["a.png"], reading)
+
+
+def test_series_of_a_file_are_called_by_their_names() -> None:
+    assert _index("loads.csv", RawRows("series", ["s2", "s10"], {})) == ["s2", "s10"]
