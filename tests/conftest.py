@@ -13,6 +13,7 @@ from raytl.config import Study
 from raytl.modalities.image.column import ImageColumn
 
 WITH_RAY = ("ray", "real")  # folders of the tests that do
+LAST = "test_tutorials.py"
 
 
 def pytest_configure() -> None:
@@ -22,8 +23,10 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put tests with Ray first, and skip what lacks its data."""
-    items.sort(key=lambda item: item.get_closest_marker("ray") is None)
+    """Put tests with Ray first and the tutorials last, and skip what lacks its data."""
+    items.sort(
+        key=lambda item: (_scope(item.nodeid) == LAST, item.get_closest_marker("ray") is None)
+    )
     for item in items:
         if item.get_closest_marker("real") and not REAL_DATA.exists():
             item.add_marker(pytest.mark.skip(reason=f"the test data {REAL_DATA} is absent"))
@@ -32,15 +35,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Part the tests for two processes: those with Ray, which share one cluster, in one, the files
-    of the others beside them. (xdist's own groups have no effect under pytest 9.2.)"""
+    of the others beside them, and the tutorials where there is nothing left to do. (xdist's own
+    groups have no effect under pytest 9.2.)"""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.partition("::")[0]
-            return "ray" if Path(file).parent.name in WITH_RAY else file
+            return _scope(nodeid)
 
     return ByFile(config, log)
+
+
+def _scope(nodeid: str) -> str:
+    file = Path(nodeid.partition("::")[0])
+    return "ray" if file.parent.name in WITH_RAY and file.name != LAST else file.name
 
 
 @pytest.fixture(scope="session", autouse=True)
