@@ -1,6 +1,7 @@
 """What is looked at of a study ends no study, and what is missing is said."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ def test_a_full_disk_is_a_sentence(
     monkeypatch.setattr(keeping, "telling_rows", fails)
     study: Study = tiny_study()
     board: Any = object()
-    confirmation: Any = object()
+    confirmation: Any = SimpleNamespace(predictions_of=lambda *_: [])
     said = keep_insight(study, tmp_path, board, confirmation, anew=True)
     assert said == [
         "what was transferred: the disk is full", "test rows to look at: the disk is full"
@@ -35,6 +36,6 @@ def test_a_study_without_rows_that_tell_is_not_looked_at_again(
     monkeypatch.setattr(keeping, "_keep_transferred", lambda *_, **__: [])
     monkeypatch.setattr(keeping, "telling_rows", lambda *_: None)
     board: Any = object()
-    confirmation: Any = object()
+    confirmation: Any = SimpleNamespace(predictions_of=lambda *_: [])
     assert keep_insight(tiny_study(), tmp_path, board, confirmation, anew=False) == []
     assert (tmp_path / previews.FILE).read_text() == "{}"
