@@ -113,7 +113,7 @@ def _branches(checked: Checked, material: Material, device: torch.device) -> lis
             if augmented or _is_drawn(material, trial, model):
                 continue
             prefix = Prefix(branch, device, train.prefix_dtype, pools(parts, name))
-            stored = stored_rows(material, column, branch, read)
+            stored = stored_rows(material, parts, name, read)
             if prefix.depth > 0 and reuse_pays(train, prefix, stored.count):
                 new = _Branch(column, prefix, trial, name)
                 known = found.setdefault((model, column), new)

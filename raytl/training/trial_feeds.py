@@ -69,7 +69,7 @@ def readers_of(
         column = name.rpartition("/")[2]
         prefix = Prefix(branch, device, train.prefix_dtype, pools(parts, name))
         readers[name] = Prepared(column, branch)
-        stored = stored_rows(material, column, branch, read)
+        stored = stored_rows(material, parts, name, read)
         for way in _ways(material, Stored(column, prefix, room, stored=stored)):
             count = way.stored.count
             need = count and count * way.prefix.row_bytes(some_rows(domains, column, branch))
@@ -81,13 +81,20 @@ def readers_of(
 
 
 def stored_rows(
-    material: Material, column: str, branch: Branch, read: Mapping[str, Part]
+    material: Material, parts: TrialParts, branch: str, read: Mapping[str, Part]
 ) -> StoredRows:
-    """Return of which rows a trial that reads these stores a branch's features."""
+    """Return of which rows a trial that reads these stores a branch's features. A teacher's branch
+    is given what is learnt from alone."""
     domains, augment = material.domains, material.study.train.augment
-    views = augment.views or 0 if augment.active and branch.modality.augments else 0
-    parts = [p for p in read.values() if domains.column_in(p.domain, column) is not None]
-    return StoredRows.of(parts, domains.source, views)
+    seen, column = parts.branches[branch], branch.rpartition("/")[2]
+    views = augment.views or 0 if augment.active and seen.modality.augments else 0
+    judged = branch in parts.model.named_branches
+    found = [
+        part
+        for part in read.values()
+        if (judged or part.learns) and domains.column_in(part.domain, column) is not None
+    ]
+    return StoredRows.of(found, domains.source, views)
 
 
 def pools(parts: TrialParts, branch: str) -> bool:
@@ -121,8 +128,9 @@ def _ways(material: Material, wished: Stored) -> list[Stored]:
     if pooled is not None and prefix.depth > 0:
         keys = keys_of(prefix, material.domains, wished.column)
         held = {place for place, key in keys.items() if pooled.holds([key])}
-        if held.issuperset(place[:2] for place in stored.whole):
-            ways.append(replace(wished, pooled=pooled, stored=stored.beside(held)))
+        beside, lacks = stored.beside(held), {place[:2] for place in stored.whole} - held
+        if not lacks and reuse_pays(train, prefix, beside.count):
+            ways.append(replace(wished, pooled=pooled, stored=beside))
     if prefix.depth > 0 and _pays(train, prefix, stored.count):
         ways.append(wished)
     if prefix.branch.transform.keeps_prepared:

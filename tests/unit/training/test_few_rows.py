@@ -197,9 +197,9 @@ def test_other_rows_than_those_there_are_are_never_given() -> None:
 def stored_by(study: Study, recipe: str) -> StoredRows:
     material = Material.of(study)
     streams = RECIPES[recipe].streams(study.labelled, study.source_domain is not None)
-    branch = build_trial(material, trial_of(recipe), 0).model.branch("image")
+    parts = build_trial(material, trial_of(recipe), 0)
     read = rows_read(material, streams, study.search.seed)
-    return stored_rows(material, "image", branch, read)
+    return stored_rows(material, parts, "image", read)
 
 
 VIEWS = {"augment": {"flip": True, "views": 3}}
@@ -231,6 +231,20 @@ def test_as_many_rows_are_counted_as_are_stored(
     assert stored_by(study, recipe).count == rows
     ran(study, recipe, test=True)
     assert sum(computed) == rows
+
+
+def test_of_a_teachers_branch_what_is_learnt_from_is_stored_alone(
+    few_labels: MakeStudy,
+) -> None:
+    study = few_labels()
+    trial = trial_of("relational_distillation", student="net", frozen_depth=0)
+    material = Material.of(study)
+    parts = build_trial(material, trial, 0)
+    streams = RECIPES[trial.recipe].streams(study.labelled, True)
+    read = rows_read(material, streams, study.search.seed)
+    counts = {name: stored_rows(material, parts, name, read).count for name in parts.branches}
+    assert {part.split for part in read.values() if part.learns} == {"train"}
+    assert counts == {"image": TRAIN_ROWS + TEST_ROWS, "teacher/image": TRAIN_ROWS}
 
 
 def test_the_budget_is_that_of_the_few(few_labels: MakeStudy) -> None:
