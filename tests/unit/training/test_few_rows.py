@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import stripes
 from several_columns import BILSTM, study_of, write_rows
+from tests_support import write_images
 
 from raytl.config import Study, TrialConfig
 from raytl.data.branch_rows import FewRows
 from raytl.data.domain import Domain
+from raytl.modalities.image.column import ImageColumn
 from raytl.recipes import RECIPES
 from raytl.rows import Given, Padded, Rows, count
 from raytl.training import rows_read as reading
@@ -231,6 +234,21 @@ def test_as_many_rows_are_counted_as_are_stored(
     assert stored_by(study, recipe).count == rows
     ran(study, recipe, test=True)
     assert sum(computed) == rows
+
+
+def test_few_rows_of_a_named_validation_split_are_few_too(
+    tiny_study: MakeStudy, tmp_path: Path
+) -> None:
+    pixels = ImageColumn(shape=(8, 8, 1), dtype="uint8")
+    splits = {name: [stripes(40, seed, 40.0)] for seed, name in enumerate(("train", "val", "test"))}
+    write_images(tmp_path / "three", pixels, ("rows", "columns"), splits)
+
+    def count_of(labels: int | str) -> int:
+        target = {"dataset": tmp_path / "three", "labels": labels, "splits": {"validation": "val"}}
+        return stored_by(tiny_study(target_domain=target, train=TRAIN), "linear_probe").count
+
+    assert count_of(2) == 2 * 1 + 2 * 1 + 40  # of each class one to learn from, one to judge by
+    assert count_of("all") == 3 * 40
 
 
 def test_of_a_teachers_branch_what_is_learnt_from_is_stored_alone(
