@@ -105,6 +105,31 @@ class RepeatedRows:
         return self.rows.given(rows % self.count)
 
 
+@dataclass(frozen=True)
+class FewRows:
+    """Rows that have but some of a split's, called by their numbers there. `numbers`: which, (N,),
+    sorted; `count`: how many rows the split has."""
+
+    rows: BranchRows
+    numbers: np.ndarray
+    count: int
+
+    @property
+    def lengths(self) -> np.ndarray | None:
+        """The true size of every row of the split, 0 where it is none of these."""
+        own = self.rows.lengths
+        if own is None:
+            return None
+        lengths = np.zeros(self.count, own.dtype)
+        lengths[self.numbers] = own
+        return lengths
+
+    def given(self, rows: np.ndarray) -> Given:
+        places = np.searchsorted(self.numbers, rows)
+        assert np.array_equal(self.numbers.take(places, mode="clip"), rows), "none but these"
+        return self.rows.given(places)
+
+
 class HeldRows:
     """Some rows, read at first use and held in memory from then on: few, of which each is read
     again and again while its shard comes and goes."""

@@ -93,6 +93,26 @@ class AugmentedView:
         return generator.random((int(rows.max(initial=-1)) + 1, DRAWS))[rows]
 
 
+@dataclass(frozen=True, eq=False)
+class SomeRows:
+    """Some rows of a split, or of a `view` of it, as they are there."""
+
+    rows: np.ndarray  # (N,), their numbers there
+    view: View | None = None
+
+    @property
+    def key(self) -> Sequence[object]:
+        digest = hashlib.sha256(self.rows.astype("<i8").tobytes()).hexdigest()
+        return ["rows", digest, self.view and list(self.view.key)]
+
+    def rows_of(self, rows: int) -> np.ndarray:
+        return self.rows if self.view is None else self.view.rows_of(rows)[self.rows]
+
+    def values(self, modality: Modality, read: Read, rows: np.ndarray) -> Values:
+        own = self.rows[rows]
+        return read(own) if self.view is None else self.view.values(modality, read, own)
+
+
 def views_of(config: AugmentConfig, seed: int) -> list[AugmentedView]:
     """Return the views that `config` asks for; `seed` is the study's, so that trials share them."""
     return [AugmentedView(config, seed, number) for number in range(config.views or 0)]

@@ -11,7 +11,7 @@ from raytl.models.mappers import SPATIAL
 from raytl.models.source_spec import SourceSpec
 from raytl.recipes import RECIPES
 from raytl.search_space import SearchSpace
-from raytl.training.trial_feeds import reads_source
+from raytl.training.rows_read import reads_source
 
 Specs = dict[str, SourceSpec]  # by the source model's name; parts by the study's columns
 

@@ -20,7 +20,15 @@ from raytl.training.operations import operations
 from raytl.training.pool_tasks import PoolTask, Tap
 from raytl.training.prefix import Prefix
 from raytl.training.published import worth_fetching
-from raytl.training.trial_feeds import keys_of, pools, reuse_pays, some_rows, splits_of
+from raytl.training.rows_read import rows_read
+from raytl.training.trial_feeds import (
+    keys_of,
+    pools,
+    reuse_pays,
+    some_rows,
+    splits_of,
+    stored_rows,
+)
 
 STREAMED = ("streaming", "ray_data")
 DRAWS = 256  # trials that are drawn from the space to see which prefixes it may ask for
@@ -50,8 +58,9 @@ Keys = dict[tuple[bool, str], str]  # of a split: whether it is the source domai
 @dataclass
 class _Branch:
     """One source model's branch of a column, as trials freeze it: the deepest prefix, with a trial
-    that has it and the branch's name there, and the keys of all by how deep they are and whether
-    they pool. The networks of the others are let go: each trial has a copy of its own."""
+    that has it and the branch's name there, and for all, by how deep they are and whether they
+    pool, the keys of the splits that trials read whole. The networks of the others are let go: each
+    trial has a copy of its own."""
 
     column: str
     deepest: Prefix
@@ -89,27 +98,30 @@ def _speed(device: str) -> float:
 
 
 def _branches(checked: Checked, material: Material, device: torch.device) -> list[_Branch]:
-    train, splits = material.study.train, [split for _, split in splits_of(material.domains)]
+    study, train = material.study, material.study.train
     found: dict[tuple[str, str], _Branch] = {}
     for trial in _trials(checked):
         try:
             parts = build_trial(material, trial, 0)
+            streams = RECIPES[trial.recipe].streams(study.labelled, study.source_domain is not None)
         except RaytlError:  # which that trial will say
             continue
+        read = rows_read(material, streams, study.search.seed)
         for name, branch in parts.branches.items():
             model, column = _origin(trial, name), name.rpartition("/")[2]
             augmented = train.augment.active and branch.modality.augments
             if augmented or _is_drawn(material, trial, model):
                 continue
             prefix = Prefix(branch, device, train.prefix_dtype, pools(parts, name))
-            if prefix.depth > 0 and reuse_pays(train, prefix, splits):
+            stored = stored_rows(material, parts, name, read)
+            if prefix.depth > 0 and reuse_pays(train, prefix, stored.count):
                 new = _Branch(column, prefix, trial, name)
                 known = found.setdefault((model, column), new)
                 if prefix.depth > known.deepest.depth:
                     known.deepest, known.trial, known.name = prefix, trial, name
-                known.keys.setdefault(
-                    (prefix.depth, prefix.whole), keys_of(prefix, material.domains, column)
-                )
+                keys = keys_of(prefix, material.domains, column)
+                whole = {place: keys[place] for place in keys if (*place, False) in stored.whole}
+                known.keys.setdefault((prefix.depth, prefix.whole), {}).update(whole)
     return list(found.values())
 
 
@@ -158,14 +170,16 @@ def _tasks(branch: _Branch, material: Material, device: str) -> tuple[list[PoolT
     read = [s for d, s in splits_of(domains) if domains.column_in(d, branch.column)]
     data_bytes = sum(split.bytes for split in read) / sum(split.rows for split in read)
     here = replace(branch.deepest, device=torch.device("cpu"))
-    kept, total = dict[tuple[int, bool], Keys](), 0.0
+    kept, of_row = dict[tuple[int, bool], Keys](), dict[tuple[bool, str], float]()
     for (depth, whole), keys in sorted(branch.keys.items(), key=lambda item: item[0]):
         prefix = replace(here, blocks=depth, pools=whole)
         seconds = _operations(prefix, rows) / _speed(device)
         num_bytes = prefix.row_bytes(rows)
         if num_bytes <= MOST_TIMES * data_bytes and worth_fetching(num_bytes, seconds):
             kept[depth, whole] = keys
-            total = seconds * sum(split.rows for split in read)
+            of_row |= dict.fromkeys(keys, seconds)  # those of the longest come last
+    splits = {(d is domains.source, split.name): split for d, split in splits_of(domains)}
+    total = sum(seconds * splits[place].rows for place, seconds in of_row.items())
     if train.feed not in STREAMED and total < LONG_S:
         return [], 0.0
     return list(_of_splits(branch, kept)), total
@@ -181,11 +195,9 @@ def _operations(prefix: Prefix, rows: Rows) -> float:
 def _of_splits(branch: _Branch, kept: Mapping[tuple[int, bool], Keys]) -> Iterator[PoolTask]:
     """Yield a task for each split; where both domains read the same rows, one."""
     seen = set[str]()
-    for place in next(iter(kept.values()), {}):
-        taps = [Tap(depth, whole, keys[place]) for (depth, whole), keys in kept.items()]
-        of_source, split = place
-        if taps[0].key not in seen:
-            yield PoolTask(
-                branch.trial.flat(), branch.name, branch.column, of_source, split, tuple(taps)
-            )
-        seen.add(taps[0].key)
+    for place in dict.fromkeys(place for keys in kept.values() for place in keys):
+        taps = [Tap(*of, keys[place]) for of, keys in kept.items() if place in keys]
+        taps = [tap for tap in taps if tap.key not in seen]
+        seen.update(tap.key for tap in taps)
+        if taps:
+            yield PoolTask(branch.trial.flat(), branch.name, branch.column, *place, tuple(taps))

@@ -15,6 +15,7 @@ from raytl.data.branch_rows import (
     BranchRows,
     ColumnRows,
     FeedRows,
+    FewRows,
     HeldRows,
     RepeatedRows,
     StackedRows,
@@ -27,7 +28,7 @@ from raytl.data.ray_feed import RayDataFeed
 from raytl.data.resident import ResidentFeed
 from raytl.data.streaming import StreamingFeed
 from raytl.data.target_rows import FewTargets, HeldTargets, Reading, ReadTargets, TargetRows
-from raytl.data.views import View, views_of
+from raytl.data.views import SomeRows, View, views_of
 from raytl.errors import ConfigError
 from raytl.models.branch import Branch
 from raytl.ranks import WHOLE, Share
@@ -35,6 +36,7 @@ from raytl.training.pooled import Pooled
 from raytl.training.pooled_rows import PooledRows
 from raytl.training.prefix import Prefix
 from raytl.training.prefix_cache import Room, named_rows, stored_features
+from raytl.training.rows_read import ALL_ROWS, StoredRows
 
 CPU = torch.device("cpu")
 HELD_SHARE = 1 / 64  # of what a node may keep of datasets behind URLs
@@ -85,13 +87,15 @@ class Prepared:
 @dataclass(frozen=True)
 class Stored:
     """Features of the branch's prefix, computed where they are not stored yet. `room`: the trial's,
-    in the cache folder. `pooled`: where all rows' are, but for views."""
+    in the cache folder. `pooled`: where all rows' are, but for views. `stored`: of which rows these
+    are."""
 
     column: str
     prefix: Prefix
     room: Room
     augments: bool = False
     pooled: Pooled | None = None
+    stored: StoredRows = ALL_ROWS
 
     @property
     def branch(self) -> Branch:
@@ -99,6 +103,13 @@ class Stored:
 
     def rows(self, domain: Domain, split: str, column: str, view: View | None) -> BranchRows:
         """Return stored features."""
+        few = self.stored.of_view(domain, split, view)
+        if few is None:
+            return self._all(domain, split, column, view)
+        found = self._all(domain, split, column, SomeRows(few, view))
+        return FewRows(found, few, domain.split(split).rows)
+
+    def _all(self, domain: Domain, split: str, column: str, view: View | None) -> BranchRows:
         prepared = Prepared(column, self.prefix.branch).rows(domain, split, column, view)
         assert isinstance(prepared, ColumnRows)
         if self.pooled is not None and view is None:

@@ -32,6 +32,7 @@ from raytl.training.material import Material
 from raytl.training.optimization import build_optimizer
 from raytl.training.pictures import pictures
 from raytl.training.precision import autocasts
+from raytl.training.rows_read import rows_read
 from raytl.training.torch_options import torch_options
 from raytl.training.trial_feeds import readers_of, training_feeds
 
@@ -80,11 +81,12 @@ class TrialRun:
             state = load_checkpoint(resume_from, parts.model, parts.recipe, optimizer)
             self.epoch = state.epoch
             parts_of_batch = max(parts_of_batch, state.micro_batches)
-        readers = readers_of(material, parts, self.device)
-        self._readers = readers.of(parts.model.named_branches)
         streams = RECIPES[trial.recipe].streams(study.labelled, study.source_domain is not None)
+        read = rows_read(material, streams, self.rows_seed)
+        readers = readers_of(material, parts, self.device, read)
+        self._readers = readers.of(parts.model.named_branches)
         self.feeds, self._validation, self._source_validation = training_feeds(
-            material, readers, self._readers, streams, seed, self.rows_seed
+            material, readers, self._readers, read, seed
         )
         self._evidence = None
         if study.objective != "target_metric":  # nothing else asks validators

@@ -1,13 +1,13 @@
 """What a trial reads: its streams, its validation rows, and prefix features in place of rows where
 those pay."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import torch
 
-from raytl.config import Study, TrainConfig
+from raytl.config import TrainConfig
 from raytl.data.branch_rows import ColumnRows
 from raytl.data.dataset import Split
 from raytl.data.domain import Domain, Domains
@@ -21,7 +21,7 @@ from raytl.training.material import Material
 from raytl.training.prefix import Prefix
 from raytl.training.prefix_cache import Room, named_rows
 from raytl.training.readers import Prepared, Reader, Readers, Stored
-from raytl.training.splits import source_rows, target_rows
+from raytl.training.rows_read import Part, StoredRows
 
 # How many trials are taken to share a prefix: not the study's own number, on which nothing but
 # their count may hang.
@@ -29,83 +29,72 @@ TRIALS_TO_PAY = 16
 SIZED_BY = 32  # rows of unequal sizes by which their mean size is estimated
 
 
-def reads_source(study: Study, streams: Collection[str]) -> bool:
-    """Whether a trial with these streams reads rows of the source domain, where there is one: to
-    learn from them, or, without target labels, to be judged by iwv, dev and circv."""
-    return "source" in streams or not study.labelled
-
-
 def training_feeds(
-    material: Material,
-    readers: Readers,
-    own: Readers,
-    streams: Collection[str],
-    seed: int,
-    rows_seed: int,
+    material: Material, readers: Readers, own: Readers, read: Mapping[str, Part], seed: int
 ) -> tuple[dict[str, Feed], Feed, Feed | None]:
-    """Return the training streams by name, the target's validation feed and the source's.
+    """Return the training streams by name, the target's validation feed and the source's, of what
+    is to be `read`.
 
     Training rows are read by `readers`, a teacher's branches included, validation rows by the
-    model's `own`. `rows_seed` draws the target's labelled and held-out rows.
+    model's `own`.
     """
-    study, domains = material.study, material.domains
-    target, source, train = domains.target, domains.source, study.train
-    rows = target_rows(target, rows_seed)
+    study, train = material.study, material.study.train
     augmented = (train.augment, study.search.seed) if train.augment.active else None
 
-    def feed(domain: Domain, split: str, indices: np.ndarray, labelled: bool, name: str) -> Feed:
-        judging = name == "validation"
-        return (own if judging else readers).feed(
-            domain, split, indices=indices, labelled=labelled, batch_size=train.batch_size,
-            seed=seed_for(seed, "shuffle", name), kind=train.feed, share=own_share(),
-            augmented=None if judging else augmented, tasks=study.resources.data_tasks,
+    def feed(name: str) -> Feed:
+        part = read[name]
+        shuffle = seed_for(seed, "shuffle", name if part.learns else "validation")
+        return (readers if part.learns else own).feed(
+            part.domain, part.split, indices=part.rows, labelled=part.labelled,
+            batch_size=train.batch_size, seed=shuffle, kind=train.feed, share=own_share(),
+            augmented=augmented if part.learns else None, tasks=study.resources.data_tasks,
         )  # fmt: skip
 
-    train_split = target.config.splits.train
-    validation = feed(target, rows.validation_split, rows.validation, True, "validation")
-    feeds: dict[str, Feed] = {}
-    source_validation = None
-    if source is not None:
-        of_source = source_rows(source, study.search.seed)
-        if "source" in streams:
-            feeds["source"] = feed(
-                source, source.config.splits.train, of_source.train, True, "source"
-            )
-        if reads_source(study, streams):
-            source_validation = feed(
-                source, of_source.validation_split, of_source.validation, True, "validation"
-            )
-    if "target" in streams:
-        feeds["target"] = feed(target, train_split, rows.unlabelled, False, "target")
-    if "labelled" in streams:
-        feeds["labelled"] = feed(target, train_split, rows.labelled, True, "labelled")
-    return feeds, validation, source_validation
+    validation = feed("validation")
+    of_source = feed("source validation") if "source validation" in read else None
+    return {name: feed(name) for name, part in read.items() if part.learns}, validation, of_source
 
 
-def readers_of(material: Material, parts: TrialParts, device: torch.device) -> Readers:
-    """Return how the branches read: prefix features where those pay, else prepared rows that are
-    kept where preparing takes time. All that a trial has stored takes half of the cache at most."""
+def readers_of(
+    material: Material, parts: TrialParts, device: torch.device, read: Mapping[str, Part]
+) -> Readers:
+    """Return how the branches read what is to be `read`: prefix features where those pay, else
+    prepared rows that are kept where preparing takes time. All that a trial has stored takes half
+    of the cache at most."""
     train, domains = material.study.train, material.domains
-    splits = [split for _, split in splits_of(domains)]
     free = float(train.prefix_cache_bytes // 2)
     room = Room(train.prefix_cache_bytes, published=material.shared.published)
     readers: dict[str, Reader] = {}
     for name, branch in parts.branches.items():
         column = name.rpartition("/")[2]
         prefix = Prefix(branch, device, train.prefix_dtype, pools(parts, name))
-        pooled = material.shared.pooled
-        if prefix.depth and pooled and pooled.holds(keys_of(prefix, domains, column).values()):
-            readers[name] = Stored(column, prefix, room, pooled=pooled)
-            continue
-        some = some_rows(domains, column, branch)
         readers[name] = Prepared(column, branch)
-        for kept in _worth_storing(train, prefix, splits):
-            num_bytes = _rows_stored(train, splits) * kept.row_bytes(some)
-            if num_bytes <= free:
-                readers[name] = Stored(column, kept, room)
-                free -= num_bytes
+        stored = stored_rows(material, parts, name, read)
+        for way in _ways(material, Stored(column, prefix, room, stored=stored)):
+            count = way.stored.count
+            need = count and count * way.prefix.row_bytes(some_rows(domains, column, branch))
+            if need <= free:
+                readers[name] = way
+                free -= need
                 break
     return Readers(domains, readers, device, parts.task)
+
+
+def stored_rows(
+    material: Material, parts: TrialParts, branch: str, read: Mapping[str, Part]
+) -> StoredRows:
+    """Return of which rows a trial that reads these stores a branch's features. A teacher's branch
+    is given what is learnt from alone."""
+    domains, augment = material.domains, material.study.train.augment
+    seen, column = parts.branches[branch], branch.rpartition("/")[2]
+    views = augment.views or 0 if augment.active and seen.modality.augments else 0
+    judged = branch in parts.model.named_branches
+    found = [
+        part
+        for part in read.values()
+        if (judged or part.learns) and domains.column_in(part.domain, column) is not None
+    ]
+    return StoredRows.of(found, domains.source, views)
 
 
 def pools(parts: TrialParts, branch: str) -> bool:
@@ -130,10 +119,23 @@ def keys_of(prefix: Prefix, domains: Domains, column: str) -> dict[tuple[bool, s
     return found
 
 
-def _worth_storing(train: TrainConfig, prefix: Prefix, splits: Collection[Split]) -> list[Prefix]:
-    """Return what may be stored for a branch if there is room, what saves most first."""
-    found = [prefix] if prefix.depth > 0 and _pays(train, prefix, splits) else []
-    return found + ([replace(prefix, blocks=0)] if prefix.branch.transform.keeps_prepared else [])
+def _ways(material: Material, wished: Stored) -> list[Stored]:
+    """Return how a branch's features, or its prepared rows, may be read from what is stored, if
+    there is room: what saves most first."""
+    train, prefix, stored = material.study.train, wished.prefix, wished.stored
+    ways = []
+    pooled = material.shared.pooled
+    if pooled is not None and prefix.depth > 0:
+        keys = keys_of(prefix, material.domains, wished.column)
+        held = {place for place, key in keys.items() if pooled.holds([key])}
+        beside, lacks = stored.beside(held), {place[:2] for place in stored.whole} - held
+        if not lacks and reuse_pays(train, prefix, beside.count):
+            ways.append(replace(wished, pooled=pooled, stored=beside))
+    if prefix.depth > 0 and _pays(train, prefix, stored.count):
+        ways.append(wished)
+    if prefix.branch.transform.keeps_prepared:
+        ways.append(replace(wished, prefix=replace(prefix, blocks=0)))
+    return ways
 
 
 def some_rows(domains: Domains, column: str, branch: Branch) -> Rows:
@@ -159,18 +161,15 @@ def splits_of(domains: Domains) -> list[tuple[Domain, Split]]:
     ]
 
 
-def _rows_stored(train: TrainConfig, splits: Collection[Split]) -> int:
-    return (train.augment.views or 1) * sum(split.rows for split in splits)
-
-
-def _pays(train: TrainConfig, prefix: Prefix, splits: Collection[Split]) -> bool:
+def _pays(train: TrainConfig, prefix: Prefix, rows: int) -> bool:
     """Whether trials may store the prefix's features themselves, and that pays."""
-    return train.feed not in ("streaming", "ray_data") and reuse_pays(train, prefix, splits)
+    return train.feed not in ("streaming", "ray_data") and reuse_pays(train, prefix, rows)
 
 
-def reuse_pays(train: TrainConfig, prefix: Prefix, splits: Collection[Split]) -> bool:
-    """Whether the prefix's inputs are fixed, and a pass over the splits is no longer than what
-    TRIALS_TO_PAY trials would compute in the prefix otherwise."""
+def reuse_pays(train: TrainConfig, prefix: Prefix, rows: int) -> bool:
+    """Whether the prefix's inputs are fixed, and a pass over the `rows` whose features are stored,
+    every view's counted, is no longer than what TRIALS_TO_PAY trials would compute in the prefix
+    otherwise."""
     if not train.reuse_prefix:
         return False
     augmented = train.augment.active and prefix.branch.modality.augments
@@ -179,4 +178,4 @@ def reuse_pays(train: TrainConfig, prefix: Prefix, splits: Collection[Split]) ->
     if train.steps_per_epoch is None:
         return True
     drawn = train.epochs * train.steps_per_epoch * train.batch_size
-    return _rows_stored(train, splits) <= drawn * TRIALS_TO_PAY // 2
+    return rows <= drawn * TRIALS_TO_PAY // 2

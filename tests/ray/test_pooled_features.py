@@ -97,8 +97,9 @@ def test_a_study_by_the_pool_says_what_one_without_says(
         run_study(study, tmp_path / "pooled", store=False)
         assert f"features of {SHARDS} shards are computed first" in capsys.readouterr().err
         found = files_in(runs / "pooled" / "prefix")
-        assert sum(name.endswith(FILE) for name in found) == 3 * 3  # splits by depths: 1, 2, all
-        assert sum(name.endswith(".arrow") for name in found) == SHARDS * 3
+        # Depths 1, 2 and all, of the source domain's split 1 and 2: no linear probe reads that.
+        assert sum(name.endswith(FILE) for name in found) == 2 * 3 + 2
+        assert sum(name.endswith(".arrow") for name in found) == (4 + 2) * 3 + 4 * 2
         assert not (tmp_path / "pooled" / "prefix").exists()  # nor copied when the run is resumed
         run_study(study, tmp_path / "pooled", resume=True, store=False)
         assert "are computed first" not in capsys.readouterr().err

@@ -10,7 +10,7 @@ from raytl.recipes import RECIPES
 from raytl.search_space import SearchSpace
 from raytl.sweeping.search.control_facts import ALONE
 from raytl.sweeping.search.controls import taken_over, tries_of
-from raytl.training.trial_feeds import reads_source
+from raytl.training.rows_read import reads_source
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Fixed views of a split, and what branches are given of them."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from tests_support import write_images
 from raytl.config import AugmentConfig
 from raytl.data.branch_rows import ColumnRows, StackedRows
 from raytl.data.dataset import Dataset
-from raytl.data.views import AugmentedView, MixedView, views_of
+from raytl.data.views import AugmentedView, MixedView, SomeRows, View, views_of
 from raytl.modalities.image.augmentation import DRAWS, augment
 from raytl.modalities.image.column import ImageColumn
 from raytl.modalities.image.transform import ImageTransform
@@ -39,7 +40,7 @@ def stored(dataset: Dataset, rows: list[int]) -> np.ndarray:
     return images
 
 
-def rows_of(dataset: Dataset, view: MixedView | AugmentedView | None = None) -> ColumnRows:
+def rows_of(dataset: Dataset, view: View | None = None) -> ColumnRows:
     transform = ImageTransform((1, 8, 8), (0.5,), (0.5,))
     return ColumnRows(dataset.split("train"), "image", Image(), transform, view)
 
@@ -155,3 +156,20 @@ def test_stacked_rows_of_unequal_lengths_keep_their_order_and_sizes() -> None:
     assert isinstance(found.rows, Padded) and found.done == 2
     assert found.rows.sizes.flatten().tolist() == [5, 1, 4, 3]
     assert found.rows.values[:, 0].tolist() == [2, 0, 1, 2]
+
+
+def test_some_rows_are_shown_as_they_are_among_all(dataset: Dataset) -> None:
+    some = np.array([2, 7, 11])
+    for view in (None, AugmentedView(AUGMENT, 7, 1), MIXED):
+        rows = some if view is not MIXED else np.array([0, 3])
+        few, every = rows_of(dataset, SomeRows(rows, view)), rows_of(dataset, view)
+        assert few.count == len(rows)
+        np.testing.assert_array_equal(few.values(np.array([1, 0])), every.values(rows[[1, 0]]))
+    assert SomeRows(np.array([0, 3]), MIXED).rows_of(ROWS).tolist() == [1, 9]
+
+
+def test_the_key_of_some_rows_tells_rows_and_views_apart() -> None:
+    views = [None, *views_of(AUGMENT, 7)]
+    keys = [SomeRows(np.array(rows), view).key for rows in ([2, 7], [2, 8]) for view in views]
+    assert len({json.dumps(key) for key in keys}) == 2 * len(views)
+    assert keys[0] == SomeRows(np.array([2, 7])).key

@@ -62,13 +62,34 @@ def test_every_depth_that_trials_may_ask_for_is_computed_of_every_split(
 ) -> None:
     plan = planned()
     depths = [(1, False), (2, False), (BLOCKS, True)]  # linear_probe freezes all
-    assert taps(plan) == {
-        ("image", "train", False): depths,
-        ("image", "test", False): depths,
-        ("image", "train", True): depths,
-    }
-    assert len(plan.keys) == 9 and plan.seconds > 0
+    assert taps(plan) == {("image", "train", False): depths, ("image", "test", False): depths}
+    assert len(plan.keys) == 6 and plan.seconds > 0
     assert planned() == plan
+
+
+def test_splits_that_no_trial_reads_whole_are_left_to_the_trials(
+    planned: Callable[..., PoolPlan], domains: tuple[Path, Path]
+) -> None:
+    few = {"target_domain": {"dataset": domains[1], "labels": 4}}  # 8 rows of 80
+    depths = [(1, False), (2, False), (BLOCKS, True)]
+    assert taps(planned(**few)) == {("image", "test", False): depths}
+    both = planned(**few, space=SPACE | {"recipe": {"choice": ["dann", "linear_probe"]}})
+    assert (
+        taps(both)
+        == {
+            ("image", "train", False): depths[:2],  # not as linear_probe freezes
+            ("image", "test", False): depths,
+            ("image", "train", True): depths[:2],
+        }
+    )
+
+
+def test_how_long_it_takes_is_that_of_the_splits_that_are_computed(
+    planned: Callable[..., PoolPlan], domains: tuple[Path, Path]
+) -> None:
+    few = planned(target_domain={"dataset": domains[1], "labels": 4})
+    every = planned(target_domain={"dataset": domains[1], "labels": 10})
+    assert every.seconds == pytest.approx(few.seconds * (80 + 40) / 40)
 
 
 def test_small_data_are_left_to_the_trials(
@@ -108,7 +129,7 @@ def test_each_source_model_is_a_branch_of_its_own(
 ) -> None:
     space = SPACE | {"source_model": {"choice": ["net", "other"]}}
     plan = planned(source_models=taught, space=space)
-    assert len(plan.tasks) == 6 and len(plan.keys) == 18
+    assert len(plan.tasks) == 4 and len(plan.keys) == 12
     assert {task.trial["source_model"] for task in plan.tasks} == {"net", "other"}
 
 

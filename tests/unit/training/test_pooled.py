@@ -214,6 +214,22 @@ def same(one: Rows, two: Rows) -> None:
     torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-4)
 
 
+def test_few_rows_of_a_split_that_is_not_pooled_are_computed_beside_it(
+    tiny_study: MakeStudy, sharded: dict[str, Any], tmp_path: Path
+) -> None:
+    few = sharded | {"target_domain": sharded["target_domain"] | {"labels": 4}}  # 8 rows of 80
+    study = tiny_study(train=TRAIN | {"feed": "streaming"}, **few)
+    own = metrics(Material.of(tiny_study(train=TRAIN, **few)), recipe="linear_probe")
+    tasks = [task for task in tasks_of(study, "image", ["100%"]) if task.split == "test"]
+    material = pooled_material(study, computed(study, tasks, tmp_path / "run" / "prefix"))
+    (cache_folder()).rename(tmp_path / "aside")
+    close(own, metrics(material, recipe="linear_probe"))
+    (entry,) = cache_folder().glob("*/features.npy")
+    assert len(np.load(entry)) == 8
+    run = ran(material, recipe="dann", frozen_depth="100%")  # which reads splits that lack
+    assert not run.reads_features
+
+
 def test_several_depths_take_one_pass_over_the_rows(
     tiny_study: MakeStudy, sharded: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ from raytl.recipes.tradaboost import ROUNDS
 from raytl.training.building import build_trial
 from raytl.training.checkpoint import FILE_NAME
 from raytl.training.material import Material
+from raytl.training.rows_read import rows_read
 from raytl.training.splits import count_labelled, redrawable, target_rows
 from raytl.training.trial import TrialRun, run_trial
 from raytl.training.trial_feeds import readers_of, training_feeds
@@ -209,9 +210,10 @@ def test_source_validators_have_their_rows_whatever_the_recipe_reads(
     def feeds_of(study: Study) -> Any:
         material = Material.of(study)
         parts = build_trial(material, trial, seed=0)
-        readers = readers_of(material, parts, torch.device("cpu"))
         streams = RECIPES["distillation"].streams(study.labelled, has_source=True)
-        return training_feeds(material, readers, readers, streams, seed=0, rows_seed=0)
+        read = rows_read(material, streams, rows_seed=0)
+        readers = readers_of(material, parts, torch.device("cpu"), read)
+        return training_feeds(material, readers, readers, read, seed=0)
 
     unlabelled = tiny_study(target_domain={"dataset": domains[1], "labels": "none"})
     feeds, _, source_validation = feeds_of(unlabelled)
