@@ -197,7 +197,7 @@ def run_raytl(
     search_config = study.search.model_copy(update={"trials": len(trials), "parallel": 1})
     study = study.model_copy(update={"search": search_config})
     checked, objective, storage = preflight(study), objective_metric(study), RunStorage(run)
-    progress = Progress(objective, storage)
+    progress = Progress(study, objective, storage)
     with ray_session() as cluster:
         identity = Identity.of(checked, device_kind(study))
         search = StudySearch(
