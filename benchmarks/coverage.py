@@ -302,7 +302,8 @@ def one_interval(
         widths.append(np.median(half))
         if place == 0:
             pool = (unit[0, 0][:, None] * bank.group + np.arange(bank.group)).ravel()
-            check(*(arm[run[0], pool] for arm in arms), bank.group, moment, looks=1)
+            ours, theirs = (arm[run[0], pool] for arm in arms)
+            check(ours, theirs, bank.group, moment, looks=1)
     return {
         "coverage": held / repeats, "naive": naive / repeats, "width": float(np.median(widths)),
     }  # fmt: skip

@@ -84,7 +84,7 @@ def cells(name: str, repeats: int, rng: np.random.Generator) -> Iterator[dict[st
             for arm, runs in bank.arms.items()
         }
         for other in ("twin", "other"):
-            truth = metric.sign * (scores["ours"] - scores[other])
+            truth = float(metric.sign * (scores["ours"] - scores[other]))
             for seeds in SEEDS:
                 for rows in ROWS:
                     cell = one_cell(metric, bank, other, truth, seeds, rows, repeats, rng)

@@ -58,7 +58,7 @@ def build_mapper(name: str, width: int, hidden: int) -> nn.Module:
     if name == "mlp":
         layers = [nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width), nn.ReLU()]
         return nn.Sequential(*layers)
-    return {"identity": nn.Identity, "residual": lambda: Residual(width, hidden)}[name]()
+    return Residual(width, hidden) if name == "residual" else nn.Identity()
 
 
 class Network(nn.Module):
@@ -162,8 +162,11 @@ class Training:
         names = ["labelled"] if "labelled" in data else ["source"]
         if trial["recipe"] == "dann":
             names = ["source", "target"]
-            width = self.network.head[1].in_features
-            self.discriminator = build_discriminator(width, trial["discriminator_hidden"])
+            last = self.network.head[1]
+            assert isinstance(last, nn.Linear)
+            self.discriminator = build_discriminator(
+                last.in_features, trial["discriminator_hidden"]
+            )
         loaders = [loader(data[name], config["batch_size"], shuffle=True) for name in names]
         self.steps = config["steps"] or max(map(len, loaders))
         self.streams = [endless(batches) for batches in loaders]

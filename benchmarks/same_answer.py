@@ -10,6 +10,7 @@ process start to exit.
 
 import argparse
 import json
+import logging
 import os
 import random
 import subprocess
@@ -60,7 +61,7 @@ def one_run(args: argparse.Namespace) -> None:
 
     ray.init(
         address="local", num_cpus=args.slots, include_dashboard=False, log_to_driver=False,
-        logging_level="ERROR",
+        logging_level=logging.ERROR,
     )  # fmt: skip
     study = load_study(study_file(DEMOS["images"]), args.set)
     raytl.verbs.sweep(study, args.run, resume=(args.run / "study.yaml").exists(), store=args.store)

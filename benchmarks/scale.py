@@ -188,7 +188,7 @@ def run(study: Study, out: Path, log: Path, profile: str | None) -> dict[str, An
         budget = plan(study, cluster.nodes())
         make_folder(out)
         storage.push(whole=False)
-        board = TensorBoard(out, objective_metric(study))
+        board = TensorBoard(out, study, objective_metric(study))
         before, rss = len(read_log(log)), process.memory_info().rss
         start, cpu = time.perf_counter(), time.process_time()
         with (
@@ -202,7 +202,7 @@ def run(study: Study, out: Path, log: Path, profile: str | None) -> dict[str, An
                 None, resumed=False, do=errands.do,
             )  # fmt: skip
             search = study_run._search(
-                checked, storage, budget, recall, lease, errands, [board, costs]
+                checked, storage, (cluster, budget), recall, lease, errands, [board, costs]
             )
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
         assert search.finished

@@ -132,7 +132,7 @@ def run_raytl(study: Study, folder: Path) -> Reports:
     )  # fmt: skip
     with ray_session() as cluster:
         budget = plan(study, cluster.nodes())
-        run_trials(study, storage, search, budget, Progress(objective, storage))
+        run_trials(study, storage, search, budget, Progress(study, objective, storage))
     return reported.reports
 
 

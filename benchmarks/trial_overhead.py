@@ -93,7 +93,7 @@ def raytl_side(args: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["RAYTL_CACHE"] = f"{folder}/cache"
         run = Path(folder) / "run"
-        board, ends = TensorBoard(run, objective_metric(study)), EndsOfRecords()
+        board, ends = TensorBoard(run, study, objective_metric(study)), EndsOfRecords()
         done = run_raytl(study, configs, run, [board, ends])
     training = sum(record.last["train/seconds"] for record in done)
     half = len(ends.rss) // 2
