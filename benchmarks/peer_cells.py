@@ -15,6 +15,7 @@ from peer_data import SOURCES, Split, write
 from peer_scores import Answers, check_rows, score
 from peer_tools import OURS, SCRIPTS, TOOLS, Installed, bare, lines_of
 
+Key = tuple[str, str, float, int, int]
 TOLD = 0.8  # of the minutes: what a tool is told to take, as its start and predicting take some too
 LOG, PREDICTIONS, WEIGHTS = "log.txt", "predictions.csv", "weights"
 PREPARING = 600  # seconds at most, for weights in a tool's own form; not of its minutes
@@ -48,13 +49,15 @@ class Asked:
 
 @dataclass(frozen=True)
 class Record:
-    """A line of the results. `why_not`: there is no score, and why. `late`: seconds over the
-    minutes; `alone`: whether it had no network at all, or was only told so by variables."""
+    """A line of the results. `rows`: of the test. `why_not`: there is no score, and why. `late`:
+    seconds over the minutes; `alone`: whether it had no network at all, or was only told so by
+    variables."""
 
     tool: str
     dataset: str
     minutes: float
     seed: int
+    rows: int
     lines: int
     version: str = ""
     seconds: float | None = None
@@ -66,9 +69,9 @@ class Record:
     rare: list[float] | None = None
 
     @property
-    def key(self) -> tuple[str, str, float, int]:
+    def key(self) -> Key:
         """What a cell is called when it is looked for among those that are done."""
-        return self.tool, self.dataset, self.minutes, self.seed
+        return self.tool, self.dataset, self.minutes, self.seed, self.rows
 
     @property
     def answers(self) -> Answers:
@@ -83,7 +86,9 @@ class Record:
 def run_cell(tool: str, dataset: str, split: Split, asked: Asked, found: Installed) -> Record:
     """Run a tool on a data set, once; what goes wrong in it is said in the record."""
     script = SCRIPTS / TOOLS[tool].script
-    blank = Record(tool, dataset, asked.minutes, asked.seed, lines_of(script), found.version)
+    blank = Record(
+        tool, dataset, asked.minutes, asked.seed, len(split.test), lines_of(script), found.version
+    )
     why = found.why_not and f"not installed: {found.why_not}"
     why = TOOLS[tool].cannot.get(dataset) or why
     if why is not None:
@@ -208,6 +213,6 @@ def _tidy(folder: Path) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def records_of(lines: Iterable[dict[str, Any]]) -> dict[tuple[str, str, float, int], Record]:
+def records_of(lines: Iterable[dict[str, Any]]) -> dict[Key, Record]:
     """Return the records of a results file by cell; of two of one cell the later one."""
     return {record.key: record for record in (Record(**line) for line in lines)}

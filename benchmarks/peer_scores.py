@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import accuracy_score, average_precision_score
 
-DRAWS, LEVEL = 2000, 0.95
+DRAWS, LEVEL = 1000, 0.95
 Scorer = Callable[[np.ndarray], float]
 
 
@@ -40,13 +40,13 @@ def score(truth: Sequence[str], answers: Answers, rare: str | None) -> float:
 
 def interval(truth: Sequence[str], answers: Answers, rare: str | None) -> Interval:
     """Return the score, and its percentile bootstrap over test rows."""
-    return _bootstrapped(_scorer(truth, answers, rare), len(truth))
+    return _bootstrapped(_scorer(truth, answers, rare), truth, rare)
 
 
 def difference(truth: Sequence[str], ours: Answers, theirs: Answers, rare: str | None) -> Interval:
     """Return our score minus theirs, and its bootstrap over the same rows of both."""
     our, their = _scorer(truth, ours, rare), _scorer(truth, theirs, rare)
-    return _bootstrapped(lambda rows_N: our(rows_N) - their(rows_N), len(truth))
+    return _bootstrapped(lambda rows_N: our(rows_N) - their(rows_N), truth, rare)
 
 
 def _scorer(truth: Sequence[str], answers: Answers, rare: str | None) -> Scorer:
@@ -61,9 +61,16 @@ def _scorer(truth: Sequence[str], answers: Answers, rare: str | None) -> Scorer:
     return lambda rows_N: float(accuracy_score(truth_N[rows_N], predicted_N[rows_N]))
 
 
-def _bootstrapped(figure: Scorer, rows: int) -> Interval:
-    rng, every_N = np.random.default_rng(0), np.arange(rows)
-    drawn_R = [figure(rng.choice(every_N, rows)) for _ in range(DRAWS)]
+def _bootstrapped(figure: Scorer, truth: Sequence[str], rare: str | None) -> Interval:
+    """Return a figure of all rows and its quantiles over draws; of draws that have no row of the
+    rare class, which have no precision, others are made."""
+    assert rare is None or rare in truth, "each class has test rows"
+    rng, every_N = np.random.default_rng(0), np.arange(len(truth))
+    drawn_R: list[float] = []
+    while len(drawn_R) < DRAWS:
+        rows_N = rng.choice(every_N, len(every_N))
+        if rare is None or any(truth[k] == rare for k in rows_N):
+            drawn_R.append(figure(rows_N))
     low, high = np.quantile(drawn_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(figure(every_N), float(low), float(high))
 

@@ -18,6 +18,7 @@ from peer_scores import Answers, of_autogluon, of_ludwig, of_raytl
 SCRIPTS = Path(__file__).parent / "peers"
 INSTALLING = 3600  # seconds at most
 OURS = "raytl"
+TORCH = "torch===2.13.0"  # PyPI's own: torchvision's operators are not in builds for CPUs alone
 IMAGES_ALONE = "it classifies images, and nothing else so far (its README)"
 
 
@@ -37,7 +38,7 @@ class Tool:
 TOOLS = {
     OURS: Tool("raytl", "raytl_new.sh", of_raytl),
     "autogluon": Tool(
-        "AutoGluon-MM", "autogluon_mm.py", of_autogluon, ("autogluon.multimodal==1.6.3",)
+        "AutoGluon-MM", "autogluon_mm.py", of_autogluon, ("autogluon.multimodal==1.6.3", TORCH)
     ),
     "ludwig": Tool("Ludwig", "ludwig_search.py", of_ludwig, ("ludwig[hyperopt]==0.17.10",)),
     "quicktune": Tool(

@@ -62,16 +62,21 @@ def wanted_cells(only: list[str] | None) -> list[Cell]:
     return [cell for cell in every if cell in chosen]
 
 
-def read_records(out: Path, minutes: float, seed: int) -> Records:
-    """Return the cells that are done with these minutes and this seed."""
+def read_records(out: Path, splits: dict[str, Split], minutes: float, seed: int) -> Records:
+    """Return the cells that are done with these minutes, this seed and these test rows."""
     lines = out.read_text(encoding="utf-8").splitlines() if out.exists() else []
-    found = records_of(map(json.loads, lines)).values()
-    return {(r.tool, r.dataset): r for r in found if (r.minutes, r.seed) == (minutes, seed)}
+    found = records_of(map(json.loads, lines))
+    keys = {
+        (tool, name, minutes, seed, len(split.test))
+        for tool in TOOLS
+        for name, split in splits.items()
+    }
+    return {(r.tool, r.dataset): r for key, r in found.items() if key in keys}
 
 
 def fill(cells: list[Cell], splits: dict[str, Split], asked: Asked, out: Path) -> Records:
     """Run the cells that the results file lacks, one after another; return all of them."""
-    records = read_records(out, asked.minutes, asked.seed)
+    records = read_records(out, splits, asked.minutes, asked.seed)
     missing = [cell for cell in cells if cell not in records]
     print(f"{len(cells) - len(missing)} of {len(cells)} cells are there", flush=True)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -130,9 +135,12 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the rows that are drawn")
     parser.add_argument("--only", nargs="*", help="cells, e.g. raytl:german ludwig: :emoji")
-    parser.add_argument("--quick", action="store_true", help="one minute a cell: no figures")
+    parser.add_argument("--test-rows", type=int, help="that are predicted at most; all by default")
+    parser.add_argument("--quick", action="store_true", help="one minute a cell, 60 test rows")
     args = parser.parse_args()
-    minutes = 1.0 if args.quick else args.minutes
+    if args.quick:
+        args.minutes, args.test_rows = 1.0, 60
+    minutes = args.minutes
     if not minutes > 0 or not args.grace >= 0:
         raise SystemExit(f"--minutes > 0 and --grace >= 0 must hold, got {minutes}, {args.grace}")
     cores = sorted(os.sched_getaffinity(0))[:CORES]
@@ -140,6 +148,8 @@ def main() -> None:
     asked = Asked(minutes, args.seed, args.grace, args.data.resolve(), args.envs, args.work)
     cells = wanted_cells(args.only)
     splits = {name: split_of(name, asked.data, args.seed) for name in {cell[1] for cell in cells}}
+    if args.test_rows is not None:
+        splits = {name: Split(s.train, s.test[: args.test_rows]) for name, s in splits.items()}
     figures = show(fill(cells, splits, asked, args.out), splits)
     lines = {tool: lines_of(SCRIPTS / TOOLS[tool].script) for tool in TOOLS}
     machine = f"{len(cores)} CPUs, {platform.machine()}, Python {platform.python_version()}"

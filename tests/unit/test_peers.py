@@ -238,8 +238,8 @@ def test_done_and_failed_cells_are_not_run_again(
         why = "it broke" if tool == "ludwig" else None
         score = None if why else 0.5
         return peer_cells.Record(
-            tool, dataset, asked.minutes, 0, 3, seconds=1.0, score=score, why_not=why,
-            predicted=split.truth, rare=[0.5] * len(split.truth),
+            tool, dataset, asked.minutes, 0, len(split.test), 3, seconds=1.0, score=score,
+            why_not=why, predicted=split.truth, rare=[0.5] * len(split.truth),
         )  # fmt: skip
 
     monkeypatch.setattr(peers, "run_cell", run_cell)
@@ -252,7 +252,11 @@ def test_done_and_failed_cells_are_not_run_again(
     assert both["raytl", "german"] == first["raytl", "german"]
     assert peers.fill(cells, splits, asked, out) == both
     assert ran == ["raytl", "ludwig"]
-    assert peers.read_records(out, 15.0, 0) == {}  # of other minutes
+    assert peers.read_records(out, splits, asked.minutes, 0) == both
+    assert peers.read_records(out, splits, 15.0, 0) == {}
+    assert peers.read_records(out, splits, asked.minutes, 1) == {}
+    fewer = {"german": peer_data.Split(split.train, split.test[:5])}
+    assert peers.read_records(out, fewer, asked.minutes, 0) == {}
 
 
 def test_the_table_tells_scores_differences_and_what_failed(
@@ -260,7 +264,7 @@ def test_the_table_tells_scores_differences_and_what_failed(
 ) -> None:
     def record(tool: str, rare: list[float], **more: Any) -> peer_cells.Record:
         return peer_cells.Record(
-            tool, "german", 15.0, 0, 3, "1.0", predicted=split.truth, rare=rare, **more
+            tool, "german", 15.0, 0, 15, 3, "1.0", predicted=split.truth, rare=rare, **more
         )
 
     right = [float(label == "bad") for label in split.truth]
