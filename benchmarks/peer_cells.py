@@ -199,10 +199,10 @@ def end_tree(process: subprocess.Popen[bytes]) -> None:
 
 
 def last_words(log: Path) -> str:
-    """Return the last line of a log that says something, by which a failure is told."""
-    if not log.exists():
-        return "it said nothing"
-    lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines()]
+    """Return the last line of a log that says something, by which a failure is told; what an
+    interpreter says while it ends is about nothing."""
+    text = log.read_text("utf-8", "replace") if log.exists() else ""
+    lines = [line.strip() for line in text.partition("Exception ignored in")[0].splitlines()]
     return next((line[:400] for line in reversed(lines) if line), "it said nothing")
 
 

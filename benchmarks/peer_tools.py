@@ -6,6 +6,7 @@ and `weights/`, with the name of the data set and the minutes that it may take, 
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,13 +27,15 @@ IMAGES_ALONE = "it classifies images, and nothing else so far (its README)"
 class Tool:
     """`script`: among SCRIPTS. `requirements`: pinned, installed into an environment of its own;
     none of raytl, which is taken from the environment that runs the benchmark. `cannot`: why, by
-    data set."""
+    data set. `python`: what the environment is made with, on the PATH; by default what runs the
+    benchmark."""
 
     called: str
     script: str
     answers: Callable[[Path, str | None], Answers]
     requirements: tuple[str, ...] = ()
     cannot: dict[str, str] = field(default_factory=dict)
+    python: str = sys.executable
 
 
 TOOLS = {
@@ -40,7 +43,13 @@ TOOLS = {
     "autogluon": Tool(
         "AutoGluon-MM", "autogluon_mm.py", of_autogluon, ("autogluon.multimodal==1.6.3", TORCH)
     ),
-    "ludwig": Tool("Ludwig", "ludwig_search.py", of_ludwig, ("ludwig[hyperopt]==0.17.10",)),
+    "ludwig": Tool(
+        "Ludwig",
+        "ludwig_search.py",
+        of_ludwig,
+        ("ludwig[distributed,hyperopt]==0.17.10", "timm==1.0.31", TORCH),
+        python="python3.12",
+    ),
     "quicktune": Tool(
         "Quick-Tune-Tool",
         "quick_tune_tool.py",
@@ -82,8 +91,10 @@ def installed(name: str, envs: Path) -> Installed:
     if note.exists():
         return Installed(python, why_not=note.read_text("utf-8"))
     if not done.exists() or done.read_text("utf-8") != wanted:
+        if not shutil.which(tool.python):
+            return Installed(python, why_not=f"it needs {tool.python}, which is not on the PATH")
         print(f"installing {wanted} into {folder}", flush=True)
-        why = _install(folder, python, tool.requirements)
+        why = _install(folder, tool)
         if why is not None:
             note.write_text(why, encoding="utf-8")
             return Installed(python, why_not=why)
@@ -91,11 +102,11 @@ def installed(name: str, envs: Path) -> Installed:
     return Installed(python, tool.requirements[0].partition("==")[2])
 
 
-def _install(folder: Path, python: Path, requirements: tuple[str, ...]) -> str | None:
+def _install(folder: Path, tool: Tool) -> str | None:
     """Make an environment; return why that failed, None where it did not."""
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--no-cache-dir", *requirements]
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-cache-dir"]
     folder.mkdir(parents=True, exist_ok=True)
-    for command in ([sys.executable, "-m", "venv", str(folder)], pip):
+    for command in ([tool.python, "-m", "venv", str(folder)], [*pip, *tool.requirements]):
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, timeout=INSTALLING, env=bare(os.environ)

@@ -34,7 +34,7 @@ from typing import Any
 from peer_cells import Asked, Record, records_of, run_cell
 from peer_data import SOURCES, Split, split_of
 from peer_scores import Interval, difference, interval
-from peer_tools import OURS, SCRIPTS, TOOLS, installed, lines_of
+from peer_tools import OURS, SCRIPTS, TOOLS, Installed, installed, lines_of
 
 CORES = 2
 Cell = tuple[str, str]  # tool, data set
@@ -81,7 +81,8 @@ def fill(cells: list[Cell], splits: dict[str, Split], asked: Asked, out: Path) -
     print(f"{len(cells) - len(missing)} of {len(cells)} cells are there", flush=True)
     out.parent.mkdir(parents=True, exist_ok=True)
     for tool, dataset in missing:
-        found = installed(tool, asked.envs)
+        never = dataset in TOOLS[tool].cannot
+        found = Installed(Path()) if never else installed(tool, asked.envs)
         record = run_cell(tool, dataset, splits[dataset], asked, found)
         records[tool, dataset] = record
         with out.open("a", encoding="utf-8") as file:

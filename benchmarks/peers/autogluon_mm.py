@@ -8,13 +8,12 @@ import pandas as pd
 from autogluon.multimodal import MultiModalPredictor
 
 dataset, minutes = sys.argv[1], float(sys.argv[2])
-hyperparameters = {
-    "model.timm_image.checkpoint_name": "weights/timm_image",
-    "model.hf_text.checkpoint_name": "weights/minilm_l6",
-}
+image = {"model.timm_image.checkpoint_name": "weights/timm_image"}
+text = {"model.hf_text.checkpoint_name": "weights/minilm_l6"}
+hyperparameters = image | text
 few_labels = dataset in ("office", "sentiment")
 if dataset == "office":  # by default the network is CLIP, which is not among the weights
-    hyperparameters["model.names"] = ["timm_image"]
+    hyperparameters = image | {"model.names": ["timm_image"]}
 predictor = MultiModalPredictor(
     label="label",
     problem_type="few_shot_classification" if few_labels else None,

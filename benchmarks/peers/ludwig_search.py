@@ -6,17 +6,25 @@ import sys
 
 from ludwig.automl import auto_train, train_with_config
 
-dataset, minutes = sys.argv[1], float(sys.argv[2])
-squeezenet = {"type": "squeezenet", "model_variant": "1_0"}
-efficientnet = {"type": "timm", "model_name": "local-dir:weights/timm_image"}
+dataset, seconds = sys.argv[1], int(60 * float(sys.argv[2]))
+squeezenet = {"type": "squeezenet", "model_variant": "1_0", "trainable": False}
+efficientnet = {
+    "type": "timm",
+    "model_name": "local-dir:weights/timm_image",
+    "trainable": False,
+}
 minilm = {"type": "auto_transformer", "pretrained_model_name_or_path": "weights/minilm_l6"}
-picture = {"name": "image", "type": "image"}
+pixels = {"height": 224, "width": 224, "standardize_image": "imagenet1k"}
+picture = {"name": "image", "type": "image", "encoder": efficientnet, "preprocessing": pixels}
 features = {
     "hymenoptera": [picture],
     "office": [picture],
     "sentiment": [{"name": "text", "type": "text", "encoder": minilm}],
     "emoji": [picture, {"name": "name", "type": "text", "encoder": minilm}],
 }
+searched = {"trainer.learning_rate": {"space": "loguniform", "lower": 1e-4, "upper": 1e-2}}
+if dataset != "sentiment":
+    searched["image.encoder"] = {"space": "choice", "categories": [squeezenet, efficientnet]}
 config = {
     "preprocessing": {"split": {"type": "random", "probabilities": [0.8, 0.2, 0.0]}},
     "output_features": [{"name": "label", "type": "category"}],
@@ -24,14 +32,12 @@ config = {
         "goal": "maximize",
         "metric": "accuracy",
         "output_feature": "label",
-        "parameters": {
-            "trainer.learning_rate": {"space": "loguniform", "lower": 1e-4, "upper": 1e-2}
-        },
-        "executor": {"type": "ray", "num_samples": 20, "time_budget_s": 60 * minutes},
+        "parameters": searched,
+        "executor": {"type": "ray", "num_samples": 20, "time_budget_s": seconds},
     },
 }
 if dataset == "german":
-    results = auto_train("train.csv", "label", 60 * minutes)
+    results = auto_train("train.csv", "label", seconds)
 else:
     results = train_with_config("train.csv", config | {"input_features": features[dataset]})
 predictions, _ = results.best_model.predict("test.csv")

@@ -207,6 +207,16 @@ def test_what_could_not_be_installed_is_not_tried_again(tmp_path: Path) -> None:
     assert not found.python.exists()
 
 
+def test_a_tool_that_needs_another_python_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = peer_tools.Tool("Old", "t.sh", peer_scores.of_ludwig, ("old==1",), python="python0.9")
+    monkeypatch.setitem(peer_tools.TOOLS, "old", tool)
+    found = peer_tools.installed("old", tmp_path)
+    assert found.why_not == "it needs python0.9, which is not on the PATH"
+    assert not (tmp_path / "old").exists()  # so that it is looked for again
+
+
 def test_cells_are_picked_by_tool_or_data_set() -> None:
     every = peers.wanted_cells(None)
     assert len(every) == len(peer_tools.TOOLS) * len(peer_data.SOURCES)
@@ -257,6 +267,14 @@ def test_done_and_failed_cells_are_not_run_again(
     assert peers.read_records(out, splits, asked.minutes, 1) == {}
     fewer = {"german": peer_data.Split(split.train, split.test[:5])}
     assert peers.read_records(out, fewer, asked.minutes, 0) == {}
+
+
+def test_nothing_is_installed_for_what_a_tool_cannot_do(
+    asked: peer_cells.Asked, split: peer_data.Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers, "installed", None)
+    found = peers.fill([("quicktune", "german")], {"german": split}, asked, tmp_path / "o.jsonl")
+    assert found["quicktune", "german"].why_not == peer_tools.IMAGES_ALONE
 
 
 def test_the_table_tells_scores_differences_and_what_failed(
@@ -319,6 +337,11 @@ def test_a_cell_is_run_scored_and_tidied(
 def test_a_tool_that_breaks_is_told_by_its_last_words(scripted: Any, split: Any) -> None:
     record = scripted(split, "echo working", "echo 'no such network' >&2", "exit 3")
     assert (record.score, record.why_not) == (None, "exit code 3: no such network")
+    record = scripted(
+        split, "echo ValueError: no trial", "echo 'Exception ignored in atexit:'", "echo late",
+        "exit 1",
+    )  # fmt: skip
+    assert record.why_not == "exit code 1: ValueError: no trial"
     record = scripted(split, "echo bad,good > predictions.csv", "echo 1,0 >> predictions.csv")
     assert record.why_not == "exit code 0: 1 predictions of 15 test rows"
 
