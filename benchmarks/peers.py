@@ -19,8 +19,9 @@ raytl minus a peer paired: what another training seed or draw of labels would ch
 text/sentiment/imdb.txt (text, tab, 0 or 1), tabular/german.csv (UCI's, no header, 1 or 2 last),
 emoji/emoji.csv (row, name, category) with emoji/google/NNNN.png, and, in pretrained/,
 squeezenet1_0_imagenet_deepcompression.pth, tf_efficientnet_lite0_imagenet.pth and minilm_l6/.
-Environments are made in `--envs` where they are missing (some 7 GB each). A cell that is done, or
-that failed, is one line in `--out`; started again, the benchmark goes on with what is missing.
+Environments are made in `--envs` where they are missing (some 7 GB each; Ludwig's with a python3.12
+on the PATH). A cell that is done, or that failed, is one line in `--out`; started again, the
+benchmark goes on with what is missing.
 """
 
 import argparse

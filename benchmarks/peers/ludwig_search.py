@@ -3,19 +3,18 @@ with a search for as long as there is time. Its page on pretrained encoders advi
 less than 1,000 pictures, and a learning rate of 0.001 to 0.01 for these."""
 
 import sys
+from pathlib import Path
 
+import ray
 from ludwig.automl import auto_train, train_with_config
 
 dataset, seconds = sys.argv[1], int(60 * float(sys.argv[2]))
+train, weights = str(Path("train.csv").resolve()), Path("weights").resolve()
 squeezenet = {"type": "squeezenet", "model_variant": "1_0", "trainable": False}
-efficientnet = {
-    "type": "timm",
-    "model_name": "local-dir:weights/timm_image",
-    "trainable": False,
-}
-minilm = {"type": "auto_transformer", "pretrained_model_name_or_path": "weights/minilm_l6"}
+lite0 = {"type": "timm", "model_name": f"local-dir:{weights}/timm_image", "trainable": False}
+minilm = {"type": "auto_transformer", "pretrained_model_name_or_path": f"{weights}/minilm_l6"}
 pixels = {"height": 224, "width": 224, "standardize_image": "imagenet1k"}
-picture = {"name": "image", "type": "image", "encoder": efficientnet, "preprocessing": pixels}
+picture = {"name": "image", "type": "image", "encoder": lite0, "preprocessing": pixels}
 features = {
     "hymenoptera": [picture],
     "office": [picture],
@@ -24,7 +23,7 @@ features = {
 }
 searched = {"trainer.learning_rate": {"space": "loguniform", "lower": 1e-4, "upper": 1e-2}}
 if dataset != "sentiment":
-    searched["image.encoder"] = {"space": "choice", "categories": [squeezenet, efficientnet]}
+    searched["image.encoder"] = {"space": "choice", "categories": [squeezenet, lite0]}
 config = {
     "preprocessing": {"split": {"type": "random", "probabilities": [0.8, 0.2, 0.0]}},
     "output_features": [{"name": "label", "type": "category"}],
@@ -37,8 +36,9 @@ config = {
     },
 }
 if dataset == "german":
-    results = auto_train("train.csv", "label", seconds)
+    results = auto_train(train, "label", seconds)
 else:
-    results = train_with_config("train.csv", config | {"input_features": features[dataset]})
+    results = train_with_config(train, config | {"input_features": features[dataset]})
+ray.shutdown()  # else Ludwig 0.17.10 loads the best model as one of Ray's, and fails
 predictions, _ = results.best_model.predict("test.csv")
 predictions.to_csv("predictions.csv", index=False)
