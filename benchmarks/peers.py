@@ -99,7 +99,8 @@ def show(records: Records, splits: dict[str, Split]) -> dict[str, Any]:
     print("|---|---|---|---|---|---|")
     figures: dict[str, Any] = {}
     for (tool, dataset), record in records.items():
-        own = figures.setdefault(dataset, {})[tool] = {"lines": record.lines}
+        own: dict[str, Any] = {"lines": record.lines}
+        figures.setdefault(dataset, {})[tool] = own
         found, minus = "–", "–"
         if record.score is not None:
             truth, rare = splits[dataset].truth, SOURCES[dataset].rare
