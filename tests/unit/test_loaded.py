@@ -207,6 +207,7 @@ def test_sounds_are_wav_files(make: Make, tmp_path: Path) -> None:
         ([np.zeros((8, 8, 2), int)], DataError, "row 0: has 2 channels, but the model reads 3"),
         ([np.zeros((8, 8, 3))], DataError, "row 0: images must be uint8, .* got float32"),
         (Path("nowhere"), DataError, "nowhere: no such file or folder"),
+        (np.array(7), DataError, "must be a list or an array, got ndarray"),
         (7, DataError, "must be a list or an array, got int"),
     ],
 )

@@ -58,19 +58,15 @@ def _held(rows: Any, reading: RawReading) -> tuple[int, Cells]:
     if is_frame(rows):
         columns = dict(zip(*columns_of(rows, ROWS), strict=True))
         return len(rows), partial(_column, columns, reading)
-    if isinstance(rows, str | bytes | Mapping) or not hasattr(rows, "__len__"):
+    one = isinstance(rows, str | bytes | Mapping) or getattr(rows, "shape", None) == ()
+    if one or not hasattr(rows, "__len__"):
         raise DataError(f"{ROWS}: must be a list or an array, got {type(rows).__name__}")
-    listed = rows if isinstance(rows, list | tuple) else list(_first_axis(rows))
+    listed = list(rows)  # of a tensor tensors, whose images have their channels first
     if isinstance(reading.only, TableColumn) and listed and not isinstance(listed[0], Mapping):
         return len(listed), partial(_column, _numbers(rows), reading)
     return len(listed), partial(
         _of_mappings, [_as_mapping(row, number, reading) for number, row in enumerate(listed)]
     )
-
-
-def _first_axis(rows: Any) -> Any:
-    """Return rows to go over: a tensor's stay tensors, whose images have their channels first."""
-    return rows if hasattr(rows, "shape") and len(rows.shape) else as_array(rows)
 
 
 def _numbers(rows: Any) -> dict[str, Any]:
