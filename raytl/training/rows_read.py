@@ -40,7 +40,7 @@ class Part:
 
 def rows_read(material: Material, streams: Collection[str], rows_seed: int) -> dict[str, Part]:
     """Return what a trial with these streams reads: its training streams by name, "validation",
-    "source validation" where there is such, and "test", which confirmation alone reads. `rows_seed`
+    "source validation" and "test", which confirmation alone reads, where there are such. `rows_seed`
     draws the target's labelled and held-out rows."""
     study, target, source = material.study, material.domains.target, material.domains.source
     of_target, train = target_rows(target, rows_seed), target.config.splits.train
@@ -56,7 +56,9 @@ def rows_read(material: Material, streams: Collection[str], rows_seed: int) -> d
     if "labelled" in streams:
         parts["labelled"] = Part(target, train, of_target.labelled, learns=True)
     parts["validation"] = Part(target, of_target.validation_split, of_target.validation)
-    return parts | {"test": Part(target, test, np.arange(target.split(test).rows))}
+    if test in target.config.read_splits():  # where a model is judged
+        parts["test"] = Part(target, test, np.arange(target.split(test).rows))
+    return parts
 
 
 @dataclass(frozen=True)
