@@ -40,8 +40,8 @@ class Part:
 
 def rows_read(material: Material, streams: Collection[str], rows_seed: int) -> dict[str, Part]:
     """Return what a trial with these streams reads: its training streams by name, "validation",
-    "source validation" and "test", which confirmation alone reads, where there are such. `rows_seed`
-    draws the target's labelled and held-out rows."""
+    and "source validation" and "test", which confirmation alone reads, where there are such.
+    `rows_seed` draws the target's labelled and held-out rows."""
     study, target, source = material.study, material.domains.target, material.domains.source
     of_target, train = target_rows(target, rows_seed), target.config.splits.train
     test, parts = study.target_domain.splits.test, dict[str, Part]()
