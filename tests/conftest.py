@@ -1,4 +1,4 @@
-"""Shared fixtures. Tests with Ray share one local cluster, which the session stops."""
+"""Shared fixtures. Tests with Ray share one local cluster a process, which its session stops."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -12,9 +12,6 @@ from tests_support import CREDENTIALS, REAL_DATA, write_images
 from raytl.config import Study
 from raytl.modalities.image.column import ImageColumn
 
-WITH_RAY = ("ray", "real")  # folders of the tests that do
-LAST = "test_tutorials.py"
-
 
 def pytest_configure() -> None:
     """Give each process one thread, before torch reads it: on tiny tensors threads only wait for
@@ -23,32 +20,11 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put tests with Ray first and the tutorials last, and skip what lacks its data."""
-    items.sort(
-        key=lambda item: (_scope(item.nodeid) == LAST, item.get_closest_marker("ray") is None)
-    )
+    """Put tests with Ray first, which wait more than they work, and skip what lacks its data."""
+    items.sort(key=lambda item: item.get_closest_marker("ray") is None)
     for item in items:
         if item.get_closest_marker("real") and not REAL_DATA.exists():
             item.add_marker(pytest.mark.skip(reason=f"the test data {REAL_DATA} is absent"))
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Part the tests for two processes: those with Ray, which share one cluster, in one, the files
-    of the others beside them, and the tutorials where there is nothing left to do. (xdist's own
-    groups have no effect under pytest 9.2.)"""
-    from xdist.scheduler import LoadScopeScheduling
-
-    class ByFile(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            return _scope(nodeid)
-
-    return ByFile(config, log)
-
-
-def _scope(nodeid: str) -> str:
-    file = Path(nodeid.partition("::")[0])
-    return "ray" if file.parent.name in WITH_RAY and file.name != LAST else file.name
 
 
 @pytest.fixture(scope="session", autouse=True)
