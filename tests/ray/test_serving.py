@@ -81,6 +81,6 @@ def test_files_and_rows_are_answered_as_the_loaded_model_answers(
     status, answer = ask(port, json.dumps(rows).encode(), "application/json")
     assert status == 200 and len(answer) == 2
     assert_alike(answer[0], raytl.load(both).answers(rows)[0])
-    for body, why in ((b"[{}]", "row 0: has no 'text'"), (b"{", "Expecting"), (b"3", "iterable")):
+    for body, why in ((b"[{}]", "row 0: has no 'text'"), (b"{", "Expecting"), (b"3", "a list")):
         status, answer = ask(port, body, "application/json")
         assert status == 400 and why in answer["error"]

@@ -9,13 +9,15 @@ import threading
 import time
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from raytl.ctrl_c import EXIT_CODE, answered
 
 # One call into C that no signal handler of Python interrupts, for minutes.
-BUSY = "import hashlib; hashlib.pbkdf2_hmac('sha256', b'a', b'b', 10**9)"
+BUSY = "hashlib.pbkdf2_hmac('sha256', b'a', b'b', 10**9)"
 PROGRAM = """
+import hashlib
 import sys
 from raytl.ctrl_c import answered
 try:
@@ -54,6 +56,11 @@ def said(child: Child, words: str, within: float = 20.0) -> bool:
 def busy() -> Iterator[Child]:
     child = begin(BUSY)
     with child:
+        process, end = psutil.Process(child.pid), time.monotonic() + 60
+        begun = process.cpu_times().user
+        while process.cpu_times().user < begun + 0.1:  # which it takes in the call into C alone
+            assert time.monotonic() < end
+            time.sleep(0.02)
         yield child
         child.kill()
 
