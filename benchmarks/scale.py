@@ -56,8 +56,8 @@ from raytl.sweeping.on_ray.tuning import ray_session
 from raytl.sweeping.preflight import preflight
 from raytl.sweeping.recall import Recall
 from raytl.sweeping.resolving import resolved
+from raytl.sweeping.search.asked_and_told import Listener
 from raytl.sweeping.search.objective import objective_metric
-from raytl.sweeping.search.searcher import Listener
 
 GPUS_A_NODE = 8
 PARTS = 5  # of a run, in each of which a trial's cost is measured

@@ -52,8 +52,9 @@ from raytl.sweeping.on_ray.tuning import ray_session, run_trials
 from raytl.sweeping.preflight import preflight
 from raytl.sweeping.progress import Progress
 from raytl.sweeping.recall import Recall
+from raytl.sweeping.search.asked_and_told import Listener
 from raytl.sweeping.search.objective import objective_metric
-from raytl.sweeping.search.searcher import Listener, StudySearch
+from raytl.sweeping.search.searcher import StudySearch
 from raytl.training.building import build_trial
 from raytl.training.material import Material
 from raytl.training.splits import target_rows

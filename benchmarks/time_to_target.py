@@ -40,9 +40,10 @@ from raytl.sweeping.on_ray.tuning import ray_session, run_trials
 from raytl.sweeping.preflight import preflight
 from raytl.sweeping.progress import Progress
 from raytl.sweeping.resolving import resolved
+from raytl.sweeping.search.asked_and_told import Listener
 from raytl.sweeping.search.objective import objective_metric
 from raytl.sweeping.search.sampling import open_sampler
-from raytl.sweeping.search.searcher import Listener, StudySearch
+from raytl.sweeping.search.searcher import StudySearch
 
 POINT = 0.01
 SIDES = ("plain", "raytl")

@@ -30,8 +30,8 @@ from sweep_reuse import configurations, make_study, run_raytl
 from raytl.reporting.tensorboard import TensorBoard
 from raytl.sweeping.kept.records import Record
 from raytl.sweeping.on_ray.tuning import ray_session
+from raytl.sweeping.search.asked_and_told import Listener
 from raytl.sweeping.search.objective import objective_metric
-from raytl.sweeping.search.searcher import Listener
 
 SLOTS = 2
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 
 from raytl.sweeping.kept.records import Config, Metrics, Record
-from raytl.sweeping.search.searcher import Listener
+from raytl.sweeping.search.asked_and_told import Listener
 
 LONGEST = 300  # letters of a reason
 

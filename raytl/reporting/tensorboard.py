@@ -19,8 +19,8 @@ from raytl.reporting.hparams import (
 )
 from raytl.scoring.metrics import METRICS
 from raytl.sweeping.kept.records import Config, Metrics, Record
+from raytl.sweeping.search.asked_and_told import Listener
 from raytl.sweeping.search.objective import ObjectiveMetric
-from raytl.sweeping.search.searcher import Listener
 from raytl.sweeping.study_run import StudyResult
 from raytl.sweeping.verdict.confirmed import Confirmation, pictures_of
 

@@ -9,7 +9,8 @@ from raytl.sweeping.kept.lease import Lease
 from raytl.sweeping.kept.records import Record
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.leaderboard import build_leaderboard, save_leaderboard
-from raytl.sweeping.search.searcher import Listener, StudySearch
+from raytl.sweeping.search.asked_and_told import Listener
+from raytl.sweeping.search.searcher import StudySearch
 
 BOARD_EVERY_S = 1.0  # at most
 BOARD_SHARE = 0.02  # of the time that writing it may take: it takes longer with every trial

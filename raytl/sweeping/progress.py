@@ -20,8 +20,9 @@ from raytl.sweeping.kept.trial_folder import ERROR_LOG
 from raytl.sweeping.live_table import Shown, State, live_table
 from raytl.sweeping.on_ray.attempts import Going
 from raytl.sweeping.on_ray.resources import Plan, cluster_text
+from raytl.sweeping.search.asked_and_told import Listener
 from raytl.sweeping.search.objective import ObjectiveMetric, figure
-from raytl.sweeping.search.searcher import Listener, StudySearch
+from raytl.sweeping.search.searcher import StudySearch
 from raytl.sweeping.time_left import CONFIRM, Phase, duration
 from raytl.training.cache_entries import progress as prefix_progress
 

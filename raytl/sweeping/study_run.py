@@ -30,9 +30,10 @@ from raytl.sweeping.progress import Progress
 from raytl.sweeping.recall import Recall
 from raytl.sweeping.resolving import resolved, spare_slots
 from raytl.sweeping.run_folder import check_run_folder, check_same, rounding, started_as
+from raytl.sweeping.search.asked_and_told import Listener
 from raytl.sweeping.search.objective import objective_metric
 from raytl.sweeping.search.sampling import open_sampler
-from raytl.sweeping.search.searcher import Listener, StudySearch
+from raytl.sweeping.search.searcher import StudySearch
 from raytl.sweeping.verdict.confirmation import build_confirmation, retrained
 from raytl.sweeping.verdict.confirmed import Confirmation, save_confirmation
 from raytl.sweeping.verdict.confirming import Confirming, Unconfirmed

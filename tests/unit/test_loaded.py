@@ -142,9 +142,19 @@ def test_a_table_is_read_by_the_names_of_its_fields(of_table: Loaded) -> None:
         of_table.predict(np.zeros((2, 2)))
     with pytest.raises(DataError, match=r"numbers of a table are \(N, F\).*got \(2,\)"):
         of_table.predict(np.zeros(2))
+    with pytest.raises(DataError, match=r"numbers of a table are \(N, F\).*rows of unequal length"):
+        of_table.predict([[1, 2], [3]])
     frame["x"] = ["0.1", "word", "0.2"]
     with pytest.raises(DataError, match="row 1: column 'x' has 'word' where a number"):
         of_table.predict(frame)
+
+
+def test_fields_may_be_called_as_a_file_is(make: Make) -> None:
+    rows = pd.DataFrame({"bytes": np.linspace(-1, 1, 40), "path": ["a", "b"] * 20})
+    rows["big"] = np.where(rows["bytes"] > 0, "yes", "no")
+    model = make("fields", rows, "mlp", {"width": 16}, target="big")
+    said = model.predict([{"bytes": -0.9, "path": "a"}, {"bytes": 0.9, "path": "b"}])
+    assert said["predicted"].tolist() == ["no", "yes"]
 
 
 def test_arrays_of_numbers_are_the_fields_that_they_were_learnt_as(make: Make) -> None:
@@ -173,14 +183,19 @@ def test_texts_are_a_list_a_column_or_a_file(make: Make, tmp_path: Path) -> None
     assert model.predict(tmp_path / "texts.txt").equals(said)
 
 
-def test_sounds_are_wav_files(make: Make, tmp_path: Path) -> None:
+def tones(make: Make, folder: Path) -> tuple[list[str], Loaded]:
+    """Write high and low tones; return their files and a model that was trained on such."""
     files = []
     for number in range(32):
         tone = np.sin(np.arange(4000) * (0.05 if number % 2 else 0.6))
-        files.append(str(tmp_path / f"{number:02d}.wav"))
+        files.append(str(folder / f"{number:02d}.wav"))
         wavfile.write(files[-1], 8000, (tone * 20000).astype(np.int16))
     data = pd.DataFrame({"sound": files, "pitch": ["high", "low"] * 16})
-    model = make("sounds", data, "small_cnn", {"width": 4}, target="pitch", audio="sound")
+    return files, make("sounds", data, "small_cnn", {"width": 4}, target="pitch", audio="sound")
+
+
+def test_sounds_are_wav_files(make: Make, tmp_path: Path) -> None:
+    files, model = tones(make, tmp_path)
     said = model.predict(files[:4])
     assert model.predict(pd.DataFrame({"sound": files[:4]})).equals(said)
     assert model.predict(tmp_path).index.tolist() == files
@@ -280,13 +295,7 @@ def test_pictures_of_a_frame_are_fitted_likewise(tmp_path: Path, make: Make) -> 
 
 
 def test_a_sound_is_answered_alike_whatever_stands_beside_it(make: Make, tmp_path: Path) -> None:
-    files = []
-    for number in range(32):
-        tone = np.sin(np.arange(4000) * (0.05 if number % 2 else 0.6))
-        files.append(str(tmp_path / f"{number:02d}.wav"))
-        wavfile.write(files[-1], 8000, (tone * 20000).astype(np.int16))
-    data = pd.DataFrame({"sound": files, "pitch": ["high", "low"] * 16})
-    model = make("sounds", data, "small_cnn", {"width": 4}, target="pitch", audio="sound")
+    files, model = tones(make, tmp_path)
     other = str(tmp_path / "other.wav")
     wavfile.write(other, 11025, (np.sin(np.arange(6000) * 0.3) * 20000).astype(np.int16))
     alone = model.predict([other])["p(high)"].iloc[0]

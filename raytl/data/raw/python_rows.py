@@ -70,11 +70,13 @@ def _held(rows: Any, reading: RawReading) -> tuple[int, Cells]:
 
 
 def _numbers(rows: Any) -> dict[str, Any]:
-    values = as_array(rows)
+    law = f"{ROWS}: numbers of a table are (N, F), or a DataFrame with names; got"
+    try:
+        values = as_array(rows)
+    except ValueError:
+        raise DataError(f"{law} rows of unequal lengths") from None
     if values.ndim != 2:
-        raise DataError(
-            f"{ROWS}: numbers of a table are (N, F), or a DataFrame with names; got {values.shape}"
-        )
+        raise DataError(f"{law} {values.shape}")
     return {f"c{place}": pa.array(values[:, place]) for place in range(values.shape[1])}
 
 
@@ -97,9 +99,10 @@ def _of_mappings(rows: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
 
 
 def _as_mapping(row: Any, number: int, reading: RawReading) -> Mapping[str, Any]:
-    if isinstance(row, Mapping) and not _is_file(row):
+    alone = reading.only is not None and not isinstance(reading.only, TableColumn)
+    if isinstance(row, Mapping) and not (alone and _is_file(row)):
         return row
-    if reading.only is not None and not isinstance(reading.only, TableColumn):
+    if alone:
         return {next(iter(reading.columns)): row}
     raise DataError(
         f"{_place(number)}: must be a mapping from column to value, got {type(row).__name__}"

@@ -6,7 +6,7 @@ import pytest
 
 from raytl.reporting.sparing import Sparing, spared
 from raytl.sweeping.kept.records import Record
-from raytl.sweeping.search.searcher import Listener
+from raytl.sweeping.search.asked_and_told import Listener
 
 RECORD = Record({"name": "trial-00000"})
 

@@ -16,11 +16,12 @@ from raytl.config import Study, TrialConfig
 from raytl.predictions import Predictions
 from raytl.search_space import SearchSpace
 from raytl.sweeping.kept.records import IDENTITY, Config, Metrics, Record, Trained
+from raytl.sweeping.search.asked_and_told import Listener, Memory
 from raytl.sweeping.search.controls import control_trials
 from raytl.sweeping.search.fusing import members_of
 from raytl.sweeping.search.objective import objective_metric
 from raytl.sweeping.search.sampling import STARTUP, open_sampler
-from raytl.sweeping.search.searcher import MOST_LOST, Listener, Memory, StudySearch
+from raytl.sweeping.search.searcher import MOST_LOST, StudySearch
 from raytl.sweeping.verdict.confirming import Confirming
 
 MakeStudy = Callable[..., Study]
