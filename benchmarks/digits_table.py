@@ -27,7 +27,7 @@ from typing import Any
 from raytl.errors import TrainingError
 
 DIRECTIONS = {"mnist→usps": ("mnist", "usps"), "usps→mnist": ("usps", "mnist")}
-NETWORK = {"source_model": "lenet", "mapper": "mlp", "optimizer.lr": 0.02}
+NETWORK = {"source_model": "lenet", "mapper": "mlp", "optimizer": "sgd", "optimizer.lr": 0.02}
 NORMALISED = {"mapper.batch_norm": True, "optimizer.lr": 0.01}
 CONFIGS: dict[str, list[dict[str, Any]]] = {
     "source_only": [{"optimizer.lr": 0.02}, {"optimizer.lr": 0.05}],

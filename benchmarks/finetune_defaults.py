@@ -12,12 +12,15 @@ each class are trained on).
 
 A try is the mean over `--seeds` (of head, batches and rows' order). The best of a side is read off
 the rows that it is scored by, so it is no honest figure for a method; the plain side has eight
-tries, the control six, the default one. One thread.
+tries, the control six, the default one. One thread. A finished run is one line in `--out`; started
+again, the benchmark goes on with what is missing.
 
-    python benchmarks/finetune_defaults.py --data data --seeds 3 [--only squeezenet:hymenoptera]
+    python benchmarks/finetune_defaults.py --data data --out runs/finetune.jsonl --seeds 3 \
+        [--only squeezenet:hymenoptera]
 """
 
 import argparse
+import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -202,18 +205,35 @@ def plain_run(
     return float((logits.argmax(1) == torch.from_numpy(found["y_test"])).float().mean())
 
 
+def kept(args: argparse.Namespace, key: list[Any], run: Callable[[], float]) -> dict[str, Any]:
+    """Return the line of the run that `key` names: that in the results file, or a new one."""
+    out: Path = args.out
+    lines = out.read_text(encoding="utf-8").splitlines() if out.exists() else []
+    for record in map(json.loads, lines):
+        if record["key"] == key:
+            return dict(record)
+    start = time.perf_counter()
+    record = {"key": key, "accuracy": run(), "seconds": time.perf_counter() - start}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
+    return record
+
+
 def compare(args: argparse.Namespace, network: str, data: str) -> dict[str, float]:
     """Print every run of both sides; return each side's best."""
 
     def shown(side: str, tried: Try, run: Callable[[int], float]) -> float:
-        start = time.perf_counter()
-        accuracies = [run(seed) for seed in range(args.seeds)]
-        kind, lr = tried
-        told = " ".join(f"{100 * accuracy:.1f}" for accuracy in accuracies)
-        mean = float(np.mean(accuracies))
+        records = [
+            kept(args, [network, data, side, *tried, args.epochs, seed], partial(run, seed))
+            for seed in range(args.seeds)
+        ]
+        told = " ".join(f"{100 * record['accuracy']:.1f}" for record in records)
+        mean = float(np.mean([record["accuracy"] for record in records]))
+        seconds, (kind, lr) = sum(record["seconds"] for record in records), tried
         print(
             f"{network:13s} {data:12s} {side:8s} {kind:4s} {lr:<8.2g} {100 * mean:5.1f} % ({told}) "
-            f"{time.perf_counter() - start:6.1f} s", flush=True,
+            f"{seconds:6.1f} s", flush=True,
         )  # fmt: skip
         return mean
 
@@ -237,6 +257,7 @@ def compare(args: argparse.Namespace, network: str, data: str) -> dict[str, floa
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("runs/finetune_defaults.jsonl"))
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--only", nargs="*", default=[], help="NETWORK:DATA")

@@ -47,6 +47,7 @@ def make_study(folder: Path, args: argparse.Namespace) -> Path:
             "study": "soak",
             "target_domain": {"dataset": folder / "digits", "labels": "all"},
             "source_models": {"lenet": {"backbone": "lenet"}},
+            "defaults": {"optimizer": "sgd"},
             "space": {"optimizer.lr": {"choice": [0.01, 0.02, 0.05, 0.1]}},
             "search": {"sampler": "grid", "trials": 4, "scheduler": "none", "control_tries": 1},
             "train": {"epochs": 4, "batch_size": 32, "steps_per_epoch": args.steps},

@@ -154,7 +154,7 @@ def sweep(
         ...     "study": "stripes",
         ...     "target_domain": {"dataset": (images, labels), "labels": 10},
         ...     "source_models": {"fresh": {"backbone": "small_cnn", "args": {"width": 4}}},
-        ...     "space": {"optimizer.lr": {"choice": [0.01, 0.1]}},
+        ...     "space": {"optimizer.lr": {"choice": [0.001, 0.01]}},
         ...     "search": {"sampler": "grid", "trials": 2, "control_tries": 1},
         ...     "train": {"epochs": 2, "batch_size": 8},
         ...     "confirm": {"top": 1, "seeds": 3},

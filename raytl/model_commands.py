@@ -21,14 +21,18 @@ def pretrain(
     out: Annotated[str, typer.Option(help="Folder or URL of the new source model.")],
     epochs: int = 5,
     batch_size: int = 128,
-    lr: float = 0.05,
+    optimizer: Annotated[str, typer.Option(help="adam, adamw or sgd.")] = "adam",
+    lr: Annotated[
+        float | None, typer.Option(help="Learning rate; the optimiser's usual one by default.")
+    ] = None,
     seed: int = 0,
     threads: Annotated[int | None, typer.Option(help="Of torch; all cores by default.")] = None,
     force: flags.Force = False,
 ) -> None:
     """Train a source model from scratch on a labelled dataset."""
     with checked_options("pretrain"):
-        optimizer = OptimizerConfig(lr=lr)
+        given = {"name": optimizer} | ({} if lr is None else {"lr": lr})
+        config = OptimizerConfig.model_validate(given)
 
     def show(metrics: dict[str, Any]) -> None:
         log_console.print(
@@ -38,7 +42,7 @@ def pretrain(
 
     spec = verbs.pretrain(
         dataset, backbone, out, epochs=epochs, batch_size=batch_size,
-        optimizer=optimizer, seed=seed, threads=threads, force=force, progress=show,
+        optimizer=config, seed=seed, threads=threads, force=force, progress=show,
     )  # fmt: skip
     out_console.print(
         f"{out}: {backbone}, {spec.blocks} blocks, {spec.score_text}", highlight=False

@@ -7,6 +7,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from raytl.config.base import Count, Frozen, NonNegative, Positive, PositiveFraction, Probability
 from raytl.config.depths import BlockRange, FrozenDepth
+from raytl.config.learning_rates import USUAL_RATE
 from raytl.config.task_facts import HeadName
 
 RecipeName = Literal[
@@ -87,8 +88,9 @@ class FusionConfig(Frozen):
 class OptimizerConfig(Frozen):
     """Optimiser and learning-rate schedule."""
 
-    name: Literal["sgd", "adam", "adamw"] = "sgd"
-    lr: Positive = 0.01
+    name: Literal["sgd", "adam", "adamw"] = "adam"
+    # Highest, after warm-up; by default the optimiser's usual one (config/learning_rates.py)
+    lr: Positive = Field(default_factory=lambda given: USUAL_RATE[given["name"]])
     momentum: Probability = 0.9  # sgd only
     weight_decay: NonNegative = 5e-4  # L2 for sgd and adam, decoupled for adamw
     # Learning rate of transferred blocks, relative to lr; auto: by the optimiser, and by whether

@@ -43,7 +43,8 @@ class Demo:
     models: tuple[Model, ...]
 
 
-ADAM = OptimizerConfig(name="adamw", lr=5e-3)  # what is no image learns little by SGD
+ADAM = OptimizerConfig(name="adamw", lr=5e-3)
+SGD = OptimizerConfig(name="sgd", lr=0.05)
 ON_RENDERED = ("rendered_digits", "the rendered digits")
 RENDERED = "rendering the source domain from fonts"
 ON_SCIPY = ("scipy_docstrings", "scipy's docstrings")
@@ -64,8 +65,8 @@ DEMOS: dict[str, Demo] = {
             ),
         ),
         (
-            Model("rendered_lenet", ON_RENDERED, "lenet", epochs=4),
-            Model("rendered_cnn", ON_RENDERED, "small_cnn", epochs=3),
+            Model("rendered_lenet", ON_RENDERED, "lenet", epochs=4, options={"optimizer": SGD}),
+            Model("rendered_cnn", ON_RENDERED, "small_cnn", epochs=3, options={"optimizer": SGD}),
         ),
     ),
     "text": Demo(
@@ -175,10 +176,13 @@ DEMOS: dict[str, Demo] = {
             Data("reed_tones", "making the tones of a reed", "tones", "reed"),
         ),
         (
-            Model("rendered_cnn", ON_RENDERED, "small_cnn", epochs=2, bare=True),
+            Model(
+                "rendered_cnn", ON_RENDERED, "small_cnn", epochs=2,
+                options={"optimizer": SGD}, bare=True,
+            ),
             Model(
                 "flute_cnn", ON_FLUTE, "small_cnn", epochs=6,
-                options={"input_size": 32, "batch_size": 32},
+                options={"input_size": 32, "batch_size": 32, "optimizer": SGD},
             ),
         ),
     ),
@@ -199,7 +203,7 @@ DEMOS: dict[str, Demo] = {
                 "named-digits", "handwritten", {"size": 16},
             ),
         ),
-        (Model("rendered_cnn", ON_RENDERED, "small_cnn", epochs=2),),
+        (Model("rendered_cnn", ON_RENDERED, "small_cnn", epochs=2, options={"optimizer": SGD}),),
     ),
 }  # fmt: skip
 

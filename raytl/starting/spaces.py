@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from raytl.config.learning_rates import LEARNING_RATES
+from raytl.config.learning_rates import LEARNING_RATES, USUAL_RATE
 from raytl.errors import ConfigError
 from raytl.recipes import RECIPES
 from raytl.starting.candidates import Candidate
@@ -63,7 +63,7 @@ def searched(
     optimizer = "adamw" if table else "adam"
     low, high = LEARNING_RATES[optimizer]["transferred"]
     defaults: dict[str, Any] = {"source_model": first, "recipe": recipes[0]}
-    defaults |= {"optimizer": optimizer, "optimizer.lr": 0.002}
+    defaults |= {"optimizer": optimizer, "optimizer.lr": USUAL_RATE[optimizer]}
     space: dict[str, dict[str, Any]] = {}
     if len(models) > 1:
         space["source_model"] = {"choice": [candidate.name for candidate in models]}

@@ -73,7 +73,7 @@ def pretrain(
             train=train,
         )  # fmt: skip
         trial = TrialConfig(
-            source_model=backbone, recipe="scratch", optimizer=optimizer or OptimizerConfig(lr=0.05)
+            source_model=backbone, recipe="scratch", optimizer=optimizer or OptimizerConfig()
         )
     domain = Domain.open(target)
     target_rows(domain, study.search.seed)

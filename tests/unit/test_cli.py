@@ -257,6 +257,7 @@ LIGHT_MISTAKES = [
     ([*PRETRAIN, "--lr", "-1"], 2, "pretrain: lr: Input should be greater than 0, got -1.0"),
     ([*PRETRAIN, "--lr", "nan"], 2, "pretrain: lr: Input should be"),
     ([*PRETRAIN, "--lr", "inf"], 2, "pretrain: lr: Input should be a finite number, got inf"),
+    ([*PRETRAIN, "--optimizer", "sdg"], 2, "pretrain: name: Input should be 'sgd', 'adam' or"),
     ([*PRETRAIN, "--seed", "-1"], 2, "seed >= 0 must hold, got -1"),
     ([*PRETRAIN, "--epochs", "many"], 2, "valid integer"),
     (["pretrain", "--dataset", "digits", "--backbone", "lenet", "--out", "run"], 2, "exists"),

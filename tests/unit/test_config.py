@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from raytl.config import SourceModelConfig, TrialConfig, dump_study, frozen_blocks, load_study
+from raytl.config import (
+    OptimizerConfig,
+    SourceModelConfig,
+    TrialConfig,
+    dump_study,
+    frozen_blocks,
+    load_study,
+)
 from raytl.errors import ConfigError
 
 STUDY = """
@@ -101,6 +108,17 @@ def test_flat_and_nested_are_the_same_trial() -> None:
     trial = TrialConfig.from_flat(flat)
     assert (trial.mapper.name, trial.mapper.hidden, trial.optimizer.lr) == ("mlp", 7, 0.5)
     assert TrialConfig.from_flat(trial.flat()) == trial
+
+
+def test_learning_rate_is_the_optimisers_usual_one_unless_given() -> None:
+    rates = {
+        name: TrialConfig.from_flat({"source_model": "a", "optimizer": name}).optimizer.lr
+        for name in ("sgd", "adam", "adamw")
+    }
+    assert rates == {"sgd": 0.01, "adam": 0.002, "adamw": 0.002}
+    given = {"source_model": "a", "optimizer": "adam", "optimizer.lr": 0.3}
+    assert TrialConfig.from_flat(given).optimizer.lr == 0.3
+    assert TrialConfig(source_model="a").optimizer == OptimizerConfig(name="adam", lr=0.002)
 
 
 @pytest.mark.parametrize(
