@@ -9,7 +9,7 @@ import typer
 
 from raytl import shard_flags as flags
 from raytl import verbs
-from raytl.config import OptimizerConfig, checked_options
+from raytl.config import PRETRAINING, OptimizerConfig, checked_options
 from raytl.errors import UserError
 from raytl.models.source_spec import score_text
 from raytl.terminal import log_console, out_console, print_json
@@ -21,18 +21,15 @@ def pretrain(
     out: Annotated[str, typer.Option(help="Folder or URL of the new source model.")],
     epochs: int = 5,
     batch_size: int = 128,
-    optimizer: Annotated[str, typer.Option(help="adam, adamw or sgd.")] = "adam",
-    lr: Annotated[
-        float | None, typer.Option(help="Learning rate; the optimiser's usual one by default.")
-    ] = None,
+    optimizer: Annotated[str, typer.Option(help="adam, adamw or sgd.")] = PRETRAINING.name,
+    lr: float = PRETRAINING.lr,
     seed: int = 0,
     threads: Annotated[int | None, typer.Option(help="Of torch; all cores by default.")] = None,
     force: flags.Force = False,
 ) -> None:
     """Train a source model from scratch on a labelled dataset."""
     with checked_options("pretrain"):
-        given = {"name": optimizer} | ({} if lr is None else {"lr": lr})
-        config = OptimizerConfig.model_validate(given)
+        config = OptimizerConfig.model_validate({"name": optimizer, "lr": lr})
 
     def show(metrics: dict[str, Any]) -> None:
         log_console.print(

@@ -101,7 +101,8 @@ def study_of(target: Path, models: Mapping[str, Any], **more: Any) -> Study:
 
 def trial_of(**flat: Any) -> TrialConfig:
     """Return a trial by dotted keys, `.` written as `__`."""
-    plain = {"source_model": "net", "optimizer.lr": 0.05, "optimizer.warmup": 0.0}
+    plain = {"source_model": "net", "optimizer": "sgd"}
+    plain |= {"optimizer.lr": 0.05, "optimizer.warmup": 0.0}
     return TrialConfig.from_flat(plain | {k.replace("__", "."): v for k, v in flat.items()})
 
 

@@ -22,6 +22,7 @@ from raytl.config.study import (
 from raytl.config.task_facts import TASK_FACTS, HeadName, MetricName, TaskName
 from raytl.config.trial import (
     CONTROLS,
+    PRETRAINING,
     TRIAL_KEYS,
     ControlName,
     FusionConfig,
@@ -37,6 +38,7 @@ from raytl.config.trial import (
 __all__ = [
     "CONTROLS",
     "ON_ANY_NODE",
+    "PRETRAINING",
     "TASK_FACTS",
     "TRIAL_KEYS",
     "AugmentConfig",

@@ -102,6 +102,10 @@ class OptimizerConfig(Frozen):
     clip_norm: NonNegative = 5.0  # longest gradient of a step, over all that is trained; 0: any
 
 
+# What `raytl pretrain` trains by, where nothing else is said: random weights bear a higher rate
+PRETRAINING = OptimizerConfig(lr=0.005)
+
+
 class TrialConfig(Frozen):
     """One configuration of the search, complete."""
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from raytl.config import (
+    PRETRAINING,
     TASK_FACTS,
     DomainConfig,
     OptimizerConfig,
@@ -73,7 +74,7 @@ def pretrain(
             train=train,
         )  # fmt: skip
         trial = TrialConfig(
-            source_model=backbone, recipe="scratch", optimizer=optimizer or OptimizerConfig()
+            source_model=backbone, recipe="scratch", optimizer=optimizer or PRETRAINING
         )
     domain = Domain.open(target)
     target_rows(domain, study.search.seed)

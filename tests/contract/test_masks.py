@@ -47,7 +47,8 @@ def material_of(folder: Path, **train: Any) -> Material:
 def trial(recipe: str, **flat: Any) -> TrialConfig:
     plain = {
         "source_model": "net", "recipe": recipe, "frozen_depth": 2, "head.hidden": 16,
-        "head": "constant" if recipe == "constant" else "unet", "optimizer.lr": 0.05,
+        "head": "constant" if recipe == "constant" else "unet", "optimizer": "sgd",
+        "optimizer.lr": 0.05,
     }  # fmt: skip
     if recipe in TAUGHT:
         plain |= {"source_model": "other", "student": "net"}

@@ -253,7 +253,8 @@ def run_of(folder: Path, modality: str, network: str, args: dict[str, Any]) -> T
     )
     trial = TrialConfig.from_flat(
         {
-            "source_model": "net", "recipe": "finetune", "optimizer.lr": LR,
+            "source_model": "net", "recipe": "finetune", "optimizer": "sgd",
+            "optimizer.lr": LR,
             "optimizer.weight_decay": DECAY, "optimizer.schedule": "constant",
             "optimizer.warmup": 0.0, "optimizer.clip_norm": 0.0,
         }

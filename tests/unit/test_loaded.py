@@ -15,6 +15,7 @@ from PIL import Image
 from scipy.io import wavfile
 
 import raytl
+from raytl.config import OptimizerConfig
 from raytl.data.dataset import Dataset
 from raytl.data.importers.options import ShardOptions
 from raytl.data.raw.python_rows import python_rows
@@ -37,8 +38,9 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
         if name not in made:
             folder = raytl.dataset(data, **options)
             raytl.pretrain(
-                folder, backbone, root / name, epochs=8, batch_size=8, threads=1, args=args
-            )
+                folder, backbone, root / name, epochs=8, batch_size=8, threads=1, args=args,
+                optimizer=OptimizerConfig(name="sgd", lr=0.05),
+            )  # fmt: skip
             made[name] = raytl.load(root / name)
         return made[name]
 

@@ -21,7 +21,7 @@ UNUSUAL: dict[str, Any] = {
     "discriminator_hidden": 7, "entropy_conditioning": True, "margin": 2.0,
     "alignment_lambda": 0.3, "temperature": 1.0, "probe_fraction": 0.9, "l2_sp": 0.1,
     "distillation_temperature": 1.0, "distillation_weight": 0.3, "student": "net",
-    "label_smoothing": 0.3, "optimizer": "adam", "optimizer.lr": 0.5, "optimizer.momentum": 0.1,
+    "label_smoothing": 0.3, "optimizer": "adamw", "optimizer.lr": 0.5, "optimizer.momentum": 0.1,
     "optimizer.weight_decay": 0.1, "optimizer.transferred_lr_scale": 0.0,
     "optimizer.layer_decay": 0.5, "optimizer.schedule": "constant", "optimizer.warmup": 0.7,
     "optimizer.clip_norm": 0.01, "class_weights": "balanced", "inputs": "image",
@@ -53,7 +53,7 @@ def test_a_control_takes_over_source_model_head_and_optimiser_alone(tiny_study: 
         flat = tries[0].flat()
         given = {key: value for key, value in flat.items() if value != plain[key]}
         rate = {"optimizer.lr": flat["optimizer.lr"]}
-        expected = {"recipe": control, "head": "mlp", "head.hidden": 7, "optimizer": "adam"}
+        expected = {"recipe": control, "head": "mlp", "head.hidden": 7, "optimizer": "adamw"}
         expected |= {"class_weights": "balanced"}
         assert given == expected | rate
         assert all(flat[key] == (UNUSUAL | {"source_model": "net"})[key] for key in TAKEN_OVER)
@@ -83,7 +83,7 @@ def test_rates_suit_what_is_trained_and_not_the_study(tiny_study: MakeStudy) -> 
     search = {"sampler": "random", "trials": 2, "control_tries": 3}
     pretrained = {"backbone": "lenet", "weights": "lenet.pth"}
     study = tiny_study(source_models={"net": pretrained}, space=space, search=search)
-    ranges = LEARNING_RATES["sgd"]
+    ranges = LEARNING_RATES["adam"]
     rates = {name: [t.optimizer.lr for t in tries] for name, tries in controls(study).items()}
     assert rates == {
         "scratch": spread(*ranges["fresh"], 3),
@@ -104,7 +104,7 @@ def test_rates_are_spread_over_their_range() -> None:
 def test_failed_tries_go_on_below(tiny_study: MakeStudy) -> None:
     study = weights(tiny_study, search={"control_tries": 3})
     tries = controls(study)["target_only"]
-    low, high = LEARNING_RATES["sgd"]["transferred"]
+    low, high = LEARNING_RATES["adam"]["transferred"]
     lower = lower_tries(study, tries)
     assert [t.optimizer.lr for t in lower] == pytest.approx(spread(low * low / high, low, 3))
     assert [t.replace(optimizer__lr=1.0) for t in lower] == [

@@ -170,11 +170,11 @@ def test_where_the_rows_lie_does_not(checked: Checked, tmp_path: Path) -> None:
         {"trial": TrialConfig(source_model="net", recipe="dann").flat()},
         {"trial": TrialConfig(source_model="net", label_smoothing=0.1).flat()},
         {"trial": TrialConfig(source_model="net", student="more").flat()},
-        {"trial": config()["trial"] | {"optimizer.lr": 0.010000000000000002}},
+        {"trial": config()["trial"] | {"optimizer.lr": 0.0020000000000000005}},
     ],
 )  # fmt: skip
 def test_what_is_suggested_makes_another_trial(checked: Checked, more: Config) -> None:
-    assert config()["trial"]["optimizer.lr"] == 0.01
+    assert config()["trial"]["optimizer.lr"] == 0.002
     assert key(checked, config(**more)) != key(checked)
 
 

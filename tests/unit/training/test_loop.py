@@ -19,7 +19,9 @@ def make_run(tiny_study: MakeStudy, recipe: str, **train: Any) -> TrialRun:
         source_models={"net": {"backbone": "lenet"}},  # without batch statistics
         train={"epochs": 1, "batch_size": 8, "steps_per_epoch": 4} | train,
     )
-    trial = TrialConfig.from_flat({"source_model": "net", "recipe": recipe, "optimizer.lr": 0.05})
+    trial = TrialConfig.from_flat(
+        {"source_model": "net", "recipe": recipe, "optimizer": "sgd", "optimizer.lr": 0.05}
+    )
     return TrialRun(Material.of(study), trial, seed=3)
 
 

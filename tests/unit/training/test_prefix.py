@@ -36,7 +36,9 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(study: Study, test: bool = True, **flat: Any) -> list[dict[str, Any]]:
     reported: list[dict[str, Any]] = []
-    trial = TrialConfig.from_flat({"source_model": "net", "optimizer.lr": 0.05} | flat)
+    trial = TrialConfig.from_flat(
+        {"source_model": "net", "optimizer": "sgd", "optimizer.lr": 0.05} | flat
+    )
 
     def report(metrics: dict[str, Any], save: Any) -> None:
         reported.append({k: v for k, v in metrics.items() if k != "train/seconds"})

@@ -124,7 +124,7 @@ def train_all(studies: dict[str, Plain]) -> dict[str, Any]:
         target = study["target_domain"] | {"labels": labels}
         plain = {"epochs": 2, "batch_size": 8, "steps_per_epoch": 3} | train
         made = Study.model_validate(study | {"target_domain": target, "train": plain})
-        plain_rate = {"optimizer.lr": 0.05, "optimizer.warmup": 0.0}
+        plain_rate = {"optimizer": "sgd", "optimizer.lr": 0.05, "optimizer.warmup": 0.0}
         flat = {"source_model": "net", "head": "mlp"} | plain_rate | trial
         seen: list[dict[str, Any]] = []
 
