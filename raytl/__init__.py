@@ -28,6 +28,7 @@ from raytl.verbs import (
     predict,
     pretrain,
     rank,
+    refit,
     report,
     shard,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "predict",
     "pretrain",
     "rank",
+    "refit",
     "report",
     "results",
     "shard",

@@ -17,7 +17,7 @@ from raytl.config import load_study
 from raytl.errors import RaytlError
 from raytl.folders import rooted
 from raytl.memory import keep_freed_memory
-from raytl.model_commands import export, predict, pretrain
+from raytl.model_commands import export, predict, pretrain, refit
 from raytl.new_command import new
 from raytl.packages import own_version
 from raytl.shard_command import shard
@@ -261,6 +261,7 @@ def compare(
 
 
 app.command()(export)
+app.command()(refit)
 app.command()(predict)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -66,6 +67,31 @@ def export(
     text = f"{found['out']}: {candidate or model}"
     if to is not None:
         text += f" for {found['by']}, whose outputs lie {found['apart']:.1g} from raytl's at most"
+    out_console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
+def refit(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    candidate: Annotated[
+        str | None,
+        typer.Argument(help="Another confirmed one than best/ holds, such as 'scratch control'."),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(help="New folder or URL; RUN/refit by default.")
+    ] = None,
+    force: flags.Force = False,
+) -> None:
+    """Train a run's best once more, on all labelled rows, held-out and test rows too."""
+
+    def show(metrics: dict[str, Any]) -> None:
+        loss = metrics["train/loss/total"]
+        log_console.print(f"epoch {metrics['epoch']}: loss {loss:.4f}", highlight=False)
+
+    found = verbs.refit(run, candidate, out, force=force, progress=show)
+    text = (
+        f"{out or run / 'refit'}: {found.candidate}, trained on all {found.rows} labelled rows, so "
+        f"that none is left to measure it by; with fewer: {score_text(found.before)}"
+    )
     out_console.print(text, soft_wrap=True, markup=False, highlight=False)
 
 

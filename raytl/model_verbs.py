@@ -6,13 +6,17 @@ Importing this module loads neither torch nor Ray.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raytl.config import TaskName, load_study
 from raytl.errors import UserError
 from raytl.urls import Place, Url, place_of
+
+if TYPE_CHECKING:
+    from raytl.sweeping.refitting import Refitted
 
 
 def export(
@@ -99,6 +103,55 @@ def _export_candidate(run: str, candidate: str, out: Place, force: bool) -> None
     study = load_study(Path(run) / "study.yaml")
     storage = RunStorage(Path(run), study.resources.storage_path)
     write(study, storage, confirmation, candidate, out, force=force)
+
+
+def refit(
+    run: Path | str,
+    candidate: str | None = None,
+    out: Path | str | None = None,
+    *,
+    force: bool = False,
+    progress: Callable[[dict[str, Any]], None] = lambda metrics: None,
+) -> Refitted:
+    """Train a run's candidate once more, on all rows whose label is known: those that were held out
+    for validation and, but with `labels: N`, the test split's are learnt from, too.
+
+    For use, when all is decided: what the new model is worth cannot be measured any more. What the
+    run measured is of the same training on fewer rows.
+
+    Args:
+        run: The run's folder.
+        candidate: A confirmed one as `raytl.results(run).confirmations` calls it; by default what
+            `best/` holds.
+        out: Folder or URL of the new source model; `refit` in the run's folder by default.
+        force: Replace what stands there.
+        progress: Takes the metrics of each epoch.
+
+    Returns:
+        What was written: its `.spec`, the `.candidate`, the number of labelled `.rows`, the score
+        that the run measured `.before`, with fewer.
+
+    Raises:
+        UserError: The run has not been confirmed or has no such candidate, or `out` exists.
+        ConfigError: The study has `labels: none`, so that no label was held out.
+        TrainingError: A loss is not finite.
+
+    Examples:
+        >>> raytl.refit("runs/stripes").rows
+        20
+    """
+    from raytl.folders import refuse_existing
+    from raytl.sweeping.verdict.confirmed import load_confirmation
+
+    place = place_of(out) if out is not None else Path(run) / "refit"
+    refuse_existing(place, force)
+    confirmation = load_confirmation(Path(run))
+
+    from raytl.sweeping.opening import open_study
+    from raytl.sweeping.refitting import refit as train
+
+    judged = open_study(load_study(Path(run) / "study.yaml")).study
+    return train(judged, confirmation, candidate, place, force=force, progress=progress)
 
 
 def predict(

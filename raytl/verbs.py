@@ -17,6 +17,7 @@ from raytl.files import check_writable
 from raytl.folders import rooted
 from raytl.model_verbs import export as export
 from raytl.model_verbs import predict as predict
+from raytl.model_verbs import refit as refit
 from raytl.run_verbs import clean as clean
 from raytl.run_verbs import compare as compare
 from raytl.run_verbs import report as report

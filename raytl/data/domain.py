@@ -1,6 +1,6 @@
 """A dataset as a study uses it: which columns are learnt from, which is learnt.
 
-Legend: N rows.
+Legend: N rows, K of them known.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -22,12 +22,14 @@ READ_ROWS = 256  # at a time, of a target that is read with its rows
 @dataclass(frozen=True)
 class Domain:
     """An opened domain. `inputs`: names of the columns that are learnt from; `target`: of the one
-    that is learnt, empty where rows are predicted and not judged."""
+    that is learnt, empty where rows are predicted and not judged. `learnt_K`: rows of the training
+    split that are learnt from, none held out; None: those that the study's labels leave."""
 
     config: DomainConfig
     dataset: Dataset
     inputs: tuple[str, ...]
     target: str
+    learnt_K: np.ndarray | None = field(default=None, repr=False, compare=False)
     _made: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def once(self, key: object, make: Callable[[], Made]) -> Made:

@@ -1,16 +1,21 @@
 """A trained trial as a source model."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from raytl.config import Study, TrialConfig
+from raytl.data.dataset import Dataset
 from raytl.data.raw.stored_as import rows_facts
 from raytl.errors import UserError
 from raytl.models.adapters import merge_adapters
 from raytl.models.source_model import save_source_model
-from raytl.models.source_spec import RowsSpec
+from raytl.models.source_spec import RowsSpec, SourceSpec
 from raytl.seeds import seed_for
 from raytl.sweeping.kept.storage import RunStorage
-from raytl.sweeping.verdict.confirmed import Confirmation
+from raytl.sweeping.verdict.confirmed import Candidate, Confirmation
+from raytl.training.building import TrialParts, build_trial
+from raytl.training.checkpoint import load_checkpoint
+from raytl.training.material import Material
 from raytl.urls import Place
 
 
@@ -33,13 +38,17 @@ def export(
     if candidate is None or good is None:
         known = ", ".join(f"'{c.name}'" for c in confirmation.candidates if c.n)
         raise UserError(f"no confirmed candidate '{name}' with a good seed; there are {known}")
-    score = {f"test_{confirmation.metric}": candidate.mean}
-    score |= {"standard_error": candidate.standard_error}
     seed = seed_for(study.search.seed, "confirm", good.seed)
     write_model(
-        study, storage, candidate.config, (seed, good.rows_seed), good.folder, score, out,
-        force=force,
+        study, storage, candidate.config, (seed, good.rows_seed), good.folder,
+        test_score(confirmation, candidate), out, force=force,
     )  # fmt: skip
+
+
+def test_score(confirmation: Confirmation, candidate: Candidate) -> dict[str, float | None]:
+    """Return a candidate's mean score of the test split and its standard error, by name."""
+    mean = {f"test_{confirmation.metric}": candidate.mean}
+    return mean | {"standard_error": candidate.standard_error}
 
 
 def write_model(
@@ -56,13 +65,25 @@ def write_model(
     """Write what a trial trained, of which `folder` has the checkpoint. `seeds`: the trial's own,
     and that of its rows, None for the study's. Raises UserError where `out` exists without
     `force`."""
-    from raytl.training.building import build_trial
-    from raytl.training.checkpoint import load_checkpoint
-    from raytl.training.material import Material
-
     trial, material = TrialConfig.from_flat(config), Material.of(study)
     parts = build_trial(material, trial, *seeds)
     load_checkpoint(storage.newest_checkpoint(folder), parts.model)
+    save_trained(study, trial, parts, material.domains.target.dataset, score, out, force=force)
+
+
+def save_trained(
+    study: Study,
+    trial: TrialConfig,
+    parts: TrialParts,
+    dataset: Dataset,
+    score: Mapping[str, float | None] | None,
+    out: Place,
+    *,
+    force: bool,
+    **trained_on: Any,
+) -> SourceSpec:
+    """Write what a trial trained as a source model. `dataset`: the target domain's; `trained_on`:
+    what else is said of that. Raises UserError where `out` exists without `force`."""
     merge_adapters(parts.model)
     spec = parts.spec.model_copy(
         update={
@@ -75,9 +96,10 @@ def write_model(
                 "source_model": trial.source_model,
                 "recipe": trial.recipe,
                 "dataset": study.target_domain.dataset.name,
+                **trained_on,
             },
             "score": score,
-            "rows": RowsSpec(**rows_facts(material.domains.target.dataset, parts.spec.parts)),
+            "rows": RowsSpec(**rows_facts(dataset, parts.spec.parts)),
         }
     )
-    save_source_model(out, parts.model, spec, force=force)
+    return save_source_model(out, parts.model, spec, force=force)

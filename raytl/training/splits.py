@@ -86,7 +86,8 @@ def target_rows(domain: Domain, seed: int) -> TargetRows:
     - all: `validation_fraction` of every class is held out.
 
     Where the study names a validation split, rows are held out there: with N labels the fraction of
-    N, else the whole split. `seed` draws the labelled rows and those held out.
+    N, else the whole split. `seed` draws the labelled rows and those held out. A domain of which
+    nothing is held out (`whole_target`) is judged by what it learns from, which says nothing.
 
     Raises DataError where there are too few labelled rows for that.
     """
@@ -97,6 +98,8 @@ def _target_rows(domain: Domain, seed: int) -> TargetRows:
     config = regime(domain)
     name, fraction = config.splits.train, config.validation_fraction
     every = np.arange(domain.split(name).rows)
+    if domain.learnt_K is not None:
+        return TargetRows(domain.learnt_K, every, name, domain.learnt_K)
     if config.splits.validation is not None:
         return _with_named_validation(domain, every, seed)
     groups = domain.split(name).groups()

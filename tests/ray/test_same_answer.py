@@ -112,11 +112,11 @@ def test_a_run_goes_on_with_nothing_but_what_it_was_started_with(
 def test_four_slots_whose_actors_and_drivers_are_killed(
     tiny_study: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train = {"epochs": 4, "batch_size": 8, "steps_per_epoch": 30}
+    train = {"epochs": 4, "batch_size": 8, "steps_per_epoch": 12}
     study = searching(tiny_study, search=SEARCH | {"parallel": 4}, train=train)
     file = tmp_path / "study.yaml"
     file.write_text(dump_study(study))
-    with sweeping(file, tmp_path / "calm", "--set", "resources.max_concurrent=1") as calm:
+    with sweeping(file, tmp_path / "calm") as calm:
         output = calm.communicate()[0]
         assert calm.returncode == 0, output
 

@@ -46,7 +46,7 @@ def test_a_lost_driver_machine_loses_nothing(
     study = tiny_study(
         source_domain=None,
         space={"optimizer.lr": {"choice": [0.01, 0.04]}},
-        train={"epochs": 4, "batch_size": 16, "steps_per_epoch": 150},
+        train={"epochs": 3, "batch_size": 16, "steps_per_epoch": 40},
         resources={"max_concurrent": 1, "storage_path": bucket},
     )
     file, run = tmp_path / "study.yaml", tmp_path / "run"
