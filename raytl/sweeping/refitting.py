@@ -1,8 +1,11 @@
 """A confirmed candidate trained once more, on every row whose label is known."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+import torch
 
 from raytl.config import Study, TrialConfig
 from raytl.data.domain import Domains
@@ -10,7 +13,6 @@ from raytl.errors import UserError
 from raytl.models.source_spec import SourceSpec
 from raytl.seeds import seed_for
 from raytl.sweeping.exporting import save_trained, test_score
-from raytl.sweeping.on_ray.trainable import trial_device
 from raytl.sweeping.verdict.confirmed import Confirmation
 from raytl.training.material import Material, open_domains
 from raytl.training.trial import run_trial
@@ -50,7 +52,8 @@ def refit(
     candidate = confirmation.candidate(name or confirmation.recommended)
     if candidate is None:
         known = ", ".join(f"'{c.name}'" for c in confirmation.candidates)
-        raise UserError(f"no confirmed candidate '{name}'; there are {known}")
+        lacks = f"no confirmed candidate '{name}'" if name else "no candidate is recommended"
+        raise UserError(f"{lacks}; there are {known}")
     domains = open_domains(study)
     whole = whole_target(domains.target, study.search.seed)
     assert whole.learnt_K is not None
@@ -59,7 +62,7 @@ def refit(
     material = Material.of(on_all, Domains(whole, domains.source))
     parts = run_trial(
         material, trial, seed_for(study.search.seed, "refit"), lambda metrics, _: progress(metrics),
-        device=trial_device(study),
+        device=_device(study),
     )  # fmt: skip
     parts.model.cpu()
     rows = len(whole.learnt_K)
@@ -67,3 +70,9 @@ def refit(
         study, trial, parts, domains.target.dataset, None, out, force=force, labelled_rows=rows
     )
     return Refitted(spec, candidate.name, rows, test_score(confirmation, candidate))
+
+
+def _device(study: Study) -> str:
+    """Return what this process trains on: a GPU where trials had one and there is one here."""
+    gpu = study.resources.gpus_per_worker > 0 and torch.cuda.is_available()
+    return os.environ.get("RAYTL_DEVICE") or ("cuda" if gpu else "cpu")

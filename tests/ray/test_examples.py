@@ -19,8 +19,8 @@ pytestmark = pytest.mark.ray
 # In this order: what one makes the next reads
 ORDER = (
     "shard", "inspect", "pretrain", "load", "Loaded", "predict", "dataset", "sweep", "results",
-    "Results", "report", "compare", "clean", "new", "export", "rank", "doctor", "Study", "Verdict",
-    "RaytlError",
+    "Results", "report", "compare", "clean", "new", "export", "refit", "rank", "doctor", "Study",
+    "Verdict", "RaytlError",
 )  # fmt: skip
 
 
