@@ -39,7 +39,8 @@ def test_mnist_to_usps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     }
     result = sweep(
         "mnist_to_usps.yaml", tmp_path, "search.trials=2", "search.control_tries=1",
-        "defaults={recipe: dann, mapper: mlp, adversarial_lambda: 0.2, optimizer.lr: 0.02}",
+        "defaults={recipe: dann, mapper: mlp, adversarial_lambda: 0.2, optimizer: sgd, "
+        "optimizer.lr: 0.02}",
         "train={epochs: 3, batch_size: 32, steps_per_epoch: 250}", "confirm={top: 1, seeds: 3}",
     )  # fmt: skip
     assert result.confirmation is not None
