@@ -89,7 +89,7 @@ class OptimizerConfig(Frozen):
     """Optimiser and learning-rate schedule."""
 
     name: Literal["sgd", "adam", "adamw"] = "adam"
-    # Highest, after warm-up; by default the optimiser's usual one (config/learning_rates.py)
+    # Highest, after warm-up; by default the optimiser's usual one: 0.01 with sgd, else 0.002
     lr: Positive = Field(default_factory=lambda given: USUAL_RATE[given["name"]])
     momentum: Probability = 0.9  # sgd only
     weight_decay: NonNegative = 5e-4  # L2 for sgd and adam, decoupled for adamw
