@@ -27,6 +27,15 @@ def placed(module: Moved, device: torch.device) -> Moved:
     return module.to(device).to(memory_format=torch.channels_last)
 
 
+def device_for(gpus: float) -> str | None:
+    """Return what trains where so many GPUs are asked for; None where torch sees none of them.
+    RAYTL_DEVICE overrides it, as where GPUs are there by name only."""
+    given = os.environ.get("RAYTL_DEVICE")
+    if given is not None or not gpus:
+        return given or "cpu"
+    return "cuda" if torch.cuda.is_available() else None
+
+
 def current(device: torch.device) -> AbstractContextManager[object]:
     """Make the device the one that this thread works with."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()

@@ -1,4 +1,4 @@
-"""`raytl pretrain`, `export` and `predict`: their options, and what they print."""
+"""`raytl pretrain`, `export`, `refit` and `predict`: their options, and what they print."""
 
 from __future__ import annotations
 

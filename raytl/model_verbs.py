@@ -1,4 +1,4 @@
-"""The verbs about a trained model: taken along, asked about rows, loaded. See `raytl.verbs`.
+"""The verbs about a trained model: taken along, trained again, asked about rows. See `raytl.verbs`.
 
 Importing this module loads neither torch nor Ray.
 """
@@ -146,12 +146,17 @@ def refit(
     place = place_of(out) if out is not None else Path(run) / "refit"
     refuse_existing(place, force)
     confirmation = load_confirmation(Path(run))
+    chosen = confirmation.trained(candidate)
 
     from raytl.sweeping.opening import open_study
+
+    opened = open_study(load_study(Path(run) / "study.yaml"))
+
     from raytl.sweeping.refitting import refit as train
 
-    judged = open_study(load_study(Path(run) / "study.yaml")).study
-    return train(judged, confirmation, candidate, place, force=force, progress=progress)
+    return train(
+        opened.study, opened.domains, confirmation, chosen, place, force=force, progress=progress
+    )
 
 
 def predict(

@@ -1,5 +1,4 @@
-"""Learning rates: the usual peak of `optimizer.lr` by optimiser, and those worth trying by what is
-trained."""
+"""Learning rates worth trying: the peaks of `optimizer.lr`, by optimiser and by what is trained."""
 
 from typing import Literal
 
@@ -11,9 +10,6 @@ LEARNING_RATES: dict[str, dict[Trained, tuple[float, float]]] = {
     "adam": {"head": (5e-4, 5e-2), "transferred": (3e-4, 1e-2), "fresh": (2e-4, 1e-2)},
     "adamw": {"head": (5e-4, 5e-2), "transferred": (3e-4, 1e-2), "fresh": (2e-4, 1e-2)},
 }
-
-# `optimizer.lr` where a study says nothing of it.
-USUAL_RATE: dict[str, float] = {"sgd": 0.01, "adam": 0.002, "adamw": 0.002}
 
 # What `transferred_lr_scale: auto` is, for blocks that normalise their features (batch norm and the
 # like) and for those that do not. A network whose features are normalised bears, and needs, rates

@@ -7,7 +7,6 @@ from pydantic import Field, PositiveInt, model_validator
 
 from raytl.config.base import Count, Frozen, NonNegative, Positive, PositiveFraction, Probability
 from raytl.config.depths import BlockRange, FrozenDepth
-from raytl.config.learning_rates import USUAL_RATE
 from raytl.config.task_facts import HeadName
 
 RecipeName = Literal[
@@ -89,8 +88,8 @@ class OptimizerConfig(Frozen):
     """Optimiser and learning-rate schedule."""
 
     name: Literal["sgd", "adam", "adamw"] = "adam"
-    # Highest, after warm-up; by default the optimiser's usual one: 0.01 with sgd, else 0.002
-    lr: Positive = Field(default_factory=lambda given: USUAL_RATE[given["name"]])
+    # Highest, after warm-up; by default 0.01 with sgd, else 0.002
+    lr: Positive = Field(default_factory=lambda given: 0.01 if given["name"] == "sgd" else 0.002)
     momentum: Probability = 0.9  # sgd only
     weight_decay: NonNegative = 5e-4  # L2 for sgd and adam, decoupled for adamw
     # Learning rate of transferred blocks, relative to lr; auto: by the optimiser, and by whether

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from raytl.config.learning_rates import LEARNING_RATES, USUAL_RATE
+from raytl.config import OptimizerConfig
+from raytl.config.learning_rates import LEARNING_RATES
 from raytl.errors import ConfigError
 from raytl.recipes import RECIPES
 from raytl.starting.candidates import Candidate
@@ -60,10 +61,10 @@ def searched(
     """Return defaults, which are trial 0, and the space. `first`: its source model; `depths`:
     shares of a pretrained network's blocks that are frozen, one at least."""
     table = any(column.kind == "table" for column in facts.inputs.values())
-    optimizer = "adamw" if table else "adam"
+    optimizer: Literal["adam", "adamw"] = "adamw" if table else "adam"
     low, high = LEARNING_RATES[optimizer]["transferred"]
     defaults: dict[str, Any] = {"source_model": first, "recipe": recipes[0]}
-    defaults |= {"optimizer": optimizer, "optimizer.lr": USUAL_RATE[optimizer]}
+    defaults |= {"optimizer": optimizer, "optimizer.lr": OptimizerConfig(name=optimizer).lr}
     space: dict[str, dict[str, Any]] = {}
     if len(models) > 1:
         space["source_model"] = {"choice": [candidate.name for candidate in models]}

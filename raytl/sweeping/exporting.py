@@ -6,7 +6,6 @@ from typing import Any
 from raytl.config import Study, TrialConfig
 from raytl.data.dataset import Dataset
 from raytl.data.raw.stored_as import rows_facts
-from raytl.errors import UserError
 from raytl.models.adapters import merge_adapters
 from raytl.models.source_model import save_source_model
 from raytl.models.source_spec import RowsSpec, SourceSpec
@@ -33,11 +32,8 @@ def export(
     Raises UserError that lists the candidates where `name` is none of them, or where `out` exists
     without `force`.
     """
-    candidate = confirmation.candidate(name)
-    good = next((r for r in candidate.runs if r.score is not None), None) if candidate else None
-    if candidate is None or good is None:
-        known = ", ".join(f"'{c.name}'" for c in confirmation.candidates if c.n)
-        raise UserError(f"no confirmed candidate '{name}' with a good seed; there are {known}")
+    candidate = confirmation.trained(name)
+    good = next(run for run in candidate.runs if run.score is not None)
     seed = seed_for(study.search.seed, "confirm", good.seed)
     write_model(
         study, storage, candidate.config, (seed, good.rows_seed), good.folder,

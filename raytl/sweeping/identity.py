@@ -27,7 +27,7 @@ def versions() -> dict[str, str]:
 def device_kind(study: Study) -> str:
     """Return what kind of device the trials' arithmetic is done by: "cuda", or the CPU with the
     instruction set of this machine. Which GPUs there are changes as a cluster grows and shrinks, so
-    it is no part of it. RAYTL_DEVICE counts as in `trainable.trial_device`."""
+    it is no part of it. RAYTL_DEVICE counts as in `devices.device_for`."""
     kind = "cuda" if study.resources.gpus_per_worker else "cpu"
     kind = os.environ.get("RAYTL_DEVICE", kind)
     return cpu_kind() if kind == "cpu" else kind

@@ -86,8 +86,8 @@ def target_rows(domain: Domain, seed: int) -> TargetRows:
     - all: `validation_fraction` of every class is held out.
 
     Where the study names a validation split, rows are held out there: with N labels the fraction of
-    N, else the whole split. `seed` draws the labelled rows and those held out. A domain of which
-    nothing is held out (`whole_target`) is judged by what it learns from, which says nothing.
+    N, else the whole split. `seed` draws the labelled rows and those held out. Where nothing is
+    held out (`whole_target`), what is learnt from stands in its place, and nothing is judged by it.
 
     Raises DataError where there are too few labelled rows for that.
     """

@@ -139,11 +139,12 @@ class TrialRun:
     def judge(self, metrics: Metrics) -> Metrics:
         """Count an epoch as done; return its training `metrics` and what there is to measure."""
         self.epoch += 1
-        with eagerly(self.study.train.compile):
-            metrics = metrics | validated(
-                self.study, self.parts, self._validation, self._source_validation, self._evidence,
-                self.device, last=self.done,
-            )  # fmt: skip
+        if self.material.domains.target.learnt_K is None:  # else nothing is held out
+            with eagerly(self.study.train.compile):
+                metrics = metrics | validated(
+                    self.study, self.parts, self._validation, self._source_validation,
+                    self._evidence, self.device, last=self.done,
+                )  # fmt: skip
         metrics |= {"epoch": self.epoch, "step": self.trainer.step}
         metrics |= {"frozen_blocks": self.parts.model.num_frozen_blocks()}
         metrics["trainable_parameters"] = self.parts.model.num_trainable()

@@ -257,7 +257,6 @@ LIGHT_MISTAKES = [
     ([*PRETRAIN, "--lr", "-1"], 2, "pretrain: lr: Input should be greater than 0, got -1.0"),
     ([*PRETRAIN, "--lr", "nan"], 2, "pretrain: lr: Input should be"),
     ([*PRETRAIN, "--lr", "inf"], 2, "pretrain: lr: Input should be a finite number, got inf"),
-    ([*PRETRAIN, "--optimizer", "sdg"], 2, "pretrain: name: Input should be 'sgd', 'adam' or"),
     ([*PRETRAIN, "--seed", "-1"], 2, "seed >= 0 must hold, got -1"),
     ([*PRETRAIN, "--epochs", "many"], 2, "valid integer"),
     (["pretrain", "--dataset", "digits", "--backbone", "lenet", "--out", "run"], 2, "exists"),
@@ -270,6 +269,9 @@ LIGHT_MISTAKES = [
     (["shard", "torchvision", "MNST", "m"], 2, "did you mean 'MNIST'"),
     (["shard", "image-folder", "none", "m"], 2, "none: no such folder"),
     (["shard", "arrays", "none.npz", "m", "--split", "train=X,y"], 2, "none.npz: cannot be read"),
+    ([*PRETRAIN, "--optimizer", "sdg"], 2, "pretrain: name: Input should be 'sgd', 'adam' or"),
+    (["refit", "run"], 2, "not a run that has been confirmed"),
+    (["refit", "run", "--out", "digits"], 2, "digits: exists already"),
 ]
 
 
@@ -288,7 +290,9 @@ def test_more_mistakes_end_in_a_line(
 
 
 @pytest.mark.usefixtures("work")
-@pytest.mark.parametrize("which", [0, 6, 8, 9, 10, 14, 17, 19, 21, 22, 23, 25, 30, 33, 34, 35, 36])
+@pytest.mark.parametrize(
+    "which", [0, 6, 8, 9, 10, 14, 17, 19, 21, 22, 23, 25, 30, 33, 34, 35, 36, 41, 42, 43]
+)
 def test_what_is_wrong_is_said_without_torch_or_ray(which: int) -> None:
     arguments, code, message = LIGHT_MISTAKES[which]
     program = FAST.format(arguments=arguments)

@@ -7,7 +7,6 @@ Tune is told of metrics alone.
 
 import contextlib
 import json
-import os
 import socket
 import sys
 import traceback
@@ -46,22 +45,21 @@ DRIVER_RESOURCES = {HEAD: 0.001}
 
 
 def trial_device(study: Study) -> str:
-    """Return what the process that Ray gave a trial trains on. RAYTL_DEVICE overrides it, as where
-    GPUs are there by name only.
+    """Return what the process that Ray gave a trial trains on: see `devices.device_for`.
 
     Raises RaytlError where Ray gave a GPU that torch does not see.
     """
     import torch
 
-    device = os.environ.get("RAYTL_DEVICE")
-    if device is not None or not study.resources.gpus_per_worker:
-        return device or "cpu"
-    if not torch.cuda.is_available():
+    from raytl.devices import device_for
+
+    device = device_for(study.resources.gpus_per_worker)
+    if device is None:
         raise RaytlError(
             f"{socket.gethostname()}: Ray gave this trial a GPU, but torch {torch.__version__} "
             "sees none; look at the driver and the CUDA build with `raytl doctor`"
         )
-    return "cuda"
+    return device
 
 
 class Reporter:

@@ -123,6 +123,18 @@ class Confirmation(_Part):
         """Return a candidate by its name."""
         return next((c for c in self.candidates if c.name == name), None)
 
+    def trained(self, name: str | None) -> Candidate:
+        """Return a candidate with a good seed, the recommended one where none is named. Raises
+        UserError that lists them."""
+        found = self.candidate(name or self.recommended)
+        if found is None or not found.n:
+            lacks = f"no confirmed candidate '{name}' with a good seed"
+            known = ", ".join(f"'{c.name}'" for c in self.candidates if c.n) or "none"
+            raise UserError(
+                f"{lacks if name else 'no candidate is recommended'}; there are {known}"
+            )
+        return found
+
 
 def pictures_of(confirmation: Confirmation, candidate: Candidate, run: Path) -> list[bytes]:
     """Return what a candidate's first seed says of some test rows, PNG bytes each; none where its
