@@ -122,7 +122,7 @@ def refit(
     Args:
         run: The run's folder.
         candidate: A confirmed one as `raytl.results(run).confirmations` calls it; by default what
-            `best/` holds.
+            `best/` holds, which of a run without test labels is all there is.
         out: Folder or URL of the new source model; `refit` in the run's folder by default.
         force: Replace what stands there.
         progress: Takes the metrics of each epoch.
@@ -141,12 +141,11 @@ def refit(
         20
     """
     from raytl.folders import refuse_existing
-    from raytl.sweeping.verdict.confirmed import load_confirmation
+    from raytl.sweeping.chosen import chosen_of
 
     place = place_of(out) if out is not None else Path(run) / "refit"
     refuse_existing(place, force)
-    confirmation = load_confirmation(Path(run))
-    chosen = confirmation.trained(candidate)
+    chosen = chosen_of(Path(run), candidate)
 
     from raytl.sweeping.opening import open_study
 
@@ -154,9 +153,7 @@ def refit(
 
     from raytl.sweeping.refitting import refit as train
 
-    return train(
-        opened.study, opened.domains, confirmation, chosen, place, force=force, progress=progress
-    )
+    return train(opened.study, opened.domains, chosen, place, force=force, progress=progress)
 
 
 def predict(

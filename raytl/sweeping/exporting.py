@@ -11,7 +11,7 @@ from raytl.models.source_model import save_source_model
 from raytl.models.source_spec import RowsSpec, SourceSpec
 from raytl.seeds import seed_for
 from raytl.sweeping.kept.storage import RunStorage
-from raytl.sweeping.verdict.confirmed import Candidate, Confirmation
+from raytl.sweeping.verdict.confirmed import Confirmation
 from raytl.training.building import TrialParts, build_trial
 from raytl.training.checkpoint import load_checkpoint
 from raytl.training.material import Material
@@ -37,14 +37,8 @@ def export(
     seed = seed_for(study.search.seed, "confirm", good.seed)
     write_model(
         study, storage, candidate.config, (seed, good.rows_seed), good.folder,
-        test_score(confirmation, candidate), out, force=force,
+        confirmation.score_of(candidate), out, force=force,
     )  # fmt: skip
-
-
-def test_score(confirmation: Confirmation, candidate: Candidate) -> dict[str, float | None]:
-    """Return a candidate's mean score of the test split and its standard error, by name."""
-    mean = {f"test_{confirmation.metric}": candidate.mean}
-    return mean | {"standard_error": candidate.standard_error}
 
 
 def write_model(

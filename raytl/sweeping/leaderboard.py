@@ -48,6 +48,11 @@ class Row(BaseModel):
     log: str | None
     folder: str
 
+    @property
+    def trial_config(self) -> dict[str, Any]:
+        """The configuration, flat, without what was counted by it."""
+        return {key: value for key, value in self.config.items() if key != "frozen_blocks"}
+
 
 class Oracle(BaseModel):
     """What target labels, which no trial may see, would have chosen among the searched trials.
@@ -104,7 +109,13 @@ class Leaderboard(BaseModel):
     @property
     def has_result(self) -> bool:
         """Whether a searched trial ran its whole budget."""
-        return any(r.control is None and r.status == "completed" for r in self.trials)
+        return self.best_searched is not None
+
+    @property
+    def best_searched(self) -> Row | None:
+        """The searched trial that ranks first of those which ran their whole budget."""
+        found = (r for r in self.trials if r.control is None and r.status == "completed")
+        return next(found, None)
 
 
 def build_leaderboard(study: Study, records: Sequence[Record], *, complete: bool) -> Leaderboard:

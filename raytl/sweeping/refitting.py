@@ -1,4 +1,4 @@
-"""A confirmed candidate trained once more, on every row whose label is known."""
+"""What a run chose, trained once more on every row whose label is known."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from raytl.data.domain import Domains
 from raytl.devices import device_for
 from raytl.models.source_spec import SourceSpec
 from raytl.seeds import seed_for
-from raytl.sweeping.exporting import save_trained, test_score
-from raytl.sweeping.verdict.confirmed import Candidate, Confirmation
+from raytl.sweeping.chosen import Chosen
+from raytl.sweeping.exporting import save_trained
 from raytl.training.material import Material
 from raytl.training.trial import run_trial
 from raytl.training.whole_target import whole_target
@@ -22,7 +22,7 @@ Progress = Callable[[dict[str, Any]], None]
 @dataclass(frozen=True)
 class Refitted:
     """What was written. `candidate`: the name of what was trained; `rows`: labelled ones that it
-    learnt from; `before`: the score that the run measured of the same training on fewer rows."""
+    learnt from; `before`: what the run measured of the same training on fewer rows, by name."""
 
     spec: SourceSpec
     candidate: str
@@ -33,22 +33,21 @@ class Refitted:
 def refit(
     study: Study,
     domains: Domains,
-    confirmation: Confirmation,
-    candidate: Candidate,
+    chosen: Chosen,
     out: Place,
     *,
     force: bool = False,
     progress: Progress = lambda metrics: None,
 ) -> Refitted:
-    """Train a confirmed candidate on all labelled rows of the target, and write it as a source
-    model in `out`. `study`: with what opening it decided; `domains`: its own, opened.
+    """Train what a run chose on all labelled rows of the target, and write it as a source model in
+    `out`. `study`: with what opening it decided; `domains`: its own, opened.
 
     Raises UserError where `out` exists without `force`, ConfigError where no label was held out,
     TrainingError where a loss is not finite.
     """
     whole = whole_target(domains.target, study.search.seed)
     assert whole.learnt_K is not None
-    trial = TrialConfig.from_flat(candidate.config)
+    trial = TrialConfig.from_flat(chosen.config)
     on_all = study.model_copy(update={"target_domain": whole.config})
     material = Material.of(on_all, Domains(whole, domains.source))
     parts = run_trial(
@@ -60,4 +59,4 @@ def refit(
     spec = save_trained(
         study, trial, parts, domains.target.dataset, None, out, force=force, labelled_rows=rows
     )
-    return Refitted(spec, candidate.name, rows, test_score(confirmation, candidate))
+    return Refitted(spec, chosen.name, rows, chosen.score)

@@ -49,12 +49,11 @@ def confirmed(candidate: Candidate) -> Retrained | None:
 def unconfirmed(board: Leaderboard) -> Retrained | None:
     """Return what was retrained of a study whose test rows have no label: the best searched trial,
     once."""
-    rows = [row for row in board.trials if row.control is None and row.status == "completed"]
-    if not rows:
+    best = board.best_searched
+    if best is None:
         return None
-    config = {key: value for key, value in rows[0].config.items() if key != "frozen_blocks"}
-    folder = retraining_name(of_trial(rows[0].trial), 0)
-    return Retrained(f"trial {rows[0].trial}", config, 0, None, folder)
+    folder = retraining_name(of_trial(best.trial), 0)
+    return Retrained(f"trial {best.trial}", best.trial_config, 0, None, folder)
 
 
 def find_transferred(study: Study, storage: RunStorage, retrained: Retrained) -> Transferred:

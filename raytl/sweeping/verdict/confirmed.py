@@ -119,6 +119,11 @@ class Confirmation(_Part):
         found = [Predictions.read(file) for file in files]
         return [one.cut(has_target(one.target_N)) for one in found]
 
+    def score_of(self, candidate: Candidate) -> dict[str, float | None]:
+        """Return a candidate's mean score of the test split and its standard error, by name."""
+        mean = {f"test_{self.metric}": candidate.mean}
+        return mean | {"standard_error": candidate.standard_error}
+
     def candidate(self, name: str | None) -> Candidate | None:
         """Return a candidate by its name."""
         return next((c for c in self.candidates if c.name == name), None)

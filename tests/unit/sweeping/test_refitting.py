@@ -13,6 +13,8 @@ from raytl.cli import app
 from raytl.config import Study, TrialConfig, dump_study
 from raytl.data.domain import Domain
 from raytl.errors import ConfigError, UserError
+from raytl.sweeping.kept.records import Record
+from raytl.sweeping.leaderboard import build_leaderboard, save_leaderboard
 from raytl.sweeping.verdict.confirmed import Candidate, Confirmation, Verdict, save_confirmation
 from raytl.training.splits import target_rows
 from raytl.training.whole_target import whole_target
@@ -130,3 +132,43 @@ def test_what_cannot_be_refitted_is_refused(run: Path, tmp_path: Path) -> None:
         raytl.refit(run)
     with pytest.raises(UserError, match="nowhere: not a run that has been confirmed"):
         raytl.refit(tmp_path / "nowhere")
+
+
+@pytest.fixture
+def unconfirmed(tmp_path: Path) -> Path:
+    """A run whose test rows have no label, of which only what refitting reads is there."""
+    images = np.random.default_rng(0).integers(0, 255, (50, 8, 8), np.uint8)
+    labels = [None if row >= 30 else row % 2 for row in range(50)]
+    data = {"train": (images[:30], labels[:30]), "test": (images[30:], labels[30:])}
+    study = Study.model_validate(
+        {
+            "study": "s",
+            "target_domain": {"dataset": raytl.dataset(data, unlabelled=True)},
+            "source_models": {"net": {"backbone": "small_cnn", "args": {"width": 4}}},
+            "space": {"head.dropout": {"choice": [0.0]}},
+            "train": {"epochs": 1, "batch_size": 8},
+        }
+    )
+    folder = tmp_path / "unconfirmed"
+    folder.mkdir()
+    (folder / "study.yaml").write_text(dump_study(study), encoding="utf-8")
+    trial = TrialConfig(source_model="net", recipe="finetune").flat()
+    config = {"name": "trial-00000", "id": "00000", "phase": "search", "control": None}
+    record = Record(
+        config | {"searched": [], "trial": trial},
+        [{"epoch": 1, "target/validation_accuracy": 0.75, "seconds": 1.0, "frozen_blocks": 0}],
+        "completed",
+    )
+    board = build_leaderboard(study, [record], complete=True)
+    save_leaderboard(board.model_copy(update={"unconfirmed": "no verdict"}), folder)
+    return folder
+
+
+def test_the_best_of_a_run_without_test_labels_learns_from_the_held_out_rows(
+    unconfirmed: Path,
+) -> None:
+    found = raytl.refit(unconfirmed)
+    assert (found.candidate, found.rows) == ("trial 00000", 30)
+    assert found.before == {"target_validation_accuracy": 0.75}
+    with pytest.raises(UserError, match="none was confirmed; there is 'trial 00000'"):
+        raytl.refit(unconfirmed, "scratch control", unconfirmed / "other")
