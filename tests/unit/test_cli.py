@@ -270,7 +270,7 @@ LIGHT_MISTAKES = [
     (["shard", "image-folder", "none", "m"], 2, "none: no such folder"),
     (["shard", "arrays", "none.npz", "m", "--split", "train=X,y"], 2, "none.npz: cannot be read"),
     ([*PRETRAIN, "--optimizer", "sdg"], 2, "pretrain: name: Input should be 'sgd', 'adam' or"),
-    (["refit", "run"], 2, "not a run that has been confirmed"),
+    (["refit", "run"], 1, "leaderboard.json: not as `raytl sweep` writes it"),
     (["refit", "run", "--out", "digits"], 2, "digits: exists already"),
 ]
 
