@@ -40,10 +40,11 @@ def new(
         labels: How many labels of each class, "all" or "none", which needs `source`.
         source: The source domain's data, like `data`.
         source_models: Files of weights and folders of source models to choose from.
-        data_out: Where raw data come to be a dataset; by default data/NAME.
+        data_out: Where raw data come to be a dataset; by default data/NAME, or data/NAME-2 and so
+            on where another stands.
         target: The target column of a table.
         pattern: How files' names say their class and group; see `raytl shard audio-folder`.
-        force: Replace a study file that stands there.
+        force: Replace a study file that stands there, and the dataset that `data_out` names.
         say: Is told what is done.
 
     Returns:

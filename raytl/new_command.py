@@ -38,7 +38,11 @@ def new(
     ] = None,
     data_out: Annotated[
         Path | None,
-        typer.Option("--data", help="Where raw data become a dataset; data/NAME by default."),
+        typer.Option(
+            "--data",
+            help="Where raw data become a dataset; by default data/NAME, or data/NAME-2, … where "
+            "another stands.",
+        ),
     ] = None,
     target: Annotated[
         str | None, typer.Option(help="What is to be learnt: a column, or a language of pairs.")

@@ -12,7 +12,7 @@ from raytl.remote_files import there
 from raytl.starting.facts import Facts, facts_of
 from raytl.starting.looking import look
 from raytl.starting.raw import Raw, Wanted
-from raytl.starting.sharding import class_option, is_dataset, sharded
+from raytl.starting.sharding import class_option, is_dataset, place_beside, sharded
 from raytl.urls import Place, Url, place_of
 
 Say = Callable[[str], None]
@@ -57,6 +57,14 @@ def given_data(data: str, out: Path, wanted: Wanted) -> Given:
             raise ConfigError(f"--pattern is of raw sounds, but {place} is a dataset; leave it out")
         return Given(place, None, wanted.target)
     return Given(out, look(place, wanted), wanted.target)
+
+
+def placed(given: Given) -> Given:
+    """Return data of which nobody said where to: raw ones leave other datasets as they are."""
+    if given.raw is None:
+        return given
+    assert isinstance(given.place, Path)
+    return replace(given, place=place_beside(given.raw, given.place))
 
 
 def target_facts(given: Given, *, looks: bool, force: bool, say: Say) -> Facts:

@@ -16,6 +16,7 @@ from raytl.starting.datasets import (
     Given,
     as_source,
     given_data,
+    placed,
     plain_name,
     source_facts,
     target_facts,
@@ -62,10 +63,12 @@ def new_study(asked: Asked, say: Say) -> Path:
     out = asked.out or Path(f"{plain_name(asked.data)}.yaml")
     _check(asked, out)
     target, source = _given(asked)
+    target = target if asked.place else placed(target)
     facts = target_facts(target, looks=asked.labels != "none", force=asked.force, say=say)
     of_source = None
     if source is not None:
         source = as_source(source, facts)
+        source = source if asked.place else placed(source)
         of_source = source_facts(source, facts, force=asked.force, say=say)
     raws = [(one.raw, one.place) for one in (target, source) if one is not None and one.raw]
     origin = Origin(
@@ -114,10 +117,10 @@ def _given(asked: Asked) -> tuple[Given, Given | None]:
         if wanted is None and target.raw is not None:
             wanted = target.raw.options.get("target")
         source = given_data(asked.source, beside, Wanted(wanted, asked.pattern))
-        if source.place == target.place:
+        if source.place == target.place and (asked.place or asked.source == asked.data):
             raise ConfigError(
-                f"--source: its dataset would be {source.place}, which is the target's; shard one "
-                "of them by hand under another name, or give --data"
+                f"--source: its dataset would be {source.place}, which is the target's; give other "
+                "data, or shard one of them by hand under another name"
             )
     for one in (target, source):
         if one is not None and one.raw is not None and isinstance(one.place, Path):

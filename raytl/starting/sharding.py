@@ -1,6 +1,7 @@
 """From raw data to a dataset, by the importers of `raytl shard`."""
 
 from collections.abc import Callable
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,28 @@ def is_dataset(path: Path) -> bool:
     return (path / FILE_NAME).is_file()
 
 
+def place_beside(raw: Raw, out: Path) -> Path:
+    """Return `out`, or the first of out-2, out-3, … if a dataset of something else stands there:
+    where nothing is, or what was written of the same before."""
+    numbered = (out.with_name(f"{out.name}-{number}") for number in count(2))
+    return next(
+        place for place in chain([out], numbered)
+        if not place.exists() or (is_dataset(place) and _is_of(place, raw))
+    )  # fmt: skip
+
+
+def _is_of(dataset: Path, raw: Raw) -> bool:
+    origin = origin_of(raw.kind, raw.source, shard_options(**raw.options))
+    return Dataset.open(dataset).info.origin == origin
+
+
 def sharded(raw: Raw, out: Path, *, force: bool, say: Say) -> None:
     """Write raw data as the dataset `out`, whole or not at all, unless it was written from the same
     source with the same options before. Raises what `raytl shard` raises, with the command that is
     equal to it, by which other options can be given."""
     options, command = shard_options(**raw.options), raw.command(str(out))
     if is_dataset(out) and not force:
-        if Dataset.open(out).info.origin == origin_of(raw.kind, raw.source, options):
+        if _is_of(out, raw):
             say(f"{out} was written from {raw.source} before; it is taken as it is")
             return
         raise UserError(

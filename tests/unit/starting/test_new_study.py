@@ -183,9 +183,23 @@ def test_raw_data_are_sharded_once(tmp_path: Path) -> None:
     raytl.new(str(raw), "again.yaml", say=told.append)
     assert (tmp_path / "data" / "pets" / "dataset.json").stat().st_mtime_ns == written
     assert "was written from" in told[0]
-    other = pictures(tmp_path / "other" / "pets")
+
+
+def test_raw_data_of_the_same_name_leave_each_other_as_they_are(tmp_path: Path) -> None:
+    raw, other = pictures(tmp_path / "raw" / "pets"), pictures(tmp_path / "other" / "pets")
+    new(raw)
+    files = {file: file.read_bytes() for file in (tmp_path / "data" / "pets").iterdir()}
+    for _ in range(2):  # the same again is the same place
+        study, _ = new(other, source=str(raw), out="other.yaml", force=True)
+        assert study.source_domain is not None
+        # The source domain has all its rows to learn from, and so is another dataset
+        assert study.target_domain.dataset == tmp_path / "data" / "pets-2"
+        assert study.source_domain.dataset == tmp_path / "data" / "pets-3"
+    assert files == {file: file.read_bytes() for file in (tmp_path / "data" / "pets").iterdir()}
     with pytest.raises(UserError, match="a dataset of something else stands here"):
-        new(other, out="other.yaml")
+        new(raw, out="third.yaml", data_out=tmp_path / "data" / "pets-2")
+    with pytest.raises(ConfigError, match="--source: its dataset would be .*, which is the target"):
+        new(raw, out="third.yaml", source=str(raw))
 
 
 def test_raw_data_that_stand_in_data_stay_there(tmp_path: Path) -> None:
