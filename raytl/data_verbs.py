@@ -60,14 +60,18 @@ def new(
         >>> print(raytl.new("data/digits", minutes=1, say=lambda text: None))
         digits.yaml
     """
-    from raytl.starting.new_study import Asked, new_study
+    from raytl.starting.asked import Asked, data_of
 
     models = tuple(Path(place) for place in source_models)
     asked = Asked(
         data, None if out is None else Path(out), minutes, labels, source, models,
         None if data_out is None else Path(data_out), target, pattern, force,
     )  # fmt: skip
-    return new_study(asked, say)
+    found = data_of(asked)
+
+    from raytl.starting.new_study import new_study
+
+    return new_study(asked, *found, say)
 
 
 def shard(

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from raytl.starting.asked import Labels
 from raytl.starting.candidates import Candidate
 from raytl.starting.facts import Facts
-from raytl.starting.spaces import Labels
 from raytl.starting.study_text import Notes
 
 FEW_LABELS = 20  # of a class; fewer are halved between learning and selecting

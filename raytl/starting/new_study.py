@@ -1,21 +1,19 @@
 """`raytl new`: look at data, find source models, measure, and write a study."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from raytl.config import DomainConfig, TargetDomainConfig, load_study
 from raytl.config.reading import check_study
 from raytl.config.yaml_text import parse_yaml
 from raytl.data.domain import Domain, Domains
-from raytl.errors import ConfigError, UserError
-from raytl.files import check_writable, write_atomically
-from raytl.folders import check_place
+from raytl.files import write_atomically
+from raytl.starting.asked import Asked
 from raytl.starting.candidates import Fitting
 from raytl.starting.datasets import (
     Given,
     as_source,
-    given_data,
     placed,
     plain_name,
     source_facts,
@@ -25,10 +23,7 @@ from raytl.starting.draft import Draft
 from raytl.starting.drafting import complete
 from raytl.starting.facts import Facts
 from raytl.starting.models_found import find_models
-from raytl.starting.raw import Wanted
 from raytl.starting.remarks import Origin, remark
-from raytl.starting.sharding import is_dataset
-from raytl.starting.spaces import Labels
 from raytl.starting.study_text import study_text
 from raytl.sweeping.preflight import preflight
 from raytl.training.fitted_task import fitted_task
@@ -36,33 +31,15 @@ from raytl.training.fitted_task import fitted_task
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What `raytl new` is asked. `data` and `source`: a dataset of raytl's or raw data; `models`:
-    files and folders of source models; `place`: where raw data come to be a dataset."""
-
-    data: str
-    out: Path | None = None
-    minutes: float = 30.0
-    labels: Labels = "all"
-    source: str | None = None
-    models: tuple[Path, ...] = ()
-    place: Path | None = None
-    target: str | None = None
-    pattern: str | None = None
-    force: bool = False
-
-
-def new_study(asked: Asked, say: Say) -> Path:
+def new_study(asked: Asked, target: Given, source: Given | None, say: Say) -> Path:
     """Write a study and return its path. It is written whole and last, once raytl's own preflight
-    has passed; a dataset that was sharded for it stays.
+    has passed; a dataset that was sharded for it stays. `target` and `source`: as `data_of` found
+    them.
 
-    Raises UserError where a file stands where it is to be written, ConfigError for what is asked
-    that cannot be, and what `look`, `facts_of`, `find_models` and `preflight` raise.
+    Raises ConfigError for what is asked that cannot be, and what `facts_of`, `find_models` and
+    `preflight` raise.
     """
-    out = asked.out or Path(f"{plain_name(asked.data)}.yaml")
-    _check(asked, out)
-    target, source = _given(asked)
+    out = asked.file
     target = target if asked.place else placed(target)
     facts = target_facts(target, looks=asked.labels != "none", force=asked.force, say=say)
     of_source = None
@@ -83,57 +60,6 @@ def new_study(asked: Asked, say: Say) -> Path:
     write_atomically(out, text)
     load_study(out)
     return out
-
-
-def _check(asked: Asked, out: Path) -> None:
-    check_writable(out)
-    if out.exists() and not asked.force:
-        raise UserError(f"{out}: exists already; give another --out, or replace it with --force")
-    if not 0 < asked.minutes < float("inf"):
-        raise ConfigError(f"--minutes > 0 must hold, got {asked.minutes:g}")
-    if asked.labels == "none" and asked.source is None:
-        raise ConfigError(
-            "--labels none leaves no label to learn from; give a labelled source domain with "
-            "--source DATA2"
-        )
-    if isinstance(asked.labels, int) and asked.labels < 2:
-        raise ConfigError(
-            f"--labels >= 2 must hold, one of a class to learn from and one to be selected by, got "
-            f"{asked.labels}"
-        )
-
-
-def _given(asked: Asked) -> tuple[Given, Given | None]:
-    """Return what the data are, both before any is sharded."""
-    place = asked.place or _usual_place(asked.data)
-    target = given_data(asked.data, place, Wanted(asked.target, asked.pattern))
-    source = None
-    if asked.source is not None:
-        beside = (
-            place.parent / plain_name(asked.source) if asked.place else _usual_place(asked.source)
-        )
-        # Of raw data the columns are called alike; of datasets each has its own
-        wanted = asked.target
-        if wanted is None and target.raw is not None:
-            wanted = target.raw.options.get("target")
-        source = given_data(asked.source, beside, Wanted(wanted, asked.pattern))
-        if source.place == target.place and (asked.place or asked.source == asked.data):
-            raise ConfigError(
-                f"--source: its dataset would be {source.place}, which is the target's; give other "
-                "data, or shard one of them by hand under another name"
-            )
-    for one in (target, source):
-        if one is not None and one.raw is not None and isinstance(one.place, Path):
-            check_place(one.place)
-    return target, source
-
-
-def _usual_place(data: str) -> Path:
-    """Return data/NAME, or beside it where something else than a dataset stands there: the raw data
-    themselves, say."""
-    place = Path("data") / plain_name(data)
-    free = not place.exists() or is_dataset(place)
-    return place if free else place.with_name(f"{place.name}_shards")
 
 
 def _drafted(

@@ -8,10 +8,10 @@ from raytl.config import OptimizerConfig
 from raytl.config.learning_rates import LEARNING_RATES
 from raytl.errors import ConfigError
 from raytl.recipes import RECIPES
+from raytl.starting.asked import Labels
 from raytl.starting.candidates import Candidate
 from raytl.starting.facts import Facts
 
-Labels = int | str  # N of a class, none or all
 UNEVEN = 3.0  # times as many rows of one class as of another, from which weighing is tried
 # What is tried, in this order, where the target has labels, and where it has none
 LABELLED = ("finetune", "lp_ft")

@@ -219,6 +219,9 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "run" / "study.yaml").write_text(STUDY)
     (tmp_path / "run" / "leaderboard.json").write_text('{"trials": 3}')
     (tmp_path / "file").write_text("")
+    (tmp_path / "sounds").mkdir()
+    for name in ("0_a_0.wav", "0_b_1.wav", "1_a_2.wav"):
+        (tmp_path / "sounds" / name).touch()
     return tmp_path
 
 
@@ -272,6 +275,8 @@ LIGHT_MISTAKES = [
     ([*PRETRAIN, "--optimizer", "sdg"], 2, "pretrain: name: Input should be 'sgd', 'adam' or"),
     (["refit", "run"], 1, "leaderboard.json: not as `raytl sweep` writes it"),
     (["refit", "run", "--out", "digits"], 2, "digits: exists already"),
+    (["new", "sounds"], 2, "is the class cannot be told"),
+    (["new", "digits", "--labels", "none"], 2, "--labels none leaves no label to learn from"),
 ]
 
 
@@ -291,7 +296,7 @@ def test_more_mistakes_end_in_a_line(
 
 @pytest.mark.usefixtures("work")
 @pytest.mark.parametrize(
-    "which", [0, 6, 8, 9, 10, 14, 17, 19, 21, 22, 23, 25, 30, 33, 34, 35, 36, 41, 42, 43]
+    "which", [0, 6, 8, 9, 10, 14, 17, 19, 21, 22, 23, 25, 30, 33, 34, 35, 36, 41, 42, 43, 44, 45]
 )
 def test_what_is_wrong_is_said_without_torch_or_ray(which: int) -> None:
     arguments, code, message = LIGHT_MISTAKES[which]
