@@ -389,3 +389,12 @@ def test_a_device_that_is_not_there_is_named(make: Make, device: str) -> None:
     model = make("on", flags()[["on", "out"]], "mlp", {}, target="out", test=None)
     with pytest.raises(ConfigError, match=f"device='{device}'.*such as cpu"):
         raytl.load(model.path, device=device)
+
+
+def test_one_image_alone_is_not_taken_for_many(of_images: Loaded) -> None:
+    images, labels = shots(1)
+    tensor = torch.from_numpy(np.moveaxis(images[0], 2, 0).copy())
+    for one, law in ((images[0], r"\(N, H, W, C\)"), (tensor, r"\(N, C, H, W\)")):
+        with pytest.raises(DataError, match=rf"images are {law}, but .* seems to be one image"):
+            of_images.predict(one)
+        assert of_images.predict([one])["predicted"].tolist() == labels

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from raytl.data.importers.frames import array_of, columns_of, is_frame
 from raytl.data.importers.inputs import Bad, Input
-from raytl.data.importers.pixels import as_array
+from raytl.data.importers.pixels import as_array, is_tensor
 from raytl.data.importers.roles import plain_column
 from raytl.data.raw.fields import field_rows, named_categories
 from raytl.data.raw.pictures import image_rows
@@ -63,12 +63,25 @@ def _held(rows: Any, reading: RawReading) -> tuple[int, Cells]:
     one = isinstance(rows, str | bytes | Mapping) or getattr(rows, "shape", None) == ()
     if one or not hasattr(rows, "__len__"):
         raise DataError(f"{ROWS}: must be a list or an array, got {type(rows).__name__}")
+    if isinstance(reading.only, ImageColumn):
+        _refuse_one_image(rows)
     listed = list(rows)  # of a tensor tensors, whose images have their channels first
     if isinstance(reading.only, TableColumn) and listed and not isinstance(listed[0], Mapping):
         return len(listed), partial(_column, _numbers(rows), reading)
     return len(listed), partial(
         _of_mappings, [_as_mapping(row, number, reading) for number, row in enumerate(listed)]
     )
+
+
+def _refuse_one_image(rows: Any) -> None:
+    """Raise DataError for an array (H, W, C) or a tensor (C, H, W), whose rows would be taken for
+    images."""
+    shape = tuple(getattr(rows, "shape", ()))
+    if len(shape) == 3 and shape[0 if is_tensor(rows) else 2] in (3, 4):
+        raise DataError(
+            f"{ROWS}: images are {'(N, C, H, W)' if is_tensor(rows) else '(N, H, W, C)'}, but "
+            f"{shape} seems to be one image; give a list of it alone"
+        )
 
 
 def _numbers(rows: Any) -> dict[str, Any]:
