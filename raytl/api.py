@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from raytl import verbs
 from raytl.config import Study, check_study, load_study, set_key
-from raytl.errors import RaytlError
+from raytl.errors import ConfigError, RaytlError
 from raytl.run_results import Results
 from raytl.urls import place_of
 
@@ -63,7 +63,8 @@ def dataset(
         image: The column of images: paths, bytes of files, Pillow's images or arrays.
         audio: The column of .wav files: paths or bytes.
         number: Columns that are numbers, where that cannot be seen.
-        category: Columns that are categories, although they hold numbers.
+        category: Columns that are categories, although they hold numbers; pandas' categorical ones
+            are without being named.
         drop: Columns to leave out.
         group: The column whose equal values stay together in one split: a patient's, say.
         task: classification, regression or translation; by default what the target looks like.
@@ -101,8 +102,8 @@ def dataset(
         "target": target, "text": _names(text), "image": image, "audio": audio,
         "number": _names(number), "category": _names(category), "drop": _names(drop),
         "group": group, "task": task, "positive": positive,
-        "classes": classes if classes is None or isinstance(classes, str) else ",".join(classes),
-        "unlabelled": unlabelled or None, "size": size, "fit": fit, "validation": validation,
+        "classes": _classes(classes), "unlabelled": unlabelled or None,
+        "size": size, "fit": fit, "validation": validation,
         "test": (test or None) if split_column is None and can_be_cut(data) else None,
         "split_column": split_column, "seed": seed or None, "skip_bad": skip_bad or None,
     }  # fmt: skip
@@ -224,8 +225,21 @@ def _with_paths(key: str, value: Any) -> Any:
     return section | {"dataset": data}
 
 
+def _classes(given: Names | None) -> str | None:
+    """Return the names of classes by commas; ConfigError for what is no such list."""
+    if given is None or isinstance(given, str):
+        return given
+    given = _names(given)
+    odd = next((name for name in given if not isinstance(name, str) or "," in name), None)
+    if odd is not None:
+        raise ConfigError(
+            f"classes=: the names of classes are texts without a comma, such as '0', got {odd!r}"
+        )
+    return ",".join(given)
+
+
 def _names(given: Names) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
+    return (given,) if isinstance(given, str) or not isinstance(given, Iterable) else tuple(given)
 
 
 def _say(text: str) -> None:

@@ -76,7 +76,7 @@ def new(
 
 def shard(
     kind: str,
-    source: str | None,
+    source: Path | str | None,
     out: Path | str,
     *,
     workers: int | None = None,
@@ -113,6 +113,7 @@ def shard(
 
     run = {name: options.pop(name) for name in ("force", "progress") if name in options}
     checked, place = shard_options(**options), place_of(out)
+    source = None if source is None else str(source)
     if workers is not None and workers < 1:
         raise UserError(f"shard: --workers >= 1 must hold, got {workers}; leave it out for one")
     check(kind, source, place, checked, bool(run.get("force")), in_parts=workers is not None)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raytl.config.source_model import here
+from raytl.errors import ConfigError
 from raytl.models.source_spec import SourceSpec, check_head, read_spec
 from raytl.packages import pandas
 from raytl.urls import Place, place_of
@@ -34,6 +35,7 @@ def load(model: Path | str, device: str = "cpu") -> Loaded:
 
     Raises:
         ModelError: There is no source model, or it has no head.
+        ConfigError: There is no such device.
         CorruptError: Its files are not as they were written.
 
     Examples:
@@ -48,7 +50,13 @@ def load(model: Path | str, device: str = "cpu") -> Loaded:
     from raytl.models.source_folder import load_complete_model
 
     complete = load_complete_model(folder)
-    complete.model.to(device).eval()
+    try:
+        complete.model.to(device).eval()
+    except (RuntimeError, AssertionError) as error:  # the latter of torch without CUDA
+        told = str(error).splitlines()[0]
+        raise ConfigError(
+            f"device={device!r}: {told[:160]}; give a device of this machine, such as cpu"
+        ) from None
     return Loaded(folder, complete, device)
 
 

@@ -71,7 +71,8 @@ def compare(runs: Sequence[Path | str], out: Path | str = "compare.html") -> lis
     from raytl.reporting.comparing import compared, write_comparison
 
     check_writable(Path(out))
-    groups = compared([Path(run) for run in runs])
+    listed = [runs] if isinstance(runs, str | Path) else runs
+    groups = compared([Path(run) for run in listed])
     write_comparison(groups, Path(out))
     return groups
 

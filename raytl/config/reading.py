@@ -1,6 +1,7 @@
 """A study file, read and checked: every message has the file, the line, the key and the law."""
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -109,6 +110,11 @@ def load_study(path: Path | str, overrides: list[str] | None = None) -> Study:
 
     Raises ConfigError with the file, the line, the dotted key, the law and the values.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigError(
+            f"study: a study file was expected, got {type(path).__name__}; give its path, or a "
+            "checked study, Study.model_validate(…)"
+        )
     path = Path(path)
     data, lines = parse_yaml(read_text(path), str(path))
     if not isinstance(data, dict):

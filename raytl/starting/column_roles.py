@@ -13,7 +13,7 @@ from raytl.data.importers.table_files import Table
 from raytl.data.importers.tabular import FREE_TEXT
 from raytl.data.importers.words import is_text, words_of
 from raytl.errors import DataError
-from raytl.modalities.table.texts import DATE, MISSING, NUMBER
+from raytl.modalities.table.texts import DATE, MISSING, NUMBER, WRITTEN
 from raytl.starting.media_folders import stored_side
 from raytl.starting.split_names import parts_of
 
@@ -98,6 +98,9 @@ def _of_no_use(words: Sequence[str], different: set[str]) -> str | None:
     if all(DATE.fullmatch(word) for word in different):
         return "has dates"
     numbers = sum(bool(NUMBER.fullmatch(word)) for word in different)
+    written = (word for word in different if not NUMBER.fullmatch(word))
+    if numbers < len(different) and all(WRITTEN.fullmatch(word) for word in written):
+        return "has numbers that are not written as 1234.5"
     many = len(different) > FREE_TEXT and len(different) > len(words) / 2
     return "has a word of its own in most rows" if many and numbers < len(different) / 2 else None
 

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from raytl.data.importers.options import ShardOptions
-from raytl.data.importers.table_files import CSV, JSON, PARQUET, Table, opened, read_table_file
+from raytl.data.importers.table_files import (
+    CSV,
+    JSON,
+    PARQUET,
+    Table,
+    begins_as_utf_16,
+    opened,
+    read_table_file,
+)
 from raytl.errors import DataError, UserError
 from raytl.folders import printable
 from raytl.starting.column_roles import roles_of_columns
@@ -17,7 +25,6 @@ from raytl.starting.target_column import target_of_table
 
 TABLES = (*CSV, *JSON, *PARQUET)
 DELIMITERS = ",;\t|"
-UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 SNIFFED = 200  # lines by which it is told how rows are written
 
 
@@ -140,9 +147,8 @@ def encoding_of(path: Path) -> str | None:
     """Return utf-16 for text that begins with its mark, latin-1 for other text that is no UTF-8;
     None for UTF-8, which is the usual one."""
     try:
-        with opened(path) as file:
-            if file.read(2) in UTF_16_MARKS:
-                return "utf-16"
+        if begins_as_utf_16(path):
+            return "utf-16"
         with opened(path) as file:
             for line in file:
                 line.decode("utf-8")

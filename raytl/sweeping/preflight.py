@@ -31,6 +31,7 @@ from raytl.sweeping.search.probe_controls import probe_controls
 from raytl.sweeping.suiting import check_judges, check_needs
 from raytl.sweeping.teaching_check import check_teachers
 from raytl.tasks.base import Task
+from raytl.tasks.columns import LabelColumn
 from raytl.training.compiling import check_fixed_shapes
 from raytl.training.fitted_task import fitted_task
 from raytl.training.material import Material
@@ -85,10 +86,11 @@ def preflight(study: Study) -> Checked:
     recipes = _check_recipes(study, space, domains.target)
     task = _check_task(domains, study.search.seed)
     check_judges(study, domains, task.name)
+    renamed = None
     if domains.source is not None and any(
         "source" in streams and RECIPES[name].shares_classes for name, streams in recipes.items()
     ):
-        _check_targets(task, domains.source, domains.target)
+        renamed = _check_targets(task, domains.source, domains.target)
     material = Material.of(study, domains)
     heads = set(space.combinations("source_model", "head"))
     tried = {
@@ -110,7 +112,7 @@ def preflight(study: Study) -> Checked:
     weights = {name: one.weights for name, one in tried.items()}
     done = {name: one.operations for name, one in tried.items()}
     skipped = (*skipped_controls(study, space).items(), *alone.skipped)
-    notes = [*opened.notes]
+    notes = [*opened.notes, *([] if renamed is None else [renamed])]
     notes += [f"the {control} control is left out: {why}" for control, why in skipped]
     return Checked(
         study, space, domains, specs, weights, done, _num_bytes(domains), controls, tuple(warnings),
@@ -149,8 +151,9 @@ def _check_recipes(study: Study, space: SearchSpace, target: Domain) -> dict[str
     return streams
 
 
-def _check_targets(task: Task, source: Domain, target: Domain) -> None:
-    """Check that both domains ask for the same, as they must where one head learns from both."""
+def _check_targets(task: Task, source: Domain, target: Domain) -> str | None:
+    """Check that both domains ask for the same, as they must where one head learns from both.
+    Return a note where they call it otherwise."""
     wrong = task.mismatch(source.target_column)
     if wrong is not None:
         raise ConfigError(
@@ -158,6 +161,12 @@ def _check_targets(task: Task, source: Domain, target: Domain) -> None:
             f"the target's column {target.target}: {wrong}; leave out source_domain to transfer "
             "the source models alone"
         )
+    theirs, ours = source.target_column, target.target_column
+    if not (isinstance(theirs, LabelColumn) and isinstance(ours, LabelColumn)):
+        return None
+    pairs = [(a, b) for a, b in zip(theirs.classes, ours.classes, strict=True) if a != b]
+    told = ", ".join(f"'{a}' is '{b}'" for a, b in pairs[:5]) + (", …" if len(pairs) > 5 else "")
+    return f"classes of the source domain are called otherwise: {told}" if pairs else None
 
 
 @dataclass(frozen=True)

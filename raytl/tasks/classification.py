@@ -113,7 +113,21 @@ class Classification(Task):
                 f"'{self.classes[0]}' in one and '{other.classes[0]}' in the other; shard one of "
                 "them again with --classes"
             )
+        number = {name.casefold(): k for k, name in enumerate(self.classes)}
+        number |= {name: k for k, name in enumerate(self.classes)}
+        for k, name in enumerate(other.classes):
+            own = number.get(name, number.get(name.casefold(), k))
+            if own != k:
+                return (
+                    f"its classes are {_few(self.classes)}, and the other's {_few(other.classes)}, "
+                    f"so that '{name}' is label {own} in one and {k} in the other; give what is "
+                    "one class one name and place, with --classes"
+                )
         return None
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
 def _counts(targets: Targets, classes: int) -> np.ndarray:

@@ -133,3 +133,8 @@ def test_options_in_messages_are_those_of_python(
     monkeypatch.setattr(verbs, "sweep", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         raytl.sweep(study())
+
+
+def test_ranking_takes_a_file_or_a_checked_study() -> None:
+    with pytest.raises(ConfigError, match="a study file was expected, got dict; give its path"):
+        raytl.rank({"study": "s"})  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -20,7 +21,7 @@ from raytl.data.dataset import Dataset
 from raytl.data.importers.options import ShardOptions
 from raytl.data.raw.python_rows import python_rows
 from raytl.data.raw.rows import RawReading, RawRows
-from raytl.errors import DataError, ModelError
+from raytl.errors import ConfigError, DataError, ModelError
 from raytl.loaded import Loaded, _index
 from raytl.modalities.image.column import ImageColumn
 from raytl.modalities.series.column import SeriesColumn
@@ -327,3 +328,73 @@ def test_images_of_floats_are_held_and_in_no_file() -> None:
 
 def test_series_of_a_file_are_called_by_their_names() -> None:
     assert _index("loads.csv", RawRows("series", ["s2", "s10"], {})) == ["s2", "s10"]
+
+
+def flags(rows: int = 40) -> pd.DataFrame:
+    on = np.arange(rows) % 2 == 1
+    code = [("01", "02")[k] for k in on.astype(int)]
+    return pd.DataFrame({"on": on, "code": code, "size": 0.0, "out": np.where(on, "yes", "no")})
+
+
+@pytest.mark.parametrize("column", ["on", "code"])
+def test_categories_are_known_however_a_reader_has_spelled_them(
+    make: Make, tmp_path: Path, column: str
+) -> None:
+    """Booleans are True in CSV files and true elsewhere, and codes lose their zeros."""
+    data = flags()
+    model = make(column, data[[column, "out"]], "mlp", {}, target="out", test=None)
+    assert model.predict(data).predicted.tolist() == data.out.tolist()
+    data.to_csv(tmp_path / "rows.csv", index=False)
+    for rows in (
+        tmp_path / "rows.csv",
+        pd.read_csv(tmp_path / "rows.csv"),
+        data.to_dict("records"),
+    ):
+        assert model.predict(rows).predicted.tolist() == data.out.tolist()
+
+
+def test_booleans_of_a_csv_file_are_those_of_a_frame(make: Make, tmp_path: Path) -> None:
+    data = flags()[["on", "out"]]
+    data.to_csv(tmp_path / "rows.csv", index=False)
+    raytl.shard("table", tmp_path / "rows.csv", tmp_path / "data", target="out")
+    model = make("on", data, "mlp", {}, target="out", test=None)
+    found = model.predict(tmp_path / "data", split="train")
+    assert found.predicted.tolist() == data.out.tolist()
+
+
+def test_classes_of_hugging_face_are_called_by_their_names(make: Make, tmp_path: Path) -> None:
+    labels = {"kind": ["left", "right"], "out": ["no", "yes"]}
+    held = {"kind": [0, 1] * 20, "out": [0, 1] * 20}
+    features = datasets.Features({n: datasets.ClassLabel(names=of) for n, of in labels.items()})
+    rows = datasets.Dataset.from_dict(held, features=features)
+    model = make("classes", rows, "mlp", {}, target="out", test=None)
+    rows.to_parquet(tmp_path / "rows.parquet")
+    for given in (rows, tmp_path / "rows.parquet"):
+        assert model.predict(given).predicted.tolist() == ["no", "yes"] * 20
+    with pytest.raises(DataError, match="'kind' has 0 where training rows had names, such as 'le"):
+        model.predict(rows.to_pandas())
+
+
+def test_what_pandas_says_is_missing_is_missing_and_a_name_is_one_columns(make: Make) -> None:
+    data = flags()
+    model = make("on", data[["on", "out"]], "mlp", {}, target="out", test=None)
+    missing = model.predict([{"on": value} for value in (None, np.nan, pd.NA, pd.NaT)])
+    assert missing["p(yes)"].nunique() == 1
+    with pytest.raises(DataError, match="two columns are called 'on'"):
+        model.predict(pd.concat([data, data[["on"]]], axis=1))
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_a_device_that_is_not_there_is_named(make: Make, device: str) -> None:
+    model = make("on", flags()[["on", "out"]], "mlp", {}, target="out", test=None)
+    with pytest.raises(ConfigError, match=f"device='{device}'.*such as cpu"):
+        raytl.load(model.path, device=device)
+
+
+def test_one_image_alone_is_not_taken_for_many(of_images: Loaded) -> None:
+    images, labels = shots(1)
+    tensor = torch.from_numpy(np.moveaxis(images[0], 2, 0).copy())
+    for one, law in ((images[0], r"\(N, H, W, C\)"), (tensor, r"\(N, C, H, W\)")):
+        with pytest.raises(DataError, match=rf"images are {law}, but .* seems to be one image"):
+            of_images.predict(one)
+        assert of_images.predict([one])["predicted"].tolist() == labels

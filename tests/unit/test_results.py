@@ -214,3 +214,8 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     (run / "leaderboard.json").write_text('{"study": 1}')
     with pytest.raises(CorruptError, match=r"leaderboard\.json: not as `raytl sweep` writes it"):
         _ = raytl.results(run).leaderboard
+
+
+def test_one_run_alone_is_not_compared(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="two run folders at least must be given, got 1"):
+        raytl.compare("runs/one", tmp_path / "compare.html")

@@ -16,8 +16,10 @@ import pyarrow as pa
 from raytl.data.importers.base import ShardOptions
 from raytl.data.importers.pixels import pixels_of
 from raytl.data.importers.table_files import Table
+from raytl.data.importers.words import plain_values
 from raytl.errors import DataError
 from raytl.modalities.table.infer import refuse_several_types
+from raytl.modalities.table.texts import is_missing
 
 FILES = pa.struct([("bytes", pa.large_binary()), ("path", pa.large_string())])  # as `datasets` has
 ROOT = Path("/")  # all paths of a person's own table are made absolute
@@ -91,15 +93,37 @@ def array_of(values: Any, name: str, column: str) -> pa.Array | pa.ChunkedArray:
     else:
         if values.dtype == object:
             refuse_several_types(column, values.tolist())
+        if hasattr(values, "sparse"):
+            values = values.sparse.to_dense()
         try:
             found = pa.array(values, from_pandas=True)
         except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
             raise DataError(
                 f"{name}: column '{column}' cannot be read: {_first(error)}; drop it"
             ) from None
-    if pa.types.is_dictionary(found.type):
-        found = found.cast(found.type.value_type)
-    return found
+    return plain_values(found)
+
+
+def categorical_columns(data: Any) -> tuple[str, ...]:
+    """Return the names of the columns that pandas calls categorical."""
+    if not _is_pandas(data):
+        return ()
+    kinds = zip(data.columns, data.dtypes, strict=True)
+    return tuple(str(name) for name, kind in kinds if kind.name == "category")
+
+
+def refuse_other_order(rows: Any, targets: Any, name: str) -> None:
+    """Raise DataError where pandas' X and y have one index in two orders: they are rows by their
+    places, so that each row would get another's target."""
+    if not (_is_pandas(rows) and hasattr(getattr(targets, "index", None), "equals")):
+        return
+    mine, other = rows.index, targets.index
+    same = mine.equals(other) or len(mine) != len(other)
+    if not same and mine.is_unique and mine.isin(other).all():
+        raise DataError(
+            f"{name}: X and y have the same index in different orders, and are taken by their "
+            "places; give y.loc[X.index]"
+        )
 
 
 def _files(values: Any, name: str, column: str) -> pa.Array:
@@ -112,7 +136,7 @@ def _files(values: Any, name: str, column: str) -> pa.Array:
 
 
 def _file(cell: Any, place: str) -> dict[str, Any] | None:
-    if cell is None or (isinstance(cell, float) and np.isnan(cell)):
+    if is_missing(cell):
         return None  # which is refused with all that lack one
     if isinstance(cell, dict) and set(cell) >= {"bytes", "path"}:
         if cell["bytes"] is not None:

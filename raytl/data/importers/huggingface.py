@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from raytl.data.importers.base import Imported, ShardOptions, need_source
-from raytl.data.importers.features import by_kinds
+from raytl.data.importers.features import by_kinds, class_names, named_classes
 from raytl.data.importers.table_files import Table
 from raytl.data.importers.tabular import tabular
 from raytl.data.stored import Each
@@ -67,8 +67,8 @@ def _kinds(features: Any) -> dict[str, str]:
 
 
 def _class_names(features: Any, options: ShardOptions) -> tuple[str, ...] | None:
-    feature = features.get(options.target)
-    return tuple(feature.names) if type(feature).__name__ == "ClassLabel" else None
+    names = class_names(features).get(options.target or "")
+    return None if names is None else tuple(names)
 
 
 def _table(name: str, part: Any) -> Table:
@@ -76,11 +76,4 @@ def _table(name: str, part: Any) -> Table:
     if not len(part):
         raise DataError(f"{name}: there are no rows; leave the split out")
     rows: pa.Table = part.with_format("arrow")[:]
-    for place, (column, feature) in enumerate(part.features.items()):
-        if type(feature).__name__ == "ClassLabel":
-            names = [
-                None if value is None or value < 0 else feature.int2str(value)
-                for value in rows[column].to_pylist()
-            ]
-            rows = rows.set_column(place, column, pa.array(names, pa.string()))
-    return Table(name, rows)
+    return Table(name, named_classes(rows, class_names(part.features)))

@@ -16,9 +16,16 @@ from raytl.data.importers.base import (
     ShardOptions,
     refuse_unused,
 )
-from raytl.data.importers.frames import frame_table, is_frame, with_absolute_patterns
+from raytl.data.importers.frames import (
+    categorical_columns,
+    frame_table,
+    is_frame,
+    refuse_other_order,
+    with_absolute_patterns,
+)
 from raytl.data.importers.huggingface import read_parts
 from raytl.data.importers.pairs import LABEL, pair_of, read_pairs, targets_of
+from raytl.data.importers.roles import pattern_columns
 from raytl.data.importers.tabular import tabular
 from raytl.data.importers.torch_datasets import read_dataset
 from raytl.errors import ConfigError, DataError
@@ -98,6 +105,7 @@ def read_objects(splits: Mapping[str, Any], options: ShardOptions) -> Imported:
     if kind == "a Hugging Face dataset":
         return _of_hugging_face(splits, options)
     if kind == "a table":
+        options = _with_categorical(splits, options)
         tables = {name: frame_table(data, name, options) for name, data in splits.items()}
         return tabular(tables, with_absolute_patterns(options), map)
     if kind == "(X, y) of a table":
@@ -115,6 +123,7 @@ def read_objects(splits: Mapping[str, Any], options: ShardOptions) -> Imported:
 def _of_frames(splits: Mapping[str, Any], options: ShardOptions) -> Imported:
     """Return the dataset of tables with their targets beside them."""
     options = options.model_copy(update={"target": options.target or LABEL})
+    options = _with_categorical({name: rows for name, (rows, _) in splits.items()}, options)
     tables = {}
     for name, (rows, targets) in splits.items():
         table = frame_table(rows, name, options)
@@ -125,9 +134,26 @@ def _of_frames(splits: Mapping[str, Any], options: ShardOptions) -> Imported:
             )
         column = pa.nulls(len(rows), pa.string())
         if targets is not None:
+            refuse_other_order(rows, targets, name)
             column = targets_of(targets, len(rows), name)
         tables[name] = replace(table, rows=table.rows.append_column(options.target, column))
     return tabular(tables, with_absolute_patterns(options), map)
+
+
+def _with_categorical(tables: Mapping[str, Any], options: ShardOptions) -> ShardOptions:
+    """Return the options with the columns that pandas calls categorical as such, where they do not
+    say what these are."""
+    found = {name for data in tables.values() for name in categorical_columns(data)}
+    media = [given for given in (options.image, options.audio) if given is not None]
+    said = {options.target, options.group, options.split_column, *media}
+    said |= {name for given in media for name in pattern_columns(given)}
+    said |= {*options.text, *options.number, *options.category, *options.drop}
+    more: dict[str, Any] = {}
+    if found - said:
+        more["category"] = (*options.category, *sorted(found - said))
+    if options.target in found and options.positive is None:
+        more["task"] = options.task or "classification"
+    return options.model_copy(update=more)
 
 
 def _of_hugging_face(splits: Mapping[str, Any], options: ShardOptions) -> Imported:

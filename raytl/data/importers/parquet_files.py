@@ -4,7 +4,6 @@ A unit is some row groups of a file that one task reads.
 """
 
 import contextlib
-import json
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from raytl.data.importers.features import features_of
 from raytl.data.importers.many_files import FileAt, first_line, reading_file
 from raytl.data.stored import Each
 from raytl.errors import DataError
@@ -78,12 +78,7 @@ class ParquetRows:
     def features(self) -> Mapping[str, Any]:
         """What Hugging Face's `datasets` wrote about the columns, by name; nothing where it is of
         another writer."""
-        held = (self.schema.metadata or {}).get(b"huggingface")
-        try:
-            found = json.loads(held or b"{}")["info"]["features"]
-        except (ValueError, KeyError, TypeError):
-            return {}
-        return found if isinstance(found, dict) else {}
+        return features_of(self.schema)
 
 
 def parquet_rows(files: Sequence[FileAt], each: Each) -> ParquetRows:

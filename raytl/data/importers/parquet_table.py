@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from raytl.data.importers.base import Imported, ShardOptions
 from raytl.data.importers.cells import is_stored_file
-from raytl.data.importers.features import by_kinds
+from raytl.data.importers.features import by_kinds, class_names, named_classes
 from raytl.data.importers.joined import conditions
 from raytl.data.importers.many_files import FileAt
 from raytl.data.importers.parquet_files import ParquetRows, parquet_rows, read_columns
@@ -38,7 +38,7 @@ def read_parquet_table(
     what = files[0].name + (f" and {len(files) - 1} more" if len(files) > 1 else "")
     roles = roles_of(source.schema.names, options, what)
     rows = read_columns(source, _small(source.schema, roles, options, what), each)
-    rows = _named_classes(rows, source.features)
+    rows = named_classes(rows, class_names(source.features))
     tables, start, counts = {}, 0, iter(source.counts)
     for name, part in splits.items():
         count = sum(islice(counts, len(part)))
@@ -87,24 +87,5 @@ def _by_features(features: Mapping[str, Any], options: ShardOptions) -> ShardOpt
 
 
 def _classes(features: Mapping[str, Any], options: ShardOptions) -> tuple[str, ...] | None:
-    names = _class_names(features.get(options.target or ""))
-    return tuple(names) if names else None
-
-
-def _class_names(feature: Any) -> list[str]:
-    if not isinstance(feature, dict) or feature.get("_type") != "ClassLabel":
-        return []
-    return [str(name) for name in feature.get("names") or []]
-
-
-def _named_classes(rows: pa.Table, features: Mapping[str, Any]) -> pa.Table:
-    """Return the rows with the names of classes in the place of their numbers."""
-    for place, column in enumerate(rows.column_names):
-        names = _class_names(features.get(column))
-        if names and pa.types.is_integer(rows[column].type):
-            words = [
-                names[k] if k is not None and 0 <= k < len(names) else None
-                for k in rows[column].to_pylist()
-            ]
-            rows = rows.set_column(place, column, pa.array(words, pa.string()))
-    return rows
+    names = class_names(features).get(options.target or "")
+    return None if names is None else tuple(names)

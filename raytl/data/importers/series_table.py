@@ -14,10 +14,10 @@ from raytl.data.importers.joined import Joined, all_there, by_line, join, kept
 from raytl.data.importers.roles import need_column
 from raytl.data.importers.series import Series
 from raytl.data.importers.table_files import read_table_file
+from raytl.data.importers.times import times_of
 from raytl.data.importers.words import words_of
 from raytl.errors import ConfigError, DataError
 from raytl.modalities.table.infer import infer
-from raytl.modalities.table.texts import NUMBER
 
 
 def read_long_form(
@@ -152,8 +152,7 @@ def _in_time(
     if options.time is None:
         return np.argsort(of_row, kind="stable")
     words = all_there(joined, options.time, "--time")
-    numbers = all(NUMBER.fullmatch(word) for word in words)
-    times = words.astype(np.float64) if numbers else words  # dates as ISO 8601 sort as words do
+    times = times_of(words.tolist(), joined.place)
     order = np.lexsort((times, of_row))
     same = (times[order][1:] == times[order][:-1]) & (of_row[order][1:] == of_row[order][:-1])
     if same.any():

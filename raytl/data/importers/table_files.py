@@ -28,6 +28,7 @@ CSV = (".csv", ".tsv", ".txt")
 JSON = (".json", ".jsonl", ".ndjson")
 PARQUET = (".parquet", ".pq")
 KINDS = ".csv, .tsv, .csv.gz, .parquet or .jsonl"
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 OTHER_DELIMITERS = ";\t|,"
 
 
@@ -122,8 +123,18 @@ def opened(path: Path) -> IO[bytes]:
     return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
+def begins_as_utf_16(path: Path) -> bool:
+    """Whether a file begins with the mark of UTF-16."""
+    with opened(path) as file:
+        return file.read(2) in UTF_16_MARKS
+
+
 def _not_in(path: Path, encoding: str) -> DataError:
     """Return what is wrong with a text of another encoding, its first such line by number."""
+    if encoding != "utf-16" and begins_as_utf_16(path):
+        return DataError(
+            f"{printable(path)}: is UTF-16; save it as UTF-8, or give --encoding utf-16"
+        )
     with opened(path) as file:
         for number, line in enumerate(file, 1):
             try:

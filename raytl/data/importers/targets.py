@@ -3,6 +3,7 @@
 Legend: N rows.
 """
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 from raytl.config import nearest
 from raytl.data.importers.base import ShardOptions
 from raytl.errors import ConfigError, DataError
-from raytl.modalities.table.texts import CODE, MISSING, NUMBER, spelled
+from raytl.modalities.table.texts import CODE, MISSING, first_written, is_number, spelled
 from raytl.tasks.columns import NO_LABEL, LabelColumn, ValueColumn
 from raytl.tasks.sentence_column import SentenceColumn
 
@@ -106,8 +107,15 @@ def _found(
     name: str, words: Sequence[str | None], numbers: bool, options: ShardOptions, place: Place
 ) -> Target:
     if not numbers:
+        if options.task is None:
+            _refuse_half_numbers(name, words, place)
         names = sorted({word for word in words if word is not None})
         return _classes(name, words, tuple(names), options, place)
+    infinite = next(
+        (i for i, w in enumerate(words) if w is not None and math.isinf(float(w))), None
+    )
+    if infinite is not None:
+        raise _not_finite(name, words, infinite, place)
     plain = [None if word is None else _plain(word) for word in words]
     different = sorted({word for word in plain if word is not None}, key=float)
     few = len(different) <= FEW_NUMBERS and all("." not in w and "e" not in w for w in different)
@@ -120,6 +128,26 @@ def _found(
             "--task regression takes them for values"
         )
     return target
+
+
+def _refuse_half_numbers(name: str, words: Sequence[str | None], place: Place) -> None:
+    """Raise DataError for values that are meant to be numbers, but some of which are none: they
+    would be classes."""
+    written = first_written(words)
+    if written is not None:
+        raise DataError(
+            f"{place(written)}: the target '{name}' has numbers that are not written plainly, such "
+            f"as '{_short(words[written])}'; write them as 1234.5, or say --task classification"
+        )
+    there = {word for word in words if word is not None}
+    odd = {word for word in there if not is_number(word)}
+    codes = any(CODE.fullmatch(word) for word in there)
+    if not codes and len(there) - len(odd) > max(FEW_NUMBERS, len(odd)):
+        row = next(i for i, word in enumerate(words) if word in odd)
+        raise DataError(
+            f"{place(row)}: the target '{name}' has numbers, but here '{_short(words[row])}'; mend "
+            "or drop the row, or say --task classification"
+        )
 
 
 def _sentences(
@@ -160,7 +188,7 @@ def _word(text: str | None, named: Sequence[str] | None) -> str | None:
 
 
 def _number(word: str) -> bool:
-    return bool(NUMBER.fullmatch(word)) and not CODE.fullmatch(word)
+    return is_number(word) and not CODE.fullmatch(word)
 
 
 def _plain(word: str) -> str:
@@ -203,14 +231,17 @@ def _classes(
 def _values(name: str, words: Sequence[str | None], options: ShardOptions, place: Place) -> Target:
     values = np.array([np.nan if word is None else float(word) for word in words])
     if np.isinf(values).any():
-        row = int(np.isinf(values).argmax())
-        raise DataError(f"{place(row)}: the target '{name}' must be finite, got {words[row]}")
+        raise _not_finite(name, words, int(np.isinf(values).argmax()), place)
     if len(np.unique(values[~np.isnan(values)])) < 2:
         raise DataError(
             f"the target '{name}' is {values[~np.isnan(values)][0]:g} in every row, so there is "
             "nothing to learn; give another --target"
         )
     return Target(ValueColumn(nulls=options.unlabelled), values)
+
+
+def _not_finite(name: str, words: Sequence[str | None], row: int, place: Place) -> DataError:
+    return DataError(f"{place(row)}: the target '{name}' must be finite, got {words[row]}")
 
 
 def _no_yes(

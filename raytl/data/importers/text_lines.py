@@ -13,7 +13,7 @@ from raytl.data.importers.class_folders import class_folders
 from raytl.data.importers.inputs import text_input
 from raytl.data.importers.split_rows import rows_of
 from raytl.data.importers.table import split_files
-from raytl.data.importers.table_files import not_decoded, opened, reading
+from raytl.data.importers.table_files import UTF_16_MARKS, not_decoded, opened, reading
 from raytl.data.importers.targets import target_of
 from raytl.errors import ConfigError, DataError
 from raytl.folders import printable
@@ -144,6 +144,8 @@ def decoded_line(name: str, line: int, content: bytes, options: ShardOptions) ->
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
+        if line == 1 and content[:2] in UTF_16_MARKS:  # its lines end with half a letter
+            raise DataError(f"{name}: is UTF-16; save it as UTF-8") from None
         line += content.count(b"\n", 0, error.start)
         byte = error.start - (content.rfind(b"\n", 0, error.start) + 1)
         raise not_decoded(name, line, byte, encoding) from None

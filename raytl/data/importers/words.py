@@ -10,7 +10,7 @@ import pyarrow.types as kinds
 from raytl.data.importers.encoded import Encoded
 from raytl.errors import DataError
 from raytl.folders import printable
-from raytl.modalities.table.texts import spelled
+from raytl.modalities.table.texts import is_missing, spelled
 from raytl.urls import Place, Url, is_url
 
 
@@ -19,11 +19,19 @@ def is_text(kind: pa.DataType) -> bool:
     return kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind)
 
 
+def plain_values(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Return a column whose values are not told by a dictionary, nor of a type that a program has
+    made, such as the intervals of pandas."""
+    if kinds.is_dictionary(column.type):
+        flat = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        column = flat.dictionary_decode()
+    return column.storage if isinstance(column, pa.ExtensionArray) else column
+
+
 def words_of(column: pa.ChunkedArray, name: str) -> list[str | None]:
     """Return every value as a word: whole floats without a point, true and false, None where there
     is no value. Raises DataError where values are no words or numbers: lists, say."""
-    if kinds.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
+    column = plain_values(column)
     if kinds.is_nested(column.type) or kinds.is_binary(column.type):
         raise DataError(
             f"column '{name}' has {column.type} where a word or a number is needed; give another"
@@ -33,7 +41,7 @@ def words_of(column: pa.ChunkedArray, name: str) -> list[str | None]:
         return values
     if kinds.is_boolean(column.type):
         return [None if value is None else str(value).lower() for value in values]
-    return [None if value is None or value != value else spelled(value) for value in values]
+    return [None if is_missing(value) else spelled(value) for value in values]
 
 
 def named_files(

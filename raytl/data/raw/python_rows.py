@@ -1,6 +1,6 @@
 """Rows to predict that a program has in memory."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from raytl.data.importers.frames import array_of, columns_of, is_frame
 from raytl.data.importers.inputs import Bad, Input
-from raytl.data.importers.pixels import as_array
+from raytl.data.importers.pixels import as_array, is_tensor
 from raytl.data.importers.roles import plain_column
-from raytl.data.raw.fields import field_rows
+from raytl.data.raw.fields import field_rows, named_categories
 from raytl.data.raw.pictures import image_rows
 from raytl.data.raw.rows import RawReading, RawRows
 from raytl.data.raw.series import series_rows
@@ -54,19 +54,34 @@ def python_rows(rows: Any, reading: RawReading, *, paths: bool = True) -> RawRow
 def _held(rows: Any, reading: RawReading) -> tuple[int, Cells]:
     """Return how many rows there are, and their values."""
     if type(rows).__module__.partition(".")[0] == "datasets" and hasattr(rows, "with_format"):
-        rows = rows.with_format("arrow")[:]
+        rows = named_categories(rows.with_format("arrow")[:], rows.features, reading)
     if is_frame(rows):
-        columns = dict(zip(*columns_of(rows, ROWS), strict=True))
-        return len(rows), partial(_column, columns, reading)
+        names, columns = columns_of(rows, ROWS)
+        held = dict(zip(names, columns, strict=True))
+        twice = frozenset(name for name in held if names.count(name) > 1)
+        return len(rows), partial(_column, held, reading, twice=twice)
     one = isinstance(rows, str | bytes | Mapping) or getattr(rows, "shape", None) == ()
     if one or not hasattr(rows, "__len__"):
         raise DataError(f"{ROWS}: must be a list or an array, got {type(rows).__name__}")
+    if isinstance(reading.only, ImageColumn):
+        _refuse_one_image(rows)
     listed = list(rows)  # of a tensor tensors, whose images have their channels first
     if isinstance(reading.only, TableColumn) and listed and not isinstance(listed[0], Mapping):
         return len(listed), partial(_column, _numbers(rows), reading)
     return len(listed), partial(
         _of_mappings, [_as_mapping(row, number, reading) for number, row in enumerate(listed)]
     )
+
+
+def _refuse_one_image(rows: Any) -> None:
+    """Raise DataError for an array (H, W, C) or a tensor (C, H, W), whose rows would be taken for
+    images."""
+    shape = tuple(getattr(rows, "shape", ()))
+    if len(shape) == 3 and shape[0 if is_tensor(rows) else 2] in (3, 4):
+        raise DataError(
+            f"{ROWS}: images are {'(N, C, H, W)' if is_tensor(rows) else '(N, H, W, C)'}, but "
+            f"{shape} seems to be one image; give a list of it alone"
+        )
 
 
 def _numbers(rows: Any) -> dict[str, Any]:
@@ -80,8 +95,11 @@ def _numbers(rows: Any) -> dict[str, Any]:
     return {f"c{place}": pa.array(values[:, place]) for place in range(values.shape[1])}
 
 
-def _column(columns: Mapping[str, Any], reading: RawReading, name: str) -> Any:
-    """Return a frame's column by what the dataset calls it."""
+def _column(
+    columns: Mapping[str, Any], reading: RawReading, name: str, twice: Set[str] = frozenset()
+) -> Any:
+    """Return a frame's column by what the dataset calls it; DataError for one that is there
+    `twice`."""
     fit = [name] if name in columns else [own for own in columns if plain_column(own) == name]
     if not fit and len(columns) == 1 and name in reading.columns and reading.only is not None:
         fit = list(columns)
@@ -91,6 +109,8 @@ def _column(columns: Mapping[str, Any], reading: RawReading, name: str) -> Any:
             f"{', '.join(map(str, list(columns)[:12]))}; rename the one that is meant, or add an "
             "empty one where all its values are missing"
         )
+    if fit[0] in twice:
+        raise DataError(f"{ROWS}: two columns are called '{fit[0]}'; rename one")
     return columns[fit[0]]
 
 

@@ -1,19 +1,21 @@
 """Tables to predict: files of rows whose columns are the model's, or rows that a program has."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from raytl.data.importers.cells import is_stored_file
+from raytl.data.importers.features import features_of
 from raytl.data.importers.inputs import Bad, Input
 from raytl.data.importers.joined import Joined, join
 from raytl.data.importers.packed import Packed
 from raytl.data.importers.roles import pattern_columns, plain_column
 from raytl.data.importers.table_files import read_table_file
 from raytl.data.importers.words import is_text, named_files, words_of
-from raytl.data.raw.fields import field_rows
+from raytl.data.raw.fields import field_rows, named_categories
 from raytl.data.raw.pictures import image_rows
 from raytl.data.raw.rows import RawReading, RawRows, with_bad
 from raytl.data.raw.sounds import sound_rows
@@ -30,6 +32,8 @@ def table_rows(path: Path, reading: RawReading) -> RawRows:
     """Return the rows of a CSV, Parquet or JSON-lines file. Raises DataError where it is none or
     lacks a column that the model reads, ModelError for columns that no table holds."""
     table = read_table_file(path, reading.options, uneven=True)
+    features = features_of(table.rows.schema)
+    table = replace(table, rows=named_categories(table.rows, features, reading))
     joined = join({"rows": table})
     inputs = {
         name: with_bad(_input(name, column, joined, reading), table.uneven)

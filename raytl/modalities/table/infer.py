@@ -14,7 +14,7 @@ import pyarrow.types as kinds
 from raytl.config import nearest
 from raytl.errors import ConfigError, DataError
 from raytl.modalities.table.column import Field, FieldKind, TableColumn
-from raytl.modalities.table.texts import Texts, read_texts, spelled
+from raytl.modalities.table.texts import Texts, is_missing, read_texts, spelled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +81,7 @@ def refuse_several_types(name: str, values: Sequence[Any]) -> None:
     """Raise DataError for a column of objects that has numbers among words, say, by its rows."""
     first: dict[str, int] = {}  # type → the first row that has it
     for row, value in enumerate(values):
-        if value is None or value != value:  # NaN, NaT
+        if is_missing(value):
             continue
         is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
         first.setdefault("number" if is_number else type(value).__name__, row)
@@ -133,7 +133,7 @@ def _made(name: str, texts: Texts) -> tuple[Field, np.ndarray]:
 def _of_numbers(array: pa.Array, override: FieldKind | None) -> Texts:
     if override == "category":
         values = array.to_pylist()
-        return Texts(words=[None if v is None or v != v else spelled(v) for v in values])
+        return Texts(words=[None if is_missing(v) else spelled(v) for v in values])
     numbers = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     return Texts(numbers=np.array(numbers, np.float64))
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 from zipfile import BadZipFile
 
 import numpy as np
@@ -20,6 +20,7 @@ import numpy as np
 from raytl.errors import CorruptError, ModelError
 
 BROKEN = (OSError, EOFError, ValueError, BadZipFile, zlib.error)
+NUMBER = re.compile(r"-?\d+\.\d+([eE]-?\d+)?|-?\d+")
 REMEDY = "give .npz with keys words and vectors, or .txt or .txt.gz as GloVe and word2vec have it"
 
 
@@ -46,7 +47,7 @@ def vector_dim(path: Path) -> int:
         if path.suffix == ".npz":
             return int(_open_npz(path)[1].shape[1])
         with _text(path) as file:
-            return _start(path, file)[0]
+            return _start(path, file).dim
 
 
 def read_vectors(path: Path, only: Collection[str] | None = None) -> WordVectors:
@@ -78,13 +79,13 @@ def _open_npz(path: Path) -> tuple[list[str], np.ndarray]:
     with np.load(path, allow_pickle=False) as file:
         if not {"words", "vectors"} <= set(file.files):
             raise ModelError(f"{path}: has keys {', '.join(file.files)}; {REMEDY}")
-        words, vectors = file["words"].tolist(), file["vectors"]
-    if vectors.ndim != 2 or vectors.shape[1] < 1 or len(words) != len(vectors):
+        words, vectors = file["words"], file["vectors"]
+    if vectors.ndim != 2 or vectors.shape[1] < 1 or words.shape != (len(vectors),):
         raise ModelError(
-            f"{path}: there must be a vector a word, got {len(words)} words and vectors of shape "
-            f"{vectors.shape}"
+            f"{path}: there must be a vector a word, got {words.size} words of shape {words.shape} "
+            f"and vectors of shape {vectors.shape}"
         )
-    return words, vectors
+    return words.tolist(), vectors
 
 
 def _read_npz(path: Path, only: Collection[str] | None) -> WordVectors:
@@ -102,25 +103,47 @@ def _text(path: Path) -> TextIO:
     return path.open(encoding="utf-8", newline="\n")
 
 
-def _start(path: Path, file: TextIO) -> tuple[int, Iterator[tuple[int, str]]]:
-    """Return how many numbers a vector has, and the numbered lines that have one."""
+class _Start(NamedTuple):
+    """How many numbers a vector has, how many words a header promises, and the numbered lines that
+    have one each."""
+
+    dim: int
+    promised: int
+    lines: Iterator[tuple[int, str]]
+
+
+def _start(path: Path, file: TextIO) -> _Start:
     first = next(file, "")
-    header = re.fullmatch(r"\d+ (\d+)\s*", first)
-    dim = int(header[1]) if header else len(first.split()) - 1
+    header = re.fullmatch(r"(\d+) (\d+)\s*", first)
+    dim = int(header[2]) if header else len(first.split()) - 1
     if dim < 1:
         raise ModelError(f"{path}: its first line is no word with its vector; {REMEDY}")
-    return dim, enumerate(file, 2) if header else enumerate(chain([first], file), 1)
+    if header:
+        return _Start(dim, int(header[1]), enumerate(file, 2))
+    return _Start(dim, 0, enumerate(chain([first], file), 1))
 
 
 def _read_lines(path: Path, file: TextIO, only: Collection[str] | None) -> WordVectors:
-    dim, lines = _start(path, file)
+    dim, promised, lines = _start(path, file)
     rows: dict[str, np.ndarray] = {}
+    seen = 0
     for number, line in lines:
         # From the right: some of GloVe's words have spaces in them.
         word, *numbers = line.rstrip().rsplit(" ", dim)
-        if len(numbers) != dim:
+        if len(numbers) != dim or _ends_in_a_number(word):
             raise CorruptError(f"{path}:{number}: expected a word and {dim} numbers; save it again")
         if word not in rows and (only is None or word in only):
             rows[word] = np.array(numbers, dtype=np.float32)
+        seen += 1
+    if seen < promised:
+        raise CorruptError(
+            f"{path}: its first line promises {promised} words, but {seen} follow; copy it again"
+        )
     empty = np.empty((0, dim), np.float32)
     return WordVectors(list(rows), np.stack(list(rows.values())) if rows else empty)
+
+
+def _ends_in_a_number(word: str) -> bool:
+    """Whether what stands before a vector is a word and another number of it."""
+    _, space, last = word.rpartition(" ")
+    return bool(space) and NUMBER.fullmatch(last) is not None

@@ -98,3 +98,45 @@ def test_options_that_do_not_fit(tmp_path: Path) -> None:
     ]:
         with pytest.raises(ConfigError, match=message):
             sharded("series", path, tmp_path / "d", **options)
+
+
+def long_table(times: list[str]) -> str:
+    rows = [f"{who},{time},{step},{who}" for who in "ab" for step, time in enumerate(times)]
+    return "who,t,x,out\n" + "\n".join(rows) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("times", "order"),
+    [
+        (["2020-03-01", "2020-02-10", "2020-02-09 23:59"], [2, 1, 0]),
+        # The hour that a night in October has twice
+        (["2020-10-25 02:15:00+01:00", "2020-10-25 02:45:00+02:00"], [1, 0]),
+        (["2020-W10", "2020-W09"], [1, 0]),
+        (["08:30", "07:45"], [1, 0]),
+    ],
+)
+def test_dates_and_words_of_one_form_order_steps(
+    tmp_path: Path, times: list[str], order: list[int]
+) -> None:
+    source = written(tmp_path / "a.csv", long_table(times))
+    sharded("series", source, tmp_path / "d", **PARTS)
+    [series] = in_order(tmp_path / "d", "train", "series")
+    assert series[0][:, 0].tolist() == order
+
+
+@pytest.mark.parametrize(
+    ("times", "told"),
+    [
+        (["2020-1-9", "2020-1-10"], "line 3: the time '2020-1-10' cannot be ordered; write numb"),
+        (["02/01/2020", "01/02/2020"], "line 2: the time '02/01/2020' cannot be ordered"),
+        (["1.2.2020", "1.3.2020"], "line 2: the time '1.2.2020' cannot be ordered"),
+        (["08-Jan-2020", "08-Feb-2020"], "line 3: the time '08-Feb-2020' cannot be ordered"),
+        (["2020-01-01T00:00Z", "2020-01-02T00:00"], "line 3: .*has no zone, unlike '2020-01-01T00"),
+    ],
+)
+def test_dates_that_do_not_sort_as_words_do_are_refused(
+    tmp_path: Path, times: list[str], told: str
+) -> None:
+    source = written(tmp_path / "a.csv", long_table(times))
+    with pytest.raises(DataError, match=told):
+        sharded("series", source, tmp_path / "d", **PARTS)

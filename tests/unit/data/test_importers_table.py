@@ -284,3 +284,53 @@ def test_a_list_is_no_target(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1, 2], "out": [[1], [2]]}), tmp_path / "a.parquet")
     with pytest.raises(DataError, match="column 'out' has list"):
         sharded("table", tmp_path / "a.parquet", tmp_path / "d", target="out")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["1,5", "2,5"], "line 2: column 'a'.*'1,5' in row 0; write them as 1234.5"),
+        (["7", "1,234.50"], "line 3: column 'a'.*'1,234.50' in row 1"),
+        (["12%", "5 %"], "column 'a'.*not written plainly"),
+        (["$9.99", "-$5"], "column 'a'.*not written plainly"),
+        (["1", "inf"], "line 3: column 'a': numbers must be finite, but row 1 has inf"),
+    ],
+)
+def test_numbers_that_are_none_to_a_program_are_no_categories(
+    tmp_path: Path, words: list[str], told: str
+) -> None:
+    content = "a;out\n" + "".join(f"{word};{k}x\n" for k, word in enumerate(words))
+    with pytest.raises(DataError, match=told):
+        table(tmp_path, content, delimiter=";")
+    if "inf" not in words:
+        said = table(tmp_path, content, delimiter=";", category=["a"]).columns["table"]
+        assert said.describe()["categories"] == {"a": 2}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([f"{k},5" for k in range(30)] * 2, "line 2: the target 'out'.*'0,5'; write them as"),
+        ([f"{k}.5" for k in range(30)] * 2 + ["abc"], "line 62: the target 'out' has numbers, but"),
+        (["0.5", "1.5", "-inf"], "line 4: the target 'out' must be finite, got -inf"),
+        (["1", "2", "Infinity"], "line 4: the target 'out' must be finite, got Infinity"),
+    ],
+)
+def test_a_target_of_numbers_becomes_no_classes_by_a_slip(
+    tmp_path: Path, words: list[str], told: str
+) -> None:
+    content = "a;out\n" + "".join(f"{k};{word}\n" for k, word in enumerate(words))
+    with pytest.raises(DataError, match=told):
+        table(tmp_path, content, delimiter=";")
+
+
+def test_booleans_are_spelled_as_in_other_files(tmp_path: Path) -> None:
+    fields = table(tmp_path, "a,out\nTrue,x\nFALSE,y\ntrue,y\n,x\n").columns["table"]
+    assert fields.fields[0].categories == ("false", "true")  # type: ignore[attr-defined]
+    fields = table(tmp_path, "a,out\nTrue,x\nmaybe,y\n").columns["table"]
+    assert fields.fields[0].categories == ("True", "maybe")  # type: ignore[attr-defined]
+
+
+def test_utf_16_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is UTF-16; save it as UTF-8, or give --encoding utf-16"):
+        table(tmp_path, ROWS.encode("utf-16"))

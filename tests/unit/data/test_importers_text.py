@@ -94,3 +94,12 @@ def test_options_that_do_not_go_together(tmp_path: Path) -> None:
         sharded("text-lines", None, tmp_path / "d")
     with pytest.raises(DataError, match="no such file"):
         sharded("text-lines", tmp_path / "none.txt", tmp_path / "d")
+
+
+@pytest.mark.parametrize("encoding", [None, "utf-16"])
+def test_lines_of_utf_16_are_told(tmp_path: Path, encoding: str | None) -> None:
+    source = written(tmp_path / "a.txt", "good\t1\nbad\t0\n".encode("utf-16"))
+    with pytest.raises(DataError, match=r"a\.txt: is UTF-16; save it as UTF-8"):
+        sharded(
+            "text-lines", source, tmp_path / "d", **({"encoding": encoding} if encoding else {})
+        )

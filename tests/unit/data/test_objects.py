@@ -463,3 +463,45 @@ def test_a_streamed_hugging_face_dataset_is_refused() -> None:
 def test_the_cache_lies_where_the_environment_says(tmp_path: Path) -> None:
     folder = raytl.dataset(frame(), target="risk")
     assert folder.parent == Path(os.environ["RAYTL_CACHE"]) / "datasets"
+
+
+def test_what_pandas_calls_categorical_is_a_category_whatever_it_holds() -> None:
+    data = frame().assign(
+        zip=pd.Categorical([10115, 20095] * 10), band=pd.cut(np.arange(20), 2), half=[0.5, 1.5] * 10
+    )
+    folder = raytl.dataset(data, target="risk", drop="band", test=None)
+    column = Dataset.open(folder).columns["table"]
+    assert {f.name: f.categories for f in column.fields}["zip"] == ("10115", "20095")
+    said = raytl.dataset(data, target="risk", drop="band", number="zip", test=None)
+    kinds = {f.name: f.kind for f in Dataset.open(said).columns["table"].fields}
+    assert kinds["zip"] == "number"
+    with pytest.raises(DataError, match="column 'band' has struct.*neither number nor category"):
+        raytl.dataset(data, target="risk")
+    codes = data.assign(risk=pd.Categorical(np.arange(20) % 10 + 0.5)).drop(columns="band")
+    labels = Dataset.open(raytl.dataset(codes, target="risk", test=None)).columns["risk"]
+    assert labels.describe()["classes"][:2] == ["0.5", "1.5"]
+
+
+def test_sparse_columns_and_missing_marks_of_pandas_are_read() -> None:
+    data = frame().assign(
+        hot=pd.arrays.SparseArray([0.0, 1.0] * 10),
+        note=pd.Series(["x", pd.NA] * 10, dtype=object),
+    )
+    folder = raytl.dataset(data, target="risk", drop=("age", "town"), test=None)
+    rows = rows_of(folder, "train", "table")
+    assert np.array_equal(rows[:2], [[0, 0], [1, np.nan]], equal_nan=True)
+
+
+def test_targets_in_another_order_than_their_rows_are_refused() -> None:
+    rows, targets = frame()[["age"]], frame()["risk"]
+    with pytest.raises(DataError, match=r"same index in different orders.*y\.loc\[X\.index\]"):
+        raytl.dataset((rows.iloc[::-1], targets))
+    kept = raytl.dataset((rows.iloc[::-1], targets[::-1]), test=None)
+    assert rows_of(kept, "train", "table")[0] == 19.5
+    raytl.dataset((rows.iloc[::-1], list(targets)))  # a list has no index
+
+
+@pytest.mark.parametrize("classes", [[0, 1], ["a,b", "c"]])
+def test_names_of_classes_are_texts_without_a_comma(classes: Any) -> None:
+    with pytest.raises(ConfigError, match="classes=: the names of classes are texts without a"):
+        raytl.dataset(frame(), target="risk", classes=classes)

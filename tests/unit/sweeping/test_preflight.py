@@ -187,6 +187,21 @@ def test_classes_that_differ(domains: tuple[Path, Path], tmp_path: Path) -> None
     swapped = dataset(tmp_path / "swapped", ("columns", "rows"))
     with pytest.raises(RaytlError, match="same classes in another order"):
         preflight(Study.model_validate(study | {"source_domain": {"dataset": swapped}}))
+    for names in (("columns", "none"), ("Columns", "none"), ("some", "Rows")):
+        other = dataset(tmp_path / "_".join(names), names)
+        with pytest.raises(RaytlError, match=f"'{names[names[1] == 'Rows']}' is label . in one"):
+            preflight(Study.model_validate(study | {"source_domain": {"dataset": other}}))
+
+
+def test_classes_that_are_called_otherwise_are_told(
+    domains: tuple[Path, Path], tmp_path: Path
+) -> None:
+    study = base(domains)
+    assert not [note for note in preflight(Study.model_validate(study)).notes if "called" in note]
+    other = dataset(tmp_path / "other", ("lines", "Columns"))
+    checked = preflight(Study.model_validate(study | {"source_domain": {"dataset": other}}))
+    said = "classes of the source domain are called otherwise: 'lines' is 'rows', 'Columns' is 'col"
+    assert any(note.startswith(said) for note in checked.notes)
 
 
 def test_channels_that_do_not_fit(domains: tuple[Path, Path], tmp_path: Path) -> None:

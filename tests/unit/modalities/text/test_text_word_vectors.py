@@ -100,3 +100,26 @@ def test_arrays_of_other_names_or_lengths_are_said(tmp_path: Path) -> None:
         read_vectors(other)
     with pytest.raises(ModelError, match="a vector a word, got 2 words"):
         vector_dim(npz(tmp_path / "v.npz", ["a", "b"], [[1.0, 2.0]]))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("a 1 2\nb 3 4 5\n", r":2: expected a word and 2 numbers"),
+        ("3 2\na 1 2\nb 3 4\n", "promises 3 words, but 2 follow; copy it again"),
+    ],
+)
+def test_a_wider_line_and_a_file_cut_at_a_line_are_told(
+    tmp_path: Path, content: str, told: str
+) -> None:
+    (tmp_path / "v.txt").write_text(content)
+    with pytest.raises(CorruptError, match=told):
+        read_vectors(tmp_path / "v.txt")
+    (tmp_path / "v.txt").write_text("2 2\n. . 1 2\nb 3 4\n")
+    assert read_vectors(tmp_path / "v.txt").words == [". .", "b"]
+
+
+def test_words_are_one_a_vector(tmp_path: Path) -> None:
+    np.savez(tmp_path / "v.npz", words=np.array([["a"], ["b"]]), vectors=np.ones((2, 3)))
+    with pytest.raises(ModelError, match=r"a vector a word, got 2 words of shape \(2, 1\)"):
+        read_vectors(tmp_path / "v.npz")
