@@ -40,7 +40,8 @@ class Seen(NamedTuple):
 
 def read_mask_folder(source: str | None, options: ShardOptions) -> Imported:
     """Read images and masks of one name: SOURCE/images and SOURCE/masks, SOURCE/SPLIT and
-    SOURCE/SPLIT_masks, or SOURCE/SPLIT/images and SOURCE/SPLIT/masks (see `mask_pairs`).
+    SOURCE/SPLIT_masks, SOURCE/SPLIT/images and SOURCE/SPLIT/masks, or SOURCE/images/SPLIT and
+    SOURCE/masks/SPLIT (see `mask_pairs`).
 
     A mask is a palette, grey or black and white file whose pixels are class numbers; of 0 and 255
     alone 255 is class 1. `--classes` names the classes, `--void` is the value of pixels without

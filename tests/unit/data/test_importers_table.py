@@ -284,3 +284,11 @@ def test_a_list_is_no_target(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1, 2], "out": [[1], [2]]}), tmp_path / "a.parquet")
     with pytest.raises(DataError, match="column 'out' has list"):
         sharded("table", tmp_path / "a.parquet", tmp_path / "d", target="out")
+
+
+def test_the_index_that_pandas_writes_is_left_out(tmp_path: Path) -> None:
+    data = table(tmp_path, ",a,out\n7,1.5,x\n0,2.5,y\n12,3.5,x\n")
+    fields = data.columns["table"]
+    assert isinstance(fields, TableColumn) and [field.name for field in fields.fields] == ["a"]
+    with pytest.raises(DataError, match="column 0 has no name"):
+        table(tmp_path, ",a,out\n7,1,x\n7,2,y\n")
