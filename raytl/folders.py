@@ -72,14 +72,24 @@ def sharing_note() -> str | None:
     )
 
 
-def refuse_existing(out: Place, force: bool) -> None:
+def refuse_existing(out: Place, force: bool, told_by: str | None = None) -> None:
     """Raise UserError where `out` stands already and is not to be replaced, or cannot be made;
-    RaytlError where a URL cannot be reached."""
+    RaytlError where a URL cannot be reached. `told_by`: the file that a folder of this machine must
+    hold for `force` to replace it, unless it is empty."""
     there = _holds_files(out) if isinstance(out, Url) else os.path.lexists(out)
     if there and not force:
         raise UserError(f"{out}: exists already; remove it, give another folder or use --force")
     if not isinstance(out, Url):
+        if there and told_by is not None and not _is_told(out, told_by):
+            raise UserError(
+                f"{out}: --force replaces what an earlier run of the command wrote, and this is "
+                f"none ({told_by} is missing); remove it or give another folder"
+            )
         check_place(out)
+
+
+def _is_told(out: Path, told_by: str) -> bool:
+    return (out / told_by).is_file() or (out.is_dir() and not any(out.iterdir()))
 
 
 def _holds_files(url: Url) -> bool:
@@ -113,13 +123,14 @@ def make_folder(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def new_folder(out: Place, force: bool = False) -> Iterator[Path]:
-    """Yield a temporary folder that becomes `out` when the block ends well.
+def new_folder(out: Place, force: bool = False, told_by: str | None = None) -> Iterator[Path]:
+    """Yield a temporary folder that becomes `out` when the block ends well. `told_by`: as
+    `refuse_existing` takes it.
 
     Raises UserError where `out` exists without `force`, and RaytlError where the disk is full or a
     URL cannot be reached; nothing half-written stays that could be taken for whole.
     """
-    refuse_existing(out, force)
+    refuse_existing(out, force, told_by)
     if isinstance(out, Url):
         with tempfile.TemporaryDirectory(prefix="raytl-") as folder:
             yield Path(folder)

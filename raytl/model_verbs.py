@@ -61,13 +61,13 @@ def export(
         _export_candidate(str(model), str(candidate), place_of(str(out)), force)
         return {"out": str(out)}
 
-    from raytl.exporting.names import check_format
+    from raytl.exporting.names import TOLD_BY, check_format
     from raytl.folders import refuse_existing
 
     check_format(to)
     source = _best_of(place_of(model)) if candidate is None else place_of(model)
     place = place_of(out) if out is not None else _beside(source, candidate, to)
-    refuse_existing(place, force)
+    refuse_existing(place, force, TOLD_BY[to])
 
     from raytl.exporting.formats import export_as
 
@@ -141,10 +141,11 @@ def refit(
         20
     """
     from raytl.folders import refuse_existing
+    from raytl.models.source_spec import SPEC_FILE
     from raytl.sweeping.chosen import chosen_of
 
     place = place_of(out) if out is not None else Path(run) / "refit"
-    refuse_existing(place, force)
+    refuse_existing(place, force, SPEC_FILE)
     chosen = chosen_of(Path(run), candidate)
 
     from raytl.sweeping.opening import open_study

@@ -6,7 +6,7 @@ from typing import Any
 
 from raytl.config.source_model import here
 from raytl.exporting.huggingface import export_huggingface
-from raytl.exporting.names import check_format
+from raytl.exporting.names import TOLD_BY, check_format
 from raytl.exporting.onnx_model import export_onnx
 from raytl.exporting.timm_model import export_timm
 from raytl.exporting.torch_program import export_torch
@@ -31,5 +31,5 @@ def export_as(to: str, model: Place, out: Place, *, force: bool = False) -> dict
     the model is none, or not one that the format can hold exactly.
     """
     check_format(to)
-    with new_folder(out, force) as folder:
+    with new_folder(out, force, TOLD_BY[to]) as folder:
         return FORMATS[to](here(model), folder)

@@ -3,7 +3,14 @@
 from raytl.config import nearest
 from raytl.errors import UserError
 
-NAMES = ("torch", "onnx", "huggingface", "timm")
+# By which file of it an export is told from other folders
+TOLD_BY = {
+    "torch": "model.json",
+    "onnx": "model.json",
+    "huggingface": "config.json",
+    "timm": "config.json",
+}
+NAMES = tuple(TOLD_BY)
 
 
 def check_format(to: str) -> None:

@@ -218,7 +218,7 @@ def save_source_model(
     tensors = {
         key: value.detach().cpu().contiguous().clone() for key, value in model.state_dict().items()
     }
-    with new_folder(out, force) as folder:
+    with new_folder(out, force, SPEC_FILE) as folder:
         try:
             save_file(tensors, folder / WEIGHTS_FILE)
         except SafetensorError as error:

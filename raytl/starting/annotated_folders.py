@@ -13,6 +13,7 @@ from raytl.data.importers.mask_pairs import IMAGES as IMAGE_FOLDERS
 from raytl.data.importers.mask_pairs import MASKS, mask_pairs
 from raytl.data.importers.voc_boxes import ANNOTATIONS
 from raytl.data.importers.voc_boxes import IMAGES as BOXED
+from raytl.data.importers.yolo import refuse_yolo
 from raytl.starting.media_folders import SIZED_BY, sizes_of
 from raytl.starting.raw import Raw, Wanted
 from raytl.starting.split_names import parts_of
@@ -85,6 +86,11 @@ def _has_boxes(path: Path) -> bool:
     return b'"images"' in head or b'"annotations"' in head
 
 
+def no_yolo(root: Path, files: list[Path], folders: list[Path], wanted: Wanted) -> None:
+    """Recognise nothing. Raises DataError for images with boxes as YOLO writes them."""
+    refuse_yolo(root)
+
+
 def _listed_splits(root: Path, folders: list[Path]) -> list[str]:
     lists = [path.stem for path in root.glob("ImageSets/Main/*.txt")]
     if lists:
@@ -96,11 +102,11 @@ def _listed_splits(root: Path, folders: list[Path]) -> list[str]:
 
 def mask_folder(root: Path, files: list[Path], folders: list[Path], wanted: Wanted) -> Raw | None:
     """Return images with masks beside them; None where there are no two such folders."""
-    names = {folder.name for folder in folders}
+    names = {folder.name.lower() for folder in folders}
     beside = any(
-        {f"{name}_{mask}" for mask in MASKS} & names
-        or (_any_of(root / name, MASKS) and _any_of(root / name, IMAGE_FOLDERS))
-        for name in names
+        {f"{folder.name}_{mask}".lower() for mask in MASKS} & names
+        or (first_folder(folder, MASKS) and first_folder(folder, IMAGE_FOLDERS))
+        for folder in folders
     )
     if not beside and not (names & set(MASKS) and names & set(IMAGE_FOLDERS)):
         return None
@@ -113,7 +119,3 @@ def mask_folder(root: Path, files: list[Path], folders: list[Path], wanted: Want
         options["size"] = MASK_SIDE
     what = f"{len(pairs)} images with a mask each"
     return Raw("mask-folder", str(root), options, what).with_test_of(splits)
-
-
-def _any_of(folder: Path, names: tuple[str, ...]) -> bool:
-    return any((folder / name).is_dir() for name in names)

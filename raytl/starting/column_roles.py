@@ -128,6 +128,8 @@ def _files_named(
             paths = [table.folder / word for word in tried]
             side = stored_side(paths) if kind == "image" else None
             return kind, name, side, f"column {name} names files of {kind}s"
+    if 2 * len(set(words)) <= len(words):  # few different words are no names of the rows' files
+        return None
     return _by_pattern(table.folder, name, tried)
 
 

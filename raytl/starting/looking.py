@@ -4,7 +4,7 @@ from pathlib import Path
 
 from raytl.errors import DataError
 from raytl.folders import printable
-from raytl.starting.annotated_folders import box_folder, mask_folder
+from raytl.starting.annotated_folders import box_folder, mask_folder, no_yolo
 from raytl.starting.array_files import array_file
 from raytl.starting.media_folders import classes_of_media, named_sounds
 from raytl.starting.raw import Raw, Wanted
@@ -43,7 +43,7 @@ def look(path: Path, wanted: Wanted) -> Raw:
     if not files and not folders:
         raise DataError(f"{printable(path)}: the folder is empty; give one with data")
     for kind in (
-        _mnist, _saved_datasets, _tars, named_sounds, box_folder, mask_folder, _series,
+        _mnist, _saved_datasets, _tars, named_sounds, box_folder, no_yolo, mask_folder, _series,
         table_of_files, classes_of_media, text_pairs, table_folder,
     ):  # fmt: skip
         found = kind(root, files, folders, wanted)

@@ -10,9 +10,11 @@ from PIL import Image
 
 from raytl.data.importers.class_folders import Found, class_folders
 from raytl.data.importers.image_folder import EXTENSIONS as IMAGES
+from raytl.data.importers.mask_pairs import IMAGES as IMAGE_FOLDERS
 from raytl.data.importers.name_patterns import files_by_pattern
 from raytl.data.importers.sounds import EXTENSIONS as SOUNDS
 from raytl.data.importers.text_lines import EXTENSIONS as TEXTS
+from raytl.data.importers.voc_boxes import IMAGES as BOXED
 from raytl.errors import ConfigError, DataError
 from raytl.folders import printable
 from raytl.starting.raw import Raw, Wanted
@@ -21,6 +23,7 @@ from raytl.starting.split_names import parts_of
 LOOKED_AT = 2000  # files by whose names it is told what a folder holds
 SIZED_BY = 40  # images by which the stored size is chosen
 MOST_SIDE = 224  # pixels of stored images of classes, those that source models of images know best
+DENSE = {name.lower() for name in (*IMAGE_FOLDERS, *BOXED)}  # of images, beside what goes with them
 MEDIA = {
     "image-folder": (IMAGES, "image"),
     "audio-folder": (SOUNDS, "sound"),
@@ -55,6 +58,7 @@ def classes_of_media(
             "name the files in a table (raytl shard table --help)"
         )
     found = class_folders(root, suffixes, what, [])
+    _refuse_dense(root, found, what)
     _check_rows(root, found, what)
     parts = parts_of(found.splits)
     if parts.train is None:
@@ -71,6 +75,17 @@ def classes_of_media(
     rows = sum(len(of) for of in found.splits.values())
     told = f"a folder a class, {rows:,} {what}s of {len(found.classes)} classes"
     return Raw(kind, str(root), options, told).with_test_of(found.splits)
+
+
+def _refuse_dense(root: Path, found: Found, what: str) -> None:
+    """Raise DataError where a class is called images: the other folders go with them, then."""
+    named = next((name for name in found.classes if name.lower() in DENSE), None)
+    if what == "image" and named is not None:
+        others = ", ".join(name for name in found.classes if name != named)
+        raise DataError(
+            f"{printable(root)}: a folder is called {named}, as of images that others go with, and "
+            f"what is in {others} is not known; call them masks, or annotations (boxes)"
+        )
 
 
 def _check_rows(root: Path, found: Found, what: str) -> None:

@@ -169,7 +169,7 @@ def _has_header(rows: list[list[str]]) -> bool:
         return not any(_is_number(word) for word in first)
     numeric = [k for k in range(len(first)) if below and all(_is_number(r[k]) for r in below)]
     if numeric:
-        return not any(_is_number(first[k]) for k in numeric)
+        return not any(first[k].strip() and _is_number(first[k]) for k in numeric)
     again = Counter(row[k] == first[k] for row in below for k in range(len(first)))
     return again[True] == 0
 

@@ -20,7 +20,7 @@ from raytl.data.domain import Domain, Domains
 from raytl.data.raw.stored_as import rows_facts
 from raytl.errors import ConfigError
 from raytl.folders import refuse_existing
-from raytl.models.source_spec import RowsSpec, SourceSpec
+from raytl.models.source_spec import SPEC_FILE, RowsSpec, SourceSpec
 from raytl.seeds import seed_for
 from raytl.training.splits import target_rows
 from raytl.urls import Place
@@ -60,7 +60,7 @@ def pretrain(
     on the CPU, as many as there are by default; weights hang on their number, a little. Raises
     UserError for options that cannot be, and where `out` exists without `force`.
     """
-    refuse_existing(out, force)
+    refuse_existing(out, force, SPEC_FILE)
     if threads is not None and threads < 1:
         raise ConfigError(f"pretrain: threads >= 1 must hold, got {threads}")
     if seed < 0:

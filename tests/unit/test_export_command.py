@@ -36,6 +36,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     def write(model: Path, folder: Path) -> dict[str, Any]:
         found.append((model, (model / "source.json").exists()))
         (folder / "model.pt2").touch()
+        (folder / "model.json").touch()
         return {"by": "torch.export", "apart": 2e-7}
 
     monkeypatch.setattr(formats, "FORMATS", {"torch": write, "onnx": write})
@@ -57,6 +58,19 @@ def test_a_model_goes_beside_itself_or_where_out_says(
     assert "exists already" in capsys.readouterr().err
     assert run(monkeypatch, "export", best, "--to", "torch", "--out", out, "--force") == 0
     assert calls == [(best, True)] * 3
+
+
+@pytest.mark.parametrize("arguments", [["--to", "torch"], ["--to", "timm"]])
+def test_force_replaces_exports_alone_and_never_the_run_or_the_model(
+    best: Path, calls: list[Any], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str], arguments: list[str],
+) -> None:  # fmt: skip
+    (best.parent.parent / "file").write_text("mine")
+    for out in (best, best.parent, best.parent.parent, best.parent.parent / "file"):
+        assert run(monkeypatch, "export", best, *arguments, "--out", out, "--force") == 2
+        said = " ".join(capsys.readouterr().err.split())
+        assert "--force replaces what an earlier run of the command wrote" in said
+    assert (best / "source.json").exists() and (best.parent / "study.yaml").exists() and not calls
 
 
 def test_of_a_run_it_is_the_best_model(
@@ -120,3 +134,13 @@ def test_a_folder_without_a_model_is_an_error(
     assert run(monkeypatch, "export", tmp_path / "nowhere", "--to", "torch") == 2
     assert "no source model here" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", [["refit"], ["export", "--to", "torch"]])
+def test_a_file_in_place_of_a_run_is_the_users_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: list[str]
+) -> None:
+    (tmp_path / "run").touch()
+    named = [tmp_path / "run", "scratch control", "--out", tmp_path / "out"]
+    assert run(monkeypatch, verb[0], *named, *verb[1:]) == 2
+    assert not (tmp_path / "out").exists()

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from raytl import folders
-from raytl.folders import node_folder, shared_type, sharing_note
+from raytl.errors import UserError
+from raytl.folders import new_folder, node_folder, shared_type, sharing_note
 from raytl.node_cache import NodeCache
 from raytl.training.cache_entries import cache_folder
 
@@ -70,3 +71,31 @@ def test_what_is_mounted_last_at_a_place_counts(mount: Mount, tmp_path: Path) ->
     assert shared_type(tmp_path / "home") == "nfs4"
     mount(home="nfs4 ext4")
     assert shared_type(tmp_path / "home") is None
+
+
+@pytest.mark.parametrize("there", ["nothing", "an empty folder", "an earlier one"])
+def test_force_replaces_what_is_told_by_a_file(tmp_path: Path, there: str) -> None:
+    out = tmp_path / "out"
+    if there != "nothing":
+        out.mkdir()
+    if there == "an earlier one":
+        (out / "source.json").touch()
+    with new_folder(out, force=True, told_by="source.json") as folder:
+        (folder / "new").touch()
+    assert [path.name for path in out.iterdir()] == ["new"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_force_replaces_nothing_else(tmp_path: Path, kind: str) -> None:
+    out = tmp_path / "out"
+    if kind == "folder":
+        out.mkdir()
+        (out / "thesis.txt").touch()
+    else:
+        out.touch()
+    with (
+        pytest.raises(UserError, match=r"--force replaces what .* \(source.json is missing\)"),
+        new_folder(out, force=True, told_by="source.json"),
+    ):
+        pass
+    assert kind == "file" or (out / "thesis.txt").exists()

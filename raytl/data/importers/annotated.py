@@ -14,6 +14,8 @@ from raytl.data.importers.options import ShardOptions
 from raytl.errors import DataError
 from raytl.folders import printable
 
+MOST_PIXELS = 2**31  # of a side
+
 
 @dataclass(frozen=True)
 class Annotated:
@@ -93,8 +95,22 @@ def _clipped(boxes_n4: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def need_finite(numbers: Iterable[float], where: str) -> np.ndarray:
-    """Return a box's four numbers, float64. Raises DataError where one is not finite."""
-    found = np.array(list(numbers), dtype=np.float64)
-    if not np.isfinite(found).all():
-        raise DataError(f"{where}: a box has a number that is not finite")
-    return found
+    """Return a box's numbers, float64. Raises DataError where one is not finite, or more pixels
+    than any image has."""
+    given = list(numbers)
+    if not all(-MOST_PIXELS < number < MOST_PIXELS for number in given):
+        raise DataError(
+            f"{where}: a box has a number that is not finite, or a side more pixels than images "
+            "have; mend it, or take it out"
+        )
+    return np.array(given, dtype=np.float64)
+
+
+def refuse_shares(rows: Iterable[Annotated]) -> None:
+    """Raise DataError where all boxes lie in their image's first pixel: they are shares, then."""
+    boxes = [row.boxes_n4 for row in rows if row.boxes_n4 is not None and len(row.boxes_n4)]
+    if boxes and max(float(of_image.max()) for of_image in boxes) <= 1:
+        raise DataError(
+            "no box reaches beyond the first pixel of its image; corners are pixels, not shares of "
+            "width and height: multiply them"
+        )

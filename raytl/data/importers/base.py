@@ -63,8 +63,13 @@ def need_source(source: str | None) -> str:
 
 
 def first_folder(above: Path, names: Sequence[str]) -> Path | None:
-    """Return the first folder of these names that there is in another; None where there is none."""
-    return next((above / name for name in names if (above / name).is_dir()), None)
+    """Return the first folder of these names, in small letters or others, that there is in another;
+    None where there is none."""
+    exact = next((above / name for name in names if (above / name).is_dir()), None)
+    if exact is not None or not above.is_dir():
+        return exact
+    there = {path.name.lower(): path for path in sorted(above.iterdir()) if path.is_dir()}
+    return next((there[name.lower()] for name in names if name.lower() in there), None)
 
 
 def shuffled(rows: int, split: str) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from raytl.data.importers.annotated import Annotated, Mended, mended
+from raytl.data.importers.annotated import Annotated, Mended, mended, refuse_shares
 from raytl.data.importers.arranging import arranged, how_to_cut
 from raytl.data.importers.base import Imported, ShardOptions, need_source
 from raytl.data.importers.coco_boxes import coco_rows
@@ -19,6 +19,7 @@ from raytl.data.importers.decoding import shape_of
 from raytl.data.importers.inputs import ragged_input, shaped_input
 from raytl.data.importers.split_rows import rows_of
 from raytl.data.importers.voc_boxes import voc_rows
+from raytl.data.importers.yolo import refuse_yolo
 from raytl.errors import DataError
 from raytl.folders import printable
 from raytl.modalities.column import Column
@@ -46,9 +47,11 @@ def read_box_folder(source: str | None, options: ShardOptions) -> Imported:
     skipped: list[str] = []
     rows = coco_rows(root) or voc_rows(root, options.unlabelled, skipped)
     if not rows:
+        refuse_yolo(root)
         raise DataError(f"{printable(root)}: no images with boxes are found; {LAYOUTS}")
     rows, sizes = _with_sizes(rows, options, skipped)
     shape = shape_of(set(sizes), options)
+    refuse_shares(rows)
     found = Mended()
     rows = [mended(row, size, options, found) for row, size in zip(rows, sizes, strict=True)]
     classes = _classes(rows, options)

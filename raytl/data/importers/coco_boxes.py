@@ -1,6 +1,7 @@
 """Annotations as COCO has them: a JSON file for each split."""
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,7 +45,21 @@ def coco_rows(root: Path) -> list[Annotated]:
         taken[split] = file
         places = [file.parent, root / name, root / "images" / name, root / "images", root]
         rows += _rows(file, content, split, places)
+    _refuse_twice(rows)
     return rows
+
+
+def _refuse_twice(rows: Sequence[Annotated]) -> None:
+    split_of: dict[str, str] = {}
+    for row in rows:
+        path = os.path.abspath(row.image)
+        if path in split_of:
+            both = " and ".join(dict.fromkeys((split_of[path], row.split)))
+            raise DataError(
+                f"{printable(row.image)}: two of the annotations' images are this file (split "
+                f"{both}); give it one id, and one split"
+            )
+        split_of[path] = row.split
 
 
 def _annotations(folder: Path) -> list[Path]:
@@ -64,7 +79,7 @@ def _split_of(root: Path, file: Path) -> str:
 def _content(file: Path) -> dict[str, Any] | None:
     """Return what a file holds, where it is COCO's. Raises DataError where it is no JSON."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{printable(file)}: no JSON that can be read: {error}") from None
     if not isinstance(content, dict) or not set(PARTS) <= content.keys():
@@ -103,20 +118,30 @@ def _boxes_of(
     file: Path, content: Mapping[str, Any], images: Mapping[Any, Any]
 ) -> dict[Any, list[tuple[np.ndarray | None, str]]]:
     """Return of each image its boxes and the names of their classes, None in place of a crowd's."""
-    names = {
-        _field(one, "id", file): str(_field(one, "name", file)) for one in content["categories"]
-    }
+    names = _categories(file, content)
     found: dict[Any, list[tuple[np.ndarray | None, str]]] = {number: [] for number in images}
     for number, one in enumerate(content["annotations"]):
         where = f"{printable(file)}, annotation {number}"
         image, category = _field(one, "image_id", where), _field(one, "category_id", where)
         for what, known in (("image_id", images), ("category_id", names)):
             if one[what] not in known:
-                raise DataError(f"{where}: {what} {one[what]} is not among the file's")
+                ids = ", ".join(map(repr, list(known)[:3])) + (", …" if len(known) > 3 else "")
+                raise DataError(f"{where}: {what} {one[what]!r} is not among the file's, {ids}")
         crowd = bool(one.get("iscrowd"))
         corners = None if crowd else _corners(_field(one, "bbox", where), where)
         found[image].append((corners, names[category]))
     return found
+
+
+def _categories(file: Path, content: Mapping[str, Any]) -> dict[Any, str]:
+    names: dict[Any, str] = {}
+    for one in content["categories"]:
+        number, name = _field(one, "id", file), str(_field(one, "name", file)).strip()
+        if not name or number in names:
+            wrong = f"category {number!r} has " + ("two names" if name else "an empty name")
+            raise DataError(f"{printable(file)}: {wrong}; give each category an id and a name")
+        names[number] = name
+    return names
 
 
 def _field(one: Mapping[str, Any], name: str, where: Path | str) -> Any:

@@ -26,6 +26,8 @@ from raytl.modalities.column import Column
 from raytl.tasks.mask_column import MOST_CLASSES, VOID, MaskColumn
 
 KINDS = ("1", "L", "P")  # Pillow's modes of a number a pixel, of 8 bits at most
+LOSSY = ("JPEG", "MPO")
+MOST_ABSENT = 10  # numbers for each that masks have: with more, values are shades, not numbers
 
 
 class Seen(NamedTuple):
@@ -38,7 +40,8 @@ class Seen(NamedTuple):
 
 def read_mask_folder(source: str | None, options: ShardOptions) -> Imported:
     """Read images and masks of one name: SOURCE/images and SOURCE/masks, SOURCE/SPLIT and
-    SOURCE/SPLIT_masks, or SOURCE/SPLIT/images and SOURCE/SPLIT/masks (see `mask_pairs`).
+    SOURCE/SPLIT_masks, SOURCE/SPLIT/images and SOURCE/SPLIT/masks, or SOURCE/images/SPLIT and
+    SOURCE/masks/SPLIT (see `mask_pairs`).
 
     A mask is a palette, grey or black and white file whose pixels are class numbers; of 0 and 255
     alone 255 is class 1. `--classes` names the classes, `--void` is the value of pixels without
@@ -51,6 +54,7 @@ def read_mask_folder(source: str | None, options: ShardOptions) -> Imported:
     pairs = [pair for part in splits.values() for pair in part]
     pairs, seen = _looked_at(pairs, options, skipped)
     of_value, classes = _classes(seen.values, options)
+    notes = _notes(seen.values, of_value, classes, options)
     shape = shape_of(seen.sizes, options)
     column = MaskColumn(shape=shape, classes=classes, nulls=options.unlabelled)
     read = partial(_masks, of_value=of_value, shape=shape, options=options)
@@ -67,7 +71,7 @@ def read_mask_folder(source: str | None, options: ShardOptions) -> Imported:
     columns: dict[str, Column] = {name: one.column for name, one in inputs.items()}
     found = arranged(columns, rows, options)
     found.skipped = skipped
-    found.notes += how_to_cut(found, options)
+    found.notes += [*notes, *how_to_cut(found, options)]
     return found
 
 
@@ -88,7 +92,8 @@ def _looked_at(
             values |= of_mask
             kept.append(pair)
     if not values.any():
-        raise DataError("none of the images has a mask that can be read; look at the source")
+        why = f": {skipped[-1]}" if skipped else "; look at the source"
+        raise DataError(f"none of the images has a mask that can be read{why}")
     return kept, Seen(np.flatnonzero(values), sizes)
 
 
@@ -120,6 +125,11 @@ def _numbers(path: Path) -> np.ndarray:
                     f"{printable(path)}: a mask has one number a pixel, palette or grey, of 8 bits "
                     f"at most, but its mode is {opened.mode}; write class numbers instead"
                 )
+            if opened.format in LOSSY:
+                raise DataError(
+                    f"{printable(path)}: a mask must keep its pixels' numbers, and {opened.format} "
+                    "changes them; write it as PNG"
+                )
             return np.asarray(opened, dtype=np.uint8)
     except DataError:
         raise
@@ -148,8 +158,28 @@ def _classes(values: np.ndarray, options: ShardOptions) -> tuple[np.ndarray, tup
             f"the values {_listed(values)} for {count} classes; give all --classes, and --void for "
             "the value of pixels without a class"
         )
+    there = len(set(values.tolist()) - {VOID if options.void is None else options.void})
+    if named is None and not black_and_white and count > MOST_ABSENT * there:
+        raise DataError(
+            f"masks have the values {_listed(values)}, which as class numbers would be {count} "
+            "classes, most of them in no mask; write the numbers 0, 1, 2, … instead, or give all "
+            "--classes"
+        )
     usual = ("background", "foreground") if black_and_white else tuple(map(str, range(count)))
     return of_value, named or usual
+
+
+def _notes(
+    values: np.ndarray, of_value: np.ndarray, classes: tuple[str, ...], options: ShardOptions
+) -> list[str]:
+    """Return what was decided of values that nobody said anything about."""
+    notes = []
+    absent = sorted(set(range(len(classes))) - set(of_value[values].tolist()))
+    if absent and options.classes is None:
+        notes.append(f"classes that are in no mask: {_listed(np.array(absent))}")
+    if options.void is None and VOID in values and of_value[VOID] == VOID:
+        notes.append(f"pixels of {VOID} have no class; --void says which value has none")
+    return notes
 
 
 def _listed(values: np.ndarray) -> str:

@@ -1,18 +1,20 @@
 """Which image and which mask belong together."""
 
 from collections.abc import Iterator, Set
+from glob import escape
 from pathlib import Path
 from typing import NamedTuple
 
 from raytl.data.importers.base import first_folder
+from raytl.data.importers.yolo import refuse_yolo
 from raytl.errors import DataError
 from raytl.folders import printable
 
 IMAGES = ("images", "image", "imgs", "img")
 MASKS = ("masks", "mask", "labels", "label", "annotations")
 LAYOUTS = (
-    "give SOURCE/images and SOURCE/masks, SOURCE/SPLIT and SOURCE/SPLIT_masks, or "
-    "SOURCE/SPLIT/images and SOURCE/SPLIT/masks"
+    "give SOURCE/images and SOURCE/masks, SOURCE/SPLIT and SOURCE/SPLIT_masks, "
+    "SOURCE/SPLIT/images and SOURCE/SPLIT/masks, or SOURCE/images/SPLIT and SOURCE/masks/SPLIT"
 )
 
 
@@ -46,33 +48,56 @@ def mask_pairs(
         skipped += [f"{printable(path)}: a mask without an image" for path in alone]
         bare = [path for name, path in by_name.items() if name not in of_masks]
         if bare and masks is not None and not unlabelled:
+            refuse_yolo(masks)
             raise DataError(
                 f"{printable(bare[0])}: no mask of this name in {printable(masks)} ({len(bare)} "
-                "such); add it, or give --unlabelled"
+                f"such){_unread(masks, bare[0].stem, extensions)}; add it, or give --unlabelled"
             )
         pairs = [Pair(split, path, of_masks.get(name)) for name, path in by_name.items()]
         if pairs:
             found[split] = pairs
     if not any(pair.mask for pairs in found.values() for pair in pairs):
-        raise DataError(f"{printable(root)}: no image with a mask; {LAYOUTS}")
+        refuse_yolo(root)
+        other = f" (such as {skipped[0]})" if skipped else ""
+        raise DataError(f"{printable(root)}: no image with a mask{other}; {LAYOUTS}")
     return found
+
+
+def _unread(folder: Path, stem: str, extensions: Set[str]) -> str:
+    there = sorted(path for path in folder.glob(f"{escape(stem)}.*") if path.is_file())
+    return f": {printable(there[0].name)} is of no type that is read" if there else ""
 
 
 def _folders(root: Path) -> Iterator[tuple[str, Path, Path | None]]:
     """Yield each split's name, folder of images and folder of masks, train first."""
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    names = {path.name: path for path in folders}
+    names = {path.name.lower(): path for path in folders}
     if images := first_folder(root, IMAGES):
-        yield "train", images, first_folder(root, MASKS)
+        masks = first_folder(root, MASKS)
+        splits = _splits_in(images)
+        if not splits:
+            yield "train", images, masks
+        for split in splits:
+            of_split = None if masks is None else first_folder(masks, (split.name,))
+            yield split.name, split, of_split
         return
     for folder in sorted(folders, key=lambda path: (path.name != "train", path.name)):
-        if folder.name.rpartition("_")[0] in names and folder.name.rpartition("_")[2] in MASKS:
+        name, _, of = folder.name.lower().rpartition("_")
+        if name in names and of in MASKS:
             continue
-        beside = (names.get(f"{folder.name}_{masks}") for masks in MASKS)
+        beside = (names.get(f"{folder.name}_{masks}".lower()) for masks in MASKS)
         yield (
             folder.name, first_folder(folder, IMAGES) or folder,
             first_folder(folder, MASKS) or next((path for path in beside if path), None),
         )  # fmt: skip
+
+
+def _splits_in(images: Path) -> list[Path]:
+    """Return the folders in one of images that has no files, the one called train first."""
+    every = [path for path in images.iterdir() if not path.name.startswith(".")]
+    if any(path.is_file() for path in every):
+        return []
+    return sorted(every, key=lambda path: (path.name != "train", path.name))
 
 
 def _files(folder: Path, extensions: Set[str], skipped: list[str]) -> dict[str, Path]:

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow.types as kinds
 
 from raytl.data.importers.base import ShardOptions
 from raytl.data.importers.joined import Joined, all_there, by_line, join, kept
 from raytl.data.importers.roles import need_column
 from raytl.data.importers.series import Series
 from raytl.data.importers.table_files import read_table_file
-from raytl.data.importers.times import times_of
-from raytl.data.importers.words import words_of
+from raytl.data.importers.times import in_order
+from raytl.data.importers.words import is_text, words_of
 from raytl.errors import ConfigError, DataError
 from raytl.modalities.table.infer import infer
+from raytl.modalities.table.texts import DATE
 
 
 def read_long_form(
@@ -45,7 +47,7 @@ def read_long_form(
         if names.count(name) > 1:
             raise ConfigError(f"{option}: column '{name}' has two parts; a column has one")
     channels = [name for name in joined.rows.column_names if name not in names]
-    values_MC = _numbers(joined, channels)
+    values_MC = _numbers(joined, channels, options)
     return _series(joined, values_MC, options), tuple(channels)
 
 
@@ -61,13 +63,13 @@ def steps_by_series(
     for name in [*names, *options.drop]:
         need_column(name, joined.rows.column_names, "--series-id, --time or --drop", joined.name)
     channels = [c for c in joined.rows.column_names if c not in {*names, *options.drop}]
-    values_MC = _numbers(joined, channels)
+    values_MC = _numbers(joined, channels, options)
     bad = np.argwhere(~np.isfinite(values_MC))
     if len(bad):
         row, channel = bad[0].tolist()
         raise DataError(
-            f"{joined.place(row)}: channel '{channels[channel]}' has no finite value; fill it, or "
-            "leave the channel out with --drop"
+            f"{joined.place(row)}: channel '{channels[channel]}' has no finite value (of 32 bits); "
+            "fill it, or leave the channel out with --drop"
         )
     found: dict[str, list[np.ndarray]] = {}
     for one in rows_by_series(joined, options):
@@ -100,9 +102,11 @@ def rows_by_series(joined: Joined, options: ShardOptions) -> list[SeriesRows]:
     return [SeriesRows(str(splits[part[0]]), str(ids[part[0]]), part) for part in parts]
 
 
-def _numbers(joined: Joined, channels: Sequence[str]) -> np.ndarray:
+def _numbers(joined: Joined, channels: Sequence[str], options: ShardOptions) -> np.ndarray:
     if not channels:
         raise ConfigError(f"{joined.name}: no column is left to be a channel")
+    if options.time is None:
+        _refuse_times(joined, channels)
     try:
         column, values_MC = infer(joined.rows.select(channels))
     except DataError as error:
@@ -113,7 +117,23 @@ def _numbers(joined: Joined, channels: Sequence[str]) -> np.ndarray:
             f"{joined.name}: column '{words}' has words, and a channel has numbers; leave it out "
             f"with --drop '{words}'"
         )
-    return values_MC.astype(np.float32)
+    with np.errstate(over="ignore"):  # what float32 has not is told as no finite value
+        return values_MC.astype(np.float32)
+
+
+def _refuse_times(joined: Joined, channels: Sequence[str]) -> None:
+    for name in channels:
+        column = joined.rows[name]
+        if is_text(column.type):
+            words = [word.strip() for word in column.to_pylist() if word and word.strip()]
+            dates = bool(words) and all(DATE.fullmatch(word) for word in words)
+        else:
+            dates = kinds.is_temporal(column.type)
+        if dates:
+            raise ConfigError(
+                f"{joined.name}: column '{name}' has dates or times, and a channel has numbers; "
+                f"order the steps by it with --time '{name}', or leave it out with --drop '{name}'"
+            )
 
 
 def _series(joined: Joined, values_MC: np.ndarray, options: ShardOptions) -> dict[str, Series]:
@@ -152,14 +172,15 @@ def _in_time(
     if options.time is None:
         return np.argsort(of_row, kind="stable")
     words = all_there(joined, options.time, "--time")
-    times = times_of(words.tolist(), joined.place)
+    times = in_order(words.tolist(), joined.place)
     order = np.lexsort((times, of_row))
     same = (times[order][1:] == times[order][:-1]) & (of_row[order][1:] == of_row[order][:-1])
     if same.any():
         row = int(order[int(same.argmax()) + 1])
+        told = "" if options.series_id else ", or name the column that tells series: --series-id"
         raise DataError(
-            f"{joined.place(row)}: series '{ids[row]}' has the time {words[row]} twice; a step has "
-            "a time of its own"
+            f"{joined.place(row)}: series '{ids[row]}' has the time {words[row]} twice; give each "
+            f"step a time of its own{told}"
         )
     return order
 

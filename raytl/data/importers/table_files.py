@@ -67,8 +67,21 @@ def read_table_file(place: Place, options: ShardOptions, *, uneven: bool = False
         table = _read_json(path)
     else:
         raise DataError(f"{printable(path)}: tables are read from {KINDS}")
+    table = _without_index(table)
     _check(table)
     return table
+
+
+def _without_index(table: Table) -> Table:
+    """Leave out a first column that has no name, and a whole number of its own in each row: the
+    index that pandas writes."""
+    if table.rows.column_names[:1] != [""] or table.rows.num_columns == 1:
+        return table
+    words = table.rows.column(0).to_pylist()
+    numbered = all(word is not None and str(word).strip().isdecimal() for word in words)
+    if not numbered or len(set(words)) < len(words):
+        return table
+    return replace(table, rows=table.rows.select(range(1, table.rows.num_columns)))
 
 
 def _far(url: Url, options: ShardOptions) -> Table:

@@ -28,13 +28,20 @@ def voc_rows(root: Path, unlabelled: bool, skipped: list[str]) -> list[Annotated
     """
     every = _images_and_files(root)
     if every is not None:
+        _tell_alone(*every, skipped)
         return _listed(root, *every, unlabelled, skipped)
     rows: list[Annotated] = []
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
         found = _images_and_files(folder)
         if found is not None:
+            _tell_alone(*found, skipped)
             rows += _rows(folder.name, *found, unlabelled)
     return rows
+
+
+def _tell_alone(images: Mapping[str, Path], files: Mapping[str, Path], skipped: list[str]) -> None:
+    alone = sorted(files.keys() - images.keys())
+    skipped += [f"{printable(files[name])}: an XML file without an image" for name in alone]
 
 
 def _images_and_files(folder: Path) -> tuple[dict[str, Path], dict[str, Path]] | None:
@@ -92,8 +99,8 @@ def _rows(
     bare = [path for name, path in images.items() if name not in files]
     if bare and not unlabelled:
         raise DataError(
-            f"{printable(bare[0])}: no XML file of this name ({len(bare)} such); add it, an empty "
-            "one where nothing is to be seen, or give --unlabelled"
+            f"{printable(bare[0])}: no XML file of this name ({len(bare)} such); add it, an "
+            "<annotation/> alone where nothing is to be seen, or give --unlabelled"
         )
     of_image = {name: files.get(name) for name in images}
     return [
@@ -108,20 +115,26 @@ def read(file: Path, image: Path, split: str) -> Annotated:
         root = ElementTree.parse(file).getroot()
     except (ElementTree.ParseError, UnicodeDecodeError, LookupError, ValueError) as error:
         raise DataError(f"{printable(file)}: no XML that can be read: {error}") from None
+    if root.tag != "annotation":
+        raise DataError(
+            f"{printable(file)}: its root is <{root.tag[:40]}>, where VOC has <annotation>; "
+            "convert it, or take it away"
+        )
     boxes, classes, hard = list[np.ndarray](), list[str](), 0
     for number, found in enumerate(root.iter("object")):
         where = f"{printable(file)}, object {number}"
         name = (found.findtext("name") or "").strip()
         if not name:
             raise DataError(f"{where}: it has no name of a class")
-        if (found.findtext("difficult") or "0").strip() == "1":
+        if (found.findtext("difficult") or "0").strip().lower() in ("1", "true"):
             hard += 1
             continue
         boxes.append(need_finite(_numbers(found.find("bndbox"), CORNERS, where), where))
         classes.append(name)
     size = None
     if root.find("size") is not None:
-        height, width = _numbers(root.find("size"), ("height", "width"), printable(file))
+        where = f"{printable(file)}, size"
+        height, width = need_finite(_numbers(root.find("size"), ("height", "width"), where), where)
         size = (int(height), int(width)) if height and width else None  # 0: some tools leave it out
     every = np.stack(boxes) if boxes else np.empty((0, 4))
     return Annotated(split, image, every, tuple(classes), size, hard)

@@ -162,7 +162,7 @@ def load_confirmation(run: Path) -> Confirmation:
     file = run / "confirmation.json"
     try:
         return Confirmation.model_validate_json(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(
             f"{run}: not a run that has been confirmed ({file.name} is missing)"
         ) from None

@@ -264,23 +264,31 @@ def test_an_image_that_does_not_decode_is_refused_or_skipped(tmp_path: Path) -> 
     ("text", "wanted"),
     [
         ("<annotation><object>", r"a\.xml: no XML that can be read"),
-        ("<a><object><bndbox/></object></a>", r"a\.xml, object 0: it has no name of a class"),
         (
-            "<a><object><name>cell</name></object></a>",
+            "<annotation><object><bndbox/></object></annotation>",
+            r"a\.xml, object 0: it has no name of a class",
+        ),
+        (
+            "<annotation><object><name>cell</name></object></annotation>",
             "must have the numbers xmin, ymin, xmax, yma",
         ),
         (
-            "<a><object><name>cell</name><bndbox><xmin>1</xmin><ymin>two</ymin><xmax>3</xmax>"
-            "<ymax>4</ymax></bndbox></object></a>",
+            "<annotation><object><name>cell</name><bndbox><xmin>1</xmin><ymin>two</ymin><xmax>3</xmax>"
+            "<ymax>4</ymax></bndbox></object></annotation>",
             "but has '1', 'two', '3', '4'",
         ),
         (
-            "<a><object><name>cell</name><bndbox><xmin>1</xmin><ymin>nan</ymin><xmax>3</xmax>"
-            "<ymax>4</ymax></bndbox></object></a>",
+            "<annotation><object><name>cell</name><bndbox><xmin>1</xmin><ymin>nan</ymin><xmax>3</xmax>"
+            "<ymax>4</ymax></bndbox></object></annotation>",
             "object 0: a box has a number that is not finite",
         ),
+        ("<svg><g/></svg>", r"a\.xml: its root is <svg>, where VOC has <annotation>"),
         (
-            "<a><size><width>9</width><height>9</height></size></a>",
+            "<annotation><size><width>inf</width><height>9</height></size></annotation>",
+            r"a\.xml, size: .* a number that is not finite",
+        ),
+        (
+            "<annotation><size><width>9</width><height>9</height></size></annotation>",
             r"a\.png: boxes of 9 x 9 pixels for an image of 20 x 12; mend or remove it",
         ),
     ],
@@ -311,6 +319,19 @@ def test_xml_files_that_are_no_annotations_are_refused(
          r"image z\.png is neither beside it nor in"),
         ({"images": [{"id": 1, "file_name": "a.png"}] * 2},
          r"each image must have an id of its own, but 2 images have 1"),
+        ({"images": [{"id": 1, "file_name": "a.png"}, {"id": 7, "file_name": "./a.png"}]},
+         r"a\.png: two of the annotations' images are this file \(split train\)"),
+        ({"annotations": [{"image_id": "1", "category_id": 3, "bbox": [0, 0, 1, 1]}]},
+         "annotation 0: image_id '1' is not among the file's, 1, 7"),
+        ({"categories": [{"id": 3, "name": "dust"}, {"id": 3, "name": "cell"}]},
+         "category 3 has two names; give each category an id and a name"),
+        ({"categories": [{"id": 3, "name": " "}]}, "category 3 has an empty name"),
+        ({"annotations": [{"image_id": 1, "category_id": 3, "bbox": [10**400, 0, 1, 1]}]},
+         "annotation 0: a box has a number that is not finite, or a side more pixels"),
+        ({"annotations": [{"image_id": 1, "category_id": 3, "bbox": [0, 0, 1e308, 1]}]},
+         "annotation 0: a box has a number that is not finite, or a side more pixels"),
+        ({"annotations": [{"image_id": 1, "category_id": 3, "bbox": [0.1, 0.2, 0.5, 0.8]}]},
+         "no box reaches beyond the first pixel of its image; corners are pixels, not shares"),
         ({"annotations": []}, "none of the images that can be read has a box; look at the sour"),
     ],
 )  # fmt: skip
@@ -325,6 +346,47 @@ def test_json_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     source = coco(tmp_path / "in")
     (source / "annotations" / "instances_train2017.json").write_text("{", encoding="utf-8")
     with pytest.raises(DataError, match=r"instances_train2017\.json: no JSON that can be read"):
+        read(source, tmp_path / "out")
+
+
+def test_an_image_of_two_splits_is_refused(tmp_path: Path) -> None:
+    source = coco(tmp_path / "in")
+    text = (source / "annotations" / "instances_train2017.json").read_text(encoding="utf-8")
+    moved = text.replace('"file_name": "', '"file_name": "../train2017/')
+    (source / "annotations" / "val.json").write_text(moved, encoding="utf-8")
+    (source / "val").mkdir()
+    with pytest.raises(DataError, match=r"are this file \(split train and val\); give it one"):
+        read(source, tmp_path / "out")
+
+
+def test_json_with_a_mark_in_front_is_read(tmp_path: Path) -> None:
+    source = coco(tmp_path / "in")
+    file = source / "annotations" / "instances_train2017.json"
+    file.write_text("\ufeff" + file.read_text(encoding="utf-8"), encoding="utf-8")
+    assert read(source, tmp_path / "out")[0].info.splits["train"].rows == 2
+
+
+def test_folders_are_found_whatever_letters_they_are_written_in(tmp_path: Path) -> None:
+    source = voc(tmp_path / "in")
+    (source / "JPEGImages").rename(source / "jpegimages")
+    (source / "Annotations").rename(source / "ANNOTATIONS")
+    assert read(source, tmp_path / "out")[0].info.splits["train"].rows == 3
+
+
+def test_xml_files_without_an_image_are_told(tmp_path: Path) -> None:
+    source = voc(tmp_path / "in")
+    xml(source / "Annotations" / "lost.xml", A)
+    _, found = read(source, tmp_path / "out")
+    assert [why.partition(": ")[2] for why in found.skipped] == ["an XML file without an image"]
+
+
+@pytest.mark.parametrize("labels", ["labels/train", "train/labels", "."])
+def test_boxes_of_yolo_are_refused_by_name(tmp_path: Path, labels: str) -> None:
+    source = tmp_path / "in"
+    image(source / labels.replace("labels", "images") / "a.png")
+    (source / labels).mkdir(parents=True, exist_ok=True)
+    (source / labels / "a.txt").write_text("0 0.5 0.5 0.25 .2\n1 0.1 0.1 0.1 0.1\n")
+    with pytest.raises(DataError, match=r"a\.txt: has boxes as YOLO writes them.*COCO's JSON"):
         read(source, tmp_path / "out")
 
 

@@ -67,6 +67,7 @@ def test_images_stay_beside_their_masks(tmp_path: Path) -> None:
     [
         ("{split}", "{split}_masks"), ("{split}", "{split}_labels"),
         ("{split}/image", "{split}/label"), ("{split}/images", "{split}/masks"),
+        ("images/{split}", "annotations/{split}"), ("{split}/Images", "{split}/MASKS"),
     ],
 )  # fmt: skip
 def test_splits_are_found_in_every_layout(tmp_path: Path, images: str, masks: str) -> None:
@@ -209,6 +210,7 @@ def test_images_of_several_sizes_need_one(tmp_path: Path) -> None:
         ((0, 1, 9), {"classes": "a,b"}, "they have the values 0, 1, 9 for 2 classes"),
         ((0,), {}, "they have the values 0 for 1 classes"),
         ((0, 5), {"void": 5}, "they have the values 0, 5 for 1 classes"),
+        ((0, 128, 255), {}, "the values 0, 128, 255, which as class numbers would be 129 classes"),
     ],
 )
 def test_values_that_are_no_classes(
@@ -216,6 +218,42 @@ def test_values_that_are_no_classes(
 ) -> None:
     with pytest.raises(DataError, match=text):
         made(folders(tmp_path / "in", values=values), tmp_path / "out", **options)
+
+
+def test_what_was_decided_of_values_is_told(tmp_path: Path) -> None:
+    _, report = made(folders(tmp_path / "in", values=(0, 2, 4, 255)), tmp_path / "out")
+    assert report.notes[:2] == [
+        "classes that are in no mask: 1, 3",
+        "pixels of 255 have no class; --void says which value has none",
+    ]
+    _, report = made(tmp_path / "in", tmp_path / "again", classes="a,b,c,d,e", void=255)
+    assert not any("class" in note for note in report.notes)
+
+
+def test_masks_in_a_format_that_changes_numbers_are_refused(tmp_path: Path) -> None:
+    source = folders(tmp_path / "in", values=(0, 255))
+    for row in range(5):
+        (source / "masks" / f"{row}.png").unlink()
+        save(source / "masks" / f"{row}.jpg", mask(row, values=(0, 255)))
+    with pytest.raises(DataError, match="0.jpg: a mask must keep its pixels' numbers, and JPEG"):
+        made(source, tmp_path / "out")
+    with pytest.raises(DataError, match="none of the images has a mask that can be read: .*JPEG"):
+        made(source, tmp_path / "out", skip_bad=True)
+
+
+def test_masks_of_no_type_that_is_read_are_named(tmp_path: Path) -> None:
+    source = folders(tmp_path / "in")
+    (source / "masks" / "2.png").rename(source / "masks" / "2.gif")
+    with pytest.raises(DataError, match=r"2\.png: no mask .*: 2\.gif is of no type that is read"):
+        made(source, tmp_path / "out")
+
+
+def test_boxes_of_yolo_are_no_masks(tmp_path: Path) -> None:
+    save(tmp_path / "in" / "images" / "0.png", image(0))
+    (tmp_path / "in" / "labels").mkdir()
+    (tmp_path / "in" / "labels" / "0.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    with pytest.raises(DataError, match="has boxes as YOLO writes them"):
+        made(tmp_path / "in", tmp_path / "out")
 
 
 def test_two_files_of_one_name(tmp_path: Path) -> None:

@@ -334,3 +334,11 @@ def test_booleans_are_spelled_as_in_other_files(tmp_path: Path) -> None:
 def test_utf_16_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is UTF-16; save it as UTF-8, or give --encoding utf-16"):
         table(tmp_path, ROWS.encode("utf-16"))
+
+
+def test_the_index_that_pandas_writes_is_left_out(tmp_path: Path) -> None:
+    data = table(tmp_path, ",a,out\n7,1.5,x\n0,2.5,y\n12,3.5,x\n")
+    fields = data.columns["table"]
+    assert isinstance(fields, TableColumn) and [field.name for field in fields.fields] == ["a"]
+    with pytest.raises(DataError, match="column 0 has no name"):
+        table(tmp_path, ",a,out\n7,1,x\n7,2,y\n")

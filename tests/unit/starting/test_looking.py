@@ -214,3 +214,21 @@ def test_the_command_is_what_a_shell_takes(tmp_path: Path) -> None:
     raw = Raw("table", "my data.csv", {"text": ("a", "b"), "skip_bad": True, "test": 0.2}, "")
     told = "raytl shard table 'my data.csv' OUT --text a --text b --skip-bad --test 0.2"
     assert raw.command("OUT") == told
+
+
+@pytest.mark.parametrize("images", ["images", "JPEGImages", "IMG"])
+def test_images_beside_a_folder_that_is_not_known_are_no_class(tmp_path: Path, images: str) -> None:
+    for folder in (images, "gt"):
+        for row in range(4):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.new("L", (8, 8)).save(tmp_path / folder / f"{row}.png")
+    with pytest.raises(DataError, match=f"a folder is called {images}, .* what is in gt is not"):
+        look(tmp_path, Wanted())
+
+
+def test_boxes_of_yolo_are_recognised_and_refused(tmp_path: Path) -> None:
+    for row in range(4):
+        Image.new("L", (8, 8)).save(tmp_path / f"{row}.png")
+        (tmp_path / f"{row}.txt").write_text("1 0.5 0.5 0.25 0.25\n")
+    with pytest.raises(DataError, match="has boxes as YOLO writes them, which are not read"):
+        look(tmp_path, Wanted())

@@ -100,3 +100,18 @@ def test_lines_without_labels_are_refused(tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_bytes("text\t1\n".encode("utf-16"))
     with pytest.raises(DataError, match="is UTF-16; save it as UTF-8"):
         look(tmp_path / "t.txt", Wanted())
+
+
+def test_a_column_of_few_numbers_names_no_files(tmp_path: Path) -> None:
+    for number in range(4):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        Image.new("L", (8, 8)).save(tmp_path / "photos" / f"{number}.png")
+    rows = "".join(f"{n / 7:.3f},{n % 4},{'xy'[n % 2]}\n" for n in range(60))
+    found = options_of(tmp_path / "t.csv", f"size,rooms,target\n{rows}")
+    assert found == {"target": "target", "test": 0.2}
+
+
+def test_the_index_that_pandas_writes_is_no_column(tmp_path: Path) -> None:
+    rows = "".join(f"{n},{n / 7:.3f},{'xy'[n % 2]}\n" for n in range(60))
+    found = options_of(tmp_path / "t.csv", f",size,target\n{rows}")
+    assert found == {"target": "target", "test": 0.2}
