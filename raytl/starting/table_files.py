@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from raytl.data.importers.options import ShardOptions
-from raytl.data.importers.table_files import CSV, JSON, PARQUET, Table, opened, read_table_file
+from raytl.data.importers.table_files import (
+    CSV,
+    JSON,
+    PARQUET,
+    UTF_16_MARKS,
+    Table,
+    opened,
+    read_table_file,
+)
 from raytl.errors import DataError, UserError
 from raytl.folders import printable
 from raytl.starting.column_roles import roles_of_columns
@@ -17,7 +25,6 @@ from raytl.starting.target_column import target_of_table
 
 TABLES = (*CSV, *JSON, *PARQUET)
 DELIMITERS = ",;\t|"
-UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 SNIFFED = 200  # lines by which it is told how rows are written
 
 

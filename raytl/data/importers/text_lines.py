@@ -13,7 +13,7 @@ from raytl.data.importers.class_folders import class_folders
 from raytl.data.importers.inputs import text_input
 from raytl.data.importers.split_rows import rows_of
 from raytl.data.importers.table import split_files
-from raytl.data.importers.table_files import not_decoded, opened, reading
+from raytl.data.importers.table_files import UTF_16_MARKS, not_decoded, opened, reading
 from raytl.data.importers.targets import target_of
 from raytl.errors import ConfigError, DataError
 from raytl.folders import printable
@@ -135,12 +135,23 @@ def _lines(path: Path, options: ShardOptions, out: _Texts) -> Iterator[tuple[int
         raise DataError(f"{printable(path)}: the file has no text; give one with lines")
 
 
+def refuse_utf_16(name: str, line: int, content: bytes) -> None:
+    """Raise DataError for a line of UTF-16, whose line feeds are half a letter: it has the mark of
+    its byte order in front, or bytes that are zero."""
+    if (line == 1 and content.startswith(UTF_16_MARKS)) or b"\0" in content:
+        raise DataError(
+            f"{name}, line {line}: has bytes that no line of text has, as UTF-16 does; save the "
+            "file as UTF-8"
+        )
+
+
 def decoded_line(name: str, line: int, content: bytes, options: ShardOptions) -> str:
     """Return bytes as text, `--encoding` or UTF-8; raises DataError with file, line and byte. The
     mark of the byte order in front of a file is left out."""
     encoding = options.encoding or "utf-8"
     if line == 1 and encoding.lower() in ("utf-8", "utf8"):
         content = content.removeprefix(b"\xef\xbb\xbf")
+    refuse_utf_16(name, line, content)
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:

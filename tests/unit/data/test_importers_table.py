@@ -292,3 +292,8 @@ def test_the_index_that_pandas_writes_is_left_out(tmp_path: Path) -> None:
     assert isinstance(fields, TableColumn) and [field.name for field in fields.fields] == ["a"]
     with pytest.raises(DataError, match="column 0 has no name"):
         table(tmp_path, ",a,out\n7,1,x\n7,2,y\n")
+
+
+def test_utf_16_without_its_name_is_told_by_its_mark(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="line 1: byte 0 is no utf-8; .* e.g. --encoding utf-16"):
+        table(tmp_path, "a,out\n1,x\n2,y\n".encode("utf-16"))
