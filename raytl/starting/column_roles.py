@@ -13,7 +13,7 @@ from raytl.data.importers.table_files import Table
 from raytl.data.importers.tabular import FREE_TEXT
 from raytl.data.importers.words import is_text, words_of
 from raytl.errors import DataError
-from raytl.modalities.table.texts import DATE, MISSING, NUMBER
+from raytl.modalities.table.texts import DATE, MISSING, NUMBER, WITH_COMMA
 from raytl.starting.media_folders import stored_side
 from raytl.starting.split_names import parts_of
 
@@ -97,7 +97,7 @@ def _of_no_use(words: Sequence[str], different: set[str]) -> str | None:
     """Return why words are neither numbers nor categories to learn from; None where they may be."""
     if all(DATE.fullmatch(word) for word in different):
         return "has dates"
-    numbers = sum(bool(NUMBER.fullmatch(word)) for word in different)
+    numbers = sum(bool(NUMBER.fullmatch(word) or WITH_COMMA.fullmatch(word)) for word in different)
     many = len(different) > FREE_TEXT and len(different) > len(words) / 2
     return "has a word of its own in most rows" if many and numbers < len(different) / 2 else None
 

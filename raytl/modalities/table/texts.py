@@ -19,6 +19,7 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 WHOLE = re.compile(r"[+-]?\d+")
 CODE = re.compile(r"[+-]?0\d.*")
 DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}( .*)?")
+WITH_COMMA = re.compile(r"[+-]?\d[\d.]*,\d+|[+-]?\d{1,3}(,\d{3})+(\.\d+)?")  # 1,5 or 1,234.5
 # With more different numbers than these, a column with a word among them is one of numbers
 FEW_NUMBERS = 20
 
@@ -43,6 +44,7 @@ def read_texts(name: str, texts: Sequence[str | None], override: FieldKind | Non
     odd = {word for word in there if not NUMBER.fullmatch(word)}
     if override is None:
         _refuse_dates(name, words, there)
+        _refuse_commas(name, words, there)
         codes = any(CODE.fullmatch(word) for word in there)
         mixed = len(there) - len(odd) > max(FEW_NUMBERS, len(odd))
         override = "category" if codes or (odd and not mixed) else "number"
@@ -70,6 +72,16 @@ def _plain(word: str | None) -> str | None:
 def spelled(number: int | float) -> str:
     """Return a number's name as a category: "1" for 1, "1.0" and 1.0."""
     return str(number).removesuffix(".0")
+
+
+def _refuse_commas(name: str, words: Sequence[str | None], there: set[str]) -> None:
+    of_commas = {word for word in there if WITH_COMMA.fullmatch(word)}
+    if of_commas and all(word in of_commas or NUMBER.fullmatch(word) for word in there):
+        row, word = next((i, word) for i, word in enumerate(words) if word in of_commas)
+        raise DataError(
+            f"column '{name}' has numbers with a comma, such as '{word[:40]}' in row {row}; write "
+            "them with a point alone (1.5, 1234.5), or say that the column is a category"
+        )
 
 
 def _refuse_dates(name: str, words: Sequence[str | None], there: set[str]) -> None:

@@ -297,3 +297,15 @@ def test_the_index_that_pandas_writes_is_left_out(tmp_path: Path) -> None:
 def test_utf_16_without_its_name_is_told_by_its_mark(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="line 1: byte 0 is no utf-8; .* e.g. --encoding utf-16"):
         table(tmp_path, "a,out\n1,x\n2,y\n".encode("utf-16"))
+
+
+@pytest.mark.parametrize("words", [("1,5", "-2,25", "3"), ("1,234", "12,345,678", "9")])
+def test_numbers_with_a_comma_are_no_categories(tmp_path: Path, words: tuple[str, ...]) -> None:
+    rows = "".join(f"{word};{'xy'[k % 2]}\n" for k, word in enumerate(words))
+    with pytest.raises(
+        DataError, match=f"line 2: column 'a' has numbers with a comma.*'{words[0]}"
+    ):
+        table(tmp_path, f"a;out\n{rows}", delimiter=";")
+    data = table(tmp_path, f"a;out\n{rows}", delimiter=";", category=["a"])
+    fields = data.columns["table"]
+    assert isinstance(fields, TableColumn) and fields.fields[0].kind == "category"
