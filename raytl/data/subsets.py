@@ -75,6 +75,11 @@ def _hold_rows(
     held = round(len(strata) * fraction)
     if not len(values):
         raise DataError(f"cannot hold out {fraction:g} of no labelled rows; label some")
+    if len(values) == 1 and not 1 <= held < len(strata):
+        raise DataError(
+            f"cannot hold out {fraction:g} of {len(strata)} labelled rows: that is {held}, and a "
+            f"row must be on each side; label more rows or change {option}"
+        )
     if counts.min() < 2 or held < len(values):
         raise DataError(
             f"cannot hold out {fraction:g} of {len(strata)} labelled rows: class "

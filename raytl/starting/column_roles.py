@@ -97,10 +97,7 @@ def _of_no_use(words: Sequence[str], different: set[str]) -> str | None:
     """Return why words are neither numbers nor categories to learn from; None where they may be."""
     if all(DATE.fullmatch(word) for word in different):
         return "has dates"
-    numbers = sum(bool(NUMBER.fullmatch(word)) for word in different)
-    written = (word for word in different if not NUMBER.fullmatch(word))
-    if numbers < len(different) and all(WRITTEN.fullmatch(word) for word in written):
-        return "has numbers that are not written as 1234.5"
+    numbers = sum(bool(NUMBER.fullmatch(word) or WRITTEN.fullmatch(word)) for word in different)
     many = len(different) > FREE_TEXT and len(different) > len(words) / 2
     return "has a word of its own in most rows" if many and numbers < len(different) / 2 else None
 

@@ -11,8 +11,8 @@ from raytl.data.importers.table_files import (
     CSV,
     JSON,
     PARQUET,
+    UTF_16_MARKS,
     Table,
-    begins_as_utf_16,
     opened,
     read_table_file,
 )
@@ -147,8 +147,9 @@ def encoding_of(path: Path) -> str | None:
     """Return utf-16 for text that begins with its mark, latin-1 for other text that is no UTF-8;
     None for UTF-8, which is the usual one."""
     try:
-        if begins_as_utf_16(path):
-            return "utf-16"
+        with opened(path) as file:
+            if file.read(2) in UTF_16_MARKS:
+                return "utf-16"
         with opened(path) as file:
             for line in file:
                 line.decode("utf-8")

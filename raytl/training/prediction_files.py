@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raytl.config import TASK_FACTS, TaskName
+from raytl.errors import UserError
 from raytl.files import check_writable, write_atomically
 from raytl.folders import new_folder, refuse_existing
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 def check_out(task: TaskName, out: Path) -> None:
     """Raise UserError where a task's predictions cannot be written at `out`."""
     if TASK_FACTS[task].files:
+        if os.path.lexists(out):
+            raise UserError(f"{out}: exists already; remove it, or give another folder")
         refuse_existing(out, force=False)
     else:
         check_writable(out)

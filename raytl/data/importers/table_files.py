@@ -28,8 +28,8 @@ CSV = (".csv", ".tsv", ".txt")
 JSON = (".json", ".jsonl", ".ndjson")
 PARQUET = (".parquet", ".pq")
 KINDS = ".csv, .tsv, .csv.gz, .parquet or .jsonl"
-UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 OTHER_DELIMITERS = ";\t|,"
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True)
@@ -136,30 +136,24 @@ def opened(path: Path) -> IO[bytes]:
     return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
-def begins_as_utf_16(path: Path) -> bool:
-    """Whether a file begins with the mark of UTF-16."""
-    with opened(path) as file:
-        return file.read(2) in UTF_16_MARKS
-
-
 def _not_in(path: Path, encoding: str) -> DataError:
     """Return what is wrong with a text of another encoding, its first such line by number."""
-    if encoding != "utf-16" and begins_as_utf_16(path):
-        return DataError(
-            f"{printable(path)}: is UTF-16; save it as UTF-8, or give --encoding utf-16"
-        )
     with opened(path) as file:
         for number, line in enumerate(file, 1):
             try:
                 line.decode(encoding)
             except UnicodeDecodeError as error:
-                return not_decoded(printable(path), number, error.start, encoding)
+                marked = number == 1 and line.startswith(UTF_16_MARKS)
+                return not_decoded(printable(path), number, error.start, encoding, utf_16=marked)
     return DataError(f"{printable(path)}: is no {encoding}; name the file's --encoding")
 
 
-def not_decoded(name: str, line: int, byte: int, encoding: str) -> DataError:
-    """Return the error for a line that is no text in an encoding."""
-    other = "latin-1" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else "utf-8"
+def not_decoded(
+    name: str, line: int, byte: int, encoding: str, *, utf_16: bool = False
+) -> DataError:
+    """Return the error for a line that is no text in an encoding. `utf_16`: it looks as that."""
+    usual = "utf-16" if utf_16 else "latin-1"
+    other = usual if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else "utf-8"
     return DataError(
         f"{name}, line {line}: byte {byte} is no {encoding}; save it as UTF-8, or name the file's "
         f"encoding, e.g. --encoding {other}"
@@ -168,11 +162,11 @@ def not_decoded(name: str, line: int, byte: int, encoding: str) -> DataError:
 
 def _read_csv(path: Path, options: ShardOptions, uneven: bool) -> Table:
     encoding = options.encoding or "utf-8"
-    delimiter = options.delimiter or ("\t" if ".tsv" in path.name else ",")
+    delimiter = _delimiter(path, options)
     with reading(path):
         header = _header(path, encoding, delimiter)
         names = [f"c{i}" for i in range(len(header))] if options.no_header else header
-        _refuse_other_delimiter(path, names, header, delimiter)
+        _refuse_other_delimiter(path, header, delimiter)
         first = 1 if options.no_header else 2
         told: dict[int, str] | None = {} if uneven else None
         rows = _strings(path, names, encoding, delimiter, first, told)
@@ -197,11 +191,29 @@ def _header(path: Path, encoding: str, delimiter: str) -> list[str]:
     return [name.strip() for name in row]
 
 
-def _refuse_other_delimiter(
-    path: Path, names: list[str], header: list[str], delimiter: str
-) -> None:
-    other = next((d for d in OTHER_DELIMITERS if d in header[0]), None)
-    if len(names) == 1 and other is not None:
+def with_own_delimiter(path: Path, options: ShardOptions) -> ShardOptions:
+    """Return options by which a CSV file is read that was written with another delimiter than they
+    say: where its first line is one column alone by theirs, and several by another."""
+    if path.suffix.lower() not in CSV or not path.is_file():
+        return options
+    delimiter = _delimiter(path, options)
+    with reading(path):
+        header = _header(path, options.encoding or "utf-8", delimiter)
+    other = _other_delimiter(header)
+    return options if other is None else options.model_copy(update={"delimiter": other})
+
+
+def _delimiter(path: Path, options: ShardOptions) -> str:
+    return options.delimiter or ("\t" if ".tsv" in path.name else ",")
+
+
+def _other_delimiter(header: list[str]) -> str | None:
+    return next((d for d in OTHER_DELIMITERS if len(header) == 1 and d in header[0]), None)
+
+
+def _refuse_other_delimiter(path: Path, header: list[str], delimiter: str) -> None:
+    other = _other_delimiter(header)
+    if other is not None:
         told = "tab" if other == "\t" else f"'{other}'"
         raise DataError(
             f"{printable(path)}: one column alone, '{header[0][:40]}', when rows are parted by "

@@ -135,17 +135,26 @@ def _lines(path: Path, options: ShardOptions, out: _Texts) -> Iterator[tuple[int
         raise DataError(f"{printable(path)}: the file has no text; give one with lines")
 
 
+def refuse_utf_16(name: str, line: int, content: bytes) -> None:
+    """Raise DataError for a line of UTF-16, whose line feeds are half a letter: it has the mark of
+    its byte order in front, or bytes that are zero."""
+    if (line == 1 and content.startswith(UTF_16_MARKS)) or b"\0" in content:
+        raise DataError(
+            f"{name}, line {line}: has bytes that no line of text has, as UTF-16 does; save the "
+            "file as UTF-8"
+        )
+
+
 def decoded_line(name: str, line: int, content: bytes, options: ShardOptions) -> str:
     """Return bytes as text, `--encoding` or UTF-8; raises DataError with file, line and byte. The
     mark of the byte order in front of a file is left out."""
     encoding = options.encoding or "utf-8"
     if line == 1 and encoding.lower() in ("utf-8", "utf8"):
         content = content.removeprefix(b"\xef\xbb\xbf")
+    refuse_utf_16(name, line, content)
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
-        if line == 1 and content[:2] in UTF_16_MARKS:  # its lines end with half a letter
-            raise DataError(f"{name}: is UTF-16; save it as UTF-8") from None
         line += content.count(b"\n", 0, error.start)
         byte = error.start - (content.rfind(b"\n", 0, error.start) + 1)
         raise not_decoded(name, line, byte, encoding) from None

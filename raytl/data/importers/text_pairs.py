@@ -88,6 +88,11 @@ def _pairs(text_file: Path, sentence_file: Path, options: ShardOptions) -> _Pair
             out.sentences.append(sentence)
         else:
             out.empty += 1
+    if out.texts and out.texts == out.sentences:
+        raise DataError(
+            f"{printable(text_file)} and {printable(sentence_file)}: every sentence is its text "
+            "again; give the other language's file"
+        )
     if not out.texts:
         raise DataError(
             f"{printable(text_file)} and {printable(sentence_file)}: there is no pair of lines "

@@ -12,7 +12,7 @@ import numpy as np
 from raytl.data.importers.inputs import Bad, Input
 from raytl.data.importers.joined import Joined, join
 from raytl.data.importers.series_table import SeriesRows, rows_by_series
-from raytl.data.importers.table_files import read_table_file
+from raytl.data.importers.table_files import read_table_file, with_own_delimiter
 from raytl.data.raw.fields import field_rows
 from raytl.data.raw.rows import RawReading, RawRows, raw_input
 from raytl.errors import DataError
@@ -74,7 +74,7 @@ def of_steps(path: Path, name: str, column: SeriesColumn, reading: RawReading) -
     """Return the series of a table with a row a step, by their names; one that has a step without a
     number is bad. `name`: of the model's column. Raises DataError where the model's channels are
     not all there."""
-    joined = join({"rows": read_table_file(path, reading.options)})
+    joined = join({"rows": read_table_file(path, with_own_delimiter(path, reading.options))})
     there = joined.rows.column_names
     missing = [channel for channel in column.channels if channel not in there]
     if missing:

@@ -13,7 +13,7 @@ from raytl.data.importers.inputs import Bad, Input
 from raytl.data.importers.joined import Joined, join
 from raytl.data.importers.packed import Packed
 from raytl.data.importers.roles import pattern_columns, plain_column
-from raytl.data.importers.table_files import read_table_file
+from raytl.data.importers.table_files import read_table_file, with_own_delimiter
 from raytl.data.importers.words import is_text, named_files, words_of
 from raytl.data.raw.fields import field_rows, named_categories
 from raytl.data.raw.pictures import image_rows
@@ -31,7 +31,7 @@ from raytl.modalities.text.column import TextColumn
 def table_rows(path: Path, reading: RawReading) -> RawRows:
     """Return the rows of a CSV, Parquet or JSON-lines file. Raises DataError where it is none or
     lacks a column that the model reads, ModelError for columns that no table holds."""
-    table = read_table_file(path, reading.options, uneven=True)
+    table = read_table_file(path, with_own_delimiter(path, reading.options), uneven=True)
     features = features_of(table.rows.schema)
     table = replace(table, rows=named_categories(table.rows, features, reading))
     joined = join({"rows": table})

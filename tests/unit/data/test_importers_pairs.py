@@ -133,3 +133,33 @@ def test_a_target_without_any_sentence_is_refused(tmp_path: Path) -> None:
             tmp_path, "table", source=str(file), target="said", task="translation", text=["text"],
             unlabelled=True,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("named", [True, False])
+def test_utf_16_is_refused_whether_it_is_named_or_marked(
+    tmp_path: Path, encoding: str, named: bool
+) -> None:
+    for language in ("en", "de"):
+        (tmp_path / f"a.{language}").write_bytes(
+            f"{language} one\n{language} two\n".encode(encoding)
+        )
+    options = {"encoding": encoding} if named else {}
+    with pytest.raises(
+        DataError, match=r"a\.en, line 1: .* as UTF-16 does; save the file as UTF-8"
+    ):
+        made(tmp_path, splits={"train": "a.en,a.de"}, **options)
+
+
+def test_a_language_that_is_the_other_one_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "a.en", "one", "two")
+    write(tmp_path / "a.de", "one", "two ")
+    with pytest.raises(DataError, match="every sentence is its text again"):
+        made(tmp_path, splits={"train": "a.en,a.de"})
+
+
+def test_one_pair_cannot_be_cut_and_no_class_is_spoken_of(tmp_path: Path) -> None:
+    write(tmp_path / "a.en", "one")
+    write(tmp_path / "a.de", "eins")
+    with pytest.raises(DataError, match="of 1 labelled rows: that is 0, and a row must be on each"):
+        made(tmp_path, splits={"train": "a.en,a.de"}, test=0.2)

@@ -332,7 +332,7 @@ def test_booleans_are_spelled_as_in_other_files(tmp_path: Path) -> None:
 
 
 def test_utf_16_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is UTF-16; save it as UTF-8, or give --encoding utf-16"):
+    with pytest.raises(DataError, match="save it as UTF-8, .*, e.g. --encoding utf-16"):
         table(tmp_path, ROWS.encode("utf-16"))
 
 
@@ -342,3 +342,20 @@ def test_the_index_that_pandas_writes_is_left_out(tmp_path: Path) -> None:
     assert isinstance(fields, TableColumn) and [field.name for field in fields.fields] == ["a"]
     with pytest.raises(DataError, match="column 0 has no name"):
         table(tmp_path, ",a,out\n7,1,x\n7,2,y\n")
+
+
+def test_utf_16_without_its_name_is_told_by_its_mark(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="line 1: byte 0 is no utf-8; .* e.g. --encoding utf-16"):
+        table(tmp_path, "a,out\n1,x\n2,y\n".encode("utf-16"))
+
+
+@pytest.mark.parametrize("words", [("1,5", "-2,25", "3"), ("1,234", "12,345,678", "9")])
+def test_numbers_with_a_comma_are_no_categories(tmp_path: Path, words: tuple[str, ...]) -> None:
+    rows = "".join(f"{word};{'xy'[k % 2]}\n" for k, word in enumerate(words))
+    with pytest.raises(
+        DataError, match=f"line 2: column 'a' has numbers that are not written plainly.*'{words[0]}"
+    ):
+        table(tmp_path, f"a;out\n{rows}", delimiter=";")
+    data = table(tmp_path, f"a;out\n{rows}", delimiter=";", category=["a"])
+    fields = data.columns["table"]
+    assert isinstance(fields, TableColumn) and fields.fields[0].kind == "category"

@@ -115,3 +115,9 @@ def test_the_index_that_pandas_writes_is_no_column(tmp_path: Path) -> None:
     rows = "".join(f"{n},{n / 7:.3f},{'xy'[n % 2]}\n" for n in range(60))
     found = options_of(tmp_path / "t.csv", f",size,target\n{rows}")
     assert found == {"target": "target", "test": 0.2}
+
+
+def test_numbers_with_a_comma_are_not_left_out(tmp_path: Path) -> None:
+    rows = "".join(f"{n // 7},{n % 7}5;{n};{'xy'[n % 2]}\n" for n in range(60))
+    found = options_of(tmp_path / "t.csv", f"size;n;target\n{rows}")
+    assert "drop" not in found  # so that the importer says what is wrong with them

@@ -189,3 +189,17 @@ def test_options_of_datasets_mean_nothing_to_raw_files(tmp_path: Path) -> None:
     model = save_model(tmp_path / "floats", {"image": floats}, CNN)
     with pytest.raises(ModelError, match="images of 3 channels, float32, which no"):
         verbs.predict(model, tmp_path / "files" / "cut")
+
+
+@pytest.mark.parametrize(("stored", "written"), [(None, ";"), (";", ","), (None, "\t")])
+def test_a_table_may_have_another_delimiter_than_the_one_that_was_learnt_from(
+    tmp_path: Path, stored: str | None, written: str
+) -> None:
+    options = {} if stored is None else {"delimiter": stored}
+    model = save_model(tmp_path / "m", {"table": TABLE}, {"backbone": "mlp"}, options=options)
+    answers = []
+    for delimiter in (stored or ",", written):
+        rows = (delimiter.join(row) for row in (("age", "mass", "town"), ("1", "2", "north")))
+        (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
+        answers.append(verbs.predict(model, tmp_path / "t.csv")["answers"])
+    assert answers[0] == answers[1]
