@@ -18,18 +18,9 @@ if TYPE_CHECKING:
     from raytl.data.shard import ShardReport
 
 
-# Kinds of `shard` whose source is a file or a folder
-OF_PATHS = (
-    "image-folder", "audio-folder", "mask-folder", "box-folder", "table", "series", "arrays",
-    "text-lines", "mnist", "webdataset",
-)  # fmt: skip
-
-
-def _need_there(source: str | None) -> None:
+def _need_there(given: str) -> None:
     """Raise DataError where a path of this machine leads nowhere: said before torch is loaded."""
-    if source is None or any(mark in source for mark in "*?[{"):
-        return
-    place = place_of(source)
+    place = place_of(given)
     if isinstance(place, Path) and not os.path.lexists(place):
         raise DataError(f"{printable(place)}: no such file or folder")
 
@@ -77,7 +68,7 @@ def new(
         >>> print(raytl.new("data/digits", minutes=1, say=lambda text: None))
         digits.yaml
     """
-    for given in (data, source):
+    for given in (data, *([source] if source is not None else [])):
         _need_there(given)
 
     from raytl.starting.new_study import Asked, new_study
@@ -125,9 +116,6 @@ def shard(
         >>> {name: split.rows for name, split in written.info.splits.items()}
         {'train': 1000, 'test': 797}
     """
-    if kind in OF_PATHS:
-        _need_there(source)
-
     from raytl.data.shard import check, shard_checked, shard_options
 
     run = {name: options.pop(name) for name in ("force", "progress") if name in options}
