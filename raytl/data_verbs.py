@@ -5,33 +5,15 @@ Importing this module loads neither torch nor Ray.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raytl.errors import DataError, UserError
-from raytl.folders import printable
+from raytl.errors import UserError
 from raytl.urls import place_of
 
 if TYPE_CHECKING:
     from raytl.data.shard import ShardReport
-
-
-# Kinds of `shard` whose source is a file or a folder
-OF_PATHS = (
-    "image-folder", "audio-folder", "mask-folder", "box-folder", "table", "series", "arrays",
-    "text-lines", "mnist", "webdataset",
-)  # fmt: skip
-
-
-def _need_there(source: Path | str | None) -> None:
-    """Raise DataError where a path of this machine leads nowhere: said before torch is loaded."""
-    if source is None or any(mark in os.fspath(source) for mark in "*?[{"):
-        return
-    place = place_of(source)
-    if isinstance(place, Path) and not os.path.lexists(place):
-        raise DataError(f"{printable(place)}: no such file or folder")
 
 
 def new(
@@ -127,9 +109,6 @@ def shard(
         >>> {name: split.rows for name, split in written.info.splits.items()}
         {'train': 1000, 'test': 797}
     """
-    if kind in OF_PATHS:
-        _need_there(source)
-
     from raytl.data.shard import check, shard_checked, shard_options
 
     run = {name: options.pop(name) for name in ("force", "progress") if name in options}

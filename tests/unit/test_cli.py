@@ -339,3 +339,15 @@ def test_the_shell_completes_commands_and_options() -> None:
 
     assert completed("raytl sw") == {"sweep"}
     assert "--split-column" in completed("raytl shard --sp")
+
+
+def test_new_says_that_nothing_is_there_before_torch_is_loaded(tmp_path: Path) -> None:
+    script = (
+        "import sys, raytl\n"
+        "try: raytl.new('nowhere')\n"
+        "except raytl.RaytlError as error: print(error, 'torch' in sys.modules)\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert found.stdout.strip() == "nowhere: no such file or folder False"
