@@ -1,7 +1,8 @@
 """Which image and which mask belong together."""
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from glob import escape
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ LAYOUTS = (
     "give SOURCE/images and SOURCE/masks, SOURCE/SPLIT and SOURCE/SPLIT_masks, "
     "SOURCE/SPLIT/images and SOURCE/SPLIT/masks, or SOURCE/images/SPLIT and SOURCE/masks/SPLIT"
 )
+MOST_TRIED = 100  # masks by which it is told what all their names end in
 
 
 class Pair(NamedTuple):
@@ -29,8 +31,9 @@ class Pair(NamedTuple):
 def mask_pairs(
     root: Path, extensions: Set[str], unlabelled: bool, skipped: list[str]
 ) -> dict[str, list[Pair]]:
-    """Return the pairs of each split, by name. `extensions`: those of files of images and masks;
-    other files are appended to `skipped`, as are masks without an image.
+    """Return the pairs of each split, by name: a mask is called as its image, or all are and have
+    one ending more (x_mask.png of x.jpg). `extensions`: those of files of images and masks; other
+    files are appended to `skipped`, as are masks without an image.
 
     Raises DataError where no folders of both are found, for two files of one name and, unless
     `unlabelled`, for an image without a mask.
@@ -43,7 +46,8 @@ def mask_pairs(
             skipped.append(f"{printable(images)}: no folder of masks beside it")
             continue
         by_name = _files(images, extensions, skipped)
-        of_masks = {} if masks is None else _files(masks, extensions, skipped)
+        files = {} if masks is None else _files(masks, extensions, skipped)
+        of_masks = _named_as_images(files, by_name)
         alone = [path for name, path in of_masks.items() if name not in by_name]
         skipped += [f"{printable(path)}: a mask without an image" for path in alone]
         bare = [path for name, path in by_name.items() if name not in of_masks]
@@ -61,6 +65,21 @@ def mask_pairs(
         other = f" (such as {skipped[0]})" if skipped else ""
         raise DataError(f"{printable(root)}: no image with a mask{other}; {LAYOUTS}")
     return found
+
+
+def _named_as_images(masks: Mapping[str, Path], images: Mapping[str, Path]) -> Mapping[str, Path]:
+    """Return masks by the names of their images."""
+    if masks.keys() & images.keys():
+        return masks
+    longest_first = sorted(images, key=len, reverse=True)
+    endings = (
+        mask.removeprefix(image)
+        for mask in islice(masks, MOST_TRIED)
+        for image in longest_first
+        if mask.startswith(image) and not mask.removeprefix(image)[0].isalnum()
+    )
+    ending = next(endings, "")
+    return {name.removesuffix(ending): path for name, path in masks.items()}
 
 
 def _unread(folder: Path, stem: str, extensions: Set[str]) -> str:

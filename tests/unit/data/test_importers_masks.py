@@ -256,6 +256,19 @@ def test_boxes_of_yolo_are_no_masks(tmp_path: Path) -> None:
         made(tmp_path / "in", tmp_path / "out")
 
 
+@pytest.mark.parametrize("ending", ["_mask", ".seg"])
+def test_masks_may_all_end_in_one_word_more(tmp_path: Path, ending: str) -> None:
+    source = folders(tmp_path / "in")
+    before = stored(made(source, tmp_path / "before")[0])
+    for path in (source / "masks").iterdir():
+        path.rename(path.with_name(f"{path.stem}{ending}{path.suffix}"))
+    dataset, report = made(source, tmp_path / "d")
+    assert not report.skipped
+    for id_, rows in stored(dataset).items():
+        for array, other in zip(rows, before[id_], strict=True):
+            np.testing.assert_array_equal(array, other)
+
+
 def test_two_files_of_one_name(tmp_path: Path) -> None:
     source = folders(tmp_path / "in")
     save(source / "images" / "1.jpg", image(1))
