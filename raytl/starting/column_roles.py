@@ -12,7 +12,7 @@ from raytl.data.importers.sounds import EXTENSIONS as SOUNDS
 from raytl.data.importers.table_files import Table
 from raytl.data.importers.tabular import FREE_TEXT
 from raytl.data.importers.words import is_text, words_of
-from raytl.errors import DataError
+from raytl.errors import ConfigError, DataError
 from raytl.modalities.table.texts import DATE, MISSING, NUMBER, WRITTEN
 from raytl.starting.media_folders import stored_side
 from raytl.starting.split_names import parts_of
@@ -20,6 +20,7 @@ from raytl.starting.split_names import parts_of
 GROUPS = ("group", "patient", "patient_id", "subject", "subject_id", "speaker", "speaker_id")
 LEAST_GROUPS = 4  # to learn from, to be selected by, and two to be tested on
 NUMBERS_OF_ROWS = ("id", "index", "row", "row_id", "uid", "unnamed: 0", "")
+HAS_DATES = "has dates"
 TRIED = 200  # rows by which a column of files is told
 
 
@@ -33,12 +34,13 @@ class ColumnRoles:
     splits: dict[str, str] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
+    times: list[str] = field(default_factory=list)  # left out; each row has its own
     groups: int | None = None  # how many there are
 
 
 def roles_of_columns(table: Table, target: str) -> ColumnRoles:
     """Return the part of every column but the target's, as far as it is another than that of a
-    number or a category."""
+    number or a category. Raises ConfigError for rows of times and the target alone."""
     out = ColumnRoles()
     for name in table.rows.column_names:
         if name != target:
@@ -49,7 +51,21 @@ def roles_of_columns(table: Table, target: str) -> ColumnRoles:
         out.options["drop"] = tuple(out.dropped)
     if "image" in out.options or "audio" in out.options:
         out.options["skip_bad"] = True
+    if out.times:
+        _tell_series(table, target, out)
     return out
+
+
+def _tell_series(table: Table, target: str, out: ColumnRoles) -> None:
+    how = (
+        f"`raytl shard series {table.name} OUT --time {out.times[0]} --target {target} --horizon 5 "
+        "--window 60 --test 0.2` makes rows of them, for `raytl new OUT`"
+    )
+    if len(out.dropped) == table.rows.num_columns - 1:
+        raise ConfigError(
+            f"{table.name}: beside {target} there are times alone; to forecast a series, {how}"
+        )
+    out.notes.append(f"rows are learnt from one by one; to forecast them as a series, {how}")
 
 
 def _role(table: Table, name: str, out: ColumnRoles) -> None:
@@ -57,6 +73,8 @@ def _role(table: Table, name: str, out: ColumnRoles) -> None:
     if kinds.is_temporal(column.type) or kinds.is_nested(column.type):
         out.dropped.append(name)
         out.notes.append(f"column {name} ({column.type}) is left out")
+        if kinds.is_temporal(column.type) and len(column.unique()) == len(column):
+            out.times.append(name)
         return
     try:
         words = words_of(column, name)
@@ -83,6 +101,8 @@ def _role(table: Table, name: str, out: ColumnRoles) -> None:
     elif is_text(column.type) and (why := _of_no_use(there, different)) is not None:
         out.dropped.append(name)
         out.notes.append(f"column {name} {why}, so it is left out")
+        if why == HAS_DATES and len(different) == len(words):
+            out.times.append(name)
 
 
 def _is_free_text(words: Sequence[str], different: set[str]) -> bool:
@@ -96,7 +116,7 @@ def _is_free_text(words: Sequence[str], different: set[str]) -> bool:
 def _of_no_use(words: Sequence[str], different: set[str]) -> str | None:
     """Return why words are neither numbers nor categories to learn from; None where they may be."""
     if all(DATE.fullmatch(word) for word in different):
-        return "has dates"
+        return HAS_DATES
     numbers = sum(bool(NUMBER.fullmatch(word) or WRITTEN.fullmatch(word)) for word in different)
     many = len(different) > FREE_TEXT and len(different) > len(words) / 2
     return "has a word of its own in most rows" if many and numbers < len(different) / 2 else None

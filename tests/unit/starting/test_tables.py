@@ -121,3 +121,15 @@ def test_numbers_with_a_comma_are_not_left_out(tmp_path: Path) -> None:
     rows = "".join(f"{n // 7},{n % 7}5;{n};{'xy'[n % 2]}\n" for n in range(60))
     found = options_of(tmp_path / "t.csv", f"size;n;target\n{rows}")
     assert "drop" not in found  # so that the importer says what is wrong with them
+
+
+def test_times_of_their_own_point_to_a_forecast(tmp_path: Path) -> None:
+    days = [f"2020-01-{day:02d},{day}.5" for day in range(1, 29)]
+    alone = "\n".join(["date,close", *days]) + "\n"
+    with pytest.raises(ConfigError, match="beside close there are times alone; .*--time date"):
+        options_of(tmp_path / "t.csv", alone, "close")
+    beside = "\n".join(["date,close,volume", *(f"{day},{k}" for k, day in enumerate(days))]) + "\n"
+    (tmp_path / "t.csv").write_text(beside)
+    raw = look(tmp_path / "t.csv", Wanted("close"))
+    assert raw.options == {"target": "close", "drop": ("date",), "test": 0.2}
+    assert "to forecast them as a series, `raytl shard series" in raw.notes[-1]
