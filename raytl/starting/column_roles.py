@@ -15,6 +15,7 @@ from raytl.data.importers.words import is_text, words_of
 from raytl.errors import ConfigError, DataError
 from raytl.modalities.table.texts import DATE, MISSING, NUMBER, WRITTEN
 from raytl.starting.media_folders import stored_side
+from raytl.starting.raw import Raw
 from raytl.starting.split_names import parts_of
 
 GROUPS = ("group", "patient", "patient_id", "subject", "subject_id", "speaker", "speaker_id")
@@ -51,16 +52,23 @@ def roles_of_columns(table: Table, target: str) -> ColumnRoles:
         out.options["drop"] = tuple(out.dropped)
     if "image" in out.options or "audio" in out.options:
         out.options["skip_bad"] = True
-    if out.times:
+    if out.times and _has_numbers(table, target):
         _tell_series(table, target, out)
     return out
 
 
+def _has_numbers(table: Table, name: str) -> bool:
+    try:
+        words = words_of(table.rows[name], name)
+    except DataError:
+        return False
+    return all(word is None or NUMBER.fullmatch(word.strip()) for word in words)
+
+
 def _tell_series(table: Table, target: str, out: ColumnRoles) -> None:
-    how = (
-        f"`raytl shard series {table.name} OUT --time {out.times[0]} --target {target} --horizon 5 "
-        "--window 60 --test 0.2` makes rows of them, for `raytl new OUT`"
-    )
+    steps = {"horizon": 5, "window": 60, "test": 0.2}
+    series = Raw("series", table.name, {"time": out.times[0], "target": target} | steps, "a series")
+    how = f"`{series.command('OUT')}` makes rows of them, for `raytl new OUT`"
     if len(out.dropped) == table.rows.num_columns - 1:
         raise ConfigError(
             f"{table.name}: beside {target} there are times alone; to forecast a series, {how}"

@@ -6,16 +6,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from raytl.data.importers.csv_files import CSV
+from raytl.data.importers.opened_files import UTF_16_MARKS, opened
 from raytl.data.importers.options import ShardOptions
-from raytl.data.importers.table_files import (
-    CSV,
-    JSON,
-    PARQUET,
-    UTF_16_MARKS,
-    Table,
-    opened,
-    read_table_file,
-)
+from raytl.data.importers.table_files import JSON, PARQUET, Table, read_table_file
 from raytl.errors import DataError, UserError
 from raytl.folders import printable
 from raytl.starting.column_roles import roles_of_columns

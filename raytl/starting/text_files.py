@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from raytl.data.importers.table_files import opened
+from raytl.data.importers.opened_files import opened
 from raytl.errors import ConfigError, DataError
 from raytl.folders import printable
 from raytl.starting.raw import Raw, Wanted

@@ -31,7 +31,6 @@ from raytl.sweeping.search.probe_controls import probe_controls
 from raytl.sweeping.suiting import check_judges, check_needs
 from raytl.sweeping.teaching_check import check_teachers
 from raytl.tasks.base import Task
-from raytl.tasks.columns import LabelColumn
 from raytl.training.compiling import check_fixed_shapes
 from raytl.training.fitted_task import fitted_task
 from raytl.training.material import Material
@@ -161,12 +160,7 @@ def _check_targets(task: Task, source: Domain, target: Domain) -> str | None:
             f"the target's column {target.target}: {wrong}; leave out source_domain to transfer "
             "the source models alone"
         )
-    theirs, ours = source.target_column, target.target_column
-    if not (isinstance(theirs, LabelColumn) and isinstance(ours, LabelColumn)):
-        return None
-    pairs = [(a, b) for a, b in zip(theirs.classes, ours.classes, strict=True) if a != b]
-    told = ", ".join(f"'{a}' is '{b}'" for a, b in pairs[:5]) + (", …" if len(pairs) > 5 else "")
-    return f"classes of the source domain are called otherwise: {told}" if pairs else None
+    return task.renamed(source.target_column)
 
 
 @dataclass(frozen=True)

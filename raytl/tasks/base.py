@@ -208,3 +208,8 @@ class Task(ABC):
     def mismatch(self, other: Column) -> str | None:
         """Return why rows with the target column `other` cannot be learnt or judged by this task, a
         sentence; None where they can."""
+
+    def renamed(self, other: Column) -> str | None:
+        """Return what `other`, which the task can learn, calls otherwise, as a note says it; None
+        where nothing is."""
+        return None

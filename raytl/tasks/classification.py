@@ -125,6 +125,14 @@ class Classification(Task):
                 )
         return None
 
+    def renamed(self, other: Column) -> str | None:
+        assert isinstance(other, LabelColumn), "a column that mismatches is none to be compared"
+        pairs = zip(other.classes, self.classes, strict=True)
+        apart = [f"'{theirs}' is '{own}'" for theirs, own in pairs if theirs != own]
+        return (
+            f"classes of the source domain are called otherwise: {_few(apart)}" if apart else None
+        )
+
 
 def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from raytl.config import TASK_FACTS, TaskName
 from raytl.errors import UserError
 from raytl.files import check_writable, write_atomically
-from raytl.folders import new_folder, refuse_existing
+from raytl.folders import check_place, new_folder
 
 if TYPE_CHECKING:
     from raytl.training.answers import Answers
@@ -25,7 +25,7 @@ def check_out(task: TaskName, out: Path) -> None:
     if TASK_FACTS[task].files:
         if os.path.lexists(out):
             raise UserError(f"{out}: exists already; remove it, or give another folder")
-        refuse_existing(out, force=False)
+        check_place(out)
     else:
         check_writable(out)
 

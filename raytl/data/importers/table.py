@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from raytl.data.importers.base import Imported, ShardOptions
+from raytl.data.importers.csv_files import CSV
 from raytl.data.importers.many_files import files_of_splits, split_patterns
 from raytl.data.importers.parquet_table import PARQUET, read_parquet_table
-from raytl.data.importers.table_files import CSV, JSON, read_table_file
+from raytl.data.importers.table_files import JSON, read_table_file
 from raytl.data.importers.tabular import tabular
 from raytl.data.stored import Each
 from raytl.errors import ConfigError

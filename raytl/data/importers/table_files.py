@@ -3,33 +3,32 @@
 Legend: N rows.
 """
 
-import contextlib
-import csv
-import gzip
 import io
 import re
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO
 
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 
 from raytl.data.importers.base import ShardOptions
+from raytl.data.importers.csv_files import (
+    CSV,
+    delimiter_of,
+    header_of,
+    refuse_other_delimiter,
+    strings_of,
+)
+from raytl.data.importers.opened_files import first_of, opened, reading
 from raytl.errors import DataError
 from raytl.folders import printable
 from raytl.remote_files import download
 from raytl.urls import Place, Url
 
-CSV = (".csv", ".tsv", ".txt")
 JSON = (".json", ".jsonl", ".ndjson")
 PARQUET = (".parquet", ".pq")
 KINDS = ".csv, .tsv, .csv.gz, .parquet or .jsonl"
-OTHER_DELIMITERS = ";\t|,"
-UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True)
@@ -110,66 +109,16 @@ def _check(table: Table) -> None:
         raise DataError(f"{table.name}: there are no rows; give a file that has some")
 
 
-@contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn what goes wrong while a file is read into a DataError that names it."""
-    try:
-        yield
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{printable(path)}: no whole gzip file: {error}") from None
-    except UnicodeError:
-        raise _not_in(path, "utf-8") from None
-    except OSError as error:
-        raise DataError(
-            f"{printable(path)}: cannot be read: {error.strerror or _first(error)}"
-        ) from None
-    except (pa.ArrowException, csv.Error) as error:
-        raise DataError(f"{printable(path)}: {_first(error)}") from None
-
-
-def _first(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
-
-
-def opened(path: Path) -> IO[bytes]:
-    """Open a file, gzipped or not."""
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
-
-
-def _not_in(path: Path, encoding: str) -> DataError:
-    """Return what is wrong with a text of another encoding, its first such line by number."""
-    with opened(path) as file:
-        for number, line in enumerate(file, 1):
-            try:
-                line.decode(encoding)
-            except UnicodeDecodeError as error:
-                marked = number == 1 and line.startswith(UTF_16_MARKS)
-                return not_decoded(printable(path), number, error.start, encoding, utf_16=marked)
-    return DataError(f"{printable(path)}: is no {encoding}; name the file's --encoding")
-
-
-def not_decoded(
-    name: str, line: int, byte: int, encoding: str, *, utf_16: bool = False
-) -> DataError:
-    """Return the error for a line that is no text in an encoding. `utf_16`: it looks as that."""
-    usual = "utf-16" if utf_16 else "latin-1"
-    other = usual if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else "utf-8"
-    return DataError(
-        f"{name}, line {line}: byte {byte} is no {encoding}; save it as UTF-8, or name the file's "
-        f"encoding, e.g. --encoding {other}"
-    )
-
-
 def _read_csv(path: Path, options: ShardOptions, uneven: bool) -> Table:
     encoding = options.encoding or "utf-8"
-    delimiter = _delimiter(path, options)
+    delimiter = delimiter_of(path, options)
     with reading(path):
-        header = _header(path, encoding, delimiter)
+        header = header_of(path, encoding, delimiter)
         names = [f"c{i}" for i in range(len(header))] if options.no_header else header
-        _refuse_other_delimiter(path, header, delimiter)
+        refuse_other_delimiter(path, header, delimiter)
         first = 1 if options.no_header else 2
         told: dict[int, str] | None = {} if uneven else None
-        rows = _strings(path, names, encoding, delimiter, first, told)
+        rows = strings_of(path, names, encoding, delimiter, first, told)
     if not told:
         return Table(printable(path), rows, path.parent, _first_line(path, rows, first))
     numbers = [row for row in range(len(rows) + len(told)) if row not in told]
@@ -177,100 +126,6 @@ def _read_csv(path: Path, options: ShardOptions, uneven: bool) -> Table:
         printable(path), rows, path.parent, uneven=told,
         place=lambda row: f"{printable(path)}, line {numbers[row] + first}",
     )  # fmt: skip
-
-
-def _header(path: Path, encoding: str, delimiter: str) -> list[str]:
-    text = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
-    try:
-        with io.TextIOWrapper(opened(path), text, newline="") as file:
-            row = next((row for row in csv.reader(file, delimiter=delimiter) if row), None)
-    except UnicodeError:
-        raise _not_in(path, encoding) from None
-    if row is None:
-        raise DataError(f"{printable(path)}: the file is empty; give one with rows")
-    return [name.strip() for name in row]
-
-
-def with_own_delimiter(path: Path, options: ShardOptions) -> ShardOptions:
-    """Return options by which a CSV file is read that was written with another delimiter than they
-    say: where its first line is one column alone by theirs, and several by another."""
-    if path.suffix.lower() not in CSV or not path.is_file():
-        return options
-    delimiter = _delimiter(path, options)
-    with reading(path):
-        header = _header(path, options.encoding or "utf-8", delimiter)
-    other = _other_delimiter(header)
-    return options if other is None else options.model_copy(update={"delimiter": other})
-
-
-def _delimiter(path: Path, options: ShardOptions) -> str:
-    return options.delimiter or ("\t" if ".tsv" in path.name else ",")
-
-
-def _other_delimiter(header: list[str]) -> str | None:
-    return next((d for d in OTHER_DELIMITERS if len(header) == 1 and d in header[0]), None)
-
-
-def _refuse_other_delimiter(path: Path, header: list[str], delimiter: str) -> None:
-    other = _other_delimiter(header)
-    if other is not None:
-        told = "tab" if other == "\t" else f"'{other}'"
-        raise DataError(
-            f"{printable(path)}: one column alone, '{header[0][:40]}', when rows are parted by "
-            f"'{delimiter}'; give --delimiter {told}"
-        )
-
-
-def _strings(
-    path: Path, names: list[str], encoding: str, delimiter: str, first: int,
-    uneven: dict[int, str] | None,
-) -> pa.Table:  # fmt: skip
-    """Return every column as strings, empty ones included. Rows of another length are put into
-    `uneven`, where that is given. `first`: the line of the first row."""
-
-    def odd(row: pa_csv.InvalidRow) -> str:
-        if uneven is None or row.number < first:
-            return "error"
-        uneven[row.number - first] = str(
-            _of_another_length(path, row.number, row.expected_columns, row.actual_columns)
-        )
-        return "skip"
-
-    # Columns are read under numbers: Arrow's own complaint of equal names has no file in it.
-    numbered = [str(i) for i in range(len(names))]
-    try:
-        with opened(path) as file:
-            table = pa_csv.read_csv(
-                file,
-                read_options=pa_csv.ReadOptions(
-                    use_threads=False, column_names=numbered, encoding=encoding
-                ),
-                parse_options=pa_csv.ParseOptions(
-                    delimiter=delimiter, newlines_in_values=True, invalid_row_handler=odd
-                ),
-                convert_options=pa_csv.ConvertOptions(
-                    column_types={name: pa.string() for name in numbered}, strings_can_be_null=False
-                ),
-            )
-    except (pa.ArrowException, UnicodeError) as error:
-        if isinstance(error, UnicodeError) or "UTF8" in str(error):
-            raise _not_in(path, encoding) from None
-        raise _uneven(path, error) from None
-    return table.slice(first - 1).rename_columns(names)
-
-
-def _uneven(path: Path, error: Exception) -> DataError:
-    told = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", str(error))
-    if told is None:
-        return DataError(f"{printable(path)}: {_first(error)}")
-    return _of_another_length(path, *map(int, told.groups()))
-
-
-def _of_another_length(path: Path, line: int, expected: int, got: int) -> DataError:
-    return DataError(
-        f"{printable(path)}, line {line}: {expected} columns were expected, as in the first "
-        f"line, got {got}; mend the line, or quote what has the delimiter in it"
-    )
 
 
 def _first_line(path: Path, rows: pa.Table, first: int) -> int | None:
@@ -303,7 +158,7 @@ def _read_json(path: Path) -> Table:
                 io.BytesIO(content), read_options=pa_json.ReadOptions(use_threads=False)
             )
         except pa.ArrowInvalid as error:
-            told = re.search(r"(.*?) in row (\d+)$", _first(error))
+            told = re.search(r"(.*?) in row (\d+)$", first_of(error))
             if told is None:
                 raise
             raise DataError(

@@ -11,9 +11,9 @@ from raytl.data.importers.arranging import arranged, how_to_cut
 from raytl.data.importers.base import Imported, ShardOptions
 from raytl.data.importers.class_folders import class_folders
 from raytl.data.importers.inputs import text_input
+from raytl.data.importers.opened_files import UTF_16_MARKS, not_decoded, opened, reading
 from raytl.data.importers.split_rows import rows_of
 from raytl.data.importers.table import split_files
-from raytl.data.importers.table_files import UTF_16_MARKS, not_decoded, opened, reading
 from raytl.data.importers.targets import target_of
 from raytl.errors import ConfigError, DataError
 from raytl.folders import printable

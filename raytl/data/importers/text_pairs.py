@@ -13,8 +13,8 @@ from raytl.config import nearest
 from raytl.data.importers.arranging import arranged, how_to_cut
 from raytl.data.importers.base import Imported, ShardOptions
 from raytl.data.importers.inputs import text_input
+from raytl.data.importers.opened_files import opened, reading
 from raytl.data.importers.split_rows import rows_of
-from raytl.data.importers.table_files import opened, reading
 from raytl.data.importers.targets import sentence_column
 from raytl.data.importers.text_lines import decoded_line
 from raytl.errors import ConfigError, DataError

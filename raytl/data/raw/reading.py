@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from raytl.data.importers.class_folders import files_below
+from raytl.data.importers.csv_files import CSV
 from raytl.data.importers.listing import below
 from raytl.data.importers.options import ShardOptions
-from raytl.data.importers.table_files import CSV, JSON, PARQUET
+from raytl.data.importers.table_files import JSON, PARQUET
 from raytl.data.raw import pictures, sounds
 from raytl.data.raw.pictures import image_rows
 from raytl.data.raw.rows import RawReading, RawRows

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from raytl.data.importers.csv_files import with_own_delimiter
 from raytl.data.importers.inputs import Bad, Input
 from raytl.data.importers.joined import Joined, join
 from raytl.data.importers.series_table import SeriesRows, rows_by_series
-from raytl.data.importers.table_files import read_table_file, with_own_delimiter
+from raytl.data.importers.table_files import read_table_file
 from raytl.data.raw.fields import field_rows
 from raytl.data.raw.rows import RawReading, RawRows, raw_input
 from raytl.errors import DataError

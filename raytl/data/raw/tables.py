@@ -8,12 +8,13 @@ from typing import Any
 import pyarrow as pa
 
 from raytl.data.importers.cells import is_stored_file
+from raytl.data.importers.csv_files import with_own_delimiter
 from raytl.data.importers.features import features_of
 from raytl.data.importers.inputs import Bad, Input
 from raytl.data.importers.joined import Joined, join
 from raytl.data.importers.packed import Packed
 from raytl.data.importers.roles import pattern_columns, plain_column
-from raytl.data.importers.table_files import read_table_file, with_own_delimiter
+from raytl.data.importers.table_files import read_table_file
 from raytl.data.importers.words import is_text, named_files, words_of
 from raytl.data.raw.fields import field_rows, named_categories
 from raytl.data.raw.pictures import image_rows

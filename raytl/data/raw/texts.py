@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from raytl.data.importers.inputs import Bad, Input, texts_of
+from raytl.data.importers.opened_files import reading
 from raytl.data.importers.options import ShardOptions
-from raytl.data.importers.table_files import reading
 from raytl.data.importers.text_lines import decoded_line
 from raytl.data.raw.rows import raw_input
 from raytl.errors import DataError

@@ -123,13 +123,24 @@ def test_numbers_with_a_comma_are_not_left_out(tmp_path: Path) -> None:
     assert "drop" not in found  # so that the importer says what is wrong with them
 
 
+def notes_of(path: Path, header: str, rows: list[str], target: str) -> str:
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return " ".join(look(path, Wanted(target)).notes)
+
+
 def test_times_of_their_own_point_to_a_forecast(tmp_path: Path) -> None:
-    days = [f"2020-01-{day:02d},{day}.5" for day in range(1, 29)]
-    alone = "\n".join(["date,close", *days]) + "\n"
+    path, days = tmp_path / "t.csv", [f"2020-01-{day:02d}" for day in range(1, 29)]
+    beside = [f"{day},{k}.5,{k % 7}" for k, day in enumerate(days)]
+    told = notes_of(path, "date,close,volume", beside, "close")
+    assert "to forecast them as a series, `raytl shard series" in told
+    assert "OUT --time date --target close --horizon 5 --window 60 --test 0.2`" in told
+    assert look(path, Wanted("close")).options == {
+        "target": "close",
+        "drop": ("date",),
+        "test": 0.2,
+    }
+    moods = [f"{day},{'xy'[k % 2]},{k}" for k, day in enumerate(days)]
+    assert "forecast" not in notes_of(path, "date,mood,volume", moods, "mood")
+    alone = [f"{day},{k}.5" for k, day in enumerate(days)]
     with pytest.raises(ConfigError, match="beside close there are times alone; .*--time date"):
-        options_of(tmp_path / "t.csv", alone, "close")
-    beside = "\n".join(["date,close,volume", *(f"{day},{k}" for k, day in enumerate(days))]) + "\n"
-    (tmp_path / "t.csv").write_text(beside)
-    raw = look(tmp_path / "t.csv", Wanted("close"))
-    assert raw.options == {"target": "close", "drop": ("date",), "test": 0.2}
-    assert "to forecast them as a series, `raytl shard series" in raw.notes[-1]
+        notes_of(path, "date,close", alone, "close")
