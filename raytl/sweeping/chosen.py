@@ -25,20 +25,24 @@ def chosen_of(run: Path, name: str | None) -> Chosen:
     Raises UserError where the run has not come to its end or has nothing of that name, CorruptError
     where its files do not hold.
     """
-    if not (run / "confirmation.json").exists() and (run / "leaderboard.json").exists():
-        board = load_leaderboard(run)
-        best = board.best_searched
-        if board.unconfirmed is not None and best is not None:
-            chosen = Chosen(
-                f"trial {best.trial}", best.trial_config,
-                {board.objective["name"].replace("/", "_"): best.objective},
-            )  # fmt: skip
-            if name not in (None, chosen.name):
-                raise UserError(
-                    f"{run}: no candidate '{name}': its test rows have no label, so that none was "
-                    f"confirmed; there is '{chosen.name}', which best/ holds"
-                )
-            return chosen
-    confirmation = load_confirmation(run)
-    candidate = confirmation.trained(name)
-    return Chosen(candidate.name, candidate.config, confirmation.score_of(candidate))
+    chosen = None if (run / "confirmation.json").exists() else _unconfirmed(run)
+    if chosen is None:
+        confirmation = load_confirmation(run)
+        candidate = confirmation.trained(name)
+        return Chosen(candidate.name, candidate.config, confirmation.score_of(candidate))
+    if name not in (None, chosen.name):
+        raise UserError(
+            f"{run}: no candidate '{name}': its test rows have no label, so that none was "
+            f"confirmed; there is '{chosen.name}', the best of the search"
+        )
+    return chosen
+
+
+def _unconfirmed(run: Path) -> Chosen | None:
+    """Return the best searched trial of a run that is complete without a confirmation."""
+    board = load_leaderboard(run) if (run / "leaderboard.json").exists() else None
+    best = board.best_searched if board is not None else None
+    if board is None or best is None or board.unconfirmed is None:
+        return None
+    score = {board.objective["name"].replace("/", "_"): best.objective}
+    return Chosen(f"trial {best.trial}", best.trial_config, score)
