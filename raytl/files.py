@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,17 @@ def digest_of(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def check_writable(path: Path) -> None:
-    """Raise UserError where no file can be written at `path`, before what it will hold is made."""
+def check_writable(path: Path, reads: Iterable[Path] = ()) -> None:
+    """Raise UserError where no file can be written at `path`, before what it will hold is made; or
+    where it is one of the files that the command `reads`, or lies in such a folder."""
     if path.is_dir():
         raise UserError(f"{path}: is a folder; give the name of a file in it")
     if not path.absolute().parent.is_dir():
         raise UserError(f"{path}: the folder {path.absolute().parent} is not there; make it first")
+    inputs = [read for read in reads if path.exists() and _holds(read, path)]
+    if inputs:
+        raise UserError(f"{path}: is what is read here ({inputs[0]}); give another file to write")
+
+
+def _holds(read: Path, path: Path) -> bool:
+    return path.resolve().is_relative_to(read.resolve())

@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -74,28 +74,30 @@ def sharing_note() -> str | None:
 
 def refuse_existing(out: Place, force: bool, told_by: str | None = None) -> None:
     """Raise UserError where `out` stands already and is not to be replaced, or cannot be made;
-    RaytlError where a URL cannot be reached. `told_by`: the file that a folder of this machine must
-    hold for `force` to replace it, unless it is empty."""
-    there = _holds_files(out) if isinstance(out, Url) else os.path.lexists(out)
-    if there and not force:
+    RaytlError where a URL cannot be reached. `told_by`: the file that a folder must hold for
+    `force` to replace it, unless it is empty."""
+    there = _names_at(out)
+    if there is not None and not force:
         raise UserError(f"{out}: exists already; remove it, give another folder or use --force")
+    if there and told_by is not None and told_by not in there:
+        raise UserError(
+            f"{out}: --force replaces what an earlier run of the command wrote, and this is "
+            f"none ({told_by} is missing); remove it or give another folder"
+        )
     if not isinstance(out, Url):
-        if there and told_by is not None and not _is_told(out, told_by):
-            raise UserError(
-                f"{out}: --force replaces what an earlier run of the command wrote, and this is "
-                f"none ({told_by} is missing); remove it or give another folder"
-            )
         check_place(out)
 
 
-def _is_told(out: Path, told_by: str) -> bool:
-    return (out / told_by).is_file() or (out.is_dir() and not any(out.iterdir()))
+def _names_at(out: Place) -> Collection[str] | None:
+    """Return what lies in a folder, a file's own name where it is one; None where nothing is
+    there."""
+    if isinstance(out, Url):
+        from raytl.remote_files import files_in
 
-
-def _holds_files(url: Url) -> bool:
-    from raytl.remote_files import files_in
-
-    return bool(files_in(url))
+        return files_in(out) or None
+    if not os.path.lexists(out):
+        return None
+    return {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
 
 
 def check_place(path: Path) -> None:

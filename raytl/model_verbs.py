@@ -192,7 +192,7 @@ def predict(
     Raises:
         ModelError: The model has no head, or reads columns that the data has not.
         DataError: There is no such data or split, or a row cannot be read.
-        UserError: `out` cannot be written, or the options do not fit the data.
+        UserError: `out` cannot be written or is what is read, or the options do not fit the data.
 
     Examples:
         >>> found = raytl.predict("sources/lenet", "data/digits", split="test")
@@ -219,7 +219,8 @@ def predict(
     else:
         Dataset.open(place).split(split or "test")
     if out is not None:
-        check_out(spec.task["kind"], Path(out))
+        read = [place] if isinstance(place, Path) and (place.is_file() or not raw) else []
+        check_out(spec.task["kind"], Path(out), [folder, *read])
     if raw:
         return _predict_raw(folder, Path(place), spec.task["kind"], out, skip_bad)
 

@@ -144,7 +144,7 @@ def rank(
 
     checked = study if isinstance(study, Study) else load_study(study, overrides)
     if out is not None:
-        check_writable(Path(out))
+        check_writable(Path(out), [] if isinstance(study, Study) else [Path(study)])
     open_study(checked)
 
     from raytl.sweeping.preflight import preflight

@@ -13,7 +13,7 @@ from raytl.reporting.report.reading import RunFiles
 from raytl.reporting.report.rendering import render
 from raytl.reporting.report.wording import Wording
 from raytl.scoring.metrics import METRICS
-from raytl.sweeping.verdict.confirmed import Candidate, Confirmation
+from raytl.sweeping.verdict.confirmed import Candidate, Confirmation, load_confirmation
 
 NAMES = {"study", "out"}  # settings that say nothing of what was studied
 LONGEST = 200  # characters of a setting
@@ -54,8 +54,8 @@ class Group:
 
 def compared(runs: Sequence[Path]) -> list[Group]:
     """Return runs in groups whose scores can be compared, in the order given. Raises UserError for
-    fewer than two, one that is given twice or is none, CorruptError where a leaderboard is
-    broken."""
+    fewer than two, one that is given twice or is none, CorruptError where a leaderboard or
+    a confirmation is broken."""
     if len(runs) < 2:
         raise UserError(f"compare: two run folders at least must be given, got {len(runs)}")
     twice = next((run for i, run in enumerate(runs) if run.resolve() in
@@ -66,6 +66,8 @@ def compared(runs: Sequence[Path]) -> list[Group]:
     for run, name in zip(runs, _names(runs), strict=True):
         if not (run / "leaderboard.json").exists():
             raise UserError(f"{run}: not a run folder with a leaderboard; run `raytl sweep` first")
+        if (run / "confirmation.json").exists():
+            load_confirmation(run)  # RunFiles goes on without a verdict, a comparison does not
         found = RunFiles(run)
         groups.setdefault(_judged_by(found, name), []).append((name, found))
     return [_group(*some) for some in groups.values()]

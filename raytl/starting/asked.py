@@ -67,7 +67,8 @@ def data_of(asked: Asked) -> tuple[Given, Given | None]:
 
 
 def _check(asked: Asked, out: Path) -> None:
-    check_writable(out)
+    data = (Path(given) for given in (asked.data, asked.source) if given is not None)
+    check_writable(out, [path for path in data if path.is_file()])
     if out.exists() and not asked.force:
         raise UserError(f"{out}: exists already; give another --out, or replace it with --force")
     if not 0 < asked.minutes < float("inf"):

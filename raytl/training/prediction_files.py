@@ -20,14 +20,15 @@ if TYPE_CHECKING:
     from raytl.training.predict import Prediction
 
 
-def check_out(task: TaskName, out: Path) -> None:
-    """Raise UserError where a task's predictions cannot be written at `out`."""
+def check_out(task: TaskName, out: Path, reads: Iterable[Path]) -> None:
+    """Raise UserError where a task's predictions cannot be written at `out`, or where it is, or is
+    in, what the command `reads`."""
     if TASK_FACTS[task].files:
         if os.path.lexists(out):
             raise UserError(f"{out}: exists already; remove it, or give another folder")
         check_place(out)
     else:
-        check_writable(out)
+        check_writable(out, reads)
 
 
 def write(prediction: Prediction, out: Path) -> None:

@@ -248,6 +248,7 @@ LIGHT_MISTAKES = [
     ([*PRETRAIN[:-1], "file/m"], 2, "file is no folder; give another one"),
     (["rank", "s.yaml", "--out", "digits"], 2, "digits: is a folder; give the name of a file"),
     (["rank", "s.yaml", "--out", "no/where.json"], 2, "the folder"),
+    (["rank", "s.yaml", "--out", "s.yaml"], 2, "s.yaml: is what is read here (s.yaml); give"),
     (["rank", "s.yaml", "--set", "target_domain.dataset=none"], 2, "no dataset here"),
     (["report", "file"], 2, "not a run folder"),
     (["report", "run"], 1, "leaderboard.json: not as `raytl sweep` writes it"),

@@ -9,9 +9,11 @@ import pytest
 
 from raytl import folders
 from raytl.errors import UserError
-from raytl.folders import new_folder, node_folder, shared_type, sharing_note
+from raytl.folders import new_folder, node_folder, refuse_existing, shared_type, sharing_note
 from raytl.node_cache import NodeCache
+from raytl.remote_files import delete, put_text
 from raytl.training.cache_entries import cache_folder
+from raytl.urls import Url
 
 Mount = Callable[..., None]
 
@@ -99,3 +101,18 @@ def test_force_replaces_nothing_else(tmp_path: Path, kind: str) -> None:
     ):
         pass
     assert kind == "file" or (out / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize("there", ["nothing", "thesis.txt", "source.json"])
+def test_force_replaces_behind_a_url_what_it_replaces_here(tmp_path: Path, there: str) -> None:
+    out = Url(f"memory://{tmp_path.name}/out")
+    if there != "nothing":
+        put_text("{}", out / there)
+    try:
+        if there == "thesis.txt":
+            with pytest.raises(UserError, match=r"this is none \(source.json is missing\)"):
+                refuse_existing(out, force=True, told_by="source.json")
+        else:
+            refuse_existing(out, force=True, told_by="source.json")
+    finally:
+        delete(out / there)

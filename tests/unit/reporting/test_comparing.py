@@ -9,7 +9,7 @@ from test_report_of_values import board_of, confirmed
 from typer.testing import CliRunner
 
 from raytl.cli import app
-from raytl.errors import UserError
+from raytl.errors import CorruptError, UserError
 from raytl.reporting.comparing import compared, write_comparison
 
 RMSE = {"name": "target/validation_rmse", "mode": "min", "label": "error"}
@@ -77,6 +77,13 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path, names: list[str], wh
     run_of(tmp_path / "one", "study: one\n")
     with pytest.raises(UserError, match=why):
         compared([tmp_path / name for name in names])
+
+
+def test_a_run_whose_confirmation_is_broken_is_not_compared_as_one_without(tmp_path: Path) -> None:
+    runs = [run_of(tmp_path / name, "study: one\n") for name in ("one", "two")]
+    (runs[1] / "confirmation.json").write_text('{"half')
+    with pytest.raises(CorruptError, match=r"two/confirmation.json: cannot be read"):
+        compared(runs)
 
 
 def test_the_command_prints_a_table_and_writes_a_page(tmp_path: Path) -> None:

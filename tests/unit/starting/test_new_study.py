@@ -176,6 +176,15 @@ def test_a_study_is_not_replaced_unasked(tmp_path: Path) -> None:
     new(target, force=True)
 
 
+def test_a_study_never_replaces_the_data(tmp_path: Path) -> None:
+    table = tmp_path / "loans.csv"
+    table.write_text("age,bad\n" + "\n".join(f"{i},{'yes' if i % 3 else 'no'}" for i in range(40)))
+    before = table.read_bytes()
+    with pytest.raises(UserError, match="is what is read here"):
+        new(table, out=table, force=True)
+    assert table.read_bytes() == before
+
+
 def test_raw_data_are_sharded_once(tmp_path: Path) -> None:
     raw, told = pictures(tmp_path / "raw" / "pets"), list[str]()
     new(raw)

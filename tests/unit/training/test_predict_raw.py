@@ -44,9 +44,9 @@ def table_of(file: Path) -> tuple[list[str], Table]:
 def assert_same(model: Path, data: Path, raw: Path, tmp_path: Path, rows: int) -> Table:
     """Compare what is predicted of a dataset's split train and of raw files; return the latter."""
     verbs.predict(model, data, split="train", out=tmp_path / "stored.csv")
-    found = verbs.predict(model, raw, out=tmp_path / "raw.csv")
+    found = verbs.predict(model, raw, out=tmp_path / "answers.csv")
     assert found["rows"] == rows and found["left_out"] == []
-    (_, wanted), (head, got) = table_of(tmp_path / "stored.csv"), table_of(tmp_path / "raw.csv")
+    (_, wanted), (head, got) = table_of(tmp_path / "stored.csv"), table_of(tmp_path / "answers.csv")
     assert head[1:] == ["predicted", "probability"]
     assert [row[1] for row in got] == [row[1] for row in wanted]
     shares = [[float(row[2]) for row in table] for table in (got, wanted)]
@@ -153,6 +153,20 @@ def write_table(raw: Path) -> None:
         )
         content = text.getvalue().encode()
         raw.write_bytes(gzip.compress(content) if raw.suffix == ".gz" else content)
+
+
+@pytest.mark.parametrize("out", ["raw.csv", "link.csv", "data/dataset.json", "m/source.json"])
+def test_predictions_never_replace_what_they_were_made_of(out: str, tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("\n".join([HEAD, *LINES]) + "\n")
+    verbs.shard("table", str(tmp_path / "train.csv"), tmp_path / "data", target="kind")
+    model = save_model(tmp_path / "m", {"table": TABLE}, {"backbone": "mlp"})
+    (tmp_path / "raw.csv").write_text("age,mass,town\n1,2,north\n")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "raw.csv")
+    data = tmp_path / ("data" if out.startswith("data") else "raw.csv")
+    before = (tmp_path / out).read_bytes()
+    with pytest.raises(UserError, match="is what is read here"):
+        verbs.predict(model, data, out=tmp_path / out, split="train" if data.is_dir() else None)
+    assert (tmp_path / out).read_bytes() == before
 
 
 def test_a_category_that_training_rows_had_not_is_unknown_and_not_missing(tmp_path: Path) -> None:
