@@ -197,12 +197,32 @@ def _checked(study: Study | Mapping[str, Any] | Path | str, overrides: Sequence[
             return study
         data = study.model_dump(mode="json", by_alias=True, exclude_none=True)
     elif isinstance(study, Mapping):
+        _refuse_same_rows(study)
         data = {key: _with_paths(key, value) for key, value in study.items()}
     else:
         data = study
     for assignment in overrides if isinstance(data, dict) else ():
         set_key(data, assignment)
     return check_study(data)
+
+
+def _refuse_same_rows(study: Mapping[str, Any]) -> None:
+    """Raise ConfigError where both domains are given the same object: the target's test rows would
+    be learnt from."""
+    source, target = (_rows_in(study.get(key)) for key in DOMAINS)
+    if any(mine is theirs for mine in source for theirs in target):
+        raise ConfigError(
+            "source_domain.dataset: rows that the target is judged by must not be learnt from, but "
+            "both domains have the same data; give other rows, or leave out source_domain"
+        )
+
+
+def _rows_in(section: Any) -> list[Any]:
+    """Return the rows of each split of a domain that Python holds, without their targets."""
+    data = section.get("dataset") if isinstance(section, Mapping) else None
+    splits = data.values() if isinstance(data, Mapping) else [data]
+    rows = [of[0] if isinstance(of, tuple | list) and len(of) == 2 else of for of in splits]
+    return [of for of in rows if not isinstance(of, str | os.PathLike | None)]
 
 
 def _with_paths(key: str, value: Any) -> Any:

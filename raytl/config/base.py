@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import (
     AfterValidator,
@@ -12,8 +12,11 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
 from raytl.folders import rooted
 from raytl.urls import Place, Url, is_url
@@ -82,7 +85,8 @@ def bounds_of(given: int | tuple[int, int]) -> tuple[int, int]:
 
 
 class Frozen(BaseModel):
-    """A frozen model whose unknown keys are errors that name the nearest known key."""
+    """A frozen model whose unknown keys are errors that name the nearest known key, and in which
+    true is no 1."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -96,3 +100,20 @@ class Frozen(BaseModel):
                         f"unknown key '{key}'; {nearest(str(key), list(cls.model_fields))}"
                     )
         return data
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_number_of_true(cls, value: Any, info: ValidationInfo) -> Any:
+        assert info.field_name is not None
+        if isinstance(value, bool) and not _may_be_true(cls.model_fields[info.field_name]):
+            raise ValueError(
+                f"must not be true or false, as which YAML reads yes, no, on and off, got {value}"
+            )
+        return value
+
+
+def _may_be_true(field: FieldInfo) -> bool:
+    kinds = [field.annotation]
+    for kind in kinds:  # which grows by what each is made of
+        kinds += get_args(kind)
+    return any(kind in (bool, Any) or kind is True for kind in kinds)

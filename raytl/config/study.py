@@ -231,12 +231,16 @@ class Study(Frozen):
         if source is None or source.dataset != target.dataset:
             return self
         judged_by = {target.splits.test, target.splits.validation} - {None}
+        if target.splits.validation is None or target.labels != "all":
+            # of which rows are held out, or labels left out; those of another column are others
+            judged_by |= set() if _other_columns(source, target) else {target.splits.train}
         shared = judged_by & set(source.read_splits())
         if shared:
             raise ValueError(
-                "source_domain: rows that the target is judged by must not be learnt from, but "
-                f"both domains read split {', '.join(sorted(map(str, shared)))} of "
-                f"{target.dataset}; name another split or dataset"
+                "source_domain: rows that the target is judged by, or whose labels it leaves out, "
+                "must not be learnt from, but both domains read split "
+                f"{', '.join(sorted(map(str, shared)))} of {target.dataset}; name another split or "
+                "dataset"
             )
         return self
 
@@ -278,3 +282,8 @@ class Study(Frozen):
                 "from; add a source_domain or labels"
             )
         return self
+
+
+def _other_columns(source: DomainConfig, target: DomainConfig) -> bool:
+    """Whether two domains of one dataset learn different columns; one alone needs no name."""
+    return None not in (source.target, target.target) and source.target != target.target

@@ -78,6 +78,7 @@ class Recipe(nn.Module, ABC):
     fresh_backbone: ClassVar[bool] = False  # the source model's architecture with random weights
     shares_classes: ClassVar[bool] = True  # source and target rows pass through one head
     trains_all: ClassVar[bool] = True  # in every step, all that is not held has a gradient
+    least_rows: ClassVar[int] = 1  # of each domain in a step, or there is no loss
     uses_student: ClassVar[bool] = False  # the source model teaches another architecture
     pulls_to_start: ClassVar[bool] = False  # adds the pull of `l2_sp`, for which decay makes room
     # What a row's own series says again in the source model's place

@@ -39,6 +39,7 @@ class Dan(AlignmentRecipe):
     quadratic instead of the linear-time estimate, whose variance at usual batch sizes is large."""
 
     name = "dan"
+    least_rows = 2
     vectorises = True
 
     def domain_losses(self, outputs: Outputs, batch: TrainBatch, progress: float) -> Losses:

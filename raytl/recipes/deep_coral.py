@@ -27,6 +27,7 @@ class DeepCoral(AlignmentRecipe):
     makes the loss small: `alignment_lambda` wants to be of the order of D."""
 
     name = "deep_coral"
+    least_rows = 2
     vectorises = True
 
     def domain_losses(self, outputs: Outputs, batch: TrainBatch, progress: float) -> Losses:

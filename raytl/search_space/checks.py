@@ -34,9 +34,15 @@ def base_params(study: Study) -> Params:
         TrialConfig.from_flat(base)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"defaults.{place}: {first['msg']}, got {first['input']!r}") from None
+        place = ".".join(["defaults", *map(str, first["loc"])])
+        raise ConfigError(f"{place}: {law_of(error, first['input'])}") from None
     return base
+
+
+def law_of(error: ValidationError, value: Any) -> str:
+    """Return the first law that does not hold, and the value, once."""
+    law = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+    return law if " got " in law else f"{law}, got {value!r}"
 
 
 def _check_source_model(name: Any, study: Study, place: str) -> None:
@@ -61,9 +67,7 @@ def check_key(key: str, distribution: Distribution, study: Study, base: Params) 
         try:
             TrialConfig.from_flat(base | {key: value})
         except ValidationError as error:
-            message = error.errors()[0]["msg"].removeprefix("Value error, ")
-            got = "" if " got " in message else f", got {value!r}"
-            raise ConfigError(f"space.{key}: {message}{got}") from None
+            raise ConfigError(f"space.{key}: {law_of(error, value)}") from None
     _check_parents(key, distribution, cast("dict[str, Distribution]", study.space))
 
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from raytl.config import Distribution, Study, TrialConfig
 from raytl.errors import ConfigError
-from raytl.search_space.checks import Params, as_list, base_params, check_key, in_order
+from raytl.search_space.checks import Params, as_list, base_params, check_key, in_order, law_of
 from raytl.search_space.functions import load_function, what_failed
 
 
@@ -53,10 +53,8 @@ class SearchSpace:
         try:
             return TrialConfig.from_flat(self.base | params)
         except ValidationError as error:
-            place = ".".join(str(part) for part in error.errors()[0]["loc"])
-            raise ConfigError(
-                f"space: {place}: {error.errors()[0]['msg']}, got {params!r}"
-            ) from None
+            place = ".".join(["space", *map(str, error.errors()[0]["loc"])])
+            raise ConfigError(f"{place}: {law_of(error, params)}") from None
 
     def default_params(self, **pinned: Any) -> Params | None:
         """Return trial 0: the default where the space contains it, else the middle of the space;

@@ -1,6 +1,6 @@
 """Whether every trial of the space finds the columns that it reads."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from raytl.config import Study, nearest
@@ -16,10 +16,17 @@ from raytl.training.rows_read import reads_source
 Specs = dict[str, SourceSpec]  # by the source model's name; parts by the study's columns
 
 
-def check_columns(study: Study, space: SearchSpace, specs: Specs, domains: Domains) -> None:
+def check_columns(
+    study: Study,
+    space: SearchSpace,
+    specs: Specs,
+    domains: Domains,
+    vectors: Mapping[str, Collection[str]],
+) -> None:
     """Raise ConfigError where a source model reads no column of a domain, where a key is of a
-    column that no source model reads, and for the first trial that would find no column, or several
-    where its mapper reads one."""
+    column that no source model reads, and for the first trial that would find no column, several
+    where its mapper reads one, or one that gives no maps or tokens to it. `vectors`: by source
+    model, the columns of which its last block gives plain features."""
     for name in space.choices("source_model"):
         for domain in (domains.target, domains.source):
             if domain is not None and not _has_any(domains, domain, specs[name].parts):
@@ -31,7 +38,7 @@ def check_columns(study: Study, space: SearchSpace, specs: Specs, domains: Domai
     _check_names(space, specs)
     for reading in _readings(space, specs):
         _check_found(reading, study, domains)
-        _check_mapper(reading)
+        _check_mapper(reading, vectors[reading.name])
 
 
 def _has_any(domains: Domains, domain: Domain, columns: Collection[str]) -> bool:
@@ -105,10 +112,18 @@ def _check_found(reading: _Reading, study: Study, domains: Domains) -> None:
             )
 
 
-def _check_mapper(reading: _Reading) -> None:
-    if reading.mapper in SPATIAL and len(reading.columns) > 1:
+def _check_mapper(reading: _Reading, vectors: Collection[str]) -> None:
+    if reading.mapper not in SPATIAL:
+        return
+    if len(reading.columns) > 1:
         raise ConfigError(
             f"space.mapper: {reading.mapper} reads the maps or tokens of one column, but "
             f"{reading.name} has {len(reading.columns)}; take another mapper, or give it "
             "`when: {inputs: [COLUMN, …]}`"
+        )
+    if reading.columns[0] in vectors:
+        raise ConfigError(
+            f"space.mapper: {reading.mapper} reads the maps or tokens of the last block, but that "
+            f"of {reading.name} gives plain features; take another mapper, or give it "
+            "`when: {source_model: [NAME, …]}`"
         )

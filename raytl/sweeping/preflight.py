@@ -7,8 +7,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from raytl.config import HeadConfig, Study, TrialConfig, frozen_blocks
-from raytl.config.trial import OF_BRANCH
+from raytl.config import HeadConfig, Study, TrialConfig
 from raytl.data.domain import Domain, Domains
 from raytl.errors import ConfigError, ModelError
 from raytl.files import digest_of
@@ -16,19 +15,20 @@ from raytl.modalities.base import Transform
 from raytl.models.branch import Branch
 from raytl.models.source_folder import load_complete_model
 from raytl.models.source_model import SourceModel, load_source_model
-from raytl.models.source_spec import PartSpec, SourceSpec, verify_source_model
+from raytl.models.source_spec import SourceSpec, verify_source_model
 from raytl.models.task_heads import head_of, read_by
 from raytl.recipes import RECIPES
 from raytl.rows import Given
 from raytl.search_space import SearchSpace, check_callable_space
 from raytl.state_dicts import digest_of_state
+from raytl.sweeping.blocks_check import check_depths, check_tuned
 from raytl.sweeping.columns_check import check_columns
 from raytl.sweeping.effort import effort_warnings
 from raytl.sweeping.opening import open_study, placed
 from raytl.sweeping.search.alone_controls import alone_controls
 from raytl.sweeping.search.controls import control_trials, skipped_controls
 from raytl.sweeping.search.probe_controls import probe_controls
-from raytl.sweeping.suiting import check_judges, check_needs
+from raytl.sweeping.suiting import check_judges, check_needs, check_steps
 from raytl.sweeping.teaching_check import check_teachers
 from raytl.tasks.base import Task
 from raytl.training.compiling import check_fixed_shapes
@@ -83,6 +83,7 @@ def preflight(study: Study) -> Checked:
     if space.function is not None:
         check_callable_space(space)
     recipes = _check_recipes(study, space, domains.target)
+    check_steps(study, space)
     task = _check_task(domains, study.search.seed)
     check_judges(study, domains, task.name)
     renamed = None
@@ -97,9 +98,11 @@ def preflight(study: Study) -> Checked:
         for name in study.source_models
     }
     specs = {name: one.spec for name, one in tried.items()}
-    check_columns(study, space, specs, domains)
+    vectors = {name: one.vectors for name, one in tried.items()}
+    check_columns(study, space, specs, domains, vectors)
     check_teachers(study, space, specs, domains.target.target_column)
-    _check_depths(space, specs)
+    check_depths(space, specs)
+    check_tuned(space, specs)
     slowest = max(tried.values(), key=lambda one: one.row_seconds)
     columns = {name: list(spec.parts) for name, spec in specs.items()}
     alone = alone_controls(study, space, domains, columns)
@@ -166,12 +169,14 @@ def _check_targets(task: Task, source: Domain, target: Domain) -> str | None:
 @dataclass(frozen=True)
 class Tried:
     """A source model that was loaded and run. `weights`: their SHA-256. `row_seconds` and
-    `operations`: of its forward pass, for a row."""
+    `operations`: of its forward pass, for a row. `vectors`: the columns of whose rows the last
+    block gives plain features."""
 
     spec: SourceSpec
     weights: str
     row_seconds: float
     operations: float
+    vectors: frozenset[str]
 
 
 def _tried(material: Material, name: str, task: Task, own_decoder: bool) -> Tried:
@@ -191,7 +196,8 @@ def _tried(material: Material, name: str, task: Task, own_decoder: bool) -> Trie
         seconds = _run_seconds(model, material.domains)
         done = _operations(model, material.domains)
     digests = {n: digest_of_state(part.backbone) for n, part in model.parts.items()}
-    return Tried(model.spec, digest_of(digests), seconds / ROWS_TRIED, done)
+    vectors = frozenset(n for n, part in model.parts.items() if part.backbone.state == "vector")
+    return Tried(model.spec, digest_of(digests), seconds / ROWS_TRIED, done, vectors)
 
 
 @torch.inference_mode()
@@ -237,33 +243,3 @@ def _first_rows(
     values = split.read(column, np.arange(ROWS_TRIED) % split.rows)
     with placed(str(domain.dataset.path)):
         return Given(transform.for_column(domain.columns[column]).prepare(values))
-
-
-def _check_depths(space: SearchSpace, specs: dict[str, SourceSpec]) -> None:
-    """Check that no depth goes beyond the networks that it is of: a column's, or all others."""
-    keys = {*space.distributions, *space.base}
-    own = {key.removeprefix(OF_BRANCH): key for key in keys if key.startswith(OF_BRANCH)}
-    for name in space.choices("source_model"):
-        for branch, part in specs[name].parts.items():
-            if branch in own:
-                _check_depth(space, own[branch], part)
-            if not _always_given(space, own.get(branch)):
-                _check_depth(space, "frozen_depth", part)
-
-
-def _always_given(space: SearchSpace, key: str | None) -> bool:
-    found = None if key is None else space.distributions.get(key)
-    return key in space.base or (found is not None and not found.when)
-
-
-def _check_depth(space: SearchSpace, key: str, part: PartSpec) -> None:
-    distribution = space.distributions.get(key)
-    if distribution is not None and distribution.choice is None:
-        depths: tuple[int | str, ...] = (int(distribution.bounds[1]),)
-    else:
-        depths = space.choices(key)
-    for depth in depths:
-        try:
-            frozen_blocks(depth, part.blocks, part.backbone)
-        except ConfigError as error:
-            raise ConfigError(f"space.{key}: {error}") from None

@@ -1,6 +1,7 @@
 """Whether recipes, mappers, validators and rankings suit what the target column asks for."""
 
 from raytl.config import TASK_FACTS, Study
+from raytl.config.trial import UNTRAINED_HEADS
 from raytl.data.domain import Domains
 from raytl.errors import ConfigError
 from raytl.modalities.registry import modality_of
@@ -8,6 +9,7 @@ from raytl.recipes import RECIPES
 from raytl.scoring.validators import VALIDATORS, check_validator
 from raytl.search_space import SearchSpace
 from raytl.sweeping.opening import placed
+from raytl.training.closed_form import check_streams
 
 
 def check_needs(study: Study, space: SearchSpace, column: str) -> None:
@@ -18,7 +20,7 @@ def check_needs(study: Study, space: SearchSpace, column: str) -> None:
         missing = sorted(RECIPES[recipe].needs - gives)
         if missing:
             able = [name for name in space.choices("recipe") if RECIPES[name].needs <= gives]
-            others = able or [name for name, recipe in RECIPES.items() if recipe.needs <= gives]
+            others = able or _of_task(study)
             raise ConfigError(
                 f"space.recipe: recipe {recipe} needs {' and '.join(missing)}, but the target "
                 f"column '{column}' holds {TASK_FACTS[study.task].holds}; leave it out, and take "
@@ -34,12 +36,40 @@ def check_needs(study: Study, space: SearchSpace, column: str) -> None:
     _check_parts(study, space, holds)
 
 
+def _of_task(study: Study) -> list[str]:
+    """Return the recipes that a study of this task may search."""
+    return [
+        name
+        for name, recipe in RECIPES.items()
+        if recipe.needs <= study.gives and name not in UNTRAINED_HEADS
+    ]
+
+
+def check_steps(study: Study, space: SearchSpace) -> None:
+    """Raise ConfigError for the first recipe that compares rows with each other where a step has
+    too few, and the first one that has not what its mapper is fitted to."""
+    parts = study.train.accumulation_steps * study.resources.workers[1]
+    rows = study.train.batch_size // parts
+    for recipe, mapper, fit in space.combinations("recipe", "mapper", "mapper.fit"):
+        least = RECIPES[recipe].least_rows
+        if rows < least:
+            raise ConfigError(
+                f"train.batch_size >= {least} × accumulation_steps × workers_per_trial must hold, "
+                f"as recipe {recipe} compares rows with each other, got {study.train.batch_size} "
+                f"for {least} × {parts}; raise train.batch_size"
+            )
+        if mapper == "matrix":
+            streams = RECIPES[recipe].streams(study.labelled, study.source_domain is not None)
+            with placed("space.mapper"):
+                check_streams(fit, recipe, streams)
+
+
 def _check_parts(study: Study, space: SearchSpace, holds: str) -> None:
     """Raise ConfigError for a head or mapper that the task cannot have."""
     heads = TASK_FACTS[study.task].heads
     wrong = next((head for head in space.choices("head") if head not in heads), None)
     if wrong is not None:
-        able = " or ".join(head for head in heads if head != "constant")
+        able = " or ".join(head for head in heads if head not in UNTRAINED_HEADS.values())
         raise ConfigError(f"space.head: head {wrong} is not for it, as {holds}; take {able}")
     mappers = [mapper for mapper in space.choices("mapper") if mapper != "identity"]
     if mappers and study.gives & {"maps", "sentences"}:

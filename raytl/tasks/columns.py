@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from pydantic import Field, ValidationError
 
 from raytl.config import TaskName
+from raytl.errors import DataError
 from raytl.modalities.column import BadRowError, Column, Read, Values
 
 NO_LABEL = -1  # how a row without a label stands among class numbers in memory
@@ -20,6 +21,23 @@ NO_LABEL = -1  # how a row without a label stands among class numbers in memory
 def has_target(targets: np.ndarray) -> np.ndarray:
     """Return which rows have a target, bool (N,), of class numbers or values."""
     return ~np.isnan(targets) if targets.dtype.kind == "f" else targets != NO_LABEL
+
+
+def deviation(values: np.ndarray) -> float:
+    """Return the standard deviation of values, float64 of any shape: exactly 0 where there is none,
+    or all are alike. Raises DataError where values that differ have none as a number."""
+    if (
+        not values.size or values.min() == values.max()
+    ):  # whose deviation rounding may make a little more
+        return 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = float(values.std())
+    if not 0 < found < np.inf:
+        raise DataError(
+            "target values must have squares that float64 holds, but they go from "
+            f"{values.min():g} to {values.max():g}; give them in another unit"
+        )
+    return found
 
 
 class LabelColumn(Column):

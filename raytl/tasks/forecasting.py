@@ -16,7 +16,7 @@ from raytl.errors import DataError
 from raytl.modalities.column import Column, Values
 from raytl.predictions import Predictions
 from raytl.tasks.base import Predicted, Task
-from raytl.tasks.columns import NO_LABEL, stored_column
+from raytl.tasks.columns import NO_LABEL, deviation, stored_column
 from raytl.tasks.heads import NaiveHead
 from raytl.tasks.map_heads import Taps
 from raytl.tasks.steps_column import StepsColumn
@@ -45,16 +45,17 @@ class Forecasting(Task):
     @classmethod
     def fitted(cls, column: StepsColumn, parts: Iterable[Values]) -> "Forecasting":
         """Return the task with mean and deviation of the rows' steps, float64 (N, H) each. Raises
-        DataError where they are all alike, or none is there."""
+        DataError where they are all alike, far too large, or none is there."""
         steps_NH = np.concatenate([*parts, np.zeros((0, column.horizon))])
-        if not len(steps_NH) or not steps_NH.std() > 0:
+        std = deviation(steps_NH)
+        if not std > 0:
             raise DataError(
                 "a forecast needs training rows with two different steps to come at least, but "
                 f"those of {len(steps_NH)} rows are "
                 + ("all alike" if len(steps_NH) else "none at all")
                 + "; label more rows, or look at the target column"
             )
-        return cls(column, float(steps_NH.mean()), float(steps_NH.std()), steps_NH.mean(axis=0))
+        return cls(column, float(steps_NH.mean()), std, steps_NH.mean(axis=0))
 
     @classmethod
     def stored(cls, facts: Mapping[str, Any]) -> "Forecasting":

@@ -18,7 +18,7 @@ from raytl.modalities.column import Column
 from raytl.predictions import Predictions
 from raytl.scoring.regression import absolute_error_quantiles, residuals
 from raytl.tasks.base import Predicted, Targets, Task
-from raytl.tasks.columns import ValueColumn, has_target
+from raytl.tasks.columns import ValueColumn, deviation, has_target
 
 
 class Regression(Task):
@@ -42,10 +42,10 @@ class Regression(Task):
     @classmethod
     def fitted(cls, column: ValueColumn, parts: Iterable[Targets]) -> "Regression":
         """Return the task with the mean and standard deviation of the rows' values, (N,) each.
-        Raises DataError where they are all alike, or none is there."""
+        Raises DataError where they are all alike, far too large, or none is there."""
         targets = np.concatenate([*parts, np.zeros(0)])
         known = targets[has_target(targets)].astype(np.float64)
-        std = float(known.std()) if len(known) else 0.0
+        std = deviation(known)
         if not std > 0:
             what = "all alike" if len(known) else "none at all"
             raise DataError(

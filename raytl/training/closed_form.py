@@ -3,7 +3,7 @@
 Legend: S source rows, T target rows, K classes, D features.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 import torch
@@ -13,6 +13,7 @@ from raytl.data.feed import Feed
 from raytl.errors import ConfigError
 from raytl.models.mappers import Matrix
 from raytl.models.transfer_model import TransferModel
+from raytl.recipes.base import Stream
 
 COVARIANCE_RIDGE = 1.0  # added to the covariances' diagonals, as in CORAL's algorithm 1
 MEANS_RIDGE = 1e-2  # pull towards the identity, relative to the class means' mean square
@@ -45,6 +46,35 @@ def _power(symmetric_DD: Tensor, exponent: float) -> Tensor:
     return vectors @ torch.diag(values.clamp(min=1e-12) ** exponent) @ vectors.T
 
 
+TARGET_STREAMS: Mapping[str, tuple[Stream, ...]] = {
+    "coral": ("target", "labelled"),
+    "class_means": ("labelled",),
+}
+
+
+def check_streams(how: str, recipe: str, streams: Collection[Stream]) -> None:
+    """Raise ConfigError where a recipe that reads these streams has not what the matrix is fitted
+    to by `how`."""
+    if _of_target(how, streams) is None:
+        raise ConfigError(
+            f"{_law(how)}, but {recipe} reads {', '.join(streams)} here; take another recipe or "
+            "mapper, or name in `when` what goes together"
+        )
+
+
+def _of_target(how: str, streams: Collection[str]) -> str | None:
+    """Return the stream of the target that is fitted to beside the source domain's."""
+    found = next((name for name in TARGET_STREAMS[how] if name in streams), None)
+    return found if "source" in streams else None
+
+
+def _law(how: str) -> str:
+    return (
+        f"mapper matrix with fit={how} needs a recipe that reads the source domain and the "
+        f"{' or '.join(TARGET_STREAMS[how])} rows of the target"
+    )
+
+
 @torch.no_grad()
 def fit_matrix(
     model: TransferModel,
@@ -57,13 +87,9 @@ def fit_matrix(
     coral needs the source domain and the target's rows, class_means the source domain and labelled
     target rows; raises ConfigError where the recipe does not read them.
     """
-    other = {"coral": ("target", "labelled"), "class_means": ("labelled",)}[how]
-    stream = next((name for name in other if name in feeds), None)
-    if "source" not in feeds or stream is None:
-        raise ConfigError(
-            f"mapper matrix with fit={how} needs a recipe that reads the source domain and the "
-            f"{' or '.join(other)} rows of the target, but this one reads {', '.join(feeds)}"
-        )
+    stream = _of_target(how, feeds)
+    if stream is None:
+        raise ConfigError(f"{_law(how)}, but this one reads {', '.join(feeds)}")
     was_training = model.training
     model.eval()
     (source_SD, source_y), (target_TD, target_y) = (

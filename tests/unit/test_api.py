@@ -69,6 +69,18 @@ def test_data_stand_in_the_place_of_paths(ran: Ran) -> None:
     assert given["target_domain"]["target"] == "my label"
 
 
+@pytest.mark.parametrize("splits", [False, True])
+def test_the_targets_own_rows_are_no_source_domain(ran: Ran, splits: bool) -> None:
+    frame, x_NF, label = rows(), np.zeros((40, 2)), "my label"
+    for mine, theirs in ((frame, frame), ((x_NF, [0] * 40), [x_NF, [1] * 40])):
+        source = {"train": mine} if splits else mine
+        domains = {"source_domain": {"dataset": source, "target": label}}
+        domains["target_domain"] = {"dataset": theirs, "target": label}
+        with pytest.raises(ConfigError, match="source_domain.dataset: .* both domains have the sa"):
+            raytl.sweep(study(**domains))
+    assert not ran
+
+
 def test_what_dataset_returned_is_a_path_in_a_study(ran: Ran) -> None:
     folder = raytl.dataset(rows(), target="my label")
     raytl.sweep(study(target_domain={"dataset": folder}))

@@ -204,6 +204,8 @@ def test_a_value_of_several_kinds_is_told_once(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     space = refused(path, STUDY + "  optimizer.lr: {float: [2, 1]}\n")
     assert space == f"{path}:7: space.optimizer.lr: low <= high must hold, got [2.0, 1.0]"
+    labels = refused(path, STUDY, "target_domain.labels=yes")
+    assert labels.endswith("true or false, as which YAML reads yes, no, on and off, got True")
     labels = refused(path, STUDY, "target_domain.labels=-1")
     assert labels.endswith("should be 'none' or 'all', or greater than 0, got -1")
     objective = refused(path, STUDY, "search.objective=acuracy")

@@ -102,6 +102,7 @@ def test_quantiles_lie_evenly_on_the_scale() -> None:
         ({"source_model": {"choice": ["on"]}}, "unknown source model 'on'; did you mean 'one'?"),
         ({"frozen_depth": {"choice": ["101%"]}}, "0%..100%, got '101%'"),
         ({"frozen_depth": {"choice": [[1]]}}, "not a plain value"),
+        ({"optimizer.lr": {"choice": [True]}}, "space.optimizer.lr: must not be true or false"),
         (
             {"mapper.hidden": {"int": [1, 2], "when": {"mapper": "mlp"}}},
             "'mapper' must be a choice of this space",
@@ -120,6 +121,19 @@ def test_quantiles_lie_evenly_on_the_scale() -> None:
 def test_each_mistake_is_told(space: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         SearchSpace(study(space))
+
+
+@pytest.mark.parametrize(
+    ("defaults", "message"),
+    [
+        ({"head": "constant"}, "defaults: recipe constant and head constant go together, and"),
+        ({"frozen_depth": "101%"}, "defaults.frozen_depth: frozen_depth must be .*, got '101%'$"),
+        ({"optimizer.momentum": 1}, "defaults.optimizer.momentum: .* less than 1, got 1$"),
+    ],
+)
+def test_a_default_that_cannot_be_is_told_once(defaults: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{message}"):
+        SearchSpace(study(SPACE, defaults=defaults))
 
 
 def test_defaults_are_checked() -> None:

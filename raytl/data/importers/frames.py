@@ -51,7 +51,7 @@ def frame_table(data: Any, name: str, options: ShardOptions) -> Table:
         raise DataError(f"{name}: two columns are called '{twice}'; rename one")
     if "" in names:
         raise DataError(f"{name}: column {names.index('')} has no name; name it")
-    if not names or not len(data):
+    if not names or not len(columns[0]):
         raise DataError(f"{name}: there are no rows; leave the split out, or give some")
     arrays = {}
     for column, values in zip(names, columns, strict=True):
@@ -95,6 +95,7 @@ def array_of(values: Any, name: str, column: str) -> pa.Array | pa.ChunkedArray:
             refuse_several_types(column, values.tolist())
         if hasattr(values, "sparse"):
             values = values.sparse.to_dense()
+        values = _native(values)
         try:
             found = pa.array(values, from_pandas=True)
         except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
@@ -102,6 +103,12 @@ def array_of(values: Any, name: str, column: str) -> pa.Array | pa.ChunkedArray:
                 f"{name}: column '{column}' cannot be read: {_first(error)}; drop it"
             ) from None
     return plain_values(found)
+
+
+def _native(series: Any) -> Any:
+    """Return a Series whose numbers have this machine's order of bytes, as Arrow needs."""
+    swapped = isinstance(series.dtype, np.dtype) and not series.dtype.isnative
+    return series.astype(series.dtype.newbyteorder("=")) if swapped else series
 
 
 def categorical_columns(data: Any) -> tuple[str, ...]:
@@ -115,9 +122,10 @@ def categorical_columns(data: Any) -> tuple[str, ...]:
 def refuse_other_order(rows: Any, targets: Any, name: str) -> None:
     """Raise DataError where pandas' X and y have one index in two orders: they are rows by their
     places, so that each row would get another's target."""
-    if not (_is_pandas(rows) and hasattr(getattr(targets, "index", None), "equals")):
+    mine: Any = getattr(rows, "index", None)
+    other: Any = getattr(targets, "index", None)
+    if not (hasattr(mine, "equals") and hasattr(other, "equals")):  # a list has another `index`
         return
-    mine, other = rows.index, targets.index
     same = mine.equals(other) or len(mine) != len(other)
     if not same and mine.is_unique and mine.isin(other).all():
         raise DataError(

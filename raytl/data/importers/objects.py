@@ -132,10 +132,11 @@ def _of_frames(splits: Mapping[str, Any], options: ShardOptions) -> Imported:
                 f"{name}: X has a column '{options.target}', as the target would be called; give "
                 "another target="
             )
-        column = pa.nulls(len(rows), pa.string())
+        count = table.rows.num_rows
+        column = pa.nulls(count, pa.string())
         if targets is not None:
             refuse_other_order(rows, targets, name)
-            column = targets_of(targets, len(rows), name)
+            column = targets_of(targets, count, name)
         tables[name] = replace(table, rows=table.rows.append_column(options.target, column))
     return tabular(tables, with_absolute_patterns(options), map)
 

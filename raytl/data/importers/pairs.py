@@ -15,7 +15,7 @@ from raytl.data.importers.arranging import arranged, how_to_cut
 from raytl.data.importers.arrays import as_numbers
 from raytl.data.importers.base import Imported, ShardOptions, image_column
 from raytl.data.importers.decoding import shape_of
-from raytl.data.importers.frames import arrow_table
+from raytl.data.importers.frames import arrow_table, refuse_other_order
 from raytl.data.importers.inputs import fitted_input
 from raytl.data.importers.pixels import as_array, is_tensor, need_last, pixels_of
 from raytl.data.importers.split_rows import rows_of
@@ -49,9 +49,11 @@ def pair_of(given: Sequence[Any], name: str) -> Pair:
     """Return a pair (X, y). X: images (N, H, W) or (N, H, W, C), of tensors (N, C, H, W); numbers
     (N, F); texts (N,); or a list of images. y: (N,) or (N, 1), None without targets.
 
-    Raises DataError for other shapes, or where they have not as many rows.
+    Raises DataError for other shapes, or where they have not as many rows, or pandas' have one
+    index in two orders.
     """
     rows, targets = given
+    refuse_other_order(rows, targets, name)
     stacked = _rows(rows, name)
     count = len(stacked)
     if not count:

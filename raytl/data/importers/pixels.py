@@ -15,7 +15,8 @@ FEW = (1, 2, 3, 4)  # channels, by which they are told from height and width
 
 
 def as_array(values: Any) -> np.ndarray:
-    """Return what is like an array as one of NumPy: a tensor's, or a Series' say."""
+    """Return what is like an array as one of NumPy, in this machine's order of bytes: a tensor's,
+    or a Series' say."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(values, torch.Tensor):
         values = values.detach().cpu()
@@ -23,7 +24,8 @@ def as_array(values: Any) -> np.ndarray:
         return np.asarray(values.numpy())
     if isinstance(values, np.ma.MaskedArray) and values.mask.any():
         return np.ma.filled(values.astype(np.float64), np.nan)  # what is masked is missing
-    return np.asarray(values)
+    array = np.asarray(values)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def is_tensor(values: Any) -> bool:

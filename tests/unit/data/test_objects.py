@@ -501,6 +501,28 @@ def test_targets_in_another_order_than_their_rows_are_refused() -> None:
     raytl.dataset((rows.iloc[::-1], list(targets)))  # a list has no index
 
 
+def test_texts_of_a_series_have_their_targets_in_the_same_order_too() -> None:
+    texts, targets = frame()["town"], frame()["risk"]
+    with pytest.raises(DataError, match="train: X and y have the same index in different orders"):
+        raytl.dataset((texts[::-1], targets))
+    raytl.dataset((texts[::-1], targets[::-1]))
+
+
+def test_a_stream_of_arrow_is_read_as_its_table_is() -> None:
+    table = pa.Table.from_pandas(frame())
+    assert raytl.dataset(table.to_reader(), target="risk") == raytl.dataset(table, target="risk")
+    pair = (table.drop(["risk"]).to_reader(), frame()["risk"])
+    assert Dataset.open(raytl.dataset(pair, test=None)).split("train").rows == 20
+
+
+def test_numbers_of_another_order_of_bytes_are_read() -> None:
+    ages, risks = frame()["age"].to_numpy(">f8"), np.arange(20, dtype=">i4") % 4
+    given = (frame().assign(age=ages, risk=risks.astype(kind)) for kind in (">i4", "i4"))
+    assert len({raytl.dataset(data, target="risk") for data in given}) == 1
+    rows = np.stack([ages, ages], 1)
+    assert raytl.dataset((rows, risks)) == raytl.dataset((rows.astype("f8"), risks.astype("i4")))
+
+
 @pytest.mark.parametrize("classes", [[0, 1], ["a,b", "c"]])
 def test_names_of_classes_are_texts_without_a_comma(classes: Any) -> None:
     with pytest.raises(ConfigError, match="classes=: the names of classes are texts without a"):

@@ -43,6 +43,17 @@ def test_recipes_that_need_classes_are_refused_for_values(values: tuple[Path, Pa
             preflight(study_of(*values, space=space))
 
 
+def test_what_is_to_be_taken_instead_is_no_control_that_is_refused_too(
+    values: tuple[Path, Path],
+) -> None:
+    for space in ({"recipe": {"choice": ["mcc"]}}, {"head": {"choice": ["unet"]}}):
+        with pytest.raises(ConfigError, match="take .*") as caught:
+            preflight(study_of(*values, space=space))
+        taken = str(caught.value).partition("take ")[2].split(" or ")
+        assert "linear_probe" in taken or "linear" in taken
+        assert not {*taken} & {"constant", "naive", "seasonal_naive"}
+
+
 @pytest.mark.parametrize(
     ("space", "text"),
     [

@@ -48,6 +48,25 @@ def test_a_good_study_passes(domains: tuple[Path, Path]) -> None:
         ({"space": {"frozen_depth": {"choice": [9]}}}, "frozen_depth=9 for small_cnn with 4", 2),
         ({"space": {"frozen_depth": {"int": [0, 5]}}}, "frozen_depth=5 for small_cnn with 4", 2),
         ({"defaults": {"frozen_depth": 7}}, "frozen_depth=7 for small_cnn with 4", 2),
+        (
+            {"space": {"tuned_blocks": {"choice": ["2-3", "3-4"]}}},
+            "space.tuned_blocks: .*got tuned_blocks=3-4 for small_cnn with 4",
+            2,
+        ),
+        ({"defaults": {"tuned_blocks": 4}}, "tuned_blocks=4 for small_cnn with 4", 2),
+        (
+            {"space": {"mapper": {"choice": ["matrix"]}, "recipe": {"choice": ["finetune"]}}},
+            "space.mapper: mapper matrix with fit=coral needs .* but finetune reads labelled here",
+            2,
+        ),
+        (
+            {
+                "space": {"recipe": {"choice": ["finetune", "dan"]}},
+                "train": {"batch_size": 7, "accumulation_steps": 4},
+            },
+            "train.batch_size >= 2 × .* recipe dan compares rows .* got 7 for 2 × 4",
+            2,
+        ),
         ({"space": {}}, "space: it is empty", 2),
         ({"space": {"source_model": {"choice": ["nett"]}}}, "did you mean 'net'", 2),
         ({"source_models": {"net": {"backbone": "small_cnnn"}}}, "did you mean 'small_cnn'", 2),
@@ -162,7 +181,30 @@ def test_test_rows_are_learnt_from_through_no_other_domain(domains: tuple[Path, 
     source = {"dataset": target, "splits": {"train": "test"}}
     with pytest.raises(ValueError, match="both domains read split test of"):
         Study.model_validate(study | {"source_domain": source})
-    Study.model_validate(study | {"source_domain": {"dataset": target}})
+
+
+def test_rows_that_are_held_out_are_learnt_from_through_no_other_domain(
+    domains: tuple[Path, Path],
+) -> None:
+    study = base(domains)
+    target = study["target_domain"]
+    same = study | {"source_domain": {"dataset": target["dataset"]}}
+    named = {"splits": {"train": "train", "validation": "dev"}}
+
+    def judged(source: dict[str, Any], **more: Any) -> Study:
+        source = same["source_domain"] | source
+        return Study.model_validate(
+            same | {"source_domain": source, "target_domain": target | more}
+        )
+
+    for more in ({}, {"labels": "all"}, {"labels": "none"}, named, named | {"labels": "none"}):
+        with pytest.raises(ValueError, match="labels it leaves out.* both domains read"):
+            judged({}, **more)
+    judged({}, **named, labels="all")
+    judged({"splits": {"train": "more"}})
+    judged({"target": "weight"}, target="height")
+    with pytest.raises(ValueError, match="both domains read split train"):
+        judged({"target": "weight"}, target="weight")
 
 
 def test_what_a_verdict_needs_of_the_target(domains: tuple[Path, Path], tmp_path: Path) -> None:

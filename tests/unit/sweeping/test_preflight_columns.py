@@ -56,7 +56,7 @@ def test_each_column_alone_is_a_control_where_every_domain_has_it(data: dict[str
 def test_the_columns_of_every_source_model_are_controls(data: dict[str, Path]) -> None:
     models = dict.fromkeys(("first", "second"), TWO["net"])
     space = searched("finetune", source_model=["first", "second"])
-    checked = preflight(across(data, "both", "both", space, source_models=models))
+    checked = preflight(across(data, "others", "both", space, source_models=models))
     found = {name: trial.source_model for name, trial in checked.controls if "alone" in name}
     assert found == {
         "image_alone": "first", "text_alone": "first",
@@ -201,3 +201,14 @@ def test_stored_parts_are_compared_with_their_spec(data: dict[str, Path], tmp_pa
     weights.write_bytes(content)
     with pytest.raises(CorruptError, match=r"source_models.net: .*SHA-256"):
         preflight(study_of(data["both"], models))
+
+
+def test_a_mapper_of_tokens_where_a_network_gives_features(data: dict[str, Path]) -> None:
+    bag = {"backbone": "bag_of_embeddings"}
+    models = {"plain": bag, "net": BILSTM}
+    space = searched("finetune", mapper=["identity", "attention"], source_model=["net", "plain"])
+    study = study_of(data["texts"], models, space=space)
+    with pytest.raises(ConfigError, match="space.mapper: attention .* of plain gives plain feat"):
+        preflight(study)
+    space["mapper"] |= {"when": {"source_model": "net"}}
+    preflight(study_of(data["texts"], models, space=space))

@@ -1,5 +1,7 @@
 """A value a row: fitted scale, loss, predictions, what is measured."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from raytl.predictions import Predictions
 from raytl.tasks.columns import LabelColumn, ValueColumn
 from raytl.tasks.registry import stored_task, task_of
 from raytl.tasks.regression import Regression
+from raytl.tasks.steps_column import StepsColumn
 
 TASK = Regression(ValueColumn(), mean=10.0, std=2.0)
 
@@ -27,6 +30,26 @@ def test_it_is_fitted_to_the_rows_that_have_a_value() -> None:
 def test_values_that_are_all_alike_are_refused(targets: list[float], text: str) -> None:
     with pytest.raises(DataError, match=f"two different target values .*{text}"):
         task_of(ValueColumn(nulls=True), [np.array(targets)])
+
+
+@pytest.mark.parametrize("rows", [7, 100])
+def test_values_are_alike_also_where_rounding_gives_them_a_deviation(rows: int) -> None:
+    values = np.full(rows, 1234.567)
+    assert values.std() > 0
+    with pytest.raises(DataError, match="are all alike"):
+        task_of(ValueColumn(), [values])
+    with pytest.raises(DataError, match="are all alike"):
+        task_of(StepsColumn(horizon=2, channel="x", season=1), [np.tile(values[:, None], 2)])
+
+
+@pytest.mark.parametrize("unit", [1e300, 1e-200])
+def test_values_without_squares_are_refused(unit: float) -> None:
+    for column, values in (
+        (ValueColumn(), unit * np.arange(1, 9)),
+        (StepsColumn(horizon=2, channel="x", season=1), unit * np.arange(1, 9).reshape(4, 2)),
+    ):
+        with pytest.raises(DataError, match=re.escape(f"from {unit:g} to {8 * unit:g}; give")):
+            task_of(column, [values])
 
 
 def test_the_loss_is_the_squared_error_in_standard_deviations() -> None:

@@ -315,7 +315,7 @@ def test_without_labels_a_student_of_texts_learns_its_classes_from_images(
     models = TEACHER | {"teacher": {"path": taught}}
     domain = {"dataset": data["both"], "labels": "none"}
     train = {"epochs": 20, "batch_size": 16, "steps_per_epoch": 4}
-    source = {"dataset": data["both"], "splits": {"train": "train", "validation": None}}
+    source = {"dataset": data["others"], "splits": {"train": "train", "validation": None}}
     study = study_of(
         data["both"], models, target_domain=domain, train=train,
         source_domain=source | {"inputs": ["text"]},
