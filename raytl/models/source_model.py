@@ -17,6 +17,7 @@ from raytl.config import SourceModelConfig, nearest
 from raytl.errors import ModelError, RaytlError
 from raytl.files import digest_of
 from raytl.folders import new_folder
+from raytl.modalities.backbone import Backbone
 from raytl.modalities.base import Modality, Sample, Transform
 from raytl.modalities.column import Column, Values
 from raytl.modalities.registry import modality_of
@@ -126,11 +127,24 @@ def _weights_name(config: SourceModelConfig) -> str:
 
 def _plain_part(config: SourceModelConfig, modality: Modality, transform: Transform) -> Part:
     if config.is_fresh:
-        backbone = modality.build(config.origin, transform, config.args)
+        backbone = _built(config, modality, transform)
     else:
         backbone = modality.load(config, transform)
     fresh = modality.fresh_blocks(config, backbone)
     return Part(modality, transform, backbone, config.args, fresh, draws=bool(fresh))
+
+
+def _built(config: SourceModelConfig, modality: Modality, transform: Transform) -> Backbone:
+    """Build a fresh network. Raises ModelError also where the machine has no memory for it, which
+    torch says by a RuntimeError."""
+    try:
+        return modality.build(config.origin, transform, config.args)
+    except (MemoryError, RuntimeError) as error:
+        reason = str(error).splitlines()[0][-120:]
+        raise ModelError(
+            f"{config.origin} cannot be built with args {dict(config.args)}: {reason}; ask for a "
+            "smaller network"
+        ) from None
 
 
 def _only(columns: Mapping[str, Column]) -> str:

@@ -26,9 +26,7 @@ def has_target(targets: np.ndarray) -> np.ndarray:
 def deviation(values: np.ndarray) -> float:
     """Return the standard deviation of values, float64 of any shape: exactly 0 where there is none,
     or all are alike. Raises DataError where values that differ have none as a number."""
-    if (
-        not values.size or values.min() == values.max()
-    ):  # whose deviation rounding may make a little more
+    if not values.size or values.min() == values.max():  # rounding may give a little more
         return 0.0
     with np.errstate(over="ignore", invalid="ignore"):
         found = float(values.std())

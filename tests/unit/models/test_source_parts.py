@@ -46,6 +46,20 @@ def weights(model: SourceModel, column: str) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in model.parts[column].backbone.parameters()])
 
 
+@pytest.mark.parametrize(
+    ("column", "network"),
+    [("table", {"backbone": "mlp", "args": {"width": 10**9}}),
+     ("series", {"backbone": "gru", "args": {"width": 10**9}}),
+     ("text", BILSTM | {"args": {"hidden": 10**9}}),
+     ("image", {"backbone": "small_cnn", "args": {"width": 10**9}})],
+)  # fmt: skip
+def test_a_network_that_memory_does_not_hold_is_refused(
+    column: str, network: dict[str, Any]
+) -> None:
+    with pytest.raises(ModelError, match=r"cannot be built .*1000000000"):
+        load(network, 0, column)
+
+
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
     return write_rows(tmp_path / "target", INPUTS)
