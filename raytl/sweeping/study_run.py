@@ -240,7 +240,8 @@ def _promising(checked: Checked, run: Path) -> list[str]:
     score = checked.study.search.ranking
     if score == "none":
         return []
-    from raytl.sweeping.ranking import load_ranking, order, rank_source_models, save_ranking
+    from raytl.sweeping.ranked import load_ranking, order, save_ranking
+    from raytl.sweeping.ranking import rank_source_models
 
     file = run / "ranking.json"
     if not file.exists():
