@@ -215,12 +215,14 @@ def predict(
     from raytl.models.source_spec import check_head, read_spec
     from raytl.training.prediction_files import check_out, write
 
-    place = place_of(data)
+    place, named = place_of(data), "test" if split is None else split
     raw = isinstance(place, Path) and not (place / "dataset.json").exists()
+    if gpus and workers is None:
+        raise UserError(f"predict: --gpus is about the workers, got {gpus:g}; give --workers too")
     if skip_bad and not raw:
         raise UserError("predict: --skip-bad is about raw files, and a dataset has no bad rows")
     if workers is not None and not raw:
-        return _predict_on_cluster(model, data, split or "test", out, workers, gpus)
+        return _predict_on_cluster(model, data, named, out, workers, gpus)
     folder = here(place_of(model))
     spec = read_spec(folder)
     check_head(spec, folder)
@@ -228,7 +230,7 @@ def predict(
     if raw:
         _check_raw(data, split, workers)
     else:
-        Dataset.open(place).split(split or "test")
+        Dataset.open(place).split(named)
     if out is not None:
         read = [place] if isinstance(place, Path) and (place.is_file() or not raw) else []
         check_out(spec.task["kind"], Path(out), [folder, *read])
@@ -237,7 +239,7 @@ def predict(
 
     from raytl.training.predict import predict_split
 
-    prediction = predict_split(folder, place, split or "test")
+    prediction = predict_split(folder, place, named)
     if out is not None:
         write(prediction, Path(out))
     note = {} if prediction.note is None else {"note": prediction.note}

@@ -152,3 +152,28 @@ def test_a_file_in_a_folder_that_is_closed_is_refused(
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
     with pytest.raises(UserError, match="the folder .* may not be written to; give another one"):
         check_writable(tmp_path / "file.csv")
+
+
+def test_a_link_stays_and_what_it_names_is_written(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for name, named in (("link", "there/file"), ("dangling", "there/new"), ("lost", "no/file")):
+        (tmp_path / name).symlink_to(named)
+    (tmp_path / "there" / "file").write_text("old")
+    for name, named in (("link", "file"), ("dangling", "new")):
+        check_writable(tmp_path / name)
+        write_atomically(tmp_path / name, "text")
+        assert (tmp_path / name).is_symlink()
+        assert (tmp_path / "there" / named).read_text() == "text"
+    with pytest.raises(UserError, match="lost: the folder .*no is not there; make it first"):
+        check_writable(tmp_path / "lost")
+
+
+def test_what_is_no_file_is_written_to_and_never_replaced(tmp_path: Path) -> None:
+    """As root, renaming over /dev/null would take it from everyone."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    check_writable(pipe)
+    write_atomically(pipe, "text")
+    assert os.read(reader, 9) == b"text" and pipe.is_fifo()
+    os.close(reader)

@@ -168,12 +168,12 @@ class Confirmation(_Part):
     def trained(self, name: str | None) -> Candidate:
         """Return a candidate with a good seed, the recommended one where none is named. Raises
         UserError that lists them."""
-        found = self.candidate(name or self.recommended)
+        found = self.candidate(self.recommended if name is None else name)
         if found is None or not found.n:
             lacks = f"no confirmed candidate '{name}' with a good seed"
             known = ", ".join(f"'{c.name}'" for c in self.candidates if c.n) or "none"
             raise UserError(
-                f"{lacks if name else 'no candidate is recommended'}; there are {known}"
+                f"{'no candidate is recommended' if name is None else lacks}; there are {known}"
             )
         return found
 

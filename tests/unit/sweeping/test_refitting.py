@@ -135,6 +135,8 @@ def test_the_terminal_says_what_it_learnt_from_and_that_nothing_measures_it(run:
 def test_what_cannot_be_refitted_is_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no confirmed candidate 'scratch control'.*'trial 00001'"):
         raytl.refit(run, "scratch control")
+    with pytest.raises(UserError, match="no confirmed candidate '' .*'trial 00001'"):
+        raytl.refit(run, "")
     (run / "refit").mkdir()
     (run / "refit" / "source.json").touch()
     with pytest.raises(UserError, match="refit.*exists"):
