@@ -98,6 +98,17 @@ def test_the_page_is_never_a_file_of_a_run(tmp_path: Path, file: str) -> None:
     assert out.read_bytes() == held
 
 
+def test_paths_are_printed_as_they_are(tmp_path: Path) -> None:
+    runs = [str(run_of(tmp_path / name, "study: one\n")) for name in ("a [red]", "b [bold]")]
+    out = str(tmp_path / "page [green].html")
+    for arguments in (["report", runs[0]], ["compare", *runs, "--out", out]):
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 0, done.output
+        wanted = f"{runs[0]}/report.html" if arguments[0] == "report" else out
+        assert done.stdout.splitlines()[-1] == wanted
+    assert "a [red]" in done.stdout and "b [bold]" in done.stdout
+
+
 def test_the_command_prints_a_table_and_writes_a_page(tmp_path: Path) -> None:
     runs = [str(run_of(tmp_path / name, f"study: {name}\n")) for name in ("one", "two")]
     out = tmp_path / "page.html"
