@@ -149,9 +149,9 @@ class Confirmation(_Part):
             np.array_equal(one.id_N, first.id_N) and np.array_equal(one.target_N, first.target_N)
         ):
             return "has other rows than the first seed"
-        if one.p_NK is None:
+        if one.p_NK is None or one.predicted_N is None:
             return None
-        said = np.concatenate([one.target_N, one.given("classes")])
+        said = np.concatenate([one.target_N, one.predicted_N])
         if one.p_NK.shape[1] != classes or said.min() < 0 or said.max() >= classes:
             return f"has others than the run's {classes} classes"
         return None
