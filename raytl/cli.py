@@ -47,7 +47,7 @@ def main() -> None:
         say_usage(error)
         sys.exit(2)
     except RaytlError as error:
-        log_console.print(f"raytl: {error}", style="red", markup=False, soft_wrap=True)
+        log_console.print(f"raytl: {error}", style="red", soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         log_console.print("raytl: interrupted")
@@ -55,7 +55,7 @@ def main() -> None:
     except Exception as error:
         log = log_of(error)
         text = f"raytl: {type(error).__name__}: {error}"
-        log_console.print(f"{text[:300]} (the whole story: {log})", style="red", markup=False)
+        log_console.print(f"{text[:300]} (the whole story: {log})", style="red", soft_wrap=True)
         sys.exit(1)
 
 
@@ -138,7 +138,7 @@ def _answering(again: str) -> Iterator[None]:
         with answered(f"stopping ({kept}); go on with: {again}", stopped):
             yield
     except KeyboardInterrupt:
-        log_console.print(stopped, soft_wrap=True, markup=False, highlight=False)
+        log_console.print(stopped, soft_wrap=True, highlight=False)
         raise typer.Exit(EXIT_CODE) from None
 
 
@@ -155,7 +155,7 @@ def _finish(result: Any, again: str) -> None:
     recommended = result.confirmation.recommended if result.confirmation is not None else None
     for place, sentence in enumerate(result.sentences):
         text, style = (sentence, None) if place else (f"\n{sentence}", "bold")
-        out_console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+        out_console.print(text, style=style, highlight=False, soft_wrap=True)
     if recommended is not None:
         exported = f"exported:    {result.run / 'best'} ({recommended})"
         out_console.print(f"\n{exported}", soft_wrap=True, highlight=False)
@@ -174,7 +174,7 @@ def store_(
     from raytl.reporting.terminal import store_sentence, store_table
 
     held = verbs.stored_trials()
-    out_console.print(store_sentence(held), soft_wrap=True, markup=False, highlight=False)
+    out_console.print(store_sentence(held), soft_wrap=True, highlight=False)
     if held:
         out_console.print(store_table(held))
 
@@ -195,13 +195,13 @@ def doctor(
     """Look on every node for what usually goes wrong; exit 1 where something does."""
 
     def say(text: str) -> None:
-        log_console.print(text, markup=False, highlight=False, soft_wrap=True)
+        log_console.print(text, highlight=False, soft_wrap=True)
 
     findings = verbs.doctor(study, address=address, room=room, say=say)
     marks = {"ok": "ok     ", "warning": "warning", "failure": "FAILURE"}
     for finding in findings:
         text = f"{marks[finding.level]}  {finding.check}: {finding.text}"
-        out_console.print(text, markup=False, highlight=False, soft_wrap=True)
+        out_console.print(text, highlight=False, soft_wrap=True)
     if any(finding.level == "failure" for finding in findings):
         raise typer.Exit(1)
 
@@ -219,7 +219,7 @@ def watch_spot(
     """Drain this machine's Ray node when its cloud announces that it takes the machine away."""
 
     def say(text: str) -> None:
-        log_console.print(f"{datetime.now():%F %T} {text}", markup=False, soft_wrap=True)
+        log_console.print(f"{datetime.now():%F %T} {text}", soft_wrap=True)
 
     verbs.watch_spot(cloud, node_id=node_id, metadata=metadata, say=say)
 

@@ -105,6 +105,8 @@ def check_place(path: Path) -> None:
     place = path.absolute()
     try:
         above = next(folder for folder in (place, *place.parents) if folder.exists())
+        if above != place:
+            _temporary(place).exists()
     except OSError as error:  # a name that is too long, say
         raise UserError(
             f"{path}: cannot make this folder: {error.strerror}; give another one"
@@ -160,11 +162,15 @@ def _describes(name: str) -> bool:
     return name.endswith(".json")
 
 
+def _temporary(place: Path) -> Path:
+    return place.with_name(f".{place.name}.partial")
+
+
 @contextlib.contextmanager
 def _replacing(out: Path) -> Iterator[Path]:
     """Yield a neighbour of `out` that replaces it; what a killed run left is cleared first."""
     place = Path(os.path.abspath(out))  # "." has no name
-    temporary = place.with_name(f".{place.name}.partial")
+    temporary = _temporary(place)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)

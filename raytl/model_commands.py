@@ -67,7 +67,7 @@ def export(
     text = f"{found['out']}: {candidate or model}"
     if to is not None:
         text += f" for {found['by']}, whose outputs lie {found['apart']:.1g} from raytl's at most"
-    out_console.print(text, soft_wrap=True, markup=False, highlight=False)
+    out_console.print(text, soft_wrap=True, highlight=False)
 
 
 def refit(
@@ -92,7 +92,7 @@ def refit(
         f"{out or run / 'refit'}: {found.candidate}, trained on all {found.rows} labelled rows, so "
         f"that none is left to measure it by; with fewer: {score_text(found.before)}"
     )
-    out_console.print(text, soft_wrap=True, markup=False, highlight=False)
+    out_console.print(text, soft_wrap=True, highlight=False)
 
 
 def predict(
@@ -122,7 +122,7 @@ def predict(
         print_json(found)
         return
     for text in (*found.pop("notes"), *(f"left out: {why}" for why in found["left_out"])):
-        log_console.print(text, markup=False, highlight=False, soft_wrap=True)
+        log_console.print(text, highlight=False, soft_wrap=True)
     if found["out"] is not None:
         print_json(found | {"left_out": len(found["left_out"])})
         return

@@ -44,7 +44,8 @@ def export(
 
     Raises:
         UserError: These do not fit together, the run has not been confirmed or has no such
-            candidate, `out` exists, or the format cannot hold the model.
+            candidate, `out` exists, the format cannot hold the model, or of a candidate the data or
+            the source model are others now than those of the run.
         CorruptError: The weights are not as they were written.
 
     Examples:
@@ -83,8 +84,10 @@ def _beside(model: Place, candidate: str | None, to: str) -> Place:
     """Return where an export goes of which nothing is said: beside its model, or into its run."""
     if candidate is not None:
         return model / f"{candidate.replace(' ', '_')}-{to}"
-    folder = model.folder if isinstance(model, Url) else Path(os.path.abspath(model)).parent
-    return folder / f"{model.name if isinstance(model, Url) else model.absolute().name}-{to}"
+    if isinstance(model, Url):
+        return model.folder / f"{model.name}-{to}"
+    place = Path(os.path.abspath(model))
+    return place.parent / f"{place.name}-{to}"
 
 
 def _best_of(model: Place) -> Place:
@@ -95,12 +98,16 @@ def _best_of(model: Place) -> Place:
 
 
 def _export_candidate(run: str, candidate: str, out: Place, force: bool) -> None:
-    from raytl.sweeping.exporting import export as write
-    from raytl.sweeping.kept.storage import RunStorage
+    from raytl.sweeping.made_with import check_made_with
     from raytl.sweeping.verdict.confirmed import load_confirmation
 
     confirmation = load_confirmation(Path(run))
     study = load_study(Path(run) / "study.yaml")
+    check_made_with(Path(run), study, confirmation.trained(candidate).config)
+
+    from raytl.sweeping.exporting import export as write
+    from raytl.sweeping.kept.storage import RunStorage
+
     storage = RunStorage(Path(run), study.resources.storage_path)
     write(study, storage, confirmation, candidate, out, force=force)
 
@@ -132,7 +139,8 @@ def refit(
         that the run measured `.before`, with fewer.
 
     Raises:
-        UserError: The run has not been confirmed or has no such candidate, or `out` exists.
+        UserError: The run has not been confirmed or has no such candidate, `out` exists, or the
+            data or the source model are others now than those of the run.
         ConfigError: The study has `labels: none`, so that no label was held out.
         TrainingError: A loss is not finite.
 
@@ -148,9 +156,12 @@ def refit(
     refuse_existing(place, force, SPEC_FILE)
     chosen = chosen_of(Path(run), candidate)
 
+    from raytl.sweeping.made_with import check_made_with
     from raytl.sweeping.opening import open_study
 
-    opened = open_study(load_study(Path(run) / "study.yaml"))
+    study = load_study(Path(run) / "study.yaml")
+    check_made_with(Path(run), study, chosen.config)
+    opened = open_study(study)
 
     from raytl.sweeping.refitting import refit as train
 
@@ -204,12 +215,14 @@ def predict(
     from raytl.models.source_spec import check_head, read_spec
     from raytl.training.prediction_files import check_out, write
 
-    place = place_of(data)
+    place, named = place_of(data), "test" if split is None else split
     raw = isinstance(place, Path) and not (place / "dataset.json").exists()
+    if gpus and workers is None:
+        raise UserError(f"predict: --gpus is about the workers, got {gpus:g}; give --workers too")
     if skip_bad and not raw:
         raise UserError("predict: --skip-bad is about raw files, and a dataset has no bad rows")
     if workers is not None and not raw:
-        return _predict_on_cluster(model, data, split or "test", out, workers, gpus)
+        return _predict_on_cluster(model, data, named, out, workers, gpus)
     folder = here(place_of(model))
     spec = read_spec(folder)
     check_head(spec, folder)
@@ -217,7 +230,7 @@ def predict(
     if raw:
         _check_raw(data, split, workers)
     else:
-        Dataset.open(place).split(split or "test")
+        Dataset.open(place).split(named)
     if out is not None:
         read = [place] if isinstance(place, Path) and (place.is_file() or not raw) else []
         check_out(spec.task["kind"], Path(out), [folder, *read])
@@ -226,7 +239,7 @@ def predict(
 
     from raytl.training.predict import predict_split
 
-    prediction = predict_split(folder, place, split or "test")
+    prediction = predict_split(folder, place, named)
     if out is not None:
         write(prediction, Path(out))
     note = {} if prediction.note is None else {"note": prediction.note}

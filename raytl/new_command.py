@@ -58,7 +58,7 @@ def new(
     """Look at data, and write a commented study of them that fits the minutes."""
 
     def say(text: str) -> None:
-        log_console.print(text, markup=False, highlight=False, soft_wrap=True)
+        log_console.print(text, highlight=False, soft_wrap=True)
 
     written = verbs.new(
         data, out, minutes=minutes, labels=_labels(labels), source=source,
@@ -66,7 +66,7 @@ def new(
         force=force, say=say,
     )  # fmt: skip
     done = f"{written}: read it, then `raytl sweep {written}`"
-    out_console.print(done, markup=False, highlight=False, soft_wrap=True)
+    out_console.print(done, highlight=False, soft_wrap=True)
 
 
 def _labels(given: str) -> int | str:

@@ -21,27 +21,25 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
     ours = [set(row.searched) for row in board.trials if row.control is None]
     of_all = {"recipe", "source_model"}.union(set.intersection(*ours) if ours else ())
     keys = dict.fromkeys(["recipe", "source_model", *sorted(set().union(*ours))])
-    return pandas().DataFrame(
-        [
-            _plain(row)
-            | {k: row.config.get(k) if k in of_all or k in row.searched else None for k in keys}
-            for row in board.trials
-        ]
-    )
+    rows = [
+        _plain(row)
+        | {k: row.config.get(k) if k in of_all or k in row.searched else None for k in keys}
+        for row in board.trials
+    ]
+    return pandas().DataFrame(rows, columns=None if rows else [*PLAIN, *keys])
 
 
 def trials_frame(board: Leaderboard) -> pd.DataFrame:
     """Return the trials in their order with every key of their configurations, every metric of the
     last epoch, and errors."""
-    return pandas().DataFrame(
-        [
-            _plain(row)
-            | row.config
-            | {name: value for name, value in row.metrics.items() if _is_number(value)}
-            | {"error": row.error, "folder": row.folder}
-            for row in board.trials
-        ]
-    )
+    rows = [
+        _plain(row)
+        | row.config
+        | {name: value for name, value in row.metrics.items() if _is_number(value)}
+        | {"error": row.error, "folder": row.folder}
+        for row in board.trials
+    ]
+    return pandas().DataFrame(rows, columns=None if rows else [*PLAIN, "error", "folder"])
 
 
 def _plain(row: Row) -> dict[str, Any]:

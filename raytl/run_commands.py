@@ -29,7 +29,7 @@ def clean(
     found = [verbs.clean(run, force=force, dry_run=True) for run in runs]  # or refuse them all
     for cleaned in found if dry_run else [verbs.clean(run, force=force) for run in runs]:
         for line in clean_lines(cleaned, dry_run=dry_run):
-            out_console.print(line, soft_wrap=True, markup=False, highlight=False)
+            out_console.print(line, soft_wrap=True, highlight=False)
 
 
 def compare(

@@ -59,7 +59,7 @@ def compare(runs: Sequence[Path | str], out: Path | str = "compare.html") -> lis
 
     Raises:
         UserError: There are fewer than two, one is given twice or is no run, or `out` cannot be
-            written.
+            written or is a file of a run.
         CorruptError: A run's files are not as they were written.
 
     Examples:
@@ -70,9 +70,9 @@ def compare(runs: Sequence[Path | str], out: Path | str = "compare.html") -> lis
     """
     from raytl.reporting.comparing import compared, write_comparison
 
-    check_writable(Path(out))
-    listed = [runs] if isinstance(runs, str | Path) else runs
-    groups = compared([Path(run) for run in listed])
+    listed = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
+    check_writable(Path(out), listed)
+    groups = compared(listed)
     write_comparison(groups, Path(out))
     return groups
 

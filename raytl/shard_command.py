@@ -93,14 +93,14 @@ def shard(
             kind, source, place, workers=workers, force=force, progress=progress, **options
         )
     for name in result.skipped[:5]:
-        log_console.print(f"skipped {name}", markup=False, highlight=False, soft_wrap=True)
+        log_console.print(f"skipped {name}", highlight=False, soft_wrap=True)
     if len(result.skipped) > 5:
         log_console.print(f"… and {len(result.skipped) - 5} more skipped")
     for note in result.notes:
-        log_console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+        log_console.print(f"note: {note}", highlight=False, soft_wrap=True)
     counts = ", ".join(f"{name} {part.rows}" for name, part in result.info.splits.items())
     done = f"{printable(place)}: {counts} rows in {result.seconds:.1f} s"
-    out_console.print(done, markup=False, highlight=False, soft_wrap=True)
+    out_console.print(done, highlight=False, soft_wrap=True)
 
 
 def _source_and_out(paths: list[str], out: str | None) -> tuple[str | None, str]:

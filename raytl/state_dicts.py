@@ -96,21 +96,23 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], what: str) -> 
         for key in own
         if key in state and state[key].shape != own[key].shape
     ]
-    problems += [f"'{key}' {fault}" for key in own if (fault := _fault(state.get(key)))]
+    problems += [f"'{key}' {fault}" for key in own if (fault := _fault(state.get(key), own[key]))]
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise ModelError(f"{what}: the weights do not fit: {', '.join(problems[:3])}{more}")
     module.load_state_dict(dict(state))
 
 
-def _fault(value: Tensor | None) -> str | None:
-    """Return what makes a tensor unusable as a weight."""
+def _fault(value: Tensor | None, own: Tensor) -> str | None:
+    """Return what makes a tensor unusable as the weight `own`."""
     if value is None:
         return None
     if value.layout != torch.strided or value.is_quantized or value.is_meta or value.is_complex():
         return f"is no plain tensor of real numbers ({value.dtype}, {value.layout})"
     if value.is_floating_point() and not bool(value.float().isfinite().all()):
         return "has values that are not finite"
+    if own.is_floating_point() and not value.is_floating_point():
+        return f"is {value.dtype}, not {own.dtype}"
     return None
 
 

@@ -9,8 +9,9 @@ from typing import Any
 from rich.console import Console
 
 PIPED_WIDTH = 120  # columns where no terminal says how many it has
-out_console = Console(emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
-log_console = Console(stderr=True, emoji=False)
+# Words that come from outside, such as paths, are no markup of rich
+out_console = Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+log_console = Console(stderr=True, markup=False, emoji=False)
 
 
 def print_json(data: Any) -> None:
@@ -28,7 +29,7 @@ def say_usage(error: Any) -> None:
         return
     command = error.ctx.command_path if error.ctx is not None else "raytl"
     text = f"{command}: {' '.join(error.format_message().split())} (see {command} --help)"
-    log_console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+    log_console.print(text, style="red", highlight=False, soft_wrap=True)
 
 
 def log_of(error: Exception) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from raytl.models.source_spec import SourceSpec
     from raytl.sweeping.kept.trial_store import Entry
     from raytl.sweeping.on_ray.doctor import Finding
-    from raytl.sweeping.ranking import Ranked
+    from raytl.sweeping.ranked import Ranked
     from raytl.sweeping.study_run import StudyResult
 
 
@@ -148,7 +148,8 @@ def rank(
     open_study(checked)
 
     from raytl.sweeping.preflight import preflight
-    from raytl.sweeping.ranking import rank_source_models, save_ranking
+    from raytl.sweeping.ranked import save_ranking
+    from raytl.sweeping.ranking import rank_source_models
 
     ranking = rank_source_models(preflight(checked))
     if out is not None:

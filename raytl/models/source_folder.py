@@ -38,14 +38,15 @@ from raytl.state_dicts import load_strictly
 from raytl.tasks.base import Task
 from raytl.tasks.registry import stored_task
 
-PREFIXES = ("branches.", "fusion.", "mapper.", "head.")
+BETWEEN = ("fusion.", "mapper.", "head.")  # the tensors that are of no part
 VERSION_1 = "backbone."  # where version 1 had the weights of its one part
 
 
 def inspect_source_model(path: Path) -> dict[str, Any]:
     """Return what a source model's folder holds, ready for JSON, once it was compared with what it
     says of itself. Raises ModelError where there is none, CorruptError where it is broken."""
-    spec, tensors = verify_source_model(path), read_weights(path)
+    spec = verify_source_model(path)
+    tensors = read_weights(path, spec)
     if spec.complete:
         load_complete_model(path)
     parts = {name: stored_part(path, name, part, tensors) for name, part in spec.parts.items()}
@@ -71,7 +72,8 @@ class CompleteModel:
 def load_complete_model(path: Path) -> CompleteModel:
     """Load branches, mapper and head. Raises ModelError where the folder has no head, CorruptError
     where it is broken."""
-    spec, tensors = verify_source_model(path), read_weights(path)
+    spec = verify_source_model(path)
+    tensors = read_weights(path, spec)
     check_head(spec, path)
     assert spec.mapper is not None and spec.head is not None and spec.task is not None
     with torch.random.fork_rng(devices=[]), _as_stored(path):
@@ -133,9 +135,9 @@ def _as_stored(path: Path) -> Iterator[None]:
         ) from None
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path, spec: SourceSpec) -> dict[str, Tensor]:
     """Return a folder's tensors under today's names. Raises CorruptError where they cannot be read
-    or belong to no part."""
+    or belong to no part of `spec`."""
     file = path / WEIGHTS_FILE
     try:
         tensors = load_file(file)
@@ -147,7 +149,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         f"branches.{key_of(IMAGE)}.{key}" if key.startswith(VERSION_1) else key: value
         for key, value in tensors.items()
     }
-    strange = [key for key in named if not key.startswith(PREFIXES)]
+    own = tuple(f"branches.{key_of(name)}.backbone." for name in spec.parts)
+    strange = [key for key in named if not key.startswith((*own, *BETWEEN))]
     if strange:
         raise CorruptError(
             f"{file}: '{strange[0]}' belongs to no part of a source model; copy or make it again"

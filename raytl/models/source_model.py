@@ -202,7 +202,8 @@ def part_spec(part: Part) -> PartSpec:
 def _stored_source_model(
     name: str, path: Path, columns: Mapping[str, Column], samples: Samples, seed: int
 ) -> SourceModel:
-    spec, tensors = read_spec(path), read_weights(path)
+    spec = read_spec(path)
+    tensors = read_weights(path, spec)
     parts: dict[str, Part] = {}
     specs: dict[str, PartSpec] = {}
     for of_spec, of_data in matched_columns(path, spec, columns).items():

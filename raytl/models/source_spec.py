@@ -4,9 +4,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from raytl.config import FusionConfig, HeadConfig, MapperConfig, Normalization
+from raytl.config import TASK_FACTS, FusionConfig, HeadConfig, MapperConfig, Normalization
 from raytl.errors import CorruptError, ModelError
 from raytl.files import sha256_of
 
@@ -57,6 +65,14 @@ class SourceSpec(BaseModel):
     head: HeadConfig | None = None
     rows: RowsSpec | None = None  # None: written before it was kept
     weights_sha256: str | None = None  # None: fresh weights
+
+    @field_validator("task")
+    @classmethod
+    def _is_known(cls, task: dict[str, Any] | None) -> dict[str, Any] | None:
+        kind = None if task is None else task.get("kind")
+        if task is not None and not (isinstance(kind, str) and kind in TASK_FACTS):
+            raise ValueError(f"unknown kind '{kind}'; known: {', '.join(TASK_FACTS)}")
+        return task
 
     @model_validator(mode="before")
     @classmethod

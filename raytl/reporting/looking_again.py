@@ -1,13 +1,15 @@
 """What was transferred, computed for a run that has not kept it."""
 
 from pathlib import Path
+from typing import Any
 
 from raytl.config import load_study
 from raytl.errors import RaytlError
 from raytl.sweeping.insight import previews
 from raytl.sweeping.insight.facts import FILE
 from raytl.sweeping.leaderboard import Leaderboard
-from raytl.sweeping.verdict.confirmed import load_confirmation
+from raytl.sweeping.made_with import check_made_with
+from raytl.sweeping.verdict.confirmed import Confirmation, load_confirmation
 
 
 def look_again(run: Path, board: Leaderboard) -> list[str]:
@@ -20,8 +22,15 @@ def look_again(run: Path, board: Leaderboard) -> list[str]:
     try:
         confirmation = load_confirmation(run) if decided else None
         study = load_study(run / "study.yaml")
+        check_made_with(run, study, _looked_at(board, confirmation))
     except (RaytlError, OSError, UnicodeError) as error:
         return [f"what was transferred: {error}"]
     from raytl.sweeping.insight.keeping import keep_insight  # which loads torch
 
     return keep_insight(study, run, board, confirmation, anew=False)
+
+
+def _looked_at(board: Leaderboard, confirmation: Confirmation | None) -> dict[str, Any]:
+    """Return the configuration of the trial that is looked at, flat; an empty one where none is."""
+    looked_at = confirmation.selected if confirmation is not None else board.best_searched
+    return {} if looked_at is None else looked_at.config

@@ -15,7 +15,7 @@ from raytl.sweeping.search.objective import figure
 if TYPE_CHECKING:
     from raytl.reporting.comparing import Group
     from raytl.sweeping.cleaning import Cleaned
-    from raytl.sweeping.ranking import Ranked
+    from raytl.sweeping.ranked import Ranked
 
 MOST_ROWS = 10  # of searched trials
 MOST_CONTROLS = 8

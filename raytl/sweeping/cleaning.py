@@ -18,7 +18,7 @@ from pathlib import Path
 import yaml
 from pyarrow.fs import FileSelector, FileType
 
-from raytl.errors import UserError
+from raytl.errors import CorruptError, UserError
 from raytl.sweeping.kept.lease import lease_of
 from raytl.sweeping.kept.records import FILE_NAME as RECORD
 from raytl.sweeping.kept.records import read_record
@@ -100,7 +100,8 @@ def clean(run: Path, *, force: bool = False, dry_run: bool = False) -> Cleaned:
 
     What is left is all that going on, `raytl report` and `raytl export` need. Of trials that have
     not ended the last checkpoint stays, with `force` too. Raises UserError where the folder holds
-    no run, where a process drives it, and without `force` where it is not known to have ended.
+    no run, where a process drives it, and without `force` where it is not known to have ended;
+    CorruptError where its confirmation.json is broken.
     """
     found = _opened(run, force=force)
     parts = (_features(found), _checkpoints(found), _optimisers(found), _copies(found))
@@ -155,7 +156,7 @@ def _finished(run: Path) -> bool:
     try:
         board = json.loads((run / "leaderboard.json").read_text(encoding="utf-8"))
         complete, unconfirmed = board["state"] == "complete", board.get("unconfirmed")
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
     return complete and (unconfirmed is not None or (run / "confirmation.json").exists())
 
@@ -199,12 +200,19 @@ def _keeps(run: _Run, trial: str) -> int | None:
 
 
 def _retrained(run: Path) -> set[str]:
-    """Return the folders of the retrainings that confirmation.json names, also of older ones."""
-    try:
-        content = json.loads((run / "confirmation.json").read_text(encoding="utf-8"))
-        return {of["folder"] for candidate in content["candidates"] for of in candidate["runs"]}
-    except (OSError, ValueError, KeyError, TypeError):
+    """Return the folders of the retrainings that confirmation.json names, also of older ones.
+    Raises CorruptError where it is broken: their weights could not be told from others."""
+    file = run / "confirmation.json"
+    if not file.exists():
         return set()
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return {of["folder"] for candidate in content["candidates"] for of in candidate["runs"]}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CorruptError(
+            f"{file}: cannot be read ({error!r:.100}), so that nothing is deleted; copy the run "
+            "again, or go on with `raytl sweep … --resume`"
+        ) from None
 
 
 def _copies(run: _Run) -> Iterator[Needless]:

@@ -8,7 +8,7 @@ from math import inf, isnan, nan
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from raytl.config import MetricName, Study
 from raytl.errors import CorruptError
@@ -21,6 +21,7 @@ from raytl.sweeping.kept.trial_folder import ERROR_LOG
 from raytl.sweeping.search.objective import ObjectiveMetric, objective_metric
 
 PLAIN = ("rank", "trial", "control", "status", "objective", "mean_rank", "epochs", "seconds")
+MODES = ("max", "min")
 METRIC_PREFIXES = ("train/", "target/", "source/", "oracle/")
 
 
@@ -105,6 +106,13 @@ class Leaderboard(BaseModel):
     oracle: Oracle | None
     trials: list[Row]
     unconfirmed: str | None = None
+
+    @field_validator("objective")
+    @classmethod
+    def _is_whole(cls, objective: dict[str, str]) -> dict[str, str]:
+        if not {"name", "mode", "label"} <= objective.keys() or objective["mode"] not in MODES:
+            raise ValueError("an objective has a name, a label, and a mode, max or min")
+        return objective
 
     @property
     def has_result(self) -> bool:

@@ -1,40 +1,24 @@
 """Source models ranked by their features of the labelled target rows, before any training."""
 
-import json
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
 
 from raytl.data.domain import Domains
 from raytl.errors import ConfigError
-from raytl.files import write_atomically
 from raytl.models.branch import Branch
 from raytl.models.source_model import load_source_model
 from raytl.scoring.transferability import SCORES, check_rows
 from raytl.seeds import seed_for
 from raytl.sweeping.preflight import Checked
+from raytl.sweeping.ranked import Ranked
 from raytl.training.material import Material
 from raytl.training.readers import Prepared, Readers
 from raytl.training.splits import target_rows
 
 MOST_ROWS = 2000
 BATCH = 64
-
-
-class Ranked(BaseModel):
-    """One source model's scores, each the better the higher: those that the target's kind allows.
-    `size`: parameters of the backbone,
-    the plain baseline. `seconds`: for the features and, by name, each score."""
-
-    model_config = ConfigDict(frozen=True)
-
-    source_model: str
-    scores: dict[str, float]
-    seconds: dict[str, float]
-    rows: int
 
 
 def rank_source_models(checked: Checked) -> list[Ranked]:
@@ -48,12 +32,6 @@ def rank_source_models(checked: Checked) -> list[Ranked]:
     check_rows(labels)
     material = Material.of(checked.study, checked.domains)
     return [_ranked(material, name, rows, labels) for name in checked.study.source_models]
-
-
-def order(ranking: list[Ranked], score: str) -> list[str]:
-    """Return the source models' names, the most promising first."""
-    best_first = sorted(ranking, key=lambda ranked: -ranked.scores[score])
-    return [ranked.source_model for ranked in best_first]
 
 
 def _labelled_rows(checked: Checked) -> np.ndarray:
@@ -99,14 +77,3 @@ def _features(domains: Domains, branches: dict[str, Branch], rows: np.ndarray) -
         for batch in feed.eval_batches(BATCH)
     ]
     return torch.cat(found).double().numpy()
-
-
-def save_ranking(ranking: list[Ranked], file: Path) -> None:
-    """Write the ranking as JSON."""
-    data = [ranked.model_dump(mode="json") for ranked in ranking]
-    write_atomically(file, json.dumps(data, indent=1))
-
-
-def load_ranking(file: Path) -> list[Ranked]:
-    """Read what `save_ranking` wrote."""
-    return [Ranked.model_validate(row) for row in json.loads(file.read_text(encoding="utf-8"))]

@@ -9,6 +9,7 @@ from raytl.config import Study, load_study
 from raytl.config.resources import ResourcesConfig
 from raytl.errors import CorruptError, UserError
 from raytl.folders import check_place
+from raytl.models.source_spec import SPEC_FILE, WEIGHTS_FILE
 from raytl.sweeping.kept.storage import LEASE
 
 # Of environment.json: what a run's numbers hang on, besides its study.
@@ -62,6 +63,15 @@ def _held(run: Path) -> list[str]:
     """Return what a folder holds but for what a driver leaves that is killed before it begins."""
     names = sorted(path.name for path in run.iterdir()) if run.exists() else []
     return [name for name in names if not name.startswith(".") and name != LEASE]
+
+
+def place_of_best(run: Path) -> Path:
+    """Return where a run's best model goes, which takes the place of the one before; of one that is
+    broken, without its source.json, the weights are deleted, so that nothing stands there."""
+    best = run / "best"
+    if best.is_dir() and not (best / SPEC_FILE).exists():
+        (best / WEIGHTS_FILE).unlink(missing_ok=True)
+    return best
 
 
 def check_same(run: Path, now: Mapping[str, Any]) -> None:

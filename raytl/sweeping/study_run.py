@@ -29,7 +29,13 @@ from raytl.sweeping.preflight import Checked, preflight
 from raytl.sweeping.progress import Progress
 from raytl.sweeping.recall import Recall
 from raytl.sweeping.resolving import resolved, spare_slots
-from raytl.sweeping.run_folder import check_run_folder, check_same, rounding, started_as
+from raytl.sweeping.run_folder import (
+    check_run_folder,
+    check_same,
+    place_of_best,
+    rounding,
+    started_as,
+)
 from raytl.sweeping.search.asked_and_told import Listener
 from raytl.sweeping.search.objective import objective_metric
 from raytl.sweeping.search.sampling import open_sampler
@@ -179,7 +185,8 @@ def _answer(
     save_confirmation(confirmation, run)
     save_environment(finished, run)
     if confirmation.recommended is not None:
-        export(study, storage, confirmation, confirmation.recommended, run / "best", force=True)
+        best = place_of_best(run)
+        export(study, storage, confirmation, confirmation.recommended, best, force=True)
     return StudyResult(run, leaderboard, confirmation)
 
 
@@ -240,7 +247,8 @@ def _promising(checked: Checked, run: Path) -> list[str]:
     score = checked.study.search.ranking
     if score == "none":
         return []
-    from raytl.sweeping.ranking import load_ranking, order, rank_source_models, save_ranking
+    from raytl.sweeping.ranked import load_ranking, order, save_ranking
+    from raytl.sweeping.ranking import rank_source_models
 
     file = run / "ranking.json"
     if not file.exists():
@@ -275,7 +283,7 @@ def _unconfirmed(
         config = found.config
         write_model(
             study, storage, config["trial"], (config["seed"], config["rows_seed"]), found.name,
-            score, storage.run / "best", force=True,
+            score, place_of_best(storage.run), force=True,
         )  # fmt: skip
         sentence += f"; best/ holds {config['candidate']}, the best by {objective.label}"
     leaderboard = leaderboard.model_copy(update={"unconfirmed": sentence})

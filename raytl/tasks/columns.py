@@ -3,13 +3,14 @@
 Legend: N rows.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from raytl.config import TaskName
 from raytl.errors import DataError
@@ -48,6 +49,14 @@ class LabelColumn(Column):
     kind: Literal["label"] = "label"
     classes: Annotated[tuple[str, ...], Field(min_length=1)]
     nulls: bool = False
+
+    @field_validator("classes")
+    @classmethod
+    def _names_differ(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(classes)) < len(classes):
+            name, times = Counter(classes).most_common(1)[0]
+            raise ValueError(f"classes must differ from each other, but {times} are '{name}'")
+        return classes
 
     @property
     def may_lack(self) -> bool:

@@ -9,7 +9,15 @@ import pytest
 
 from raytl import folders
 from raytl.errors import UserError
-from raytl.folders import new_folder, node_folder, refuse_existing, shared_type, sharing_note
+from raytl.files import check_writable, write_atomically
+from raytl.folders import (
+    check_place,
+    new_folder,
+    node_folder,
+    refuse_existing,
+    shared_type,
+    sharing_note,
+)
 from raytl.node_cache import NodeCache
 from raytl.remote_files import delete, put_text
 from raytl.training.cache_entries import cache_folder
@@ -116,3 +124,56 @@ def test_force_replaces_behind_a_url_what_it_replaces_here(tmp_path: Path, there
             refuse_existing(out, force=True, told_by="source.json")
     finally:
         delete(out / there)
+
+
+@pytest.mark.parametrize("length", [243, 247, 248, 251, 255, 256, 300])
+def test_what_can_be_written_is_known_before(tmp_path: Path, length: int) -> None:
+    """A file or folder is written under a longer name first."""
+    place = tmp_path / ("x" * length)
+    if length <= 250:
+        check_writable(place)
+        write_atomically(place, "text")
+        place.unlink()
+    else:
+        with pytest.raises(UserError, match="cannot be written: File name too long"):
+            check_writable(place)
+    if length <= 246:
+        check_place(place)
+        with new_folder(place):
+            pass
+    else:
+        with pytest.raises(UserError, match="cannot make this folder: File name too long"):
+            check_place(place)
+
+
+def test_a_file_in_a_folder_that_is_closed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    with pytest.raises(UserError, match="the folder .* may not be written to; give another one"):
+        check_writable(tmp_path / "file.csv")
+
+
+def test_a_link_stays_and_what_it_names_is_written(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for name, named in (("link", "there/file"), ("dangling", "there/new"), ("lost", "no/file")):
+        (tmp_path / name).symlink_to(named)
+    (tmp_path / "there" / "file").write_text("old")
+    for name, named in (("link", "file"), ("dangling", "new")):
+        check_writable(tmp_path / name)
+        write_atomically(tmp_path / name, "text")
+        assert (tmp_path / name).is_symlink()
+        assert (tmp_path / "there" / named).read_text() == "text"
+    with pytest.raises(UserError, match="lost: the folder .*no is not there; make it first"):
+        check_writable(tmp_path / "lost")
+
+
+def test_what_is_no_file_is_written_to_and_never_replaced(tmp_path: Path) -> None:
+    """As root, renaming over /dev/null would take it from everyone."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    check_writable(pipe)
+    write_atomically(pipe, "text")
+    assert os.read(reader, 9) == b"text" and pipe.is_fifo()
+    os.close(reader)

@@ -1,6 +1,7 @@
 """A run's results, of files as a sweep writes them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,52 @@ def test_a_run_without_a_confirmation_says_why(tmp_path: Path) -> None:
         _ = stopped.best
 
 
+def test_a_run_none_of_whose_trials_has_ended_is_shown(tmp_path: Path) -> None:
+    begun = raytl.results(write_run(tmp_path / "begun", [], state="stopped"))
+    assert begun.leaderboard.empty and begun.trials.empty
+    assert "stopped before its confirmation" in begun._repr_html_()
+
+
+OTHERS = {
+    "has 3 labelled rows, but the test split has 4": lambda said: said.cut(np.arange(3)),
+    "has other rows than the first seed": lambda said: replace(said, id_N=said.id_N + 1),
+    "has others than the run's 2 classes": lambda said: replace(
+        said, p_NK=np.eye(3, dtype=np.float32)[said.predicted_N]
+    ),
+}
+
+
+@pytest.mark.parametrize("why", OTHERS)
+def test_predictions_of_other_rows_are_refused(confirmed: raytl.Results, why: str) -> None:
+    file = confirmed.run / "predictions/trial-00001-1.arrow"
+    OTHERS[why](Predictions.read(file)).write(file)
+    with pytest.raises(CorruptError, match=f"trial-00001-1.arrow: {why}, so it is of another run"):
+        confirmed.predictions()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [
+        ("classes", ["no"], "1 classes must be counted of 'trial 00001', but its confusion"),
+        ("test_rows", "four", "test_rows: Input should be a valid integer"),
+    ],
+)
+def test_a_confirmation_that_does_not_hold_is_refused(
+    confirmed: raytl.Results, key: str, value: Any, why: str
+) -> None:
+    file = confirmed.run / "confirmation.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {key: value}))
+    with pytest.raises(CorruptError, match=f"cannot be read: {why}"):
+        _ = confirmed.verdict
+
+
+def test_a_confirmation_that_cannot_be_opened_is_refused(confirmed: raytl.Results) -> None:
+    (confirmed.run / "confirmation.json").unlink()
+    (confirmed.run / "confirmation.json").mkdir()
+    with pytest.raises(CorruptError, match="cannot be read: .*directory.*; copy the run again"):
+        _ = confirmed.verdict
+
+
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a run folder with a leaderboard"):
         raytl.results(tmp_path / "nowhere")
@@ -214,6 +261,9 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     (run / "leaderboard.json").write_text('{"study": 1}')
     with pytest.raises(CorruptError, match=r"leaderboard\.json: not as `raytl sweep` writes it"):
         _ = raytl.results(run).leaderboard
+    half = write_run(tmp_path / "half", objective={"name": "accuracy", "label": "accuracy"})
+    with pytest.raises(CorruptError, match=r"leaderboard\.json: not as `raytl sweep` writes it"):
+        _ = raytl.results(half).figures
 
 
 def test_one_run_alone_is_not_compared(tmp_path: Path) -> None:

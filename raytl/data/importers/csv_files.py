@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections import deque
 from pathlib import Path
 
 import pyarrow as pa
@@ -98,7 +99,23 @@ def strings_of(
         if isinstance(error, UnicodeError) or "UTF8" in str(error):
             raise not_in(path, encoding) from None
         raise _uneven(path, error) from None
+    _check_closed(path, table, encoding, len(uneven or ()))
     return table.slice(first - 1).rename_columns(names)
+
+
+def _check_closed(path: Path, table: pa.Table, encoding: str, skipped: int) -> None:
+    """Raise DataError where the last value, of several lines, is one that a quote opens and none
+    closes: it has all rows that follow in it."""
+    last = table.column(table.num_columns - 1)[-1].as_py() if len(table) else None
+    if not last or not ({"\n", "\r"} & set(last)):
+        return
+    with io.TextIOWrapper(opened(path), encoding) as file:
+        end = deque((line for line in file if line.strip()), maxlen=1)
+    if not "".join(end).rstrip().endswith('"'):
+        raise DataError(
+            f"{printable(path)}, line {len(table) + skipped}: a quote is opened and never closed, "
+            "so that all rows that follow would be one value; close it, or double it"
+        )
 
 
 def _uneven(path: Path, error: Exception) -> DataError:

@@ -76,7 +76,8 @@ def _load(dataset: Any, root: Path) -> dict[str, Any]:
 def _classes(dataset: Any) -> tuple[str, ...]:
     names = getattr(dataset, "classes", None)
     if names is not None:
-        return tuple(str(name) for name in names)
+        words = [str(name) for name in names]
+        return tuple(f"{w} ({k})" if words.count(w) > 1 else w for k, w in enumerate(words))
     labels = getattr(dataset, "labels", getattr(dataset, "targets", None))
     if labels is None:
         labels = [label for _, label in dataset]

@@ -4,8 +4,10 @@ Legend: N rows, K known categories.
 """
 
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
+from pydantic import model_validator
 
 from raytl.config import Frozen
 from raytl.modalities.table.column import Field
@@ -19,6 +21,12 @@ class CategoryFacts(Frozen):
 
     name: str
     known: tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        if len(set(self.known)) < len(self.known):
+            raise ValueError(f"the known categories of '{self.name}' must differ from each other")
+        return self
 
 
 def frequent(field: Field, values_N: np.ndarray, min_count: int) -> list[str]:

@@ -1,6 +1,5 @@
 """What a run folder holds, as far as it can be read: what is missing or broken is a note."""
 
-import json
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ from raytl.sweeping.insight.facts import Transferred, load_transferred
 from raytl.sweeping.insight.previews import Previews, load_previews
 from raytl.sweeping.insight.telling_rows import Telling, telling_rows
 from raytl.sweeping.leaderboard import load_leaderboard
+from raytl.sweeping.ranked import load_ranking
 from raytl.sweeping.verdict.confirmed import Candidate, Confirmation, load_confirmation
 
 Read = TypeVar("Read")
@@ -116,7 +116,8 @@ class RunFiles:
         """The source models' scores before training; nothing where they were not ranked."""
         if not (self.run / "ranking.json").exists():
             return []
-        return self._tried(lambda: list(json.loads(self._text("ranking.json") or "[]"))) or []
+        found = self._tried(lambda: load_ranking(self.run / "ranking.json")) or []
+        return [ranked.model_dump() for ranked in found]
 
     def predictions(self, candidate: Candidate) -> list[Predictions]:
         """Return a candidate's predictions of test rows, a seed each; none where they cannot be

@@ -80,7 +80,8 @@ class Trained:
             error = content["error"]
             sure = bool(content.get("sure", error is None))  # what is old was looked at once
             redone = bool(content.get("redone", False))
-            return cls(dict(content["config"]), list(content["curve"]), error, sure, redone)
+            curve = [dict(metrics) for metrics in content["curve"]]
+            return cls(dict(content["config"]), curve, error, sure, redone)
         except (ValueError, KeyError, TypeError) as error:
             raise CorruptError(f"{place}: is no whole record of a trial ({error!r:.100})") from None
 

@@ -205,7 +205,10 @@ class RunStorage:
     def _newest(self, trial: str) -> Saved:
         saved = self.trial(trial).newest()
         if saved is None:
-            raise CorruptError(f"{self.path}/{trial}: the trial's checkpoint is missing")
+            raise CorruptError(
+                f"{self.path}/{trial}: the trial's checkpoint is missing, or not whole; copy the "
+                "run again, or go on with --resume: it is trained again"
+            )
         return saved
 
     def _files(self, folder: str) -> dict[str, int]:

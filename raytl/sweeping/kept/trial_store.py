@@ -139,10 +139,12 @@ def entries() -> list[Entry]:
 
 
 def clear() -> int:
-    """Delete every entry; return how many there were."""
+    """Delete every entry, and what is left of broken ones; return how many entries there were.
+    Folders of anything else, where RAYTL_CACHE names one that is no cache alone, stay."""
     held = len(entries())
     for folder in store_folder().glob("*"):
-        if folder.is_dir():
+        own = folder.name.endswith(".partial") or (folder / INFO).exists()
+        if folder.is_dir() and (own or (folder / FILE_NAME).exists()):
             shutil.rmtree(folder, ignore_errors=True)
     return held
 
@@ -151,8 +153,8 @@ def _entry(folder: Path) -> Entry | None:
     try:
         info = json.loads((folder / INFO).read_text(encoding="utf-8"))
         return Entry(
-            folder.name, info["study"], info["trial"], info["epochs"], info["failed"],
-            info["bytes"], (folder / INFO).stat().st_mtime,
+            folder.name, str(info["study"]), str(info["trial"]), int(info["epochs"]),
+            bool(info["failed"]), int(info["bytes"]), (folder / INFO).stat().st_mtime,
         )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError):
         return None

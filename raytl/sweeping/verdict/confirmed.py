@@ -2,9 +2,10 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from raytl.config import MetricName
 from raytl.errors import CorruptError, UserError
@@ -100,6 +101,18 @@ class Confirmation(_Part):
     verdict: Verdict
     recommended: str | None
 
+    @model_validator(mode="after")
+    def _counts_every_class(self) -> Self:
+        for one in self.candidates:
+            counts = {len(of) for of in (one.confusion, one.recall) if of is not None}
+            counts |= {len(row) for row in one.confusion or []}
+            if counts - {len(self.classes)}:
+                raise ValueError(
+                    f"{len(self.classes)} classes must be counted of '{one.name}', but its "
+                    "confusion or recall has others"
+                )
+        return self
+
     @property
     def selected(self) -> Candidate | None:
         """The candidate that the validation objective prefers."""
@@ -114,10 +127,34 @@ class Confirmation(_Part):
 
     def predictions_of(self, candidate: Candidate, run: Path) -> list[Predictions]:
         """Return a candidate's predictions of the test rows that have a label, a seed each, from
-        the run's folder. Raises CorruptError where they are not there."""
+        the run's folder. Raises CorruptError where they are not there, or are of other rows."""
         files = [run / of.predictions for of in candidate.runs if of.predictions is not None]
-        found = [Predictions.read(file) for file in files]
-        return [one.cut(has_target(one.target_N)) for one in found]
+        every = [Predictions.read(file) for file in files]
+        found = [one.cut(has_target(one.target_N)) for one in every]
+        for file, one in zip(files, found, strict=True):
+            wrong = self._wrong(one, found[0])
+            if wrong is not None:
+                raise CorruptError(
+                    f"{file}: {wrong}, so it is of another run, or not whole; copy the run again"
+                )
+        return found
+
+    def _wrong(self, one: Predictions, first: Predictions) -> str | None:
+        """Return what tells that predictions are of others than this run's test rows; `first`: its
+        first seed's."""
+        rows, classes = len(one.id_N), len(self.classes)
+        if rows != self.test_rows:
+            return f"has {rows} labelled rows, but the test split has {self.test_rows}"
+        if not (
+            np.array_equal(one.id_N, first.id_N) and np.array_equal(one.target_N, first.target_N)
+        ):
+            return "has other rows than the first seed"
+        if one.p_NK is None or one.predicted_N is None:
+            return None
+        said = np.concatenate([one.target_N, one.predicted_N])
+        if one.p_NK.shape[1] != classes or said.min() < 0 or said.max() >= classes:
+            return f"has others than the run's {classes} classes"
+        return None
 
     def score_of(self, candidate: Candidate) -> dict[str, float | None]:
         """Return a candidate's mean score of the test split and its standard error, by name."""
@@ -131,12 +168,12 @@ class Confirmation(_Part):
     def trained(self, name: str | None) -> Candidate:
         """Return a candidate with a good seed, the recommended one where none is named. Raises
         UserError that lists them."""
-        found = self.candidate(name or self.recommended)
+        found = self.candidate(self.recommended if name is None else name)
         if found is None or not found.n:
             lacks = f"no confirmed candidate '{name}' with a good seed"
             known = ", ".join(f"'{c.name}'" for c in self.candidates if c.n) or "none"
             raise UserError(
-                f"{lacks if name else 'no candidate is recommended'}; there are {known}"
+                f"{'no candidate is recommended' if name is None else lacks}; there are {known}"
             )
         return found
 
@@ -166,8 +203,16 @@ def load_confirmation(run: Path) -> Confirmation:
         raise UserError(
             f"{run}: not a run that has been confirmed ({file.name} is missing)"
         ) from None
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise CorruptError(
-            f"{file}: cannot be read: {str(error).splitlines()[0]}; a run of another version is "
-            "reported and exported by that version"
+            f"{file}: cannot be read: {_reason(error)}; copy the run again (one of another version "
+            "is reported and exported by that version)"
         ) from None
+
+
+def _reason(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error).splitlines()[0]
+    first = error.errors()[0]
+    place = "".join(f"{part}: " for part in first["loc"])
+    return (place + first["msg"].removeprefix("Value error, "))[:200]

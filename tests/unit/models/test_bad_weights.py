@@ -234,6 +234,8 @@ def of_spec(**change: Any) -> Callable[[dict[str, Any]], Any]:
         ),
         (of_task(classes=[]), "task: classes: Tuple should have at least 1"),
         (of_task(classes="abc"), "task: classes: Input should be a valid tuple"),
+        (of_task(classes=["a", "b", "a"]), "classes must differ from each other, but 2 are 'a'"),
+        (of_task(kind=["classification"]), "task: unknown kind '['classification']'; known: "),
         (of_spec(mapper={"name": "identity"}), "mapper: the weights do not fit"),
         (of_spec(mapper={"name": "linear", "out": 7}), "is (6, 16), not (7, 16)"),
         (of_spec(head={"name": "mlp"}), "head: the weights do not fit"),
@@ -300,7 +302,10 @@ def test_tensors_that_are_not_the_models(saved: Path) -> None:
         good | {"branches.of_image.backbone.blocks.9.weight": torch.zeros(1)}
     )
     assert "'tail.weight' belongs to no part" in rewrite(good | {"tail.weight": torch.zeros(1)})
+    other = {"branches.of_text.backbone.blocks.0.weight": torch.zeros(1)}
+    assert "of_text.backbone.blocks.0.weight' belongs to no part" in rewrite(good | other)
     assert "not finite" in rewrite(good | {key: good[key] / 0})
+    assert "is torch.int64, not torch.float32" in rewrite(good | {key: good[key].long()})
     assert "(1, 4, 3, 3), not (4, 1, 3, 3)" in rewrite(
         good | {key: good[key].permute(1, 0, 2, 3).contiguous()}
     )

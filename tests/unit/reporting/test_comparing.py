@@ -8,6 +8,7 @@ from test_report import row, write_run
 from test_report_of_values import board_of, confirmed
 from typer.testing import CliRunner
 
+import raytl
 from raytl.cli import app
 from raytl.errors import CorruptError, UserError
 from raytl.reporting.comparing import compared, write_comparison
@@ -84,6 +85,28 @@ def test_a_run_whose_confirmation_is_broken_is_not_compared_as_one_without(tmp_p
     (runs[1] / "confirmation.json").write_text('{"half')
     with pytest.raises(CorruptError, match=r"two/confirmation.json: cannot be read"):
         compared(runs)
+
+
+@pytest.mark.parametrize("file", ["study.yaml", "leaderboard.json", "report.html"])
+def test_the_page_is_never_a_file_of_a_run(tmp_path: Path, file: str) -> None:
+    runs = [run_of(tmp_path / name, f"study: {name}\n") for name in ("one", "two")]
+    out = runs[1] / file
+    out.touch()
+    held = out.read_bytes()
+    with pytest.raises(UserError, match=rf"{file}: is what is read here .*give another file"):
+        raytl.compare(runs, out)
+    assert out.read_bytes() == held
+
+
+def test_paths_are_printed_as_they_are(tmp_path: Path) -> None:
+    runs = [str(run_of(tmp_path / name, "study: one\n")) for name in ("a [red]", "b [bold]")]
+    out = str(tmp_path / "page [green].html")
+    for arguments in (["report", runs[0]], ["compare", *runs, "--out", out]):
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 0, done.output
+        wanted = f"{runs[0]}/report.html" if arguments[0] == "report" else out
+        assert done.stdout.splitlines()[-1] == wanted
+    assert "a [red]" in done.stdout and "b [bold]" in done.stdout
 
 
 def test_the_command_prints_a_table_and_writes_a_page(tmp_path: Path) -> None:

@@ -162,6 +162,13 @@ def test_the_predicted_order_of_source_models_stands_beside_the_realised_one(
     assert "none completed" in text
 
 
+@pytest.mark.parametrize("text", ["null", '{"a": 1}', "[1]", '[{"source_model": "own"}]'])
+def test_a_broken_ranking_is_a_note_of_the_report(tmp_path: Path, text: str) -> None:
+    run = write_run(tmp_path / "run", [row(0)])
+    (run / "ranking.json").write_text(text)
+    assert "ranking.json: not as `raytl sweep` writes it" in write_report(run).read_text()
+
+
 def test_the_oracle_is_called_oracle(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", [row(0, mean_rank=1.5)])
     board = json.loads((run / "leaderboard.json").read_text())

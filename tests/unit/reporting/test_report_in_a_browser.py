@@ -203,6 +203,7 @@ def test_a_study_of_each_metric_has_a_report(tmp_path: Path, metric: str) -> Non
     classes = METRICS[metric].reads in ("classes", "probabilities", "pixels", "boxes")
     changed = {
         "metric": metric,
+        "test_rows": 6,
         "candidates": candidates,
         "classes": ["a", "b", EVIL][: 3 * classes],
     }

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import raytl
 from raytl.cli import app
-from raytl.errors import UserError
+from raytl.errors import CorruptError, UserError
 from raytl.sweeping.cleaning import COPIES, ENDED, HALF, OLDER, OPTIMISER, SHARED, clean
 from raytl.sweeping.kept.lease import Holder
 from raytl.sweeping.kept.records import Trained, write_record
@@ -96,6 +96,18 @@ def test_a_finished_run_keeps_the_last_weights_of_its_retrainings(tmp_path: Path
     saved = storage.trial("confirm-scratch-seed0").newest()
     assert saved is not None and len(saved.curve) == EPOCHS
     assert clean(run).needless == ()
+
+
+@pytest.mark.parametrize("text", ["", "null", '{"candidates": [1]}', "[" * 100_000])
+def test_nothing_is_deleted_of_a_run_whose_confirmation_is_broken(
+    tmp_path: Path, text: str
+) -> None:
+    storage = begin(tmp_path / "run")
+    trial(storage, "retrained-by-an-earlier-one")
+    (tmp_path / "run" / "confirmation.json").write_text(text)
+    with pytest.raises(CorruptError, match="cannot be read .* so that nothing is deleted"):
+        clean(tmp_path / "run")
+    assert len(checkpoints(tmp_path / "run")) == 2
 
 
 def test_a_trial_that_is_tried_again_goes_on_from_where_it_was(tmp_path: Path) -> None:

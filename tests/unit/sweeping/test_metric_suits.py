@@ -15,7 +15,8 @@ from raytl.recipes import RECIPES
 from raytl.reporting.terminal import ranking_table
 from raytl.sweeping.opening import open_study
 from raytl.sweeping.preflight import preflight
-from raytl.sweeping.ranking import order, rank_source_models
+from raytl.sweeping.ranked import order
+from raytl.sweeping.ranking import rank_source_models
 from raytl.tasks.columns import LabelColumn, ValueColumn
 
 

@@ -8,11 +8,11 @@ from scipy.stats import weightedtau
 
 import raytl
 from raytl.config import Study
-from raytl.errors import ConfigError
+from raytl.errors import ConfigError, CorruptError
 from raytl.scoring.agreement import agreement
 from raytl.sweeping.opening import open_study
 from raytl.sweeping.preflight import preflight
-from raytl.sweeping.ranking import load_ranking, order
+from raytl.sweeping.ranked import load_ranking, order
 from raytl.sweeping.search.objective import objective_metric
 from raytl.sweeping.search.sampling import open_sampler
 
@@ -38,6 +38,14 @@ def test_every_source_model_is_scored_and_its_cost_told(
     assert order(ranking, "size") == ["wide", "narrow"]
     assert load_ranking(tmp_path / "ranking.json") == ranking
     assert raytl.rank(study)[1].scores == ranking[1].scores
+
+
+@pytest.mark.parametrize("text", ["", "[{", "null", '{"a": 1}', "[1]", '[{"source_model": "a"}]'])
+def test_a_ranking_that_is_broken_says_what_to_do(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "ranking.json"
+    file.write_text(text)
+    with pytest.raises(CorruptError, match="remove it, and the source models are ranked again"):
+        load_ranking(file)
 
 
 def test_ranking_needs_target_labels(

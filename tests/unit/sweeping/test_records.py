@@ -55,6 +55,12 @@ def test_a_failure_of_an_earlier_raytl_was_looked_at_once() -> None:
     assert not FAILED.doubted and replace(FAILED, sure=False).doubted
 
 
+@pytest.mark.parametrize("curve", ["null", '["a"]', "[1, 2]", '{"epoch": 1}'])
+def test_a_record_without_epochs_is_no_whole_one(tmp_path: Path, curve: str) -> None:
+    with pytest.raises(CorruptError, match="x: is no whole record of a trial"):
+        Trained.parse('{"config": {}, "error": null, "curve": ' + curve + "}", "x")
+
+
 def test_a_value_that_is_no_number_stays_none(tmp_path: Path) -> None:
     storage = RunStorage(tmp_path)
     write_record(storage, Trained(CONFIG, [{"epoch": 1, "loss": math.nan, "best": -math.inf}]))

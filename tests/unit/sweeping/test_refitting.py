@@ -1,5 +1,6 @@
 """A candidate trained once more learns from every row whose label is known, and from no other."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,24 @@ from typer.testing import CliRunner
 
 import raytl
 from raytl.cli import app
-from raytl.config import Study, TrialConfig, dump_study
+from raytl.config import SourceModelConfig, Study, TrialConfig, dump_study, load_study
+from raytl.data.dataset import Dataset
 from raytl.data.domain import Domain
-from raytl.errors import ConfigError, UserError
+from raytl.errors import ConfigError, CorruptError, UserError
+from raytl.models.source_spec import read_spec
+from raytl.reporting.looking_again import look_again
 from raytl.sweeping.kept.records import Record
-from raytl.sweeping.leaderboard import build_leaderboard, save_leaderboard
+from raytl.sweeping.leaderboard import Leaderboard, build_leaderboard, save_leaderboard
+from raytl.sweeping.made_with import check_made_with
 from raytl.sweeping.verdict.confirmed import Candidate, Confirmation, Verdict, save_confirmation
 from raytl.training.splits import target_rows
 from raytl.training.whole_target import whole_target
 
 MakeStudy = Callable[..., Study]
+BOARD = Leaderboard(
+    study="s", objective={"name": "accuracy", "mode": "max", "label": "accuracy"}, labels="all",
+    state="complete", seconds=1.0, oracle=None, trials=[],
+)  # fmt: skip
 TRAIN, TEST = 80, 40  # rows of `domains`
 
 
@@ -126,12 +135,61 @@ def test_the_terminal_says_what_it_learnt_from_and_that_nothing_measures_it(run:
 def test_what_cannot_be_refitted_is_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no confirmed candidate 'scratch control'.*'trial 00001'"):
         raytl.refit(run, "scratch control")
+    with pytest.raises(UserError, match="no confirmed candidate '' .*'trial 00001'"):
+        raytl.refit(run, "")
     (run / "refit").mkdir()
     (run / "refit" / "source.json").touch()
     with pytest.raises(UserError, match="refit.*exists"):
         raytl.refit(run)
     with pytest.raises(UserError, match="nowhere: not a run that has been confirmed"):
         raytl.refit(tmp_path / "nowhere")
+
+
+def made_with(run: Path, source: Path, **other: str) -> None:
+    """Say in environment.json what the run was made with; `other`: with something else."""
+    study = load_study(run / "study.yaml")
+    said = {
+        "fingerprint": Dataset.open(study.target_domain.dataset).fingerprint,
+        "weights_sha256": read_spec(source).weights_sha256,
+    } | other
+    environment = {
+        "datasets": {"target": {"fingerprint": said["fingerprint"]}},
+        "source_models": {"net": {"weights_sha256": said["weights_sha256"]}, "other": {}},
+    }
+    (run / "environment.json").write_text(json.dumps(environment))
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ({"fingerprint": "f" * 64}, "target_domain.dataset is not what this run was made with"),
+        ({"weights_sha256": "w" * 64}, "source_models.net is not what this run was made with"),
+    ],
+)
+def test_a_run_is_not_taken_further_with_other_data_or_weights(
+    run: Path, tmp_path: Path, other: dict[str, str], why: str
+) -> None:
+    raytl.refit(run, out=tmp_path / "net")
+    study = load_study(run / "study.yaml")
+    net = SourceModelConfig(path=tmp_path / "net")
+    study = study.model_copy(update={"source_models": {"net": net}})
+    (run / "study.yaml").write_text(dump_study(study))
+    made_with(run, tmp_path / "net")
+    check_made_with(run, load_study(run / "study.yaml"), {"source_model": "net"})
+
+    made_with(run, tmp_path / "net", **other)
+    with pytest.raises(UserError, match=why):
+        raytl.refit(run)
+    with pytest.raises(UserError, match=why):
+        raytl.export(run, "trial 00001", tmp_path / "out")
+    assert any(why in note for note in look_again(run, BOARD))
+    assert not (tmp_path / "out").exists() and not (run / "refit").exists()
+
+
+def test_a_broken_environment_says_so(run: Path) -> None:
+    (run / "environment.json").write_text("[1]")
+    with pytest.raises(CorruptError, match=r"environment\.json: cannot be read"):
+        raytl.refit(run)
 
 
 @pytest.fixture

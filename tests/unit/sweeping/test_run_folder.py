@@ -10,11 +10,19 @@ import yaml
 
 from raytl.config import Study, dump_study
 from raytl.errors import CorruptError, UserError
+from raytl.folders import refuse_existing
+from raytl.models.source_spec import SPEC_FILE, WEIGHTS_FILE
 from raytl.sweeping.environment import environment
 from raytl.sweeping.kept.storage import LEASE
 from raytl.sweeping.preflight import preflight
 from raytl.sweeping.resolving import resolved
-from raytl.sweeping.run_folder import check_run_folder, check_same, continued, rounding
+from raytl.sweeping.run_folder import (
+    check_run_folder,
+    check_same,
+    continued,
+    place_of_best,
+    rounding,
+)
 
 MakeStudy = Callable[..., Study]
 
@@ -230,3 +238,18 @@ def test_an_environment_that_is_cut_off_is_told(facts: Facts, tmp_path: Path, co
     (tmp_path / "environment.json").write_text(content)
     with pytest.raises(CorruptError, match=r"environment\.json: cannot be read"):
         check_same(tmp_path, facts)
+
+
+def test_a_broken_best_model_gives_way_and_what_is_no_part_of_one_does_not(tmp_path: Path) -> None:
+    """A run that was gone on with ended there: what --force replaces must be a source model."""
+    best = tmp_path / "best"
+    best.mkdir()
+    for name in (SPEC_FILE, WEIGHTS_FILE):
+        (best / name).touch()
+    assert place_of_best(tmp_path) == best and (best / WEIGHTS_FILE).exists()
+    (best / SPEC_FILE).unlink()
+    refuse_existing(place_of_best(tmp_path), force=True, told_by=SPEC_FILE)
+    (best / "mine.txt").touch()
+    with pytest.raises(UserError, match="--force replaces what an earlier run of the command"):
+        refuse_existing(place_of_best(tmp_path), force=True, told_by=SPEC_FILE)
+    assert (best / "mine.txt").exists()

@@ -134,6 +134,32 @@ def test_an_entry_whose_info_is_none_is_trained_again(store: TrialStore, info: s
     assert entries() == []
 
 
+@pytest.mark.parametrize("key", ["epochs", "bytes"])
+@pytest.mark.parametrize("value", ["x", None, [1]])
+def test_an_entry_whose_numbers_are_none_is_not_listed(
+    store: TrialStore, key: str, value: object
+) -> None:
+    store.put("key", "mine", trained(2), None)
+    file = store_folder() / "key" / INFO
+    file.write_text(json.dumps(json.loads(file.read_text()) | {key: value}))
+    assert entries() == []
+    store.put("other", "mine", trained(2), None)  # which looks for room
+    assert [entry.key for entry in entries()] == ["other"]
+
+
+def test_what_is_none_of_the_stores_is_not_deleted_with_it(
+    store: TrialStore, checkpoint: Path
+) -> None:
+    for name in ("whole", "no info", "no record"):
+        store.put(name, "mine", trained(2), checkpoint)
+    (store_folder() / "no info" / INFO).unlink()
+    (store_folder() / "no record" / "record.json").unlink()
+    (store_folder() / ".half.partial").mkdir()
+    (store_folder() / "my experiments").mkdir()
+    clear()
+    assert [folder.name for folder in store_folder().iterdir()] == ["my experiments"]
+
+
 def test_a_half_written_entry_is_no_obstacle(store: TrialStore, checkpoint: Path) -> None:
     for name in ("key", ".key.partial"):
         (store_folder() / name / "checkpoint").mkdir(parents=True)

@@ -101,6 +101,19 @@ def test_a_bad_row_is_named_or_with_skip_bad_left_out_and_counted(
     assert head.split(",")[1:] == ["predicted", "probability"] and len(rows) == 1
 
 
+def test_a_quote_that_nothing_closes_takes_no_rows_along(tmp_path: Path) -> None:
+    table = save_model(tmp_path / "table", {"table": TABLE}, {"backbone": "mlp"})
+    file = tmp_path / "rows.csv"
+    file.write_text('age,mass,town\n1,2,north\n3,4,"south\n5,6,west\n')
+    with pytest.raises(DataError, match="rows.csv, line 3: a quote is opened and never closed"):
+        raytl.predict(table, file)
+    for end in ('"', '"\n', '" \r\n\n'):
+        file.write_text('age,mass,town\n1,2,north\n3,4,"south\n5,6,west' + end)
+        assert raytl.predict(table, file)["rows"] == 2
+    file.write_text('age,mass,town\n1,2,north\n3,4,5" long\n')
+    assert raytl.predict(table, file)["rows"] == 2
+
+
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
     monkeypatch.setattr(sys, "argv", ["raytl", *map(str, arguments)])
     with pytest.raises(SystemExit) as stop:

@@ -239,6 +239,11 @@ def test_a_model_of_before_rows_were_kept_reads_them_too(tmp_path: Path) -> None
     ]
 
 
+def test_gpus_are_those_of_the_workers(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--gpus is about the workers, got 1; give --workers too"):
+        verbs.predict(tmp_path / "best", tmp_path, gpus=1)
+
+
 @pytest.mark.parametrize("workers", [None, 2])
 def test_a_datasets_rows_are_never_bad(tmp_path: Path, workers: int | None) -> None:
     (tmp_path / "dataset.json").write_text("{}")

@@ -207,6 +207,13 @@ def test_facts_with_a_field_twice_are_refused() -> None:
         table_transform(facts)
 
 
+def test_facts_with_a_known_category_twice_are_refused() -> None:
+    facts = fitted().facts()
+    facts["categories"][0]["known"] = ["north", "north"]
+    with pytest.raises(ValueError, match="the known categories of .* must differ from each other"):
+        table_transform(facts)
+
+
 def test_rows_of_another_width_are_refused() -> None:
     with pytest.raises(DataError, match=r"rows of 3 fields were expected, got \(2, 4\)"):
         fitted().prepare(np.zeros((2, 4)))

@@ -1,0 +1,81 @@
+"""Whether a run that has ended can be taken further: its data and source models are still those
+that it was made with."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from raytl.config import SourceModelConfig, Study
+from raytl.data.dataset import Dataset
+from raytl.errors import CorruptError, UserError
+from raytl.files import sha256_of
+from raytl.models.source_spec import read_spec
+from raytl.weight_files import check_file
+
+Compared = tuple[str, str | None, str | None]  # a place in the study, its digest then and now
+
+
+class _Data(BaseModel):
+    fingerprint: str
+
+
+class _Weights(BaseModel):
+    weights_sha256: str | None = None
+
+
+class _MadeWith(BaseModel):
+    """What environment.json says of a run's data, by role, and source models, by name."""
+
+    datasets: dict[str, _Data] = {}
+    source_models: dict[str, _Weights] = {}
+
+
+def check_made_with(run: Path, study: Study, config: Mapping[str, Any]) -> None:
+    """Raise UserError where a trial of a run would be taken further with other data, or another
+    source model, than it was trained with, whose transform and classes its weights do not fit;
+    CorruptError where environment.json is broken. Of a run without one nothing is known.
+
+    `config`: the trial's, flat.
+    """
+    file = run / "environment.json"
+    if not file.exists():
+        return
+    try:
+        then = _MadeWith.model_validate_json(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CorruptError(
+            f"{file}: cannot be read: {str(error).splitlines()[0]}; copy the run again"
+        ) from None
+    for place, was, now in (*_datasets(study, then), *_source_models(study, then, config)):
+        if was != now:
+            raise UserError(
+                f"{run}: {place} is not what this run was made with ({str(was)[:12]}… then, "
+                f"{str(now)[:12]}… now); put that back, or run the study anew"
+            )
+
+
+def _datasets(study: Study, then: _MadeWith) -> Iterator[Compared]:
+    for role, domain in (("target", study.target_domain), ("source", study.source_domain)):
+        if domain is not None and role in then.datasets:
+            now = Dataset.open(domain.dataset).fingerprint
+            yield f"{role}_domain.dataset", then.datasets[role].fingerprint, now
+
+
+def _source_models(study: Study, then: _MadeWith, config: Mapping[str, Any]) -> Iterator[Compared]:
+    """Yield those source models of the trial whose weights are one file of the user's."""
+    for name in map(str, (config.get("source_model"), config.get("student"))):
+        if name in study.source_models and name in then.source_models:
+            now = _weights(study.source_models[name])
+            if now is not None:
+                yield f"source_models.{name}", then.source_models[name].weights_sha256, now
+
+
+def _weights(config: SourceModelConfig) -> str | None:
+    if config.folder is not None:
+        return read_spec(config.folder).weights_sha256
+    if not config.has_local_weights:
+        return None
+    check_file(config.weights_file)
+    return sha256_of(config.weights_file)
