@@ -16,6 +16,7 @@ from raytl.folders import printable
 
 CSV = (".csv", ".tsv", ".txt")
 OTHER_DELIMITERS = ";\t|,"
+LINE_END = re.compile(r"\r\n?|\n")
 
 
 def header_of(path: Path, encoding: str, delimiter: str) -> list[str]:
@@ -99,22 +100,27 @@ def strings_of(
         if isinstance(error, UnicodeError) or "UTF8" in str(error):
             raise not_in(path, encoding) from None
         raise _uneven(path, error) from None
-    _check_closed(path, table, encoding, len(uneven or ()))
+    told = uneven or {}
+    if len(table) + len(told) - first not in told:  # else the last row is told already
+        _check_closed(path, table, encoding)
     return table.slice(first - 1).rename_columns(names)
 
 
-def _check_closed(path: Path, table: pa.Table, encoding: str, skipped: int) -> None:
-    """Raise DataError where the last value, of several lines, is one that a quote opens and none
-    closes: it has all rows that follow in it."""
+def _check_closed(path: Path, table: pa.Table, encoding: str) -> None:
+    """Raise DataError where the last value of the last row, of several lines, is one that a quote
+    opens and none closes: it has all rows that follow in it."""
     last = table.column(table.num_columns - 1)[-1].as_py() if len(table) else None
-    if not last or not ({"\n", "\r"} & set(last)):
+    if not last or LINE_END.search(last) is None:
         return
     with io.TextIOWrapper(opened(path), encoding) as file:
-        end = deque((line for line in file if line.strip()), maxlen=1)
-    if not "".join(end).rstrip().endswith('"'):
+        written = ((number, line.rstrip()) for number, line in enumerate(file, 1) if line.strip())
+        number, end = deque(written, maxlen=1)[0]
+    quotes = len(end) - len(end.rstrip('"'))
+    if quotes % 2 == 0:  # a doubled one closes nothing
+        begins = number - len(LINE_END.findall(last.rstrip()))
         raise DataError(
-            f"{printable(path)}, line {len(table) + skipped}: a quote is opened and never closed, "
-            "so that all rows that follow would be one value; close it, or double it"
+            f"{printable(path)}, line {begins}: a quote is opened and never closed, so that all "
+            "rows that follow would be one value; close it, or double it"
         )
 
 

@@ -114,6 +114,26 @@ def test_a_quote_that_nothing_closes_takes_no_rows_along(tmp_path: Path) -> None
     assert raytl.predict(table, file)["rows"] == 2
 
 
+def test_a_quote_that_nothing_closes_is_told_by_its_own_line(tmp_path: Path) -> None:
+    table = save_model(tmp_path / "table", {"table": TABLE}, {"backbone": "mlp"})
+    file = tmp_path / "rows.csv"
+    for end in ("west\n", 'the ""west""\n\n'):
+        for line in ("\n", "\r\n", "\r"):
+            text = f'age,mass,town\n1,2,"no\n\nrth"\n\n3,4,"south\n5,6,{end}'
+            file.write_text(text.replace("\n", line), newline="")
+            with pytest.raises(DataError, match="rows.csv, line 6: a quote is opened and never"):
+                raytl.predict(table, file)
+
+
+@pytest.mark.parametrize("bad", ["5,6", "5,6,7,8"])
+def test_a_value_of_several_lines_before_a_bad_row_is_closed(tmp_path: Path, bad: str) -> None:
+    table = save_model(tmp_path / "table", {"table": TABLE}, {"backbone": "mlp"})
+    file = tmp_path / "rows.csv"
+    file.write_text(f'age,mass,town\n1,2,north\n3,4,"so\nuth"\n{bad}\n')
+    found = raytl.predict(table, file, skip_bad=True)
+    assert found["rows"] == 2 and len(found["left_out"]) == 1
+
+
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
     monkeypatch.setattr(sys, "argv", ["raytl", *map(str, arguments)])
     with pytest.raises(SystemExit) as stop:
