@@ -140,7 +140,7 @@ def _built(config: SourceModelConfig, modality: Modality, transform: Transform) 
     try:
         return modality.build(config.origin, transform, config.args)
     except (MemoryError, RuntimeError) as error:
-        reason = str(error).splitlines()[0][-120:]
+        reason = (str(error).splitlines() or [type(error).__name__])[0][-120:]
         raise ModelError(
             f"{config.origin} cannot be built with args {dict(config.args)}: {reason}; ask for a "
             "smaller network"
