@@ -14,7 +14,8 @@ from raytl.files import sha256_of
 from raytl.models.source_spec import read_spec
 from raytl.weight_files import check_file
 
-Compared = tuple[str, str | None, str | None]  # a place in the study, its digest then and now
+# A place in the study, its digest then and now, where they are known
+Compared = tuple[str, str | None, str | None]
 
 
 class _Data(BaseModel):
@@ -49,10 +50,10 @@ def check_made_with(run: Path, study: Study, config: Mapping[str, Any]) -> None:
             f"{file}: cannot be read: {str(error).splitlines()[0]}; copy the run again"
         ) from None
     for place, was, now in (*_datasets(study, then), *_source_models(study, then, config)):
-        if was != now:
+        if None not in (was, now) and was != now:
             raise UserError(
-                f"{run}: {place} is not what this run was made with ({str(was)[:12]}… then, "
-                f"{str(now)[:12]}… now); put that back, or run the study anew"
+                f"{run}: {place} is not what this run was made with ({was:.12}… then, {now:.12}… "
+                "now); put that back, or run the study anew"
             )
 
 
@@ -64,12 +65,12 @@ def _datasets(study: Study, then: _MadeWith) -> Iterator[Compared]:
 
 
 def _source_models(study: Study, then: _MadeWith, config: Mapping[str, Any]) -> Iterator[Compared]:
-    """Yield those source models of the trial whose weights are one file of the user's."""
+    """Yield the trial's source models, of which only weights in one file of the user's are known
+    now."""
     for name in map(str, (config.get("source_model"), config.get("student"))):
         if name in study.source_models and name in then.source_models:
-            now = _weights(study.source_models[name])
-            if now is not None:
-                yield f"source_models.{name}", then.source_models[name].weights_sha256, now
+            was, now = then.source_models[name].weights_sha256, _weights(study.source_models[name])
+            yield f"source_models.{name}", was, now
 
 
 def _weights(config: SourceModelConfig) -> str | None:

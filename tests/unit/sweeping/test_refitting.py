@@ -145,7 +145,7 @@ def test_what_cannot_be_refitted_is_refused(run: Path, tmp_path: Path) -> None:
         raytl.refit(tmp_path / "nowhere")
 
 
-def made_with(run: Path, source: Path, **other: str) -> None:
+def made_with(run: Path, source: Path, **other: str | None) -> None:
     """Say in environment.json what the run was made with; `other`: with something else."""
     study = load_study(run / "study.yaml")
     said = {
@@ -175,6 +175,8 @@ def test_a_run_is_not_taken_further_with_other_data_or_weights(
     study = study.model_copy(update={"source_models": {"net": net}})
     (run / "study.yaml").write_text(dump_study(study))
     made_with(run, tmp_path / "net")
+    check_made_with(run, load_study(run / "study.yaml"), {"source_model": "net"})
+    made_with(run, tmp_path / "net", weights_sha256=None)  # by a version that did not keep it
     check_made_with(run, load_study(run / "study.yaml"), {"source_model": "net"})
 
     made_with(run, tmp_path / "net", **other)
