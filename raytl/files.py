@@ -50,7 +50,7 @@ def digest_of(content: Any) -> str:
 
 def check_writable(path: Path, reads: Iterable[Path] = ()) -> None:
     """Raise UserError where no file can be written at `path`, before what it will hold is made; or
-    where it is one of the files that the command `reads`, or lies in such a folder."""
+    where a file is there already that the command `reads`, or that is in a folder of those."""
     place = Path(os.path.realpath(path))
     folder = place.parent
     try:
@@ -65,10 +65,9 @@ def check_writable(path: Path, reads: Iterable[Path] = ()) -> None:
         raise UserError(f"{path}: the folder {folder} is not there; make it first")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(f"{path}: the folder {folder} may not be written to; give another one")
-    inputs = [read for read in reads if path.exists() and _holds(read, path)]
+    inputs = [read for read in reads if path.exists() and place.is_relative_to(read.resolve())]
     if inputs:
-        raise UserError(f"{path}: is what is read here ({inputs[0]}); give another file to write")
-
-
-def _holds(read: Path, path: Path) -> bool:
-    return path.resolve().is_relative_to(read.resolve())
+        how = "is in" if inputs[0].is_dir() else "is"
+        raise UserError(
+            f"{path}: {how} what is read here ({inputs[0]}); give another file to write"
+        )

@@ -212,7 +212,7 @@ def predict(
     """
     from raytl.config.source_model import here
     from raytl.data.dataset import Dataset
-    from raytl.models.source_spec import check_head, read_spec
+    from raytl.models.source_spec import SPEC_FILE, WEIGHTS_FILE, check_head, read_spec
     from raytl.training.prediction_files import check_out, write
 
     place, named = place_of(data), "test" if split is None else split
@@ -233,7 +233,8 @@ def predict(
         Dataset.open(place).split(named)
     if out is not None:
         read = [place] if isinstance(place, Path) and (place.is_file() or not raw) else []
-        check_out(spec.task["kind"], Path(out), [folder, *read])
+        model_files = [folder / SPEC_FILE, folder / WEIGHTS_FILE]
+        check_out(spec.task["kind"], Path(out), [*model_files, *read])
     if raw:
         return _predict_raw(folder, Path(place), spec.task["kind"], out, skip_bad)
 

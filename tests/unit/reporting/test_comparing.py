@@ -93,7 +93,7 @@ def test_the_page_is_never_a_file_of_a_run(tmp_path: Path, file: str) -> None:
     out = runs[1] / file
     out.touch()
     held = out.read_bytes()
-    with pytest.raises(UserError, match=rf"{file}: is what is read here .*give another file"):
+    with pytest.raises(UserError, match=rf"{file}: is in what is read here .*give another file"):
         raytl.compare(runs, out)
     assert out.read_bytes() == held
 

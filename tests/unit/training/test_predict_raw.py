@@ -164,9 +164,17 @@ def test_predictions_never_replace_what_they_were_made_of(out: str, tmp_path: Pa
     (tmp_path / "link.csv").symlink_to(tmp_path / "raw.csv")
     data = tmp_path / ("data" if out.startswith("data") else "raw.csv")
     before = (tmp_path / out).read_bytes()
-    with pytest.raises(UserError, match="is what is read here"):
+    with pytest.raises(UserError, match=f"{out}: is (in )?what is read here"):
         verbs.predict(model, data, out=tmp_path / out, split="train" if data.is_dir() else None)
     assert (tmp_path / out).read_bytes() == before
+
+
+def test_predictions_beside_a_model_are_replaced_by_newer_ones(tmp_path: Path) -> None:
+    model = save_model(tmp_path / "m", {"table": TABLE}, {"backbone": "mlp"})
+    for rows in (1, 2):
+        (tmp_path / "raw.csv").write_text("age,mass,town\n" + rows * "1,2,north\n")
+        verbs.predict(model, tmp_path / "raw.csv", out=model / "answers.csv")
+        assert len(table_of(model / "answers.csv")[1]) == rows
 
 
 def test_a_category_that_training_rows_had_not_is_unknown_and_not_missing(tmp_path: Path) -> None:
