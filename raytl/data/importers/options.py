@@ -1,6 +1,7 @@
 """The options of `raytl shard`."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_validator
@@ -44,6 +45,12 @@ def distinct_names(names: list[str]) -> tuple[str, ...]:
     if "" in names:
         raise ValueError("every class must have a name, but one is empty")
     return tuple(names)
+
+
+def names_apart(names: Sequence[str]) -> tuple[str, ...]:
+    """Return class names, those that several classes have with their class's number."""
+    times = Counter(names)
+    return tuple(f"{name} ({k})" if times[name] > 1 else name for k, name in enumerate(names))
 
 
 def _rows(rows: int) -> int:

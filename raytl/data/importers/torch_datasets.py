@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from raytl.data.importers.options import names_apart
 from raytl.data.importers.pairs import Pair, images_of, target_array
 from raytl.data.importers.pixels import as_array, pixels_of
 from raytl.errors import DataError
@@ -45,7 +46,7 @@ def _class_names(dataset: Any) -> tuple[str, ...] | None:
     names = getattr(dataset, "classes", None)
     if not isinstance(names, list | tuple) or not names:
         return None
-    return tuple(n[0] if isinstance(n, tuple) and n else str(n) for n in names)
+    return names_apart([n[0] if isinstance(n, tuple) and n else str(n) for n in names])
 
 
 def _items(dataset: Any, name: str) -> Iterator[tuple[np.ndarray, Any]]:

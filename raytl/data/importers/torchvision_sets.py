@@ -12,6 +12,7 @@ from raytl.config import nearest
 from raytl.data.fitting import fit_images
 from raytl.data.importers.arranging import arranged
 from raytl.data.importers.base import Imported, ShardOptions, chunked, image_column, need_source
+from raytl.data.importers.options import names_apart
 from raytl.data.importers.split_rows import Rows
 from raytl.data.stored import Chunk
 from raytl.errors import DataError, RaytlError
@@ -76,8 +77,7 @@ def _load(dataset: Any, root: Path) -> dict[str, Any]:
 def _classes(dataset: Any) -> tuple[str, ...]:
     names = getattr(dataset, "classes", None)
     if names is not None:
-        words = [str(name) for name in names]
-        return tuple(f"{w} ({k})" if words.count(w) > 1 else w for k, w in enumerate(words))
+        return names_apart([str(name) for name in names])
     labels = getattr(dataset, "labels", getattr(dataset, "targets", None))
     if labels is None:
         labels = [label for _, label in dataset]

@@ -386,10 +386,16 @@ class Failing(TorchDataset):
         return np.zeros((4, 4)), 1 // (1 - row)
 
 
-def named(names: list[str], labels: list[int]) -> TorchDataset:
+def named(names: list[Any], labels: list[int]) -> TorchDataset:
     data = pairs([picture(RED)] * len(labels), labels)
     data.classes = names
     return data
+
+
+def test_classes_of_one_name_are_told_apart_by_their_numbers() -> None:
+    """As ImageNet's two cranes, a bird and a machine."""
+    folder = raytl.dataset(named([("crane", "bird"), "ant", "crane"], [0, 1, 2] * 4), test=None)
+    assert Dataset.open(folder).columns["label"].classes == ("crane (0)", "ant", "crane (2)")
 
 
 def broken(row: int) -> TorchDataset:
