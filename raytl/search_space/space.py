@@ -99,18 +99,25 @@ class SearchSpace:
         return (TrialConfig.from_flat(self.base).flat()[key],)
 
     def combinations(self, *keys: str) -> Iterator[tuple[Any, ...]]:
-        """Yield every combination of the keys' values that a trial may have, once each; of a key
-        that is no choice its default."""
+        """Yield every combination of the keys' values that a trial may have, once each: of a range
+        of whole numbers its ends, of another range the default. None for a branch's depth that a
+        trial has not."""
         needed = set(keys)
         for key in reversed(self.distributions):  # parents come before what hangs on them
             if key in needed:
                 needed |= set(self.distributions[key].when)
-        values = {k: list(d.choice or ()) for k, d in self.distributions.items() if k in needed}
+        values = {k: _ends(d) for k, d in self.distributions.items() if k in needed}
         defaults = TrialConfig.from_flat(self.base).flat()
         chosen = self._grid({}, [k for k in values if values[k]], values)
         yield from dict.fromkeys(
-            tuple(params.get(key, defaults[key]) for key in keys) for params in chosen
+            tuple(params.get(key, defaults.get(key)) for key in keys) for params in chosen
         )
+
+
+def _ends(distribution: Distribution) -> list[Any]:
+    if distribution.choice is not None:
+        return list(distribution.choice)
+    return [round(end) for end in distribution.bounds] if distribution.is_int else []
 
 
 def quantiles(distribution: Distribution, count: int) -> list[Any]:

@@ -193,5 +193,6 @@ def test_combinations_are_what_trials_may_have_at_once() -> None:
     assert list(space.combinations("inputs", "mapper")) == [
         ("all", "identity"), ("image", "mlp"), ("text", "mlp"),
     ]  # fmt: skip
-    # A range is no choice: its default stands for it.
-    assert list(space.combinations("frozen_depth", "head")) == [("0%", "linear")]
+    # A range has its ends, or where any number may be drawn its default
+    assert list(space.combinations("frozen_depth", "head")) == [(0, "linear"), (3, "linear")]
+    assert list(space.combinations("optimizer.lr", "frozen_depth.image")) == [(0.002, None)]

@@ -302,8 +302,15 @@ def test_the_plain_depth_is_not_that_of_a_column_that_has_its_own(
     space = {"frozen_depth": {"choice": [4]}, "frozen_depth.text": {"int": [0, 3]}}
     assert checked(space).source_models["net"].parts["text"].blocks == 3
     own = space["frozen_depth.text"] | {"when": {"frozen_depth": 4}}
+    checked(space | {"frozen_depth.text": own})
     with pytest.raises(ConfigError, match="space.frozen_depth: .*4 for bilstm with 3"):
-        checked(space | {"frozen_depth.text": own})
+        checked(
+            space
+            | {
+                "frozen_depth": {"choice": [2, 4]},
+                "frozen_depth.text": own | {"when": {"frozen_depth": 2}},
+            }
+        )
 
 
 REFUSED: dict[str, tuple[Space, dict[str, Any], str]] = {

@@ -54,6 +54,7 @@ def test_a_good_study_passes(domains: tuple[Path, Path]) -> None:
             2,
         ),
         ({"defaults": {"tuned_blocks": 4}}, "tuned_blocks=4 for small_cnn with 4", 2),
+        ({"space": {"tuned_blocks": {"int": [2, 4]}}}, "tuned_blocks=4 for small_cnn with 4", 2),
         (
             {"space": {"mapper": {"choice": ["matrix"]}, "recipe": {"choice": ["finetune"]}}},
             "space.mapper: mapper matrix with fit=coral needs .* but finetune reads labelled here",
@@ -117,6 +118,19 @@ def test_weights_that_only_loading_shows(
         preflight(Study.model_validate(base(domains) | {"source_models": models}))
     assert caught.value.exit_code == exit_code
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("depth", [{"choice": [4]}, {"int": [3, 4]}])
+def test_a_depth_is_compared_with_the_networks_that_have_it(
+    domains: tuple[Path, Path], depth: dict[str, Any]
+) -> None:
+    models = {"deep": {"backbone": "small_cnn"}, "flat": {"backbone": "lenet"}}
+    space = {"source_model": {"choice": ["deep", "flat"]}, "recipe": {"choice": ["finetune"]}}
+    study = base(domains) | {"source_models": models}
+    own = depth | {"when": {"source_model": "deep"}}
+    preflight(Study.model_validate(study | {"space": space | {"frozen_depth": own}}))
+    with pytest.raises(ConfigError, match="space.frozen_depth: .*frozen_depth=4 for lenet"):
+        preflight(Study.model_validate(study | {"space": space | {"frozen_depth": depth}}))
 
 
 def test_weights_that_run_but_overflow(domains: tuple[Path, Path], tmp_path: Path) -> None:
