@@ -97,7 +97,12 @@ def _names_at(out: Place) -> Collection[str] | None:
         return files_in(out) or None
     if not os.path.lexists(out):
         return None
-    return {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
+    try:
+        return {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
+    except OSError as error:
+        raise UserError(
+            f"{out}: cannot look into this folder: {error.strerror}; give another one"
+        ) from None
 
 
 def check_place(path: Path) -> None:

@@ -1,7 +1,7 @@
 """Where a node keeps what it maps: never on a file system that others share."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -177,3 +177,14 @@ def test_what_is_no_file_is_written_to_and_never_replaced(tmp_path: Path) -> Non
     write_atomically(pipe, "text")
     assert os.read(reader, 9) == b"text" and pipe.is_fifo()
     os.close(reader)
+
+
+def test_a_folder_that_may_not_be_looked_into_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(_: Path) -> Iterator[Path]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+    with pytest.raises(UserError, match="cannot look into this folder: Permission denied"):
+        refuse_existing(tmp_path, force=True, told_by="source.json")

@@ -156,7 +156,7 @@ def _entry(folder: Path) -> Entry | None:
             folder.name, str(info["study"]), str(info["trial"]), int(info["epochs"]),
             bool(info["failed"]), int(info["bytes"]), (folder / INFO).stat().st_mtime,
         )  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None
 
 

@@ -135,7 +135,7 @@ def test_an_entry_whose_info_is_none_is_trained_again(store: TrialStore, info: s
 
 
 @pytest.mark.parametrize("key", ["epochs", "bytes"])
-@pytest.mark.parametrize("value", ["x", None, [1]])
+@pytest.mark.parametrize("value", ["x", None, [1], float("inf")])
 def test_an_entry_whose_numbers_are_none_is_not_listed(
     store: TrialStore, key: str, value: object
 ) -> None:
