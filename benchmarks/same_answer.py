@@ -29,7 +29,7 @@ import raytl
 from raytl.config import load_study
 from raytl.demo import DEMOS, make_inputs, settings_in, study_file
 
-KILL_EVERY_S = (8.0, 16.0)  # a worker takes 4 to 10 s to begin
+KILL_EVERY_S = (8.0, 16.0)
 DRIVER_DIES_AFTER = 12  # trials
 
 

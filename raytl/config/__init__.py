@@ -19,7 +19,7 @@ from raytl.config.study import (
     TargetDomainConfig,
     TrainConfig,
 )
-from raytl.config.task_facts import TASK_FACTS, HeadName, MetricName, TaskName
+from raytl.config.task_facts import TASK_FACTS, HeadName, MetricName, TaskName, task_kind
 from raytl.config.trial import (
     CONTROLS,
     PRETRAINING,
@@ -72,5 +72,6 @@ __all__ = [
     "load_study",
     "nearest",
     "set_key",
+    "task_kind",
     "tuned_blocks",
 ]

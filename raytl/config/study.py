@@ -178,8 +178,8 @@ class Study(Frozen):
     @property
     def objective(self) -> Objective:
         """What trials are selected by; `auto` is the metric with target labels. Without any it is
-        bnm for classes, the safest choice within and between recipes in benchmarks/digits_table.py,
-        and iwv for other tasks, whose rows have no class probabilities."""
+        bnm for classes, the safest choice within a recipe in benchmarks/digits_table.py, and iwv
+        for other tasks, whose rows have no class probabilities."""
         wanted = self.search.objective
         if wanted == "target_accuracy" or (wanted == "auto" and self.labelled):
             return "target_metric"

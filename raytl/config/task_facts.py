@@ -1,7 +1,8 @@
 """What a study file has to know of tasks before any data are opened."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 # What a study is judged by; see scoring.metrics.
 MetricName = Literal[
@@ -114,3 +115,13 @@ TASK_FACTS: dict[TaskName, TaskFacts] = {
 def task_of_metric(metric: str) -> TaskName:
     """Return the task that is judged by a metric."""
     return next(name for name, facts in TASK_FACTS.items() if metric in facts.metrics)
+
+
+def task_kind(facts: Mapping[str, Any]) -> TaskName:
+    """Return the kind of task that stored facts are of. Raises ValueError, a sentence, where it is
+    unknown or missing."""
+    kind = facts.get("kind")
+    found = next((name for name in TASK_FACTS if name == kind), None)
+    if found is None:
+        raise ValueError(f"unknown kind '{kind}'; known: {', '.join(TASK_FACTS)}")
+    return found

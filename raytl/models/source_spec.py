@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from raytl.config import TASK_FACTS, FusionConfig, HeadConfig, MapperConfig, Normalization
+from raytl.config import FusionConfig, HeadConfig, MapperConfig, Normalization, task_kind
 from raytl.errors import CorruptError, ModelError
 from raytl.files import sha256_of
 
@@ -69,9 +69,8 @@ class SourceSpec(BaseModel):
     @field_validator("task")
     @classmethod
     def _is_known(cls, task: dict[str, Any] | None) -> dict[str, Any] | None:
-        kind = None if task is None else task.get("kind")
-        if task is not None and not (isinstance(kind, str) and kind in TASK_FACTS):
-            raise ValueError(f"unknown kind '{kind}'; known: {', '.join(TASK_FACTS)}")
+        if task is not None:
+            task_kind(task)
         return task
 
     @model_validator(mode="before")

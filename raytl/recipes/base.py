@@ -103,6 +103,12 @@ class Recipe(nn.Module, ABC):
         """
 
     @classmethod
+    def teaches(cls, student: str | None) -> bool:
+        """Return whether `student`, a source model of the study, is trained in the place of the
+        trial's own, which teaches it."""
+        return cls.uses_student and student is not None
+
+    @classmethod
     def judged_after(cls, trial: TrialConfig) -> float:
         """Return the fraction of the training, in [0, 1], after which a trial may be compared with
         others and stopped early: by then it does what it will be judged for."""

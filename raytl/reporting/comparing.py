@@ -7,13 +7,13 @@ from typing import Any
 
 import yaml
 
-from raytl.errors import UserError
+from raytl.errors import CorruptError, UserError
 from raytl.files import write_atomically
 from raytl.reporting.report.reading import RunFiles
 from raytl.reporting.report.rendering import render
 from raytl.reporting.report.wording import Wording
 from raytl.scoring.metrics import METRICS
-from raytl.sweeping.verdict.confirmed import Candidate, Confirmation, load_confirmation
+from raytl.sweeping.verdict.confirmed import Candidate, Confirmation
 
 NAMES = {"study", "out"}  # settings that say nothing of what was studied
 LONGEST = 200  # characters of a setting
@@ -66,9 +66,9 @@ def compared(runs: Sequence[Path]) -> list[Group]:
     for run, name in zip(runs, _names(runs), strict=True):
         if not (run / "leaderboard.json").exists():
             raise UserError(f"{run}: not a run folder with a leaderboard; run `raytl sweep` first")
-        if (run / "confirmation.json").exists():
-            load_confirmation(run)  # RunFiles goes on without a verdict, a comparison does not
         found = RunFiles(run)
+        if found.confirmation is None and found.notes:  # a report says so, a comparison refuses it
+            raise CorruptError(found.notes[0])
         groups.setdefault(_judged_by(found, name), []).append((name, found))
     return [_group(*some) for some in groups.values()]
 

@@ -22,6 +22,7 @@ from raytl.scoring.value_metrics import absolute_error, r_squared, root_mean_squ
 from raytl.scoring.weighing import Floats, Scorer, in_chunks, weighted_mean
 
 Array = NDArray[Any]
+Mode = Literal["max", "min"]  # which scores are the better
 Reads = Literal["classes", "probabilities", "values", "pixels", "boxes", "sentences", "steps"]
 Whole = Callable[[Any, Any], Scorer]  # looks at targets and predictions once
 
@@ -53,7 +54,7 @@ class Metric:
     """
 
     name: str
-    mode: Literal["max", "min"]
+    mode: Mode
     scale: float
     unit: str
     words: str

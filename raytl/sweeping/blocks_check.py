@@ -32,7 +32,7 @@ def check_tuned(space: SearchSpace, specs: dict[str, SourceSpec]) -> None:
         # A closed form holds for frozen features, whatever blocks are named
         if tuned is None or RECIPES[recipe].freezes != "as configured" or mapper == "matrix":
             continue
-        taught = RECIPES[recipe].uses_student and student is not None
+        taught = RECIPES[recipe].teaches(student)
         for column, part in specs[student if taught else source_model].parts.items():
             if inputs in ("all", column):
                 try:

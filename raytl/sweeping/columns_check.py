@@ -79,7 +79,7 @@ class _Reading:
 def _readings(space: SearchSpace, specs: Specs) -> Iterator[_Reading]:
     keys = ("recipe", "mapper", "inputs", "source_model", "student")
     for recipe, mapper, inputs, source_model, student in space.combinations(*keys):
-        taught = RECIPES[recipe].uses_student and student is not None
+        taught = RECIPES[recipe].teaches(student)
         name, what = (student, "student") if taught else (source_model, "source model")
         if name not in specs:
             raise ConfigError(

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from math import inf, isnan, nan
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
@@ -14,14 +14,13 @@ from raytl.config import MetricName, Study
 from raytl.errors import CorruptError
 from raytl.files import write_atomically
 from raytl.scoring.ensemble import mean_ranks
-from raytl.scoring.metrics import METRICS
+from raytl.scoring.metrics import METRICS, Mode
 from raytl.scoring.wording import number, score_text, unit_of
 from raytl.sweeping.kept.records import Record, Status
 from raytl.sweeping.kept.trial_folder import ERROR_LOG
 from raytl.sweeping.search.objective import ObjectiveMetric, objective_metric
 
 PLAIN = ("rank", "trial", "control", "status", "objective", "mean_rank", "epochs", "seconds")
-MODES = ("max", "min")
 METRIC_PREFIXES = ("train/", "target/", "source/", "oracle/")
 
 
@@ -110,7 +109,7 @@ class Leaderboard(BaseModel):
     @field_validator("objective")
     @classmethod
     def _is_whole(cls, objective: dict[str, str]) -> dict[str, str]:
-        if not {"name", "mode", "label"} <= objective.keys() or objective["mode"] not in MODES:
+        if not {"name", "label"} <= objective.keys() or objective.get("mode") not in get_args(Mode):
             raise ValueError("an objective has a name, a label, and a mode, max or min")
         return objective
 

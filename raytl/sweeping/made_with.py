@@ -5,32 +5,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from raytl.config import SourceModelConfig, Study
 from raytl.data.dataset import Dataset
 from raytl.errors import CorruptError, UserError
 from raytl.files import sha256_of
 from raytl.models.source_spec import read_spec
+from raytl.sweeping.environment_facts import Environment
 from raytl.weight_files import check_file
 
 # A place in the study, its digest then and now, where they are known
 Compared = tuple[str, str | None, str | None]
-
-
-class _Data(BaseModel):
-    fingerprint: str
-
-
-class _Weights(BaseModel):
-    weights_sha256: str | None = None
-
-
-class _MadeWith(BaseModel):
-    """What environment.json says of a run's data, by role, and source models, by name."""
-
-    datasets: dict[str, _Data] = {}
-    source_models: dict[str, _Weights] = {}
 
 
 def check_made_with(run: Path, study: Study, config: Mapping[str, Any]) -> None:
@@ -44,7 +28,7 @@ def check_made_with(run: Path, study: Study, config: Mapping[str, Any]) -> None:
     if not file.exists():
         return
     try:
-        then = _MadeWith.model_validate_json(file.read_text(encoding="utf-8"))
+        then = Environment.model_validate_json(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CorruptError(
             f"{file}: cannot be read: {str(error).splitlines()[0]}; copy the run again"
@@ -57,14 +41,16 @@ def check_made_with(run: Path, study: Study, config: Mapping[str, Any]) -> None:
             )
 
 
-def _datasets(study: Study, then: _MadeWith) -> Iterator[Compared]:
+def _datasets(study: Study, then: Environment) -> Iterator[Compared]:
     for role, domain in (("target", study.target_domain), ("source", study.source_domain)):
         if domain is not None and role in then.datasets:
             now = Dataset.open(domain.dataset).fingerprint
             yield f"{role}_domain.dataset", then.datasets[role].fingerprint, now
 
 
-def _source_models(study: Study, then: _MadeWith, config: Mapping[str, Any]) -> Iterator[Compared]:
+def _source_models(
+    study: Study, then: Environment, config: Mapping[str, Any]
+) -> Iterator[Compared]:
     """Yield the trial's source models, of which only weights in one file of the user's are known
     now."""
     for name in map(str, (config.get("source_model"), config.get("student"))):

@@ -127,7 +127,7 @@ def _branches(checked: Checked, material: Material, device: torch.device) -> lis
 
 def _origin(trial: TrialConfig, branch: str) -> str:
     """Return the source model whose weights a branch has."""
-    taught = RECIPES[trial.recipe].uses_student and trial.student is not None
+    taught = RECIPES[trial.recipe].teaches(trial.student)
     return trial.source_model if not taught or "/" in branch else str(trial.student)
 
 

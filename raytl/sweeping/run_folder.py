@@ -65,13 +65,11 @@ def _held(run: Path) -> list[str]:
     return [name for name in names if not name.startswith(".") and name != LEASE]
 
 
-def place_of_best(run: Path) -> Path:
-    """Return where a run's best model goes, which takes the place of the one before; of one that is
-    broken, without its source.json, the weights are deleted, so that nothing stands there."""
-    best = run / "best"
+def clear_broken(best: Path) -> None:
+    """Delete the weights of a run's best model that has lost its source.json, so that another may
+    take its place; what is no part of a source model stays, and is in the way."""
     if best.is_dir() and not (best / SPEC_FILE).exists():
         (best / WEIGHTS_FILE).unlink(missing_ok=True)
-    return best
 
 
 def check_same(run: Path, now: Mapping[str, Any]) -> None:

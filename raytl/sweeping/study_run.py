@@ -32,7 +32,7 @@ from raytl.sweeping.resolving import resolved, spare_slots
 from raytl.sweeping.run_folder import (
     check_run_folder,
     check_same,
-    place_of_best,
+    clear_broken,
     rounding,
     started_as,
 )
@@ -185,8 +185,8 @@ def _answer(
     save_confirmation(confirmation, run)
     save_environment(finished, run)
     if confirmation.recommended is not None:
-        best = place_of_best(run)
-        export(study, storage, confirmation, confirmation.recommended, best, force=True)
+        clear_broken(run / "best")
+        export(study, storage, confirmation, confirmation.recommended, run / "best", force=True)
     return StudyResult(run, leaderboard, confirmation)
 
 
@@ -281,9 +281,10 @@ def _unconfirmed(
         objective = objective_metric(study)
         score = {objective.name.replace("/", "_"): found.last[objective.name]}
         config = found.config
+        clear_broken(storage.run / "best")
         write_model(
             study, storage, config["trial"], (config["seed"], config["rows_seed"]), found.name,
-            score, place_of_best(storage.run), force=True,
+            score, storage.run / "best", force=True,
         )  # fmt: skip
         sentence += f"; best/ holds {config['candidate']}, the best by {objective.label}"
     leaderboard = leaderboard.model_copy(update={"unconfirmed": sentence})

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from raytl.config import TaskName
+from raytl.config import TaskName, task_kind
 from raytl.modalities.column import Column, Values
 from raytl.tasks.base import Task
 from raytl.tasks.classification import Classification
@@ -33,7 +33,4 @@ def task_of(column: Column, parts: Iterable[Values]) -> Task:
 def stored_task(facts: Mapping[str, Any]) -> Task:
     """Return the task that `Task.facts` was taken of. Raises ValueError, a sentence, where the
     facts are none."""
-    kind = facts.get("kind")
-    if kind not in TASKS:
-        raise ValueError(f"unknown kind '{kind}'; known: {', '.join(TASKS)}")
-    return TASKS[kind].stored(facts)
+    return TASKS[task_kind(facts)].stored(facts)

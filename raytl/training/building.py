@@ -52,7 +52,7 @@ def build_trial(
     `rows_seed`: draws the target's labelled rows, to which the task is fitted; by default the
     study's seed."""
     recipe_type = RECIPES[trial.recipe]
-    taught = recipe_type.uses_student and trial.student is not None
+    taught = recipe_type.teaches(trial.student)
     name = str(trial.student) if taught else trial.source_model
     source_model = (
         naive_model(material.domains, recipe_type)

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from raytl.data.importers.base import ShardOptions
-from raytl.data.importers.pixels import pixels_of
+from raytl.data.importers.pixels import native, pixels_of
 from raytl.data.importers.table_files import Table
 from raytl.data.importers.words import plain_values
 from raytl.errors import DataError
@@ -95,7 +95,7 @@ def array_of(values: Any, name: str, column: str) -> pa.Array | pa.ChunkedArray:
             refuse_several_types(column, values.tolist())
         if hasattr(values, "sparse"):
             values = values.sparse.to_dense()
-        values = _native(values)
+        values = native(values)
         try:
             found = pa.array(values, from_pandas=True)
         except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
@@ -103,12 +103,6 @@ def array_of(values: Any, name: str, column: str) -> pa.Array | pa.ChunkedArray:
                 f"{name}: column '{column}' cannot be read: {_first(error)}; drop it"
             ) from None
     return plain_values(found)
-
-
-def _native(series: Any) -> Any:
-    """Return a Series whose numbers have this machine's order of bytes, as Arrow needs."""
-    swapped = isinstance(series.dtype, np.dtype) and not series.dtype.isnative
-    return series.astype(series.dtype.newbyteorder("=")) if swapped else series
 
 
 def categorical_columns(data: Any) -> tuple[str, ...]:

@@ -24,8 +24,14 @@ def as_array(values: Any) -> np.ndarray:
         return np.asarray(values.numpy())
     if isinstance(values, np.ma.MaskedArray) and values.mask.any():
         return np.ma.filled(values.astype(np.float64), np.nan)  # what is masked is missing
-    array = np.asarray(values)
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    return np.asarray(native(np.asarray(values)))
+
+
+def native(values: Any) -> Any:
+    """Return an array or a Series whose numbers have this machine's order of bytes, as Arrow and
+    torch need it."""
+    swapped = isinstance(values.dtype, np.dtype) and not values.dtype.isnative
+    return values.astype(values.dtype.newbyteorder("=")) if swapped else values
 
 
 def is_tensor(values: Any) -> bool:

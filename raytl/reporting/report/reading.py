@@ -5,11 +5,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from raytl.config import Study, load_study
 from raytl.errors import RaytlError
 from raytl.predictions import Predictions
+from raytl.sweeping.environment_facts import Environment
 from raytl.sweeping.insight.facts import Transferred, load_transferred
 from raytl.sweeping.insight.previews import Previews, load_previews
 from raytl.sweeping.insight.telling_rows import Telling, telling_rows
@@ -18,46 +19,6 @@ from raytl.sweeping.ranked import load_ranking
 from raytl.sweeping.verdict.confirmed import Candidate, Confirmation, load_confirmation
 
 Read = TypeVar("Read")
-
-
-class Environment(BaseModel):
-    """What environment.json says that the report shows."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    python: str = ""
-    platform: str = ""
-    cpus: int | None = None
-    command: str = ""
-    started: str = ""
-    finished: str | None = None
-    metric_reason: str | None = None
-    versions: dict[str, Any] = {}
-    seeds: dict[str, Any] = {}
-    datasets: dict[str, "DatasetFacts"] = {}
-    source_models: dict[str, "ModelFacts"] = {}
-
-
-class DatasetFacts(BaseModel):
-    """A dataset by role."""
-
-    path: str
-    fingerprint: str
-    rows: dict[str, int]
-
-
-class PartFacts(BaseModel):
-    """A column's network."""
-
-    backbone: str
-    blocks: int
-
-
-class ModelFacts(BaseModel):
-    """A source model by name."""
-
-    parts: dict[str, PartFacts] = {}
-    weights_sha256: str | None = None
 
 
 class RunFiles:

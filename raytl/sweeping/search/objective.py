@@ -1,10 +1,9 @@
 """What trials are selected by."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from raytl.config import MetricName, Study
-from raytl.scoring.metrics import METRICS
+from raytl.scoring.metrics import METRICS, Mode
 from raytl.scoring.validators import VALIDATORS
 from raytl.scoring.wording import named
 
@@ -15,7 +14,7 @@ class ObjectiveMetric:
     by in the end."""
 
     name: str
-    mode: Literal["max", "min"]
+    mode: Mode
     label: str
     metric: MetricName = "accuracy"
 

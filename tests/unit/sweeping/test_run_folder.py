@@ -19,8 +19,8 @@ from raytl.sweeping.resolving import resolved
 from raytl.sweeping.run_folder import (
     check_run_folder,
     check_same,
+    clear_broken,
     continued,
-    place_of_best,
     rounding,
 )
 
@@ -246,10 +246,13 @@ def test_a_broken_best_model_gives_way_and_what_is_no_part_of_one_does_not(tmp_p
     best.mkdir()
     for name in (SPEC_FILE, WEIGHTS_FILE):
         (best / name).touch()
-    assert place_of_best(tmp_path) == best and (best / WEIGHTS_FILE).exists()
+    clear_broken(best)
+    assert (best / WEIGHTS_FILE).exists()
     (best / SPEC_FILE).unlink()
-    refuse_existing(place_of_best(tmp_path), force=True, told_by=SPEC_FILE)
+    clear_broken(best)
+    refuse_existing(best, force=True, told_by=SPEC_FILE)
     (best / "mine.txt").touch()
+    clear_broken(best)
     with pytest.raises(UserError, match="--force replaces what an earlier run of the command"):
-        refuse_existing(place_of_best(tmp_path), force=True, told_by=SPEC_FILE)
+        refuse_existing(best, force=True, told_by=SPEC_FILE)
     assert (best / "mine.txt").exists()
