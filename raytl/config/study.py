@@ -12,6 +12,11 @@ from raytl.config.resources import ResourcesConfig
 from raytl.config.source_model import SourceModelConfig
 from raytl.config.task_facts import TASK_FACTS, HeadName, MetricName, TaskName, task_of_metric
 
+# The law that source domains are held to, before and after datasets are opened.
+WITHHELD = (
+    "rows that the target is judged by, or whose labels it leaves out, must not be learnt from"
+)
+
 
 class SplitNames(Frozen):
     """Which split of the dataset plays which part."""
@@ -225,22 +230,27 @@ class Study(Frozen):
             }
         )
 
+    @property
+    def withheld(self) -> set[str]:
+        """The target's splits that the study is judged by, or leaves labels of out: of which a
+        source domain must not learn."""
+        source, target = self.source_domain, self.target_domain
+        named = {target.splits.test, target.splits.validation or target.splits.test}
+        whole = target.splits.validation is not None and target.labels == "all"
+        if whole or (source is not None and _other_columns(source, target)):
+            return named
+        return named | {target.splits.train}
+
     @model_validator(mode="after")
     def _check_domains_apart(self) -> "Study":
         source, target = self.source_domain, self.target_domain
         if source is None or source.dataset != target.dataset:
             return self
-        judged_by = {target.splits.test, target.splits.validation} - {None}
-        if target.splits.validation is None or target.labels != "all":
-            # of which rows are held out, or labels left out; those of another column are others
-            judged_by |= set() if _other_columns(source, target) else {target.splits.train}
-        shared = judged_by & set(source.read_splits())
+        shared = self.withheld & set(source.read_splits())
         if shared:
             raise ValueError(
-                "source_domain: rows that the target is judged by, or whose labels it leaves out, "
-                "must not be learnt from, but both domains read split "
-                f"{', '.join(sorted(map(str, shared)))} of {target.dataset}; name another split or "
-                "dataset"
+                f"source_domain: {WITHHELD}, but both domains read split "
+                f"{', '.join(sorted(shared))} of {target.dataset}; name another split or dataset"
             )
         return self
 

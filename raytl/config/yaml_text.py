@@ -13,6 +13,9 @@ MOST_BYTES = 2**18
 MOST_VALUES = 10_000  # with aliases written out
 MOST_LEVELS = 50
 MOST_DIGITS = 18  # of an integer: it fits 64 bits
+TWO_NUMBERS = re.compile(
+    r"[-+]?0_*[0-7][0-7_]*|.*:.*"
+)  # in YAML 1.1 base 8 and base 60, not in 1.2
 Keys = tuple[str, ...]
 
 # Longest first: UTF-32's mark begins with UTF-16's.
@@ -156,6 +159,11 @@ class _Walk:
             raise self._error(
                 node, keys, f"an integer of {digits} digits; {MOST_DIGITS} are allowed"
             )
+        if node.tag.endswith((":int", ":float")) and TWO_NUMBERS.fullmatch(node.value):
+            raise self._error(
+                node, keys, f"{node.value} is one number in YAML 1.1 and another in 1.2; write it "
+                "without leading zeros and colons, or in quotes"
+            )  # fmt: skip
         try:
             self.loader.construct_object(node)
         except ValueError as error:  # a date that is none, say

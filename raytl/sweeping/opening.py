@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from raytl.config import TASK_FACTS, DomainConfig, SourceModelConfig, Study
+from raytl.config.study import WITHHELD
 from raytl.data.dataset import Dataset
 from raytl.data.domain import Domain, Domains
 from raytl.data.groups_apart import check_apart
@@ -54,6 +55,7 @@ def open_study(study: Study) -> Opened:
     target = _open("target_domain", study.target_domain)
     source = _open("source_domain", study.source_domain) if study.source_domain else None
     domains = Domains(target, source)
+    _check_no_copy(study, domains)
     test_labels = _check_test(domains.target)
     rows = _rows(study, domains)
     judged = with_metric(study, domains, *rows)
@@ -101,6 +103,26 @@ def _open(place: str, config: DomainConfig) -> Domain:
         check_apart(dataset, splits)
     with placed(place):
         return Domain.of(config, dataset)
+
+
+def _check_no_copy(study: Study, domains: Domains) -> None:
+    """Raise ConfigError where the source domain reads a shard of which the target withholds the
+    rows, under whatever path: the same rows are written to the same bytes."""
+    if domains.source is None:
+        return
+    source, target = domains.source, domains.target
+    for name in source.config.read_splits():
+        read = _digests(source, name)
+        for withheld in sorted(study.withheld):
+            if read & _digests(target, withheld):
+                raise ConfigError(
+                    f"source_domain: {WITHHELD}, but shards of {source.dataset.path}'s split "
+                    f"{name} are those of the target's split {withheld}; name other data"
+                )
+
+
+def _digests(domain: Domain, split: str) -> set[str]:
+    return {shard.sha256 for shard in domain.dataset.info.splits[split].shards}
 
 
 def _check_test(target: Domain) -> int:

@@ -1,6 +1,7 @@
 """What is refused before Ray starts, with its place in the study."""
 
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,18 @@ def test_test_rows_are_learnt_from_through_no_other_domain(domains: tuple[Path, 
     source = {"dataset": target, "splits": {"train": "test"}}
     with pytest.raises(ValueError, match="both domains read split test of"):
         Study.model_validate(study | {"source_domain": source})
+
+
+def test_a_copy_of_the_targets_rows_is_no_source_domain(domains: tuple[Path, Path]) -> None:
+    study = base(domains)
+    target = Path(study["target_domain"]["dataset"])
+    copy = shutil.copytree(target, target.with_name("copy"))
+    source = {"dataset": copy, "splits": {"train": "test"}}
+    for section in ({"dataset": copy}, source):
+        with pytest.raises(
+            ConfigError, match=r"source_domain: .* learnt from, but shards of .*copy"
+        ):
+            preflight(Study.model_validate(study | {"source_domain": section}))
 
 
 def test_rows_that_are_held_out_are_learnt_from_through_no_other_domain(
