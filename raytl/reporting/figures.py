@@ -1,6 +1,5 @@
 """The figures of a run, as matplotlib's objects."""
 
-import json
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -20,7 +19,7 @@ def figures_of(
     """Return the figures that a run's trials and retrainings make, by name: those alone that there
     is something to draw for."""
     objective = leaderboard.objective
-    trials = json.loads(leaderboard.model_dump_json())["trials"]
+    trials = leaderboard.model_dump(mode="python")["trials"]
     histories: Histories = [(row, row["curve"]) for row in trials]
     front = pareto_front(trials, objective["mode"])
     shares = importance(histories, objective["mode"]).shares

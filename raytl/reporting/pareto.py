@@ -1,5 +1,6 @@
 """The trials that no other trial beats at accuracy, seconds and trainable parameters at once."""
 
+import math
 from typing import Any
 
 
@@ -9,7 +10,7 @@ def pareto_front(rows: list[dict[str, Any]], mode: str) -> list[dict[str, Any]]:
     A row dominates another where it is at least as good in the objective, the seconds and the
     number of trainable parameters, and better in one of them.
     """
-    done = [row for row in rows if row["status"] == "completed" and row["objective"] is not None]
+    done = [row for row in rows if row["status"] == "completed" and _is_known(row["objective"])]
     sign = -1 if mode == "max" else 1
 
     def costs(row: dict[str, Any]) -> tuple[float, float, int]:
@@ -23,3 +24,7 @@ def pareto_front(rows: list[dict[str, Any]], mode: str) -> list[dict[str, Any]]:
         )
 
     return sorted((row for row in done if not dominated(row)), key=costs)
+
+
+def _is_known(objective: float | None) -> bool:
+    return objective is not None and math.isfinite(objective)

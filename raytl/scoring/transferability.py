@@ -116,24 +116,24 @@ def are_values(targets_N: np.ndarray) -> bool:
 
 @dataclass(frozen=True)
 class Transferability:
-    """A score by name, and what it needs of the targets: "classes", or nothing of them."""
+    """A score by name, and which targets it `reads`: "classes", "values"."""
 
     name: str
     score: Callable[[np.ndarray, np.ndarray], float]
-    needs: frozenset[str] = frozenset()
+    reads: frozenset[str]
 
     def __call__(self, features_ND: np.ndarray, targets_N: np.ndarray) -> float:
         """Return the score of features for targets: classes (integers) or values (floats). Raises
-        ConfigError for values where it needs classes."""
+        ConfigError for values where it reads classes alone."""
         if are_values(targets_N):
-            check_score(self.name, gives=())
+            check_score(self.name, gives={"values"})
         return self.score(features_ND, targets_N)
 
 
 SCORES: dict[str, Transferability] = {
     score.name: score
     for score in (
-        Transferability("log_me", log_me),
+        Transferability("log_me", log_me, frozenset({"classes", "values"})),
         # Both compare rows of one class with the others; values have no rows of one value.
         Transferability("h_score", h_score, frozenset({"classes"})),
         Transferability("n_leep", n_leep, frozenset({"classes"})),
@@ -142,13 +142,13 @@ SCORES: dict[str, Transferability] = {
 
 
 def check_score(name: str, gives: Collection[str]) -> None:
-    """Raise ConfigError where a score needs what the target does not give: "classes"."""
-    missing = sorted(SCORES[name].needs - set(gives))
-    if missing:
-        able = [score.name for score in SCORES.values() if score.needs <= set(gives)]
+    """Raise ConfigError where a score does not read what the target gives: see `TaskFacts`."""
+    score = SCORES[name]
+    if not score.reads & set(gives):
+        able = [other.name for other in SCORES.values() if other.reads & set(gives)]
         raise ConfigError(
-            f"{name} needs {' and '.join(missing)}, but the target is a value; rank by "
-            f"{' or '.join(able)}"
+            f"{name} needs {' or '.join(sorted(score.reads))}, which the target does not hold; "
+            f"rank by {' or '.join([*able, 'size'])}"
         )
 
 
@@ -161,8 +161,8 @@ def check_rows(targets_N: np.ndarray) -> None:
                 "ranking needs finite target values, two different ones at least, got "
                 f"{len(targets_N)} rows with {len(values)} different values"
             )
-    elif len(counts) < 2 or counts.min() < 2:
+    elif (several := int((counts >= 2).sum())) < 2:
         raise DataError(
-            "ranking needs at least two labelled target rows in each of two classes, got "
-            f"{counts.tolist()} rows per class"
+            "ranking needs two classes with at least two labelled target rows each, got "
+            f"{several} such among {len(counts)} in {len(targets_N)} rows"
         )

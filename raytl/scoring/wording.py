@@ -23,16 +23,22 @@ def unit_of(metric: Metric) -> str:
 
 
 def number(value: float, metric: Metric, half: float | None = None) -> str:
-    """Return an amount as it is shown, already times the metric's `scale`: points with one decimal,
-    errors with as many as two digits of `half`, an interval's half width, need (or, without one,
-    three digits of the value itself)."""
+    """Return an amount as it is shown, already times the metric's `scale`: points with as many
+    decimals as the first digit of `half`, an interval's half width, needs, one at least; errors
+    with as many as its first two (or, without one, three digits of the value itself) need."""
     if metric.mode == "max":
-        return f"{value:.1f}"
+        return f"{value:.{_decimals(half or 1.0, digits=1, least=1)}f}"
     digits, size = (2, half) if half else (3, abs(value))
     if not (math.isfinite(size) and size > 0):
         return f"{value:g}"
-    decimals = digits - 1 - math.floor(math.log10(size))
-    return f"{value:,.{min(max(decimals, 0), MOST_DECIMALS)}f}"
+    return f"{value:,.{_decimals(size, digits)}f}"
+
+
+def _decimals(size: float, digits: int, least: int = 0) -> int:
+    """Return how many decimals the first digits of a size need."""
+    if not math.isfinite(size):
+        return least
+    return min(max(digits - 1 - math.floor(math.log10(size)), least), MOST_DECIMALS)
 
 
 def score_text(value: float, metric: Metric) -> str:

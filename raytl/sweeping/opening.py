@@ -17,7 +17,9 @@ from raytl.models.source_spec import read_spec
 from raytl.scoring.validators import VALIDATORS
 from raytl.search_space import SearchSpace
 from raytl.sweeping.study_metric import check_classes, metric_reason, with_metric
+from raytl.tasks.box_column import BoxColumn
 from raytl.tasks.columns import ValueColumn, has_target
+from raytl.tasks.steps_column import StepsColumn
 from raytl.training.splits import SourceRows, TargetRows, redrawable, source_rows, target_rows
 from raytl.weight_files import check_file
 
@@ -127,32 +129,51 @@ def _digests(domain: Domain, split: str) -> set[str]:
 
 def _check_test(target: Domain) -> int:
     """Return how many test rows have a label. Raises DataError where an interval over them cannot
-    be had. No more of them is read than that: whether a label is there, and differs from others."""
+    be had, or says nothing. Their labels are read for no other end."""
     test = target.config.splits.test
     with placed("target_domain.dataset"):
         split = target.split(test)
-    column, place = target.target_column, "target_domain.splits.test"
-    rows = split.rows
-    if column.may_lack or isinstance(column, ValueColumn):
-        known = has_target(target.targets(test))
-        rows = int(known.sum())
-        if isinstance(column, ValueColumn) and rows and np.ptp(target.targets(test)[known]) == 0:
-            raise DataError(
-                f"{place}: the target values of '{test}' are all alike, so that no model can be "
-                "told from a constant; name another split or column"
-            )
-    if 0 < rows < LEAST_TEST_ROWS:
+    place = "target_domain.splits.test"
+    known = _known(target, test)
+    if len(known) == 0:
+        return 0
+    if len(known) < LEAST_TEST_ROWS:
         raise DataError(
             f"{place}: at least {LEAST_TEST_ROWS} test rows with a label are needed for an "
-            f"interval, but '{test}' has {rows}"
+            f"interval, but '{test}' has {len(known)}"
         )
     groups = split.groups()
-    if rows and groups is not None and len(np.unique(groups)) < LEAST_TEST_GROUPS:
+    if groups is not None and len(np.unique(groups[known])) < LEAST_TEST_GROUPS:
         raise DataError(
-            f"{place}: at least {LEAST_TEST_GROUPS} groups of test rows are needed for an "
-            f"interval, as rows of one group are not drawn one by one, but '{test}' has 1"
+            f"{place}: at least {LEAST_TEST_GROUPS} groups of test rows with a label are needed "
+            f"for an interval, as rows of one group are not drawn one by one, but '{test}' has 1"
         )
-    return rows
+    alike = _alike(target, test, known)
+    if alike is not None:
+        raise DataError(
+            f"{place}: {alike}, so that no model can be told from a constant; name another split "
+            "or column"
+        )
+    return len(known)
+
+
+def _known(target: Domain, test: str) -> np.ndarray:
+    """Return the test rows that have a label."""
+    if target.target_column.may_lack:
+        return np.flatnonzero(has_target(target.targets(test)))
+    return np.arange(target.split(test).rows)
+
+
+def _alike(target: Domain, test: str, known: np.ndarray) -> str | None:
+    """Return in which way the targets of the known test rows are all alike."""
+    column, parts = target.target_column, target.learnt(test, known)
+    if isinstance(column, ValueColumn | StepsColumn):
+        ends = np.array([(part.min(), part.max()) for part in parts])
+        return None if np.ptp(ends) > 0 else f"the target values of '{test}' are all alike"
+    if isinstance(column, BoxColumn):
+        boxes = any(len(of) for part in parts for of in part)
+        return None if boxes else f"no row of '{test}' has a box"
+    return None
 
 
 def _rows(study: Study, domains: Domains) -> tuple[TargetRows, SourceRows | None]:

@@ -1,15 +1,17 @@
 """Source models ranked by their features of the labelled target rows, before any training."""
 
 import time
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 
+from raytl.config import TASK_FACTS
 from raytl.data.domain import Domains
 from raytl.errors import ConfigError
 from raytl.models.branch import Branch
 from raytl.models.source_model import load_source_model
-from raytl.scoring.transferability import SCORES, check_rows
+from raytl.scoring.transferability import SCORES, Transferability, check_rows
 from raytl.seeds import seed_for
 from raytl.sweeping.preflight import Checked
 from raytl.sweeping.ranked import Ranked
@@ -22,16 +24,33 @@ BATCH = 64
 
 
 def rank_source_models(checked: Checked) -> list[Ranked]:
-    """Score every source model of the study on up to MOST_ROWS labelled target rows.
+    """Score every source model of the study on up to MOST_ROWS labelled target rows, by all scores
+    that read what the target holds.
 
-    Raises ConfigError without target labels.
+    Raises ConfigError without target labels, or where no score reads them.
     """
+    study = checked.study
+    scores = [score for score in SCORES.values() if score.reads & study.gives]
+    if not scores:
+        raise ConfigError(
+            "ranking source models needs a target of classes or values, but the target column "
+            f"'{checked.domains.target.target}' holds {TASK_FACTS[study.task].holds}"
+        )
     rows = _labelled_rows(checked)
     target = checked.domains.target
     labels = target.targets(target.config.splits.train)[rows]
     check_rows(labels)
+    material = Material.of(study, checked.domains)
+    return [_ranked(material, name, rows, labels, scores) for name in study.source_models]
+
+
+def sizes_of(checked: Checked) -> list[Ranked]:
+    """Return every source model of the study with its size alone, for which no row is read."""
     material = Material.of(checked.study, checked.domains)
-    return [_ranked(material, name, rows, labels) for name in checked.study.source_models]
+    return [
+        Ranked(source_model=name, scores=_size(_branches(material, name)), seconds={}, rows=0)
+        for name in checked.study.source_models
+    ]
 
 
 def _labelled_rows(checked: Checked) -> np.ndarray:
@@ -45,23 +64,34 @@ def _labelled_rows(checked: Checked) -> np.ndarray:
     return np.sort(generator.permutation(rows)[:MOST_ROWS])
 
 
-def _ranked(material: Material, name: str, rows: np.ndarray, labels: np.ndarray) -> Ranked:
+def _ranked(
+    material: Material,
+    name: str,
+    rows: np.ndarray,
+    labels: np.ndarray,
+    functions: Sequence[Transferability],
+) -> Ranked:
     start = time.perf_counter()
+    branches = _branches(material, name)
+    features = _features(material.domains, branches, rows)
+    seconds = {"features": time.perf_counter() - start}
+    scores = _size(branches)
+    for function in functions:
+        start = time.perf_counter()
+        scores[function.name] = function(features, labels)
+        seconds[function.name] = time.perf_counter() - start
+    return Ranked(source_model=name, scores=scores, seconds=seconds, rows=len(labels))
+
+
+def _branches(material: Material, name: str) -> dict[str, Branch]:
     config, models = material.study.source_models[name], material.source_models
     seed = seed_for(material.study.search.seed, "ranking")
     model = load_source_model(name, config, models.columns, models.samples, seed)
-    branches = {n: Branch(part, ()).eval() for n, part in model.parts.items()}
-    features = _features(material.domains, branches, rows)
-    seconds = {"features": time.perf_counter() - start}
-    size = sum(p.numel() for branch in branches.values() for p in branch.parameters())
-    scores: dict[str, float] = {"size": float(size)}
-    for score, function in SCORES.items():
-        if not function.needs <= material.study.gives:
-            continue
-        start = time.perf_counter()
-        scores[score] = function(features, labels)
-        seconds[score] = time.perf_counter() - start
-    return Ranked(source_model=name, scores=scores, seconds=seconds, rows=len(labels))
+    return {n: Branch(part, ()).eval() for n, part in model.parts.items()}
+
+
+def _size(branches: Mapping[str, Branch]) -> dict[str, float]:
+    return {"size": float(sum(p.numel() for b in branches.values() for p in b.parameters()))}
 
 
 @torch.inference_mode()

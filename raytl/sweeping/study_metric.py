@@ -129,9 +129,10 @@ def _missing(rows: str, labels: np.ndarray, column: LabelColumn, metric: Metric)
             f"{rows} are all of class {column.classes[known[0]]}, but {metric.words} needs rows of "
             "two; name another split, hold out more rows, or choose another search.metric"
         )
-    without = column.classes[bare[0]]
+    more = f" and {len(bare) - 1} more are" if len(bare) > 1 else " is"
     return (
-        f"{rows} are of {there} of {len(column.classes)} classes alone, '{without}' is missing: "
+        f"{rows} are of {there} of {len(column.classes)} classes alone, '{column.classes[bare[0]]}'"
+        f"{more} missing: "
         f"{metric.words} is over those that are there"
     )
 

@@ -248,11 +248,11 @@ def _promising(checked: Checked, run: Path) -> list[str]:
     if score == "none":
         return []
     from raytl.sweeping.ranked import load_ranking, order, save_ranking
-    from raytl.sweeping.ranking import rank_source_models
+    from raytl.sweeping.ranking import rank_source_models, sizes_of
 
     file = run / "ranking.json"
     if not file.exists():
-        save_ranking(rank_source_models(checked), file)
+        save_ranking(sizes_of(checked) if score == "size" else rank_source_models(checked), file)
     known = checked.space.choices("source_model")
     return [name for name in order(load_ranking(file), score) if name in known]
 

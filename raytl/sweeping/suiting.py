@@ -106,3 +106,8 @@ def check_judges(study: Study, domains: Domains, task: str) -> None:
 
         with placed("search.ranking"):
             check_score(study.search.ranking, study.gives)
+            if not study.labelled:
+                raise ConfigError(
+                    f"{study.search.ranking} needs target labels, but target_domain.labels is "
+                    "none; rank by size, or not at all"
+                )

@@ -98,10 +98,14 @@ def heat_figure(rows: Rows, objective: Mapping[str, str]) -> dict[str, Any] | No
         "mode": objective["mode"], "label": f"best {objective['label']}",
         "cells": [
             {"model": models.index(m), "depth": depths.index(d), "best": row["objective"],
-             "tip": f"{m}, {d} blocks frozen\n{len(cells[m, d])} trials, the best:\n{tip_of(row)}"}
+             "tip": f"{m}, {d} blocks frozen\n{_best_of(len(cells[m, d]))}:\n{tip_of(row)}"}
             for (m, d), row in best.items()
         ],
     }  # fmt: skip
+
+
+def _best_of(trials: int) -> str:
+    return "1 trial" if trials == 1 else f"{trials} trials, the best"
 
 
 def _depth_order(depth: str) -> tuple[float, str]:

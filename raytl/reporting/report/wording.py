@@ -55,12 +55,12 @@ class Wording:
         """Return a standard error with as many decimals as the mean has."""
         if error is None:
             return "–"
-        near = abs(self.judged.scale * mean) / 10
+        near = abs(self.judged.scale * mean) / 10 if self.judged.mode == "min" else None
         return number(self.judged.scale * error, self.judged, near)
 
-    def number(self, value: float) -> str:
-        """Return an amount in the metric's unit."""
-        return number(value, self.judged)
+    def margin(self, value: float) -> str:
+        """Return the margin, which a study gives in points and the data in the target's unit."""
+        return f"{value:g}" if self.judged.mode == "max" else number(value, self.judged)
 
     def score(self, value: float | None, name: str) -> str:
         """Return a score of the metric `name`, or a share in per cent."""

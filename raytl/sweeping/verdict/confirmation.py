@@ -230,7 +230,7 @@ def _verdict(
         difference=now.decision.difference,
         control=now.decision.control,
         against_plain=[
-            plain_sentence(what, words(control), difference, metric)
+            plain_sentence(what, words(control), difference, metric, margin)
             for control, difference in plain
             if difference is not None and control.control not in omitted
         ],

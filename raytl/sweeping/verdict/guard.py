@@ -81,7 +81,8 @@ def _classes(
 def _probabilities(
     ours: Sequence[Predictions], theirs: Sequence[Predictions], unit_N: np.ndarray
 ) -> Pair:
-    targets = _two_classes(ours[0].target_N)
+    right, wrong = _two_classes(ours[0].target_N)
+    targets = right, wrong % ours[0].given("probabilities").shape[1]
 
     def extended(run: Predictions, side: int) -> Predictions:
         p_K = _typical(run, *targets)[side]
@@ -102,7 +103,6 @@ def _two_classes(target_N: np.ndarray) -> tuple[int, int]:
 def _typical(run: Predictions, right: int, wrong: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the probabilities, (K,), that a run gives to its median row of each class."""
     p_NK = run.given("probabilities").astype(np.float64)
-    wrong = wrong if wrong < p_NK.shape[1] else (right + 1) % p_NK.shape[1]
     of_right, of_wrong = (_median_row(p_NK, run.target_N, k) for k in (right, wrong))
     if np.array_equal(of_right, of_wrong):
         certain_KK = np.eye(p_NK.shape[1])

@@ -9,6 +9,7 @@ from raytl.predictions import Predictions
 from raytl.scoring.metrics import METRICS, Metric
 from raytl.scoring.wording import score_text
 from raytl.sweeping.kept.records import Record
+from raytl.sweeping.search.control_facts import facts_of
 from raytl.sweeping.search.objective import objective_metric
 from raytl.sweeping.search.selection import dropped_controls, outcomes_of
 from raytl.sweeping.verdict.rounds import (
@@ -33,7 +34,8 @@ def remarks_on(
     remarks = [found.sentence for found in dropped_controls(outcomes)]
     for control in dict.fromkeys(r.config["control"] for r in searched if r.config["control"]):
         if not any(outcome.control == control for outcome in outcomes):
-            remarks.append(f"the {control} control failed at every learning rate that was tried")
+            tried = " at every learning rate that was tried" if facts_of(control).learns else ""
+            remarks.append(f"the {control} control failed{tried}")
     for configuration in configurations:
         remarks += _failures(study, configuration, now)
         remarks += _unfair(METRICS[study.metric], configuration)

@@ -15,10 +15,10 @@ def amount(difference: Difference, metric: Metric) -> str:
     """Return the difference with its interval's half width, in the metric's unit. Errors are said
     to be lower or higher, as less of them is better."""
     value, half = (metric.scale * size for size in (difference.difference, difference.half_width))
-    if metric.mode == "max":
-        return f"{value:+.1f} ± {half:.1f}{unit_of(metric)}"
-    way = "higher" if value < 0 else "lower"
     size, plus_minus = number(abs(value), metric, half), number(half, metric, half)
+    if metric.mode == "max":
+        return f"{'-' if value < 0 else '+'}{size} ± {plus_minus}{unit_of(metric)}"
+    way = "higher" if value < 0 else "lower"
     return f"{way} by {size} ± {plus_minus}{unit_of(metric)} ({named(metric)})"
 
 
@@ -104,13 +104,18 @@ def _what_would(decision: Decision) -> str:
     return only + " or ".join(ways) + " would decide"
 
 
-def plain_sentence(what: str, words: str, difference: Difference, metric: Metric) -> str:
+def plain_sentence(
+    what: str, words: str, difference: Difference, metric: Metric, margin: float
+) -> str:
     """Return how the candidate stands against a control that transfers plainly, which is called
-    `words`."""
+    `words`; `margin`: as shown."""
     over, against = (_compared(difference, metric, word, words) for word in ("over", "against"))
     low, high = difference.interval
     if low > 0:
         return f"{what} is better than the simpler transfer: {over}"
     if high < 0:
         return f"{what} is worse than the simpler transfer: {against}"
+    if metric.scale * max(-low, high) <= margin:
+        within = f"within ± {margin:g}{unit_of(metric)}"
+        return f"{what} makes no difference to the simpler transfer: {against}, {within}"
     return f"{what} against the simpler transfer is undecided: {against}"

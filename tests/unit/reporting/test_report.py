@@ -192,3 +192,5 @@ def test_the_pareto_front_by_hand() -> None:
     ]
     assert [r["trial"] for r in pareto_front(rows, "max")] == ["00000", "00005", "00001", "00003"]
     assert [r["trial"] for r in pareto_front(rows, "min")] == ["00003", "00001"]
+    unknown = row(6, objective=float("nan"), seconds=0.1, trainable_parameters=1)
+    assert pareto_front([*rows, unknown], "max") == pareto_front(rows, "max")

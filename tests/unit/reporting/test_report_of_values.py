@@ -87,6 +87,16 @@ def test_a_study_of_values_is_reported_in_their_unit(run: Path) -> None:
     assert "1,234.57" in text  # the objective, large
 
 
+def test_a_class_that_is_never_found_is_said_to_be_the_lowest(run: Path) -> None:
+    found = confirmed(run)
+    ours = found.candidates[0].model_copy(update={"recall": [0.0, 0.9, None]})
+    save_confirmation(
+        found.model_copy(update={"classes": ["a", "b", "c"], "candidates": [ours]}), run
+    )
+    text = write_report(run).read_text()
+    assert "lowest class recall" in text and "<td>0.0 %</td>" in text
+
+
 def test_its_figure_shows_predicted_against_true_values(run: Path) -> None:
     confirmed(run)
     text = write_report(run).read_text()

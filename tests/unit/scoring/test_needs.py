@@ -72,12 +72,14 @@ def test_registered_scores_are_the_functions() -> None:
 
 @pytest.mark.parametrize("name", ["h_score", "n_leep"])
 def test_a_score_of_classes_refuses_values(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"{name} needs classes.*rank by log_me$"):
+    with pytest.raises(ConfigError, match=f"{name} needs classes.*rank by log_me or size$"):
         SCORES[name](*drawn())
     with pytest.raises(ConfigError, match=f"{name} needs classes"):
-        check_score(name, gives=REGRESSION)
+        check_score(name, gives={"values"})
     check_score(name, gives={"classes"})
-    check_score("log_me", gives=REGRESSION)
+    check_score("log_me", gives={"values"})
+    with pytest.raises(ConfigError, match="log_me needs classes or values.*; rank by size$"):
+        check_score("log_me", gives={"maps", "entropy"})
 
 
 @pytest.mark.parametrize("values", [[2.0, 2.0, 2.0], [1.0], [1.0, float("nan"), 3.0]])

@@ -9,7 +9,7 @@ from raytl.errors import DataError
 from raytl.scoring.density_ratio import FOLDS, LARGEST_RATIO, density_ratio, fitted_ratio
 from raytl.scoring.ensemble import mean_ranks
 from raytl.scoring.evidence import Evidence
-from raytl.scoring.transferability import check_rows, h_score, leep, log_me, n_leep
+from raytl.scoring.transferability import SCORES, check_rows, h_score, leep, log_me, n_leep
 from raytl.scoring.validators import (
     class_clusters,
     control_variate,
@@ -76,8 +76,18 @@ def test_leep_by_hand() -> None:
 
 
 def test_too_few_rows_are_refused() -> None:
-    with pytest.raises(DataError, match=r"\[2, 1\] rows per class"):
+    with pytest.raises(
+        DataError, match="two labelled target rows each, got 1 such among 2 in 3 ro"
+    ):
         check_rows(np.array([0, 0, 1]))
+
+
+def test_classes_of_a_single_row_are_ranked_by_beside_others() -> None:
+    check_rows(np.array([0] * 9 + [1] * 9 + [2]))
+    check_rows(np.random.default_rng(0).integers(500, size=2000))
+    features = np.random.default_rng(0).normal(size=(19, 4))
+    labels = np.array([0] * 9 + [1] * 9 + [2])
+    assert all(np.isfinite(score(features, labels)) for score in SCORES.values())
 
 
 CERTAIN = np.eye(3)[np.arange(12) % 3]

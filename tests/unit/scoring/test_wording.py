@@ -37,6 +37,12 @@ def test_an_amount_of_errors_has_the_digits_that_its_interval_can_tell(
     assert number(value, METRICS["rmse"], half) == text
 
 
+def test_points_have_the_decimals_that_their_interval_can_tell() -> None:
+    halves = (8.9, 0.96, 0.03, 0.0, None)
+    shown = [number(1.2345, METRICS["auc"], half) for half in halves]
+    assert shown == ["1.2", "1.2", "1.23", "1.2", "1.2"]
+
+
 def test_units_say_what_points_are_of_and_leave_no_blank_behind() -> None:
     units = {name: unit_of(metric) for name, metric in METRICS.items()}
     assert units["accuracy"] == " points"

@@ -75,6 +75,16 @@ def test_right_and_wrong_are_what_a_run_says_to_its_median_rows() -> None:
     assert ours[0].group_N is not None and ours[0].group_N.tolist() == list(range(8))
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+def test_test_rows_of_the_last_class_alone_are_compared(classes: int) -> None:
+    target_N = np.full(6, classes - 1)
+    p_NK = np.full((6, classes), 0.1)
+    p_NK[:, -1] = 1 - 0.1 * (classes - 1)
+    run = Predictions(np.arange(6), target_N, p_NK.argmax(axis=1), p_NK)
+    found = paired_difference(METRICS["log_loss"], [run] * 3, [run] * 3, 0.95)
+    assert found.difference == 0 and 0 < found.half_width < np.inf
+
+
 def test_a_constant_run_goes_half_of_the_way_to_certainty() -> None:
     constant = of_classes(np.full(6, 0.4))
     ours, theirs = with_discordant_rows(METRICS["log_loss"], [constant], [constant], ROWS)

@@ -35,6 +35,8 @@ def difference(value: float, half: float) -> Difference:
     ("name", "value", "half", "text"),
     [
         ("accuracy", 0.032, 0.011, "+3.2 ± 1.1 points"),
+        ("accuracy", 0.0004, 0.0003, "+0.04 ± 0.03 points"),
+        ("accuracy", -0.0004, 0.000012, "-0.040 ± 0.001 points"),
         ("average_precision", -0.032, 0.011, "-3.2 ± 1.1 points of average precision"),
         ("log_loss", 0.0324, 0.0111, "lower by 0.032 ± 0.011 nats (log loss)"),
         ("rmse", 3.24, 1.13, "lower by 3.2 ± 1.1 (root mean squared error)"),
@@ -85,8 +87,22 @@ def test_of_errors_less_is_better_in_every_verdict() -> None:
     assert hurts == f"{WHAT} hurts (negative transfer): higher {less}; do not transfer"
     alike = said("equivalent", 0.05, 0.11)
     assert alike.endswith("than with training from scratch, within ± 0.25")
-    plain = plain_sentence(WHAT, facts_of("target_only").words, difference(-3.24, 1.13), rmse)
+    plain = plain_sentence(WHAT, facts_of("target_only").words, difference(-3.24, 1.13), rmse, 0.25)
     assert "worse than the simpler transfer: higher by 3.2 ± 1.1" in plain
+
+
+def test_a_simpler_transfer_within_the_margin_makes_no_difference() -> None:
+    accuracy = METRICS["accuracy"]
+
+    def said(half: float, margin: float = 1.0) -> str:
+        return plain_sentence(WHAT, "linear_probe", difference(0.0002, half), accuracy, margin)
+
+    assert said(0.001) == (
+        f"{WHAT} makes no difference to the simpler transfer: +0.0 ± 0.1 points against "
+        "linear_probe, within ± 1 points"
+    )
+    assert "against the simpler transfer is undecided" in said(0.001, margin=0.1)
+    assert "against the simpler transfer is undecided" in said(0.05)
 
 
 def test_a_constant_guess_advises_not_to_transfer() -> None:

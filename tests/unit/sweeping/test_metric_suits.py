@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
-from values_support import brightness, study_of, write_classes, write_targets, write_values
+from values_support import IMAGE, brightness, study_of, write_classes, write_targets, write_values
 
 from raytl.config import TASK_FACTS, Study, TrialConfig
 from raytl.errors import ConfigError, DataError
@@ -17,7 +17,9 @@ from raytl.sweeping.opening import open_study
 from raytl.sweeping.preflight import preflight
 from raytl.sweeping.ranked import order
 from raytl.sweeping.ranking import rank_source_models
+from raytl.tasks.box_column import EMPTY, BoxColumn
 from raytl.tasks.columns import LabelColumn, ValueColumn
+from raytl.tasks.steps_column import StepsColumn
 
 
 @pytest.fixture
@@ -130,6 +132,31 @@ def test_test_rows_of_one_group_are_refused(tmp_path: Path) -> None:
     target = write_targets(tmp_path / "x", ValueColumn(), splits(train=ramp, test=ramp), groups)
     with pytest.raises(DataError, match="at least 2 groups of test rows .* 'test' has 1"):
         open_study(study_of(None, target))
+
+
+def test_one_group_with_labels_beside_others_without_is_refused(tmp_path: Path) -> None:
+    column, groups = LabelColumn(classes=("a", "b"), nulls=True), np.arange(40) % 4
+    labels = np.where(groups == 0, np.arange(40) // 4 % 2, -1)
+    parts = splits(train=np.arange(40) % 2, test=labels)
+    target = write_targets(tmp_path / "x", column, parts, {"train": groups + 4, "test": groups})
+    with pytest.raises(DataError, match="at least 2 groups of test rows with a label .* has 1"):
+        open_study(study_of(None, target))
+
+
+def test_test_rows_that_no_model_can_err_on_are_refused(tmp_path: Path) -> None:
+    ramp, flat = np.linspace(0, 1, 80).reshape(40, 2), np.full((40, 2), 3.0)
+    steps = StepsColumn(horizon=2, channel="x", season=1)
+    one, none = (np.empty(40, object) for _ in range(2))
+    one[:], none[:] = [np.array([[0, 0, 1, 1, 0]], np.float32)] * 40, [EMPTY] * 40
+    boxes = BoxColumn(shape=IMAGE.shape[:2], classes=("cell",))
+    for column, train, test, text in (
+        (steps, ramp, flat, "the target values of 'test' are all alike"),
+        (boxes, one, none, "no row of 'test' has a box"),
+    ):
+        parts = splits(train=train, test=test)
+        target = write_targets(tmp_path / column.kind, column, parts)
+        with pytest.raises(DataError, match=f"splits.test: {text}, so that no model can be told"):
+            open_study(study_of(None, target))
 
 
 def opened_labels(tmp_path: Path, labels: np.ndarray) -> int:

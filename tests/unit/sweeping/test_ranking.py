@@ -13,6 +13,7 @@ from raytl.scoring.agreement import agreement
 from raytl.sweeping.opening import open_study
 from raytl.sweeping.preflight import preflight
 from raytl.sweeping.ranked import load_ranking, order
+from raytl.sweeping.ranking import sizes_of
 from raytl.sweeping.search.objective import objective_metric
 from raytl.sweeping.search.sampling import open_sampler
 
@@ -54,6 +55,20 @@ def test_ranking_needs_target_labels(
     study = tiny_study(target_domain={"dataset": domains[1], "labels": "none"})
     with pytest.raises(ConfigError, match=r"needs target labels, but target_domain\.labels is non"):
         raytl.rank(study)
+
+
+def test_a_ranking_by_labels_that_are_not_there_is_refused_and_one_by_size_is_not(
+    tiny_study: Callable[..., Study], domains: tuple[Path, Path]
+) -> None:
+    unlabelled = {"dataset": domains[1], "labels": "none"}
+    study = tiny_study(target_domain=unlabelled, search={"ranking": "log_me"})
+    with pytest.raises(ConfigError, match=r"search\.ranking: log_me needs target labels"):
+        preflight(study)
+    search = {"ranking": "size", "objective": "bnm"}
+    study = tiny_study(target_domain=unlabelled, source_models=MODELS, space=SPACE, search=search)
+    sizes = sizes_of(preflight(study))
+    assert [set(ranked.scores) for ranked in sizes] == [{"size"}, {"size"}]
+    assert order(sizes, "size") == ["wide", "narrow"]
 
 
 def test_promising_source_models_are_tried_first(tiny_study: Callable[..., Study]) -> None:

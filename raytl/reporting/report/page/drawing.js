@@ -16,7 +16,7 @@ function html(tag, attributes = {}, ...children) {
   return node;
 }
 const finite = value => typeof value === "number" && Number.isFinite(value);
-const extent = values => { const some = values.filter(finite); return some.length ? [Math.min(...some), Math.max(...some)] : [0, 1]; };
+const extent = values => { const some = values.filter(finite); return some.length ? some.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [some[0], some[0]]) : [0, 1]; };
 const cut = (text, most) => text.length > most ? text.slice(0, Math.max(1, most - 1)) + "…" : text;
 
 function short(value) {
