@@ -16,6 +16,7 @@ from raytl.sweeping.verdict.confirmed import Candidate, Confirmation
 
 Values = list[float | None]  # a class each
 MOST_CLASSES = 200
+MOST_CONFUSED = 60  # a figure has a field for each pair of them
 
 
 def class_figure(
@@ -93,10 +94,27 @@ def _text(value: float | None) -> str:
 
 
 def confusion_figure(candidate: Candidate, classes: list[str]) -> dict[str, Any] | None:
-    """Return counts of test rows (or pixels), true by predicted class."""
+    """Return counts of test rows (or pixels), true by predicted class; of many classes those that
+    are mistaken most, and all others as one."""
     if not candidate.confusion:
         return None
-    return {"classes": classes, "counts": candidate.confusion, "label": "true by predicted class"}
+    counts_KK, label = np.array(candidate.confusion), "true by predicted class"
+    if len(classes) > MOST_CONFUSED:
+        wrong_K = counts_KK.sum(axis=0) + counts_KK.sum(axis=1) - 2 * counts_KK.diagonal()
+        kept = np.sort(np.argsort(-wrong_K, kind="stable")[:MOST_CONFUSED])
+        counts_KK = _folded(counts_KK, kept)
+        others = len(classes) - MOST_CONFUSED
+        classes = [*(classes[k] for k in kept), f"{others} others"]
+        label = f"{label}, the {MOST_CONFUSED} that are mistaken most"
+    return {"classes": classes, "counts": counts_KK.tolist(), "label": label}
+
+
+def _folded(counts_KK: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Return counts of the kept classes, and of all others as one more."""
+    place_K = np.full(len(counts_KK), len(kept))
+    place_K[kept] = np.arange(len(kept))
+    member = np.eye(len(kept) + 1, dtype=counts_KK.dtype)[place_K]
+    return np.asarray(member.T @ counts_KK @ member)
 
 
 def agreement_figure(runs: list[Predictions], most: int) -> dict[str, Any]:

@@ -38,6 +38,7 @@ from raytl.sweeping.verdict.sentences import (
     verdict_sentence,
 )
 from raytl.sweeping.verdict.statistics import mean_and_standard_error
+from raytl.tasks.box_column import BoxColumn
 from raytl.tasks.columns import LabelColumn, has_target
 from raytl.tasks.mask_column import MaskColumn
 
@@ -83,7 +84,7 @@ def build_confirmation(
 
 def _classes(target: Domain) -> list[str]:
     column = target.target_column
-    return list(column.classes) if isinstance(column, LabelColumn | MaskColumn) else []
+    return list(column.classes) if isinstance(column, LabelColumn | MaskColumn | BoxColumn) else []
 
 
 def _recommended(study: Study, configurations: list[Retrained], now: Standing) -> str | None:

@@ -8,7 +8,12 @@ import pytest
 from test_report_of_values import candidate
 
 from raytl.predictions import Predictions
-from raytl.reporting.report.class_figures import average_precision_of_classes, class_figure
+from raytl.reporting.report.class_figures import (
+    MOST_CONFUSED,
+    average_precision_of_classes,
+    class_figure,
+    confusion_figure,
+)
 from raytl.scoring.box_metrics import DETECTIONS
 from raytl.sweeping.verdict.confirmed import Confirmation, Verdict
 
@@ -52,6 +57,23 @@ def test_the_worst_class_stands_first_and_a_class_without_rows_last(tmp_path: Pa
     assert [row["name"] for row in figure["rows"]] == ["b", "a", "c"]
     assert [row["values"] for row in figure["rows"]] == [[25.0, 20.0], [90.0, 10.0], [None, None]]
     assert figure["names"] == ["ours", "plain"] and "recall" in figure["label"]
+
+
+def test_of_many_classes_those_that_are_mistaken_most_are_drawn(tmp_path: Path) -> None:
+    count = MOST_CONFUSED + 40
+    counts = np.diag(np.full(count, 9))
+    counts[:MOST_CONFUSED, count - 1] = 2  # so the last class is among them, and 59 is not
+    ours = candidate(tmp_path, "ours", None, 0.5).model_copy(update={"confusion": counts.tolist()})
+    figure = confusion_figure(ours, [str(k) for k in range(count)])
+    assert figure is not None and f"the {MOST_CONFUSED} that are mistaken most" in figure["label"]
+    names, drawn = figure["classes"], np.array(figure["counts"])
+    assert names == [*map(str, range(MOST_CONFUSED - 1)), str(count - 1), "40 others"]
+    assert drawn.sum() == counts.sum() and (drawn[:, -2] == [*[2] * 59, 9, 2]).all()
+    assert drawn[-1].tolist() == [0] * 59 + [2, 40 * 9]
+    small = ours.model_copy(update={"confusion": [[3, 1], [0, 2]]})
+    assert confusion_figure(small, ["a", "b"]) == {
+        "classes": ["a", "b"], "counts": [[3, 1], [0, 2]], "label": "true by predicted class",
+    }  # fmt: skip
 
 
 def test_masks_are_told_by_their_iou(tmp_path: Path) -> None:

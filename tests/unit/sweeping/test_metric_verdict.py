@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from boxes_support import CLASSES, study_of_scenes
 from values_support import study_of, write_values
 
 from raytl.config import Study
@@ -187,6 +188,12 @@ def test_a_confirmation_by_rmse_holds_the_metric_and_the_others(tmp_path: Path) 
     assert "helps: lower by 4.00 ± " in found.verdict.sentence
     again = found.predictions_of(ours, run)
     assert again[1].predicted_N == pytest.approx(truth + 1.1)
+
+
+def test_boxes_have_classes_as_labels_and_masks_do(tmp_path: Path) -> None:
+    study = Study.model_validate(study_of_scenes(tmp_path)).decided(metric="map50")
+    domain = Domain.open(study.target_domain)
+    assert build_confirmation(study, [], domain, tmp_path, {}.__getitem__).classes == list(CLASSES)
 
 
 def test_without_test_labels_one_trial_is_retrained_once(tiny_study: Callable[..., Study]) -> None:
