@@ -50,6 +50,18 @@ class Predictions:
         assert found is not None, f"these predictions have no {reads}"
         return found
 
+    def only(self, reads: str) -> "Predictions":
+        """Return what a metric reads, as `given` takes it, without what others read: rows of a
+        thousand classes have a thousand probabilities."""
+        probabilities = reads == "probabilities"
+        summed = reads not in ("classes", "values", "probabilities")
+        return replace(
+            self,
+            p_NK=self.p_NK if probabilities else None,
+            statistics_NM=self.statistics_NM if summed else None,
+            picture_N=None,
+        )
+
     def cut(self, which: np.ndarray) -> "Predictions":
         """Return some of the rows, by numbers or a mask."""
         found: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}

@@ -27,6 +27,13 @@ def test_they_are_read_back(tmp_path: Path) -> None:
     assert found.group_N is None
 
 
+def test_of_one_metric_what_others_read_is_left_out() -> None:
+    assert made().only("classes").p_NK is None
+    assert made().only("probabilities").p_NK is PROBABILITIES
+    counts = Predictions(np.arange(5), np.zeros(5, np.int64), None, statistics_NM=np.ones((5, 2)))
+    assert counts.only("pixels").statistics_NM is not None
+
+
 def test_values_have_no_probabilities_and_groups_are_kept(tmp_path: Path) -> None:
     rows = np.arange(3)
     written = Predictions(rows, rows + 0.5, rows - 0.25, group_N=np.array([2, 2, 0]))

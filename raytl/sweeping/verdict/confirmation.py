@@ -27,6 +27,7 @@ from raytl.sweeping.verdict.rounds import (
     best_of,
     first_difference,
     gather,
+    judged,
     shown_margin,
     standing,
 )
@@ -59,9 +60,12 @@ def build_confirmation(
 
     `read` returns the test predictions in a trial's folder; they are written into `run`.
     """
-    configurations = gather([Ended.of(record, study) for record in retrained(records)], read)
+    ended = [Ended.of(record, study) for record in retrained(records)]
+    configurations = gather(ended, read, METRICS[study.metric].reads)
     now = standing(study, configurations)
-    candidates = [_candidate(c, records, now.selected, study, run) for c in configurations]
+    _keep_predictions(configurations, ended, read, run)
+    candidates = [_candidate(c, records, now.selected, study) for c in configurations]
+    comparisons = _compare(study, configurations, now)
     recommended = _recommended(study, configurations, now)
     on_labels = on_drawn_labels(study, records, target)
     seeds = sorted({run.seed for candidate in candidates for run in candidate.runs})
@@ -76,8 +80,8 @@ def build_confirmation(
         margin=shown_margin(study, configurations),
         labels_read=labels_read(study, records, target),
         candidates=candidates,
-        comparisons=_compare(study, configurations, now),
-        verdict=_verdict(study, records, configurations, now, on_labels),
+        comparisons=comparisons,
+        verdict=_verdict(study, records, configurations, now, comparisons, on_labels),
         recommended=recommended,
     )
 
@@ -96,16 +100,31 @@ def _recommended(study: Study, configurations: list[Retrained], now: Standing) -
     return None if best is None else best.name
 
 
-def _candidate(
-    configuration: Retrained,
-    records: Sequence[Record],
-    selected: str | None,
-    study: Study,
+def _kept(folder: str) -> Path:
+    """Return where a retraining's predictions are kept within the run."""
+    return Path("predictions") / f"{folder}.arrow"
+
+
+def _keep_predictions(
+    configurations: Sequence[Retrained],
+    ended: Sequence[Ended],
+    read: Callable[[str], Predictions],
     run: Path,
+) -> None:
+    """Write the test predictions of all that ended well, whole, one after the other."""
+    well = {of.name: of.predictions.keys() for of in configurations}
+    for one in ended:
+        if one.seed in well[one.name]:
+            (run / _kept(one.folder)).parent.mkdir(exist_ok=True)
+            judged(read(one.folder)).write(run / _kept(one.folder))
+
+
+def _candidate(
+    configuration: Retrained, records: Sequence[Record], selected: str | None, study: Study
 ) -> Candidate:
     of_it = [r for r in retrained(records) if r.config["candidate"] == configuration.name]
     of_it.sort(key=lambda record: record.config["seed_index"])
-    runs = [_run(record, configuration, study.metric, run) for record in of_it]
+    runs = [_run(record, configuration, study.metric) for record in of_it]
     scores = [r.score for r in runs if r.score is not None]
     results = [record.last for record in of_it]
     confusions = [result["test/confusion"] for result in results if "test/confusion" in result]
@@ -135,13 +154,9 @@ def _candidate(
     )
 
 
-def _run(record: Record, configuration: Retrained, metric: str, run: Path) -> Run:
+def _run(record: Record, configuration: Retrained, metric: str) -> Run:
     result, seed, folder = record.last, record.config["seed_index"], record.name
     well = seed in configuration.predictions
-    file = Path("predictions") / f"{folder}.arrow"
-    if well:
-        (run / file).parent.mkdir(exist_ok=True)
-        configuration.predictions[seed].write(run / file)
     measured = _measured(result) if well else {}
     return Run(
         seed=seed,
@@ -151,7 +166,7 @@ def _run(record: Record, configuration: Retrained, metric: str, run: Path) -> Ru
         objective=configuration.objectives.get(seed),
         seconds=float(result.get("seconds", 0.0)),
         folder=folder,
-        predictions=str(file) if well else None,
+        predictions=str(_kept(folder)) if well else None,
         error=None if well else record.error,
     )
 
@@ -186,6 +201,7 @@ def _verdict(
     records: Sequence[Record],
     configurations: list[Retrained],
     now: Standing,
+    comparisons: Sequence[Comparison],
     on_labels: list[str],
 ) -> Verdict:
     """Return the verdict on the selected candidate, with all that qualifies it."""
@@ -209,13 +225,11 @@ def _verdict(
     margin = shown_margin(study, configurations)
     assert margin is not None
     mine = _trial_of(ours, records)
+    against = {c.control: c.difference for c in comparisons if c.candidate == ours.name}
     plain = [
-        (c, first_difference(study, ours, c))
-        for c in configurations
-        if c.control is not None and c.control not in WITHOUT_TRANSFER
+        c for c in configurations if c.control is not None and c.control not in WITHOUT_TRANSFER
     ]
-
-    plain_trials = {c.control: _trial_of(c, records) for c, _ in plain if c.control is not None}
+    plain_trials = {c.control: _trial_of(c, records) for c in plain if c.control is not None}
     omitted = of_other_models(plain_trials, mine)
 
     def words(of: Retrained) -> str:
@@ -231,9 +245,9 @@ def _verdict(
         difference=now.decision.difference,
         control=now.decision.control,
         against_plain=[
-            plain_sentence(what, words(control), difference, metric, margin)
-            for control, difference in plain
-            if difference is not None and control.control not in omitted
+            plain_sentence(what, words(c), against[c.control], metric, margin)
+            for c in plain
+            if c.control in against and c.control not in omitted
         ],
         remarks=remarks,
     )

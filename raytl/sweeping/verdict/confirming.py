@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from raytl.config import Study
 from raytl.predictions import Predictions
+from raytl.scoring.metrics import METRICS
 from raytl.sweeping.kept.records import Config, Record
 from raytl.sweeping.search.selection import Outcome, retrainings
-from raytl.sweeping.verdict.rounds import Ended, gather, standing
+from raytl.sweeping.verdict.rounds import Ended, Standing, gather, standing
 
 
 class Confirming:
@@ -21,6 +22,7 @@ class Confirming:
         self._outcomes: dict[str, Outcome] = {}
         self._asked: dict[str, int] = {}  # seeds of each configuration so far
         self._ended: list[Ended] = []
+        self._standing: tuple[int, Standing] | None = None  # after so many have ended
 
     @property
     def count(self) -> int:
@@ -50,7 +52,13 @@ class Confirming:
         return [one for name, count in self._wanted().items() for one in self._up_to(name, count)]
 
     def _wanted(self) -> Mapping[str, int]:
-        return standing(self._study, gather(self._ended, self._read)).wanted
+        """All test rows are read and compared for this, so it is done once a round."""
+        count = len(self._ended)
+        if self._standing is None or self._standing[0] != count:
+            reads = METRICS[self._study.metric].reads
+            found = standing(self._study, gather(self._ended, self._read, reads))
+            self._standing = count, found
+        return self._standing[1].wanted
 
     def ended(self, record: Record) -> None:
         """Note that a retraining ended, well or not."""

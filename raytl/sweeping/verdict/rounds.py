@@ -58,9 +58,11 @@ class Retrained:
         return all(seed in self.predictions for seed in range(count))
 
 
-def gather(ended: Sequence[Ended], read: Callable[[str], Predictions]) -> list[Retrained]:
+def gather(
+    ended: Sequence[Ended], read: Callable[[str], Predictions], reads: str
+) -> list[Retrained]:
     """Return each configuration with its seeds, searched ones first, then by name. `read` returns
-    the predictions in a folder; those of rows without a label are left out."""
+    the predictions in a folder, of which is kept what the metric `reads`."""
     found = []
     for _, name in sorted({(one.control is not None, one.name) for one in ended}):
         seeds = sorted((one for one in ended if one.name == name), key=lambda one: one.seed)
@@ -70,15 +72,17 @@ def gather(ended: Sequence[Ended], read: Callable[[str], Predictions]) -> list[R
                 name=name,
                 control=seeds[0].control,
                 objectives={one.seed: one.objective for one in well if one.objective is not None},
-                predictions={one.seed: _judged(read(one.folder)) for one in well},
+                predictions={one.seed: judged(read(one.folder)).only(reads) for one in well},
                 failed=frozenset(one.seed for one in seeds) - {one.seed for one in well},
             )
         )
     return found
 
 
-def _judged(predictions: Predictions) -> Predictions:
-    return predictions.cut(has_target(predictions.target_N))
+def judged(predictions: Predictions) -> Predictions:
+    """Return the predictions of rows that have a label."""
+    known = has_target(predictions.target_N)
+    return predictions if known.all() else predictions.cut(known)
 
 
 @dataclass(frozen=True)

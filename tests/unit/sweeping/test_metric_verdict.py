@@ -72,11 +72,13 @@ def test_rows_without_a_target_are_no_part_of_the_verdict() -> None:
     known = np.arange(10) < 7
     target_N = np.where(known, 1.0, np.nan)
     said = Predictions(np.arange(10), target_N, np.ones(10), group_N=np.arange(10) // 2)
-    (found,) = gather([Ended("ours", None, 0, "folder", 0.5)], lambda folder: said)
+    (found,) = gather([Ended("ours", None, 0, "folder", 0.5)], lambda folder: said, "values")
     assert found.predictions[0].id_N.tolist() == list(range(7))
     assert found.predictions[0].group_N is not None and len(found.predictions[0].group_N) == 7
     labels = Predictions(np.arange(3), np.array([0, -1, 1]), np.array([0, 0, 0]), np.eye(3)[:, :2])
-    (found,) = gather([Ended("ours", None, 0, "folder", 0.5)], lambda folder: labels)
+    (found,) = gather(
+        [Ended("ours", None, 0, "folder", 0.5)], lambda folder: labels, "probabilities"
+    )
     assert found.predictions[0].given("probabilities").shape == (2, 2)
 
 

@@ -142,7 +142,7 @@ def test_what_ended_is_gathered_by_configuration() -> None:
         Ended("scratch control", "scratch", 0, "a", 0.2),
         Ended("trial 2", None, 0, "c", 0.9),
     ]
-    ours, control = gather(ended, lambda folder: predicted(ord(folder)))
+    ours, control = gather(ended, lambda folder: predicted(ord(folder)), "classes")
     assert (ours.name, control.name) == ("trial 2", "scratch control")
     assert (ours.objectives, ours.failed) == ({0: 0.9}, {1})
     assert control.objectives == {0: 0.2, 1: 0.3}
@@ -186,6 +186,22 @@ def test_rounds_follow_from_what_has_ended(study: Study) -> None:
 
 
 FOLDERS: dict[str, tuple[int, int]] = {}
+
+
+def test_a_round_is_compared_once_however_often_it_is_asked(study: Study) -> None:
+    read: list[str] = []
+
+    def reading(folder: str) -> Predictions:
+        read.append(folder)
+        return predicted(310 if "trial" in folder else 300)
+
+    confirming = Confirming(study, reading)
+    outcomes = [Outcome("scratch-0", "scratch", {}, -0.8), Outcome("00007", None, {}, -0.9)]
+    for suggestion in confirming.add(outcomes):
+        metrics = {"epoch": 2, "target/validation_accuracy": 0.5}
+        confirming.ended(Record(suggestion, [metrics], "completed"))
+    assert len({confirming.wants_more for _ in range(3)}) == 1
+    assert bool(confirming.further()) == confirming.wants_more and len(read) == 6
 
 
 def test_redrawn_rows_differ_by_seed_and_not_by_candidate(study: Study) -> None:
