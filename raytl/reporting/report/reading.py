@@ -83,12 +83,14 @@ class RunFiles:
     def predictions(self, candidate: Candidate) -> list[Predictions]:
         """Return a candidate's predictions of test rows, a seed each; none where they cannot be
         read."""
-        if candidate.name not in self._predictions:
-            assert self.confirmation is not None, "it has the candidate"
-            of = self.confirmation
-            found = self._tried(lambda: of.predictions_of(candidate, self.run))
-            self._predictions[candidate.name] = found or []
-        return self._predictions[candidate.name]
+        if candidate.name in self._predictions:
+            return self._predictions[candidate.name]
+        assert self.confirmation is not None, "it has the candidate"
+        of = self.confirmation
+        found = self._tried(lambda: of.predictions_of(candidate, self.run)) or []
+        if candidate in (of.selected, of.best_control):  # the others are asked for once
+            self._predictions[candidate.name] = found
+        return found
 
     def _text(self, name: str) -> str | None:
         try:

@@ -62,32 +62,38 @@ def telling_rows(confirmation: Confirmation, predictions_of: Read) -> Telling | 
     if ours is None or not ours.n or best is None:
         return None
     metric = METRICS[confirmation.metric]
-    every = {c.name: predictions_of(c) for c in confirmation.candidates if c.n}
-    if not all(every.values()):
+    pair = predictions_of(ours), predictions_of(best)
+    if not all(pair):
         return None
-    first = every[ours.name][0]
-    some = np.arange(len(first.id_N))
+    some = np.arange(len(pair[0][0].id_N))
     if metric.reads not in ("classes", "probabilities", "values"):
         some = some[:: max(1, -(-len(some) // MOST_SCORED))]
-    scores = {name: _row_scores(metric, runs, some) for name, runs in every.items()}
-    return _telling(confirmation, metric, (ours, best), every, scores, some)
+    mine, theirs = (_row_scores(metric, runs, some) for runs in pair)
+    highest_N = np.maximum(mine, theirs)
+    for other in confirmation.candidates:  # one after the other: all at once are many
+        if other.n and other.name not in (ours.name, best.name):
+            runs = predictions_of(other)
+            if not runs:
+                return None
+            highest_N = np.maximum(highest_N, _row_scores(metric, runs, some))
+    return _telling(confirmation, metric, best, pair, (mine, theirs, highest_N), some)
 
 
 def _telling(
     confirmation: Confirmation,
     metric: Metric,
-    pair: tuple[Candidate, Candidate],
-    every: dict[str, list[Predictions]],
-    scores: dict[str, Floats],
+    best: Candidate,
+    pair: tuple[list[Predictions], list[Predictions]],
+    scores: tuple[Floats, Floats, Floats],
     some: NDArray[Any],
 ) -> Telling:
-    ours, best = pair
-    mine, theirs = scores[ours.name], scores[best.name]
-    highest_N = np.max(list(scores.values()), axis=0)
+    """`pair`: predictions of the selected candidate and of the control `best`; `scores`: theirs,
+    and the highest of all, (N,) each."""
+    mine, theirs, highest_N = scores
     classes = metric.reads in ("classes", "probabilities")
     missed = np.flatnonzero(highest_N == 0) if classes else np.argsort(highest_N, kind="stable")
     if classes:  # the most certain errors first
-        missed = missed[np.argsort(-_certainty(every[ours.name])[some][missed], kind="stable")]
+        missed = missed[np.argsort(-_certainty(pair[0])[some][missed], kind="stable")]
     gain_N = mine - theirs
     order = np.argsort(-gain_N, kind="stable")
     found: dict[Kind, NDArray[Any]] = {
@@ -96,9 +102,7 @@ def _telling(
         "broken": order[::-1][gain_N[order[::-1]] < 0],
     }
     rows = [
-        _row(
-            confirmation, kind, (every[ours.name][0], every[best.name][0]), (mine, theirs), some, i
-        )
+        _row(confirmation, kind, (pair[0][0], pair[1][0]), (mine, theirs), some, i)
         for kind, places in found.items()
         for i in places[:SHOWN]
     ]

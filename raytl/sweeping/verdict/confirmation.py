@@ -17,7 +17,14 @@ from raytl.scoring.classification import class_recall
 from raytl.scoring.metrics import METRICS
 from raytl.sweeping.kept.records import Metrics, Record
 from raytl.sweeping.search.control_facts import WITHOUT_TRANSFER, kind_of
-from raytl.sweeping.verdict.confirmed import Candidate, Comparison, Confirmation, Run, Verdict
+from raytl.sweeping.verdict.confirmed import (
+    Candidate,
+    Comparison,
+    Confirmation,
+    Run,
+    Verdict,
+    judged,
+)
 from raytl.sweeping.verdict.drawn_labels import labels_read, on_drawn_labels
 from raytl.sweeping.verdict.remarks import remarks_on
 from raytl.sweeping.verdict.rounds import (
@@ -27,7 +34,6 @@ from raytl.sweeping.verdict.rounds import (
     best_of,
     first_difference,
     gather,
-    judged,
     shown_margin,
     standing,
 )

@@ -130,7 +130,7 @@ class Confirmation(_Part):
         the run's folder. Raises CorruptError where they are not there, or are of other rows."""
         files = [run / of.predictions for of in candidate.runs if of.predictions is not None]
         every = [Predictions.read(file) for file in files]
-        found = [one.cut(has_target(one.target_N)) for one in every]
+        found = [judged(one) for one in every]
         for file, one in zip(files, found, strict=True):
             wrong = self._wrong(one, found[0])
             if wrong is not None:
@@ -185,6 +185,12 @@ def pictures_of(confirmation: Confirmation, candidate: Candidate, run: Path) -> 
         return []
     pictures_N = confirmation.predictions_of(candidate, run)[0].picture_N
     return [] if pictures_N is None else [picture for picture in pictures_N if picture is not None]
+
+
+def judged(predictions: Predictions) -> Predictions:
+    """Return the predictions of rows that have a label."""
+    known = has_target(predictions.target_N)
+    return predictions if known.all() else predictions.cut(known)
 
 
 def save_confirmation(confirmation: Confirmation, run: Path) -> None:

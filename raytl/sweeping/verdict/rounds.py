@@ -15,10 +15,10 @@ from raytl.scoring.metrics import METRICS, margin_of
 from raytl.sweeping.kept.records import Record
 from raytl.sweeping.search.control_facts import WITHOUT_TRANSFER
 from raytl.sweeping.search.objective import objective_metric
+from raytl.sweeping.verdict.confirmed import judged
 from raytl.sweeping.verdict.decision import Decision, decide, open_comparisons
 from raytl.sweeping.verdict.intervals import Difference, paired_difference
 from raytl.sweeping.verdict.looks import looks
-from raytl.tasks.columns import has_target
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,6 @@ def gather(
             )
         )
     return found
-
-
-def judged(predictions: Predictions) -> Predictions:
-    """Return the predictions of rows that have a label."""
-    known = has_target(predictions.target_N)
-    return predictions if known.all() else predictions.cut(known)
 
 
 @dataclass(frozen=True)
