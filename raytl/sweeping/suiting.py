@@ -46,17 +46,26 @@ def _of_task(study: Study) -> list[str]:
 
 
 def check_steps(study: Study, space: SearchSpace) -> None:
-    """Raise ConfigError for the first recipe that compares rows with each other where a step has
-    too few, and the first one that has not what its mapper is fitted to."""
-    parts = study.train.accumulation_steps * study.resources.workers[1]
+    """Raise ConfigError for the first recipe that compares rows with each other, or mapper that
+    normalises over them, where a step has too few, and the first recipe that has not what its
+    mapper is fitted to."""
+    steps = study.train.accumulation_steps
+    parts = steps * study.resources.workers[1]
     rows = study.train.batch_size // parts
-    for recipe, mapper, fit in space.combinations("recipe", "mapper", "mapper.fit"):
+    keys = ("recipe", "mapper", "mapper.fit", "mapper.batch_norm")
+    for recipe, mapper, fit, normalised in space.combinations(*keys):
         least = RECIPES[recipe].least_rows
         if rows < least:
             raise ConfigError(
                 f"train.batch_size >= {least} × accumulation_steps × workers_per_trial must hold, "
                 f"as recipe {recipe} compares rows with each other, got {study.train.batch_size} "
                 f"for {least} × {parts}; raise train.batch_size"
+            )
+        if normalised and mapper in ("linear", "mlp") and study.train.batch_size < 2 * steps:
+            raise ConfigError(
+                "train.batch_size >= 2 × accumulation_steps must hold, as mapper.batch_norm "
+                f"normalises over a step's rows, got {study.train.batch_size} for 2 × {steps}; "
+                "raise train.batch_size"
             )
         if mapper == "matrix":
             streams = RECIPES[recipe].streams(study.labelled, study.source_domain is not None)

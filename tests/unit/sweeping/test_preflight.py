@@ -69,6 +69,11 @@ def test_a_good_study_passes(domains: tuple[Path, Path]) -> None:
             "train.batch_size >= 2 × .* recipe dan compares rows .* got 7 for 2 × 4",
             2,
         ),
+        (
+            {"defaults": {"mapper": "mlp", "mapper.batch_norm": True}, "train": {"batch_size": 1}},
+            "train.batch_size >= 2 × .* mapper.batch_norm normalises .* got 1 for 2 × 1",
+            2,
+        ),
         ({"space": {}}, "space: it is empty", 2),
         ({"space": {"source_model": {"choice": ["nett"]}}}, "did you mean 'net'", 2),
         ({"source_models": {"net": {"backbone": "small_cnnn"}}}, "did you mean 'small_cnn'", 2),
