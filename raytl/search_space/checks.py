@@ -19,7 +19,7 @@ def base_params(study: Study) -> Params:
         raise ConfigError(
             f"defaults: unknown key '{unknown[0]}'; {nearest(unknown[0], list(TRIAL_KEYS))}"
         )
-    both = [key for key in study.defaults if key in study.space and key != "source_model"]
+    both = [key for key in study.defaults if key in study.space]
     if both and not isinstance(study.space, str):
         # A default inside the space is trial 0's value; one outside it would never be used.
         for key in both:

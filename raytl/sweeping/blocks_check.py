@@ -9,13 +9,17 @@ from raytl.search_space import SearchSpace
 
 
 def check_depths(space: SearchSpace, specs: dict[str, SourceSpec]) -> None:
-    """Raise ConfigError for the first trial that would freeze blocks beyond its network's: to the
-    depth of a column, or of all."""
-    keys = {*space.distributions, *space.base}
-    own = {key.removeprefix(OF_BRANCH): key for key in keys if key.startswith(OF_BRANCH)}
-    for name, of_all, *found in space.combinations("source_model", "frozen_depth", *own.values()):
+    """Raise ConfigError for the first trial that would freeze blocks beyond those of the network
+    that it trains: to the depth of a column, or of all."""
+    known = {*space.distributions, *space.base}
+    own = {key.removeprefix(OF_BRANCH): key for key in known if key.startswith(OF_BRANCH)}
+    keys = ("recipe", "source_model", "student", "frozen_depth", *own.values())
+    for recipe, source_model, student, of_all, *found in space.combinations(*keys):
+        if RECIPES[recipe].freezes != "as configured":
+            continue
         depths = dict(zip(own, found, strict=True))
-        for branch, part in specs[name].parts.items():
+        trained = student if RECIPES[recipe].teaches(student) else source_model
+        for branch, part in specs[trained].parts.items():
             depth, key = depths.get(branch), own.get(branch)
             if depth is None:
                 depth, key = of_all, "frozen_depth"

@@ -143,6 +143,13 @@ def test_defaults_are_checked() -> None:
         SearchSpace(study(SPACE, defaults={"mapper": "linear"}))
 
 
+def test_a_default_source_model_that_the_space_has_not_is_told() -> None:
+    models = {name: {"backbone": "small_cnn"} for name in ("small", "large")}
+    space = {"source_model": {"choice": ["small"]}}
+    with pytest.raises(ConfigError, match="defaults.source_model: 'large' lies outside space"):
+        SearchSpace(study(space, defaults={"source_model": "large"}, source_models=models))
+
+
 def test_callable_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my_space.py").write_text(
         "def space(trial):\n"

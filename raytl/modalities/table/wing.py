@@ -62,11 +62,12 @@ class Table(Modality):
         column: Column,
         sample: Sample,
     ) -> tuple[Backbone, Transform, str | None]:
-        """Fields and categories that both tables have keep their weights; others start fresh."""
+        """Fields and categories that both tables have keep their weights; others start fresh. A
+        number that was constant so far, and read as 0, is scaled anew."""
         assert isinstance(transform, TableTransform) and isinstance(column, TableColumn)
         extended = transform.extended(column, sample())
         if extended.layout == transform.layout:
-            return backbone, transform.for_column(column), None
+            return backbone, extended, None
         new = self.build(backbone.name, extended, args)
         report = graft_fields(backbone, new)
         return new, extended, report.describe()

@@ -25,22 +25,23 @@ def alone_controls(
     study: Study, space: SearchSpace, domains: Domains, columns: Mapping[str, Collection[str]]
 ) -> AloneControls:
     """Return the controls that read one column of trial 0's source model alone, and of each further
-    one that the space has; none of those that read a single one. `columns`: by source model, as the
-    study calls them."""
+    one that the space has; none of those that read a single one. They are frozen as trial 0 is, or
+    as it would be with their source model. `columns`: by source model, as the study calls them."""
     first = space.resolve(space.default_params() or {})
     if first.inputs != "all":
         return AloneControls()
     trials: list[tuple[str, TrialConfig]] = []
     skipped: dict[str, str] = {}
     for model in dict.fromkeys([first.source_model, *space.choices("source_model")]):
+        its = space.resolve(space.default_params(source_model=model) or {"source_model": model})
         for column in columns[model] if len(columns[model]) > 1 else ():
-            why = _left_out(study, first.recipe, domains, column)
+            why = _left_out(study, its.recipe, domains, column)
             if why is not None:
                 skipped[f"{column}{ALONE}"] = why
                 continue
-            depth = first.branch_depths.get(column, first.frozen_depth)
-            own = {"recipe": first.recipe, "inputs": column, "frozen_depth": depth}
-            plain = TrialConfig.from_flat(taken_over(first) | {"source_model": model} | own)
+            depth = its.branch_depths.get(column, its.frozen_depth)
+            own = {"recipe": its.recipe, "inputs": column, "frozen_depth": depth}
+            plain = TrialConfig.from_flat(taken_over(its) | own)
             of = "" if model == first.source_model else f"{model}."
             trials += tries_of(study, f"{of}{column}{ALONE}", plain)
     return AloneControls(tuple(trials), tuple(skipped.items()))

@@ -313,6 +313,18 @@ def test_the_plain_depth_is_not_that_of_a_column_that_has_its_own(
         )
 
 
+def test_a_column_alone_is_frozen_as_trials_of_its_source_model_are(target: Path) -> None:
+    space = {
+        "source_model": {"choice": ["net", "fresh"]},
+        "frozen_depth": {"choice": ["100%", "50%"], "when": {"source_model": "net"}},
+    }
+    more = {"defaults": {"source_model": "net"}, "search": {"trials": 2, "sampler": "random"}}
+    study = study_of(target, {"net": PARTS, "fresh": PARTS}, space=space, **more)
+    depths = {name: trial.frozen_depth for name, trial in preflight(study).controls}
+    assert {depths[f"{column}_alone"] for column in ("image", "text")} == {"100%"}
+    assert {depths[f"fresh.{column}_alone"] for column in ("image", "text")} == {"0%"}
+
+
 REFUSED: dict[str, tuple[Space, dict[str, Any], str]] = {
     "an unknown column": (
         {"frozen_depth.txt": {"choice": [0, 1]}}, {}, "no source model reads a column 'txt'.*text"

@@ -139,6 +139,20 @@ def test_a_depth_is_compared_with_the_networks_that_have_it(
         preflight(Study.model_validate(study | {"space": space | {"frozen_depth": depth}}))
 
 
+def test_a_depth_is_compared_with_the_student_that_is_frozen(domains: tuple[Path, Path]) -> None:
+    models = {"deep": {"backbone": "small_cnn"}, "flat": {"backbone": "lenet"}}
+    space = {"recipe": {"choice": ["relational_distillation"]}, "frozen_depth": {"choice": [4]}}
+    study = base(domains) | {"source_models": models, "space": space}
+
+    def taught(teacher: str, student: str) -> Study:
+        defaults = {"source_model": teacher, "student": student}
+        return Study.model_validate(study | {"defaults": defaults})
+
+    preflight(taught("flat", "deep"))
+    with pytest.raises(ConfigError, match="space.frozen_depth: .*frozen_depth=4 for lenet"):
+        preflight(taught("deep", "flat"))
+
+
 def test_weights_that_run_but_overflow(domains: tuple[Path, Path], tmp_path: Path) -> None:
     state = build_backbone("lenet", (1, 16, 16)).state_dict()
     state = {k: torch.full_like(v, 1e30) if v.is_floating_point() else v for k, v in state.items()}

@@ -34,6 +34,19 @@ def test_a_fresh_network_reads_what_its_transform_gives() -> None:
     assert backbone(again(again.prepare(ROWS))).shape == (3, 8)
 
 
+def test_a_number_that_was_constant_is_scaled_by_the_table_that_it_varies_in() -> None:
+    wing, made = Table(), config(args={"width": 8})
+    same = ROWS.copy()
+    same[:, 0] = 7.0
+    backbone, constant = (
+        wing.build("mlp", wing.fit(made, COLUMN, lambda: same), {}),
+        wing.fit(made, COLUMN, lambda: same),
+    )
+    assert constant.prepare(ROWS)[:, 0].std() == 0
+    again, adapted, _ = wing.adapted(backbone, constant, {}, COLUMN, lambda: ROWS)
+    assert again is backbone and adapted.prepare(ROWS)[:, 0].std() > 0
+
+
 def test_a_local_state_dict_is_loaded(tmp_path: Path) -> None:
     wing, path = Table(), tmp_path / "mine.pt"
     made = config(weights=str(path))
