@@ -97,6 +97,11 @@ def _role(table: Table, name: str, out: ColumnRoles) -> None:
         out.options["split_column"] = name
         out.splits = dict.fromkeys(different, "")
     elif name.lower() in GROUPS and LEAST_GROUPS <= len(different) < len(words):
+        if "group" in out.options:
+            out.dropped.append(name)
+            by = out.options["group"]
+            out.notes.append(f"column {name} is left out, as rows of one {by} stay together")
+            return
         out.options["group"], out.groups = name, len(different)
         out.notes.append(f"rows of one {name} stay in one split")
     elif (media := _files_named(table, name, there)) is not None:

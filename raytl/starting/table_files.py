@@ -2,6 +2,7 @@
 
 import csv
 import io
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from raytl.folders import printable
 from raytl.starting.column_roles import roles_of_columns
 from raytl.starting.raw import Raw, Wanted
 from raytl.starting.split_names import parts_of
-from raytl.starting.target_column import target_of_table
+from raytl.starting.target_column import NAMES, target_of_table
 
 TABLES = (*CSV, *JSON, *PARQUET)
 DELIMITERS = ",;\t|"
@@ -25,7 +26,7 @@ SNIFFED = 200  # lines by which it is told how rows are written
 def table_file(path: Path, wanted: Wanted) -> Raw:
     """Return a table as `raytl shard table` reads it. Raises ConfigError, with the columns, where
     which one is to be learnt cannot be told."""
-    how = _how_written(path)
+    how = _how_written(path, wanted.target)
     table = read_table_file(path, ShardOptions(**how))
     return _of_table(str(path), table, how, {}, wanted)
 
@@ -33,7 +34,7 @@ def table_file(path: Path, wanted: Wanted) -> Raw:
 def table_of_text(path: Path, wanted: Wanted) -> Raw:
     """Return a .txt file that holds a table. Raises DataError where its lines have no two
     columns."""
-    how = _how_written(path)
+    how = _how_written(path, wanted.target)
     table = read_table_file(path, ShardOptions(**how))
     if len(table.rows.column_names) < 2:
         raise DataError(
@@ -68,7 +69,7 @@ def table_folder(root: Path, files: list[Path], folders: list[Path], wanted: Wan
     names = {_stem(file): file for file in tables}
     parts = parts_of(names)
     if parts.train is not None and len(names) == len(tables) and _all_play(list(names)):
-        how = _how_written(names[parts.train])
+        how = _how_written(names[parts.train], wanted.target)
         table = read_table_file(names[parts.train], ShardOptions(**how))
         splits = {name: file.name for name, file in names.items()}
         return _of_table(str(root), table, how, splits, wanted)
@@ -106,9 +107,10 @@ def _stem(file: Path) -> str:
     return file.name.removesuffix(".gz").rpartition(".")[0]
 
 
-def _how_written(path: Path) -> dict[str, Any]:
+def _how_written(path: Path, target: str | None) -> dict[str, Any]:
     """Return the options of `raytl shard` that say how a file of text is written: its encoding, its
-    delimiter, whether its first line is a row."""
+    delimiter, whether its first line is a row. `target`: what the target is called, if that was
+    said."""
     suffix = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
     if suffix.lower() not in CSV:
         return {}
@@ -122,10 +124,19 @@ def _how_written(path: Path) -> dict[str, Any]:
     mark = usual if counts[usual] else max(counts, key=lambda one: counts[one])
     if mark != usual and counts[mark]:
         how["delimiter"] = mark
-    rows = list(csv.reader(io.StringIO("\n".join(lines)), delimiter=mark))
-    if not _has_header([row for row in rows if row]):
+    if not _has_header(_sniffed(lines, mark), target):
         how["no_header"] = True
     return how
+
+
+def _sniffed(lines: list[str], delimiter: str) -> list[list[str]]:
+    """Return the rows of the first lines, whatever the length of a value."""
+    usual = csv.field_size_limit(sys.maxsize)
+    try:
+        rows = csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter)
+        return [row for row in rows if row]
+    finally:
+        csv.field_size_limit(usual)
 
 
 def _first_lines(path: Path, encoding: str) -> list[str]:
@@ -154,12 +165,18 @@ def encoding_of(path: Path) -> str | None:
     return None
 
 
-def _has_header(rows: list[list[str]]) -> bool:
-    """Whether the first row has names: where a column below is of numbers, its name is none; where
-    none is, the words of the first row come again below if it is a row."""
+def _has_header(rows: list[list[str]], target: str | None) -> bool:
+    """Whether the first row has names: one is what a target is called; or they are the numbers that
+    pandas gives columns; else, where a column below is of numbers, its name is none, and where none
+    is, the words of the first row come again below if it is a row."""
     if len(rows) < 2:
         return True
     first, below = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
+    for k, word in enumerate(first):
+        if (word == target or word.lower() in NAMES) and all(row[k] != word for row in below):
+            return True
+    if len(first) > 2 and first == [str(k) for k in range(len(first))]:
+        return True
     if len(set(first)) < len(first):  # names are each another; the importer says so of words
         return not any(_is_number(word) for word in first)
     numeric = [k for k in range(len(first)) if below and all(_is_number(r[k]) for r in below)]

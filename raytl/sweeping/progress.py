@@ -21,6 +21,7 @@ from raytl.sweeping.live_table import Shown, State, live_table
 from raytl.sweeping.on_ray.attempts import Going
 from raytl.sweeping.on_ray.resources import Plan, cluster_text
 from raytl.sweeping.search.asked_and_told import Listener
+from raytl.sweeping.search.fusing import trained_at_once
 from raytl.sweeping.search.objective import ObjectiveMetric, figure
 from raytl.sweeping.search.searcher import StudySearch
 from raytl.sweeping.time_left import CONFIRM, Phase, duration
@@ -134,7 +135,9 @@ class Progress(Listener):
         since = self._since.pop(name, None)
         self._reached.pop(name, None)
         before = self._phases[phase]
-        seconds = before.seconds if since is None else (*before.seconds, self._now() - since)
+        seconds = before.seconds
+        if since is not None:  # of a group its first member is timed, for all of them
+            seconds = (*seconds, (self._now() - since) / trained_at_once(record.config))
         self._phases[phase] = replace(before, done=before.done + 1, seconds=seconds)
         self._count()
         value = record.last.get(self._objective.name)

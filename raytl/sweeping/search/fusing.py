@@ -117,6 +117,11 @@ def configs_of(config: Config) -> list[Config]:
     ]
 
 
+def trained_at_once(config: Config) -> int:
+    """Return how many trials are trained at once with this one, itself among them."""
+    return len(config["fused"]["members"]) if "fused" in config else 1
+
+
 def members_of(config: dict[str, Any]) -> list[MemberConfig]:
     """Return the trials of a trial's group and their seeds."""
     return [

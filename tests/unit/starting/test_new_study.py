@@ -120,7 +120,7 @@ def test_rows_of_one_class_are_refused(tmp_path: Path) -> None:
 
 def test_no_labels_are_adapted_from_a_source_domain(tmp_path: Path) -> None:
     target = domain(tmp_path / "target", {"train": 40, "test": 20})
-    source = domain(tmp_path / "source", {"train": 40})
+    source = domain(tmp_path / "source", {"train": 50})
     study, text = new(target, labels="none", source=str(source))
     assert study.source_domain is not None and not study.labelled
     space = study.space

@@ -23,6 +23,35 @@ def test_a_table_without_names_learns_its_last_column(tmp_path: Path) -> None:
     assert "the last one, c2, has few different words" in raw.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("header", "target"),
+    [
+        ("0,1,2,target", None),
+        ("0,1,2,3", "3"),
+        ("land,2001,2002,label", None),
+        ("0,1,2,kind", "kind"),
+    ],
+)
+def test_names_that_are_numbers_are_names(tmp_path: Path, header: str, target: str | None) -> None:
+    rows = "".join(f"{n % 5},{n}.5,{n % 3},{'ab'[n % 2]}\n" for n in range(20))
+    found = options_of(tmp_path / "t.csv", f"{header}\n{rows}", target)
+    assert "no_header" not in found and found["target"] == header.rpartition(",")[2]
+
+
+def test_a_long_text_is_read(tmp_path: Path) -> None:
+    rows = "".join(f"{'good or bad ' * (20_000 if n == 3 else 4)}{n},{n % 2}\n" for n in range(20))
+    assert options_of(tmp_path / "t.csv", f"text,label\n{rows}")["target"] == "label"
+
+
+def test_rows_are_kept_together_by_one_column(tmp_path: Path) -> None:
+    rows = "".join(f"p{n // 4},s{n % 5},{n},{n % 2}\n" for n in range(40))
+    raw_file = tmp_path / "t.csv"
+    found = options_of(raw_file, f"patient,speaker,age,label\n{rows}")
+    assert (found["group"], found["drop"]) == ("patient", ("speaker",))
+    notes = look(raw_file, Wanted(None)).notes
+    assert "column speaker is left out, as rows of one patient stay together" in notes
+
+
 def test_a_target_that_cannot_be_told_names_the_columns(tmp_path: Path) -> None:
     path = table(tmp_path / "t.csv", header="age,job,paid")
     with pytest.raises(ConfigError, match="name it with --target, one of age, job, paid"):
