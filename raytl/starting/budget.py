@@ -3,10 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 from raytl.config import TrialConfig
 from raytl.recipes import RECIPES
 from raytl.sweeping.effort import BACKWARD
+from raytl.sweeping.resolving import lag_of
 
 # Seconds that are spent whatever is trained: Ray's start and the report; between trials; a step's
 # own, beside the network
@@ -48,7 +50,8 @@ GOOD = 5  # the last level that is worth a larger input
 class Work:
     """What trials have to do. `step_row`: seconds of a training step for a row, by source model;
     `stream`: rows of the longest stream; `streams`: how many are read in a step; `rows`: of all
-    splits; `judged`: validation and test rows; `slots`: trials at once."""
+    splits; `judged`: validation rows, read after each epoch; `tested`: test rows, read by each
+    retraining; `slots`: trials at once."""
 
     step_row: Mapping[str, float]
     stream: int
@@ -56,6 +59,7 @@ class Work:
     batch: int
     rows: int
     judged: int
+    tested: int
     slots: int
     minutes: float
 
@@ -124,24 +128,35 @@ def _sized(
     per_epoch = math.ceil(steps / epochs)
     steps = epochs * per_epoch
 
-    def seconds(model: str, trained: float) -> float:
+    def seconds(model: str, trained: float, tested: int) -> float:
         train = steps * (work.batch * work.streams * work.step_row[model] * trained + STEP)
-        judging = epochs * work.judged * work.step_row[model] * trained / BACKWARD
+        judging = (epochs * work.judged + tested) * work.step_row[model] * trained / BACKWARD
         return train + judging + BETWEEN
 
-    search = [seconds(name, _trained(depth)) for name in pretrained for depth in depths]
-    search += [seconds(name, 1.0) for name in fresh]
-    tried = [seconds(trial.source_model, _share(trial)) for _, trial in controls]
+    searched = [(name, _trained(depth)) for name in pretrained for depth in depths]
+    searched += [(name, 1.0) for name in fresh]
+    compared = [(trial.source_model, _share(trial)) for _, trial in controls]
     frozen = len([depth for depth in depths if depth != "0%"])
     prefixes = sum(frozen * work.rows * work.step_row[n] / BACKWARD for n in pretrained)
-    mean = sum(search) / len(search)
+    tried, tried_again = ([seconds(*of, n) for of in compared] for n in (0, work.tested))
+    mean, mean_again = (fmean(seconds(*of, n) for of in searched) for n in (0, work.tested))
     least, most = level.seeds
-    total = level.tries * sum(tried) + STOPPED_EARLY * level.trials * mean + prefixes
-    total += least * (sum(tried) + level.top * mean) + (most - least) * (max(tried) + mean)
+    search = STOPPED_EARLY * level.trials * mean
+    total = level.tries * sum(tried) + search + prefixes
+    total += least * (sum(tried_again) + level.top * mean_again)
+    total += (most - least) * (max(tried_again) + mean_again)
+    # However many slots there are: so many searched trials at once, and each control's tries, first
+    # round and further rounds one after the other
+    rounds = 1 + (most > least)
+    longest = max(
+        total / work.slots,
+        prefixes + search / min(work.slots, lag_of(level.trials)),
+        max(tried) + rounds * max(tried_again),
+    )
     index = next(n for n, of in enumerate(LEVELS) if of.passes == level.passes)
     return Budget(
         level, index, epochs, None if per_epoch == natural else per_epoch, depths,
-        (START + total / work.slots) / 60,
+        (START + longest) / 60,
     )  # fmt: skip
 
 

@@ -25,12 +25,13 @@ Config = dict[str, Any]
 @dataclass(frozen=True)
 class Candidate:
     """A source model by the `name` that the study gives it. `note`: what to say of it beside its
-    line."""
+    line; `fresh_parts`: columns that a pretrained one reads by a network which is not."""
 
     name: str
     config: Config
     pretrained: bool
     note: str = ""
+    fresh_parts: tuple[str, ...] = ()
 
 
 @dataclass
@@ -147,7 +148,9 @@ def in_parts(by_column: Mapping[str, list[Candidate]]) -> list[Candidate]:
 
     found = [Candidate("fresh", {"parts": parts(False)}, pretrained=False)]
     if any(candidate.pretrained for of in by_column.values() for candidate in of):
-        found.insert(0, Candidate("pretrained", {"parts": parts(True)}, pretrained=True))
+        fresh = tuple(c for c, of in by_column.items() if not any(one.pretrained for one in of))
+        mixed = Candidate("pretrained", {"parts": parts(True)}, pretrained=True, fresh_parts=fresh)
+        found.insert(0, mixed)
     return found
 
 

@@ -68,9 +68,12 @@ def _work(draft: Draft, domains: Domains, minutes: float) -> Work:
     if domains.source is not None:
         of_source = len(source_rows(domains.source, 0).train)
         stream, streams = max(stream, len(rows.unlabelled), of_source), 2
-    judged = len(rows.validation)
     every = sum(split.rows for split in facts.dataset.info.splits.values()) + of_source
-    return Work({}, stream, streams, _batch(facts, stream), every, judged, _slots(), minutes)
+    tested = domains.target.split(domains.target.config.splits.test).rows
+    return Work(
+        step_row={}, stream=stream, streams=streams, batch=_batch(facts, stream), rows=every,
+        judged=len(rows.validation), tested=tested, slots=_slots(), minutes=minutes,
+    )  # fmt: skip
 
 
 def _batch(facts: Facts, stream: int) -> int:

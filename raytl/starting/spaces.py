@@ -71,6 +71,8 @@ def searched(
     if len(recipes) > 1:
         space["recipe"] = {"choice": list(recipes)}
     space |= _depths(models, depths)
+    # A random network that is frozen would say nothing of its column
+    defaults |= {f"frozen_depth.{column}": 0 for of in models for column in of.fresh_parts}
     if len(facts.inputs) > 1 and "parts" in models[0].config:
         space["inputs"] = {"choice": ["all", *facts.inputs]}
     space |= _strengths(recipes)

@@ -10,9 +10,14 @@ TRIALS_A_SLOT = 8  # searched trials for each of them that may run at once
 def resolved(study: Study, num_bytes: int, kept: bool = True) -> Study:
     """Return the study with its lag and feed decided. `num_bytes`: of the splits that it reads;
     `kept`: whether a node can keep them."""
-    lag = study.search.trials // TRIALS_A_SLOT
-    lag = study.search.parallel or min(MOST_PARALLEL, max(FEWEST_PARALLEL, lag))
+    lag = study.search.parallel or lag_of(study.search.trials)
     return study.decided(parallel=lag, feed=chosen_kind(study.train.feed, num_bytes, kept))
+
+
+def lag_of(trials: int) -> int:
+    """Return how many of so many searched trials run at once at most, where a study leaves that
+    open."""
+    return min(MOST_PARALLEL, max(FEWEST_PARALLEL, trials // TRIALS_A_SLOT))
 
 
 def spare_slots(study: Study, slots: int) -> str | None:

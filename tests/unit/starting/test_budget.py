@@ -10,7 +10,10 @@ CONTROLS = [
     ("scratch", TrialConfig(source_model="net", recipe="scratch")),
     ("linear_probe", TrialConfig(source_model="net", recipe="linear_probe")),
 ]
-WORK = Work(step_row=NET, stream=200, streams=1, batch=32, rows=300, judged=50, slots=2, minutes=30)
+WORK = Work(
+    step_row=NET, stream=200, streams=1, batch=32, rows=300, judged=50, tested=50, slots=2,
+    minutes=30,
+)  # fmt: skip
 
 
 def test_more_minutes_allow_more() -> None:
@@ -53,3 +56,18 @@ def test_many_rows_are_bounded_by_steps() -> None:
     budget = budget_for(replace(WORK, stream=10**6), CONTROLS, ["net"], [])
     assert budget.steps_per_epoch is not None
     assert budget.epochs * budget.steps_per_epoch <= budget.level.steps[1] + budget.epochs
+
+
+def test_many_slots_do_not_make_what_goes_one_after_the_other_shorter() -> None:
+    work = replace(WORK, stream=2000, step_row={"net": 0.1}, slots=64)
+    budget = budget_for(work, CONTROLS, ["net"], [])
+    one_training = budget.epochs * (budget.steps_per_epoch or 63) * 32 * 0.1 / 60
+    assert budget.minutes > 2 * one_training  # a try of scratch, and a retraining
+
+
+def test_test_rows_are_read_by_each_retraining() -> None:
+    few, many = (
+        budget_for(replace(WORK, tested=rows, minutes=10), CONTROLS, ["net"], [])
+        for rows in (0, 10_000)
+    )
+    assert many.level.trials < few.level.trials or many.minutes > few.minutes

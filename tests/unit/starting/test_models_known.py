@@ -8,6 +8,7 @@ import pytest
 from raytl.errors import ModelError
 from raytl.modalities.image.column import ImageColumn
 from raytl.modalities.text.column import TextColumn
+from raytl.starting.candidates import Candidate, in_parts
 from raytl.starting.hub_caches import cached_models, downloads_for
 from raytl.starting.local_models import models_in
 
@@ -65,3 +66,14 @@ def test_word_vectors_are_of_texts_alone(tmp_path: Path) -> None:
 def test_a_folder_without_models_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no weights .*is in it"):
         list(models_in(tmp_path, IMAGE, None))
+
+
+def test_a_fresh_part_of_a_pretrained_model_is_known_to_be_one() -> None:
+    by_column = {
+        "image": [Candidate("small_cnn", {"backbone": "small_cnn"}, pretrained=False),
+                  Candidate("lite0", {"timm": "lite0"}, pretrained=True)],
+        "name": [Candidate("bilstm", {"backbone": "bilstm"}, pretrained=False)],
+    }  # fmt: skip
+    pretrained, fresh = in_parts(by_column)
+    assert (pretrained.name, pretrained.fresh_parts) == ("pretrained", ("name",))
+    assert (fresh.name, fresh.fresh_parts) == ("fresh", ())
