@@ -179,3 +179,25 @@ def test_a_column_that_no_option_names_is_not_read(tmp_path: Path) -> None:
     pq.write_table(rows, tmp_path / "in" / "a.parquet")
     with pytest.raises(DataError, match="column 'file' has binary.*--image"):
         sharded("table", tmp_path / "in", tmp_path / "out", target="y")
+
+
+def test_each_file_names_the_classes_of_its_own_numbers(tmp_path: Path) -> None:
+    def put(name: str, names: list[str] | None, kinds: list[int]) -> None:
+        features = {"kind": {"_type": "ClassLabel", "names": names}, "size": {"_type": "Value"}}
+        table = pa.table({"kind": kinds, "size": [float(kind) for kind in kinds]})
+        if names is not None:
+            held = {"huggingface": json.dumps({"info": {"features": features}})}
+            table = table.replace_schema_metadata(held)
+        pq.write_table(table, tmp_path / name)
+
+    put("train-0.parquet", ["a", "b", "c"], [0, 1, 2, 2])
+    put("test-0.parquet", ["a", "c"], [0, 1])
+    put("test-1.parquet", None, [1, 2])  # says nothing: as the first that does
+    splits = {"train": "train-*.parquet", "test": "test-*.parquet"}
+    report = sharded("table", tmp_path, tmp_path / "out", splits=splits)
+    assert report.info.columns["kind"].model_dump()["classes"] == ("a", "b", "c")
+    assert in_order(tmp_path / "out", "test", "kind")[0].tolist() == [0, 2, 1, 2]
+    report = sharded("table", tmp_path, tmp_path / "other", splits=splits, target="size",
+                     task="regression", category=["kind"])  # fmt: skip
+    assert report.info.columns["table"].model_dump()["fields"][0]["categories"] == ("a", "b", "c")
+    assert in_order(tmp_path / "other", "test", "table")[0][:, 0].tolist() == [0, 2, 1, 2]
