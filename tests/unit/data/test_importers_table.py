@@ -1,6 +1,7 @@
 """Tables become datasets: what columns are, what the target is, and what broken files are told."""
 
 import gzip
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from PIL import Image
 from unit.data.importing import in_order, sharded, written
 
 from raytl.data.dataset import Dataset
+from raytl.data.importers.table_files import read_table_file
+from raytl.data.shard import shard_options
 from raytl.errors import ConfigError, DataError
 from raytl.modalities.table.column import TableColumn
 from raytl.tasks.columns import NO_LABEL, LabelColumn, ValueColumn
@@ -359,3 +362,26 @@ def test_numbers_with_a_comma_are_no_categories(tmp_path: Path, words: tuple[str
     data = table(tmp_path, f"a;out\n{rows}", delimiter=";", category=["a"])
     fields = data.columns["table"]
     assert isinstance(fields, TableColumn) and fields.fields[0].kind == "category"
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.jsonl", "a.jsonl.gz"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_row_may_have_more_than_a_block(tmp_path: Path, name: str, first: bool) -> None:
+    notes = ["x" * 3_000_000, "y"][:: 1 if first else -1]
+    rows = [{"a": str(k), "note": note, "out": "pq"[k % 2]} for k, note in enumerate(notes)]
+    if ".csv" in name:
+        lines = ["a,note,out", *(",".join(row.values()) for row in rows)]
+    else:
+        lines = [json.dumps(row) for row in rows]
+    content = "\n".join([*lines, ""]).encode()
+    if name.endswith(".gz"):
+        content = gzip.compress(content, 1)
+    assert only(table(tmp_path, content, name, text=["note"]), "note") == notes
+
+
+def test_a_long_row_does_not_hide_uneven_ones(tmp_path: Path) -> None:
+    source = written(tmp_path / "a.csv", "a,out\n1,2,3\n4," + "x" * 3_000_000 + "\n5,y\n")
+    read = read_table_file(source, shard_options(), uneven=True)
+    assert list(read.uneven) == [0] and len(read.rows) == 2
+    with pytest.raises(DataError, match=r"a\.csv, line 2: 2 columns were expected"):
+        read_table_file(source, shard_options())
