@@ -385,3 +385,13 @@ def test_a_long_row_does_not_hide_uneven_ones(tmp_path: Path) -> None:
     assert list(read.uneven) == [0] and len(read.rows) == 2
     with pytest.raises(DataError, match=r"a\.csv, line 2: 2 columns were expected"):
         read_table_file(source, shard_options())
+
+
+@pytest.mark.parametrize("column", ["file.name", "0", "a[b", "a:b!c"])
+def test_a_pattern_names_columns_as_they_are_called(tmp_path: Path, column: str) -> None:
+    for i in range(2):
+        Image.new("RGB", (4, 4), (100 * i, 0, 0)).save(tmp_path / f"{i}x{{}}.png")
+    content = f"{column},out\n1,x\n0,y\n"
+    data = table(tmp_path, content, image=f"{{{column}}}x{{{{}}}}.png", size=4)
+    [images] = in_order(data.path, "train", "image")
+    assert images[:, 0, 0, 0].tolist() == [100, 0]
