@@ -395,3 +395,12 @@ def test_a_pattern_names_columns_as_they_are_called(tmp_path: Path, column: str)
     data = table(tmp_path, content, image=f"{{{column}}}x{{{{}}}}.png", size=4)
     [images] = in_order(data.path, "train", "image")
     assert images[:, 0, 0, 0].tolist() == [100, 0]
+
+
+def test_whole_numbers_of_any_size_are_classes_of_their_own(tmp_path: Path) -> None:
+    large = 2**53
+    words = [str(large + 1), str(large), "7", "2.5", "7.0", f"+{large}"]
+    content = "a,out\n" + "".join(f"{k},{word}\n" for k, word in enumerate(words))
+    data = table(tmp_path, content, task="classification")
+    assert data.columns["out"] == LabelColumn(classes=("2.5", "7", str(large), str(large + 1)))
+    assert only(data, "out") == [3, 2, 1, 0, 1, 2]
