@@ -404,3 +404,21 @@ def test_whole_numbers_of_any_size_are_classes_of_their_own(tmp_path: Path) -> N
     data = table(tmp_path, content, task="classification")
     assert data.columns["out"] == LabelColumn(classes=("2.5", "7", str(large), str(large + 1)))
     assert only(data, "out") == [3, 2, 1, 0, 1, 2]
+
+
+def test_dates_are_categories_where_that_is_said(tmp_path: Path) -> None:
+    rows = [
+        {"day": "2020-01-09", "at": "2020-01-09T10:30:00", "out": "x"},
+        {"day": "2020-01-10", "at": None, "out": "y"},
+        {"day": "2020-01-09", "at": "2020-01-09T00:00:00", "out": "x"},
+    ]
+    content = "".join(json.dumps(row) + "\n" for row in rows)
+    with pytest.raises(DataError, match="column 'day' has dates or times.*--category"):
+        table(tmp_path, content, "a.jsonl")
+    data = table(tmp_path, content, "a.jsonl", category=["day", "at"])
+    fields = data.columns["table"]
+    assert isinstance(fields, TableColumn)
+    assert [field.categories for field in fields.fields] == [
+        ("2020-01-09", "2020-01-10"), ("2020-01-09", "2020-01-09 10:30:00"),
+    ]  # fmt: skip
+    assert np.array_equal(only(data, "table"), [[0, 1], [1, np.nan], [0, 0]], equal_nan=True)
