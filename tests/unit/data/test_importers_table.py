@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from unit.data.importing import in_order, sharded, written
+from unit.data.upright import photo
 
 from raytl.data.dataset import Dataset
 from raytl.data.importers.table_files import read_table_file
@@ -422,3 +423,22 @@ def test_dates_are_categories_where_that_is_said(tmp_path: Path) -> None:
         ("2020-01-09", "2020-01-10"), ("2020-01-09", "2020-01-09 10:30:00"),
     ]  # fmt: skip
     assert np.array_equal(only(data, "table"), [[0, 1], [1, np.nan], [0, 0]], equal_nan=True)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "tiff", "webp"])
+def test_a_photo_is_stored_as_a_viewer_shows_it(tmp_path: Path, kind: str) -> None:
+    for row in range(2):
+        written(tmp_path / f"{row}.{kind}", photo(kind, size=(32, 32)))
+    data = table(tmp_path, "row,out\n0,x\n1,y\n", image=f"{{row}}.{kind}", size=32)
+    [images] = in_order(data.path, "train", "image")
+    assert (images[:, :14] > 240).all() and (images[:, 18:] < 15).all()
+
+
+def test_a_tag_that_is_broken_turns_nothing(tmp_path: Path) -> None:
+    whole = photo("jpeg", size=(32, 32), tag=1)
+    start = whole.index(b"Exif\0\0") + 6
+    for row, header in enumerate((b"nonsense", b"MM\0\x2a\xff\xff\xff\xff")):
+        written(tmp_path / f"{row}.jpeg", whole[:start] + header + whole[start + 8 :])
+    data = table(tmp_path, "row,out\n0,x\n1,y\n", image="{row}.jpeg", size=32)
+    [images] = in_order(data.path, "train", "image")
+    assert (images[:, :14] > 240).all() and (images[:, 18:] < 15).all()
