@@ -21,8 +21,9 @@ from raytl.folders import printable
 SIDE = 224  # where no size is given
 THREADS, FAR_THREADS = 8, 32  # that decode files of this machine, or of another
 MOST_PIXELS = 89_478_485  # of an image that is decoded: where Pillow begins to warn
-TURNED = range(2, 9)  # values of EXIF's Orientation
+TURNING = range(2, 9)  # values of EXIF's Orientation
 TAGS_OF_PNG = {"exif", "Raw profile type exif", "XML:com.adobe.xmp"}
+TURNED = ", turned as its EXIF tag says"
 NO_BYTES = ("I", "F")  # how the names of Pillow's modes begin that hold more than 8 bits a channel
 
 
@@ -98,7 +99,7 @@ def decode(image: Encoded, size: int | None, options: ShardOptions) -> np.ndarra
 def upright(opened: Image.Image) -> Image.Image:
     """Return an image as viewers show it: turned as the EXIF tag in its header says, or the very
     one that was given, not yet decoded, where that says nothing."""
-    return ImageOps.exif_transpose(opened) if _orientation(opened) in TURNED else opened
+    return ImageOps.exif_transpose(opened) if _orientation(opened) in TURNING else opened
 
 
 def _orientation(opened: Image.Image) -> int | None:

@@ -15,7 +15,7 @@ from PIL import Image
 from raytl.data.fitting import fit_images
 from raytl.data.importers.arranging import arranged, how_to_cut
 from raytl.data.importers.base import Imported, ShardOptions, need_source
-from raytl.data.importers.decoding import shape_of, unwarned, upright
+from raytl.data.importers.decoding import TURNED, shape_of, unwarned, upright
 from raytl.data.importers.image_folder import EXTENSIONS
 from raytl.data.importers.inputs import Bad, Digest, Input, Reading, seal_files, shaped_input
 from raytl.data.importers.mask_pairs import Pair, mask_pairs
@@ -108,7 +108,11 @@ def _seen(pair: Pair) -> tuple[tuple[int, int], np.ndarray] | str:
             numbers = _numbers(pair.mask)
             if numbers.shape != size:
                 here, there = (f"{width} x {height}" for height, width in (numbers.shape, size))
-                return f"{printable(pair.mask)}: a mask of {here} pixels for an image of {there}"
+                turned = TURNED if image is not opened else ""
+                return (
+                    f"{printable(pair.mask)}: a mask of {here} pixels for an image of "
+                    f"{there}{turned}"
+                )
             values[np.unique(numbers)] = True
         return size, values
     except DataError as error:

@@ -452,5 +452,5 @@ def test_boxes_are_those_of_the_upright_image(tmp_path: Path) -> None:
     assert image_BHWC.shape[1:] == (12, 20, 3) and report.skipped == []
     assert image_BHWC[:, :6].all() and not image_BHWC[:, 6:].any()
     xml(root / "Annotations" / "a.xml", A, size=(12, 20))
-    with pytest.raises(DataError, match=r"boxes of 12 x 20 pixels for an image of 20 x 12;"):
+    with pytest.raises(DataError, match=r"boxes of 12 x 20 pixels for an image of 20 x 12, turned"):
         shard("box-folder", str(root), tmp_path / "other", options=shard_options())
