@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -119,12 +120,18 @@ def sweep(
     overrides = [*(set_ or []), *([f"search.trials={trials}"] if trials is not None else [])]
     checked = load_study(study, overrides)
     folder = out or rooted("runs") / checked.study
-    again = " ".join(["raytl sweep", str(study), "--out", str(folder), "--resume"])
-    again += "" if store else " --no-store"
-    again += "".join(f" --set '{assignment}'" for assignment in overrides)
+    again = _again(["sweep", str(study)], folder, store, overrides)
     with _answering(again):
         result = verbs.sweep(checked, folder, resume=resume, store=store)
     _finish(result, again)
+
+
+def _again(command: list[str], folder: Path, store: bool, overrides: Sequence[str] = ()) -> str:
+    """Return the command line that goes on, as a shell takes it."""
+    settings = [word for assignment in overrides for word in ("--set", assignment)]
+    without = [] if store else ["--no-store"]
+    words = ["raytl", *command, "--out", str(folder), "--resume", *without, *settings]
+    return shlex.join(words)
 
 
 @contextlib.contextmanager
@@ -258,7 +265,7 @@ def demo(
     def say(text: str) -> None:
         log_console.print(text, highlight=False, soft_wrap=True)
 
-    again = f"raytl demo {name} --out {folder} --resume{'' if store else ' --no-store'}"
+    again = _again(["demo", name], folder, store)
     with _answering(again):
         result = run_demo(found, folder, resume=resume, store=store, say=say)
     _finish(result, again)

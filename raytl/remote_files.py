@@ -26,7 +26,7 @@ from pyarrow.fs import (
 )
 
 from raytl.errors import RaytlError, UserError, why_not_written
-from raytl.urls import Place, Url, url_of
+from raytl.urls import Place, Url, path_in, url_of
 
 CHUNK = 16 * 2**20  # bytes of a request
 DELAYED = "allow_delayed_open"  # pyarrow's option in a URL
@@ -46,11 +46,11 @@ def filesystem_of(url: str) -> tuple[FileSystem, str]:
     else fsspec's. Raises RaytlError where neither knows the scheme or can reach it."""
     parts = urlsplit(url)
     if parts.scheme == "file":
-        return _LOCAL, parts.path
+        return _LOCAL, path_in(url)
     # Without a host a filesystem is opened at its root: fsspec takes local:// for this folder
     root_path = "" if parts.netloc else "/"
     filesystem, root = _opened(url_of(parts._replace(path=root_path, fragment="")))
-    return filesystem, f"{root}{parts.path}".rstrip("/")
+    return filesystem, f"{root}{path_in(url)}".rstrip("/")
 
 
 @lru_cache(maxsize=64)
@@ -63,7 +63,7 @@ def _opened(url: str) -> tuple[FileSystem, str]:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         pass
     except OSError as error:
-        raise RaytlError(f"cannot reach {url}: {_first_line(error)}") from error
+        raise RaytlError(f"cannot reach {Url(url).shown}: {_first_line(error)}") from error
     from fsspec.core import url_to_fs
 
     try:

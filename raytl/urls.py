@@ -11,12 +11,15 @@ from pydantic_core import CoreSchema, core_schema
 from raytl.errors import UserError
 
 _URL = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]+://")
-_SECRET = re.compile("secret|key|token|password|sas")
+_SECRET = re.compile("secret|key|token|password|sas|^sig$|signature|(amz|goog)-credential")
+# How a name is written in which these would end the path; all else is as it is written
+_WRITTEN = {"%": "%25", "#": "%23", "?": "%3F"}
+_READ = {written: mark for mark, written in _WRITTEN.items()}
 
 
 class Url(str):
-    """A file or folder behind a URL; `url / "name"` is one in it. What follows a `?`, such as a
-    region, is kept. Raises ValueError for a URL that holds a password or a key."""
+    """A file or folder behind a URL; `url / "name"` is one in it, whatever its name. What follows a
+    `?`, such as a region, is kept. Raises ValueError for a URL that holds a password or a key."""
 
     __slots__ = ()
 
@@ -32,12 +35,12 @@ class Url(str):
 
     def __truediv__(self, name: str) -> "Url":
         parts = urlsplit(self)
-        return Url(url_of(parts._replace(path=f"{parts.path.rstrip('/')}/{name}")))
+        return Url(url_of(parts._replace(path=f"{parts.path.rstrip('/')}/{_written(name)}")))
 
     @property
     def name(self) -> str:
         """The last part of the path."""
-        return PurePosixPath(urlsplit(self).path).name or urlsplit(self).netloc
+        return PurePosixPath(path_in(self)).name or urlsplit(self).netloc
 
     @property
     def folder(self) -> "Url":
@@ -47,8 +50,8 @@ class Url(str):
 
     @property
     def shown(self) -> str:
-        """The URL without what follows a `?`."""
-        return url_of(urlsplit(self)._replace(query="", fragment=""))
+        """What to call it: the URL without what follows a `?`, names in it as they are."""
+        return url_of(urlsplit(self)._replace(path=path_in(self), query="", fragment=""))
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -72,6 +75,15 @@ def place_of(text: str | Path) -> Place:
         return Url(text) if is_url(text) else Path(text.removeprefix("file://"))
     except ValueError as error:
         raise UserError(str(error)) from None
+
+
+def path_in(url: str) -> str:
+    """Return the path of a URL, names in it as they are."""
+    return re.sub("%2[35]|%3F", lambda found: _READ[found[0]], urlsplit(url).path)
+
+
+def _written(name: str) -> str:
+    return re.sub("%(?=2[35]|3F)|[#?]", lambda found: _WRITTEN[found[0]], name)
 
 
 def url_of(parts: SplitResult) -> str:

@@ -167,7 +167,7 @@ def _by_pattern(
     folder: Path, name: str, words: Sequence[str]
 ) -> tuple[str, str, int | None, str] | None:
     """Return images or sounds in a folder beside the table that are called as the column says."""
-    if any("/" in word or len(word) > 200 for word in words):
+    if {*"{}"} & {*name} or any("/" in word or len(word) > 200 for word in words):
         return None
     found: list[tuple[str, str, list[Path]]] = []
     for beside in sorted(path for path in folder.iterdir() if path.is_dir()):

@@ -137,7 +137,7 @@ def _shared(
     several = cluster.grows or len(cluster.nodes()) > 1
     place = storage.features
     if several and isinstance(place, Path):  # so that nodes fetch it, and map nothing shared
-        place = Url(f"file://{place}")
+        place = Url("file://") / str(place).lstrip("/")
     pooled = pooled_features(
         checked, place, device.split()[0], say=_say,
         workers=budget.concurrent * checked.study.resources.workers[1],

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -169,6 +170,28 @@ def test_failures_are_code_1_and_ctrl_c_is_130(
 
     monkeypatch.setattr(verbs, "inspect", interrupted)
     assert run(monkeypatch, "inspect", "x") == 130
+
+
+@pytest.mark.parametrize("out", ["my runs/it's [one]", "plain"])
+def test_what_goes_on_is_said_as_a_shell_takes_it(
+    out: str, work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verbs, "sweep", interrupted)
+    monkeypatch.setattr("raytl.demo.run_demo", interrupted)
+    study = work / out / "s.yaml"
+    study.parent.mkdir(parents=True)
+    study.write_text(STUDY)
+    settings = ["--set", "target_domain.dataset=it's", "--set", "space.recipe={choice: [finetune]}"]
+    for words in (
+        ["sweep", str(study), "--out", f"{out}/run", "--resume", "--no-store", *settings],
+        ["demo", "text", "--out", f"{out}/demo", "--resume"],
+    ):
+        assert run(monkeypatch, *words) == 130
+        told = capsys.readouterr().err.partition("stopped; go on with: ")[2]
+        assert shlex.split(told) == ["raytl", *words]
 
 
 def test_what_nobody_foresaw_is_code_1_with_a_log(

@@ -4,11 +4,13 @@ import logging
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import fsspec
 import pytest
 from s3_server import put, s3_bucket
 
+from raytl import remote_files
 from raytl.config import SourceModelConfig
 from raytl.config.study import DomainConfig, TargetDomainConfig
 from raytl.data.importers.many_files import files_named
@@ -72,8 +74,13 @@ def test_words_are_urls_or_paths() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["s3://KEY:SECRET@b/x", "s3://KEY@b/x", "gs://b/x?access_token=SECRET", "abfs://c@a/x?sas=S"],
-)
+    [
+        "s3://KEY:SECRET@b/x", "s3://KEY@b/x", "gs://b/x?access_token=SECRET", "abfs://c@a/x?sas=S",
+        "abfs://c@a.dfs.core.windows.net/x?sv=2024&sig=SECRET",
+        "https://b/x?X-Amz-Credential=SECRET", "https://b/x?X-Amz-Signature=SECRET",
+        "https://b/x?X-Goog-Credential=SECRET", "https://b/x?X-Goog-Signature=SECRET",
+    ],
+)  # fmt: skip
 def test_credentials_do_not_belong_into_a_url(url: str) -> None:
     with pytest.raises(UserError, match="must hold no credentials") as error:
         place_of(url)
@@ -84,6 +91,41 @@ def test_credentials_do_not_belong_into_a_url(url: str) -> None:
 
 def test_a_container_of_azure_is_no_credential() -> None:
     assert Url("abfs://container@account.dfs.core.windows.net/x").name == "x"
+
+
+def test_a_region_and_a_kind_of_credentials_are_none() -> None:
+    url = "gs://b/x?region=r&credential_kind=anonymous&design=1"
+    assert Url(url) == url
+
+
+def test_what_follows_the_question_mark_is_in_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    def from_uri(url: str) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(remote_files, "FileSystem", SimpleNamespace(from_uri=from_uri))
+    with pytest.raises(RaytlError, match="^cannot reach s3://far: no route to host$"):
+        exists(Url("s3://far/x?region=r"))
+
+
+def test_a_name_may_have_what_means_something_in_a_url(tmp_path: Path) -> None:
+    folder = Url("memory://odd/data")
+    for name in ("photo#1.jpg", "is it?.jpg", "100%.jpg", "a%20b%23.jpg"):
+        (tmp_path / "a").write_text(name)
+        upload(tmp_path / "a", folder / name)
+        assert (folder / name).name == name
+        assert (folder / name).folder == folder
+        assert (folder / name).shown == f"memory://odd/data/{name}"
+        assert name in files_in(folder)
+        assert read_text(folder / name) == name
+        assert Url(folder / name / "b").folder == folder / name
+    found = files_named("memory://odd/data/*.jpg", {".jpg"})
+    assert [read_text(file.place) for file in found] == sorted(files_in(folder))
+
+
+def test_a_percent_sign_in_a_url_is_one(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1")
+    upload(tmp_path / "a", Url("memory://percent/a%20b/100%/c"))
+    assert list(fsspec.filesystem("memory").find("/percent")) == ["/percent/a%20b/100%/c"]
 
 
 def test_a_study_keeps_urls_and_makes_paths_absolute(

@@ -15,7 +15,7 @@ from raytl.data.importers.annotated import Annotated, Mended, mended, refuse_sha
 from raytl.data.importers.arranging import arranged, how_to_cut
 from raytl.data.importers.base import Imported, ShardOptions, need_source
 from raytl.data.importers.coco_boxes import coco_rows
-from raytl.data.importers.decoding import shape_of
+from raytl.data.importers.decoding import TURNED, shape_of, unwarned, upright
 from raytl.data.importers.inputs import ragged_input, shaped_input
 from raytl.data.importers.split_rows import rows_of
 from raytl.data.importers.voc_boxes import voc_rows
@@ -66,7 +66,7 @@ def _with_sizes(
 ) -> tuple[list[Annotated], list[tuple[int, int]]]:
     """Return the rows whose images can be opened, and their sizes, (H, W)."""
     kept, sizes = [], []
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor() as pool, unwarned():
         for row, found in zip(rows, pool.map(_size, rows), strict=True):
             if isinstance(found, str):
                 if not options.skip_bad:
@@ -83,13 +83,15 @@ def _with_sizes(
 def _size(row: Annotated) -> tuple[int, int] | str:
     """Return the image's size, or what is wrong with it."""
     try:
-        with Image.open(row.image) as image:
+        with Image.open(row.image) as opened:
+            image = upright(opened)
             size = (image.height, image.width)
     except Exception as error:  # Pillow's decoders raise whatever the bytes provoke
         return f"{printable(row.image)}: does not decode: {printable(str(error))}"
     if row.size not in (None, size):
         here, there = (f"{width} x {height}" for height, width in (size, row.size or size))
-        return f"{printable(row.image)}: boxes of {there} pixels for an image of {here}"
+        turned = TURNED if image is not opened else ""
+        return f"{printable(row.image)}: boxes of {there} pixels for an image of {here}{turned}"
     return size
 
 

@@ -5,12 +5,13 @@ import io
 import re
 from collections import deque
 from pathlib import Path
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from raytl.data.importers.base import ShardOptions
-from raytl.data.importers.opened_files import first_of, not_in, opened, reading
+from raytl.data.importers.opened_files import by_blocks, first_of, not_in, opened, reading
 from raytl.errors import DataError
 from raytl.folders import printable
 
@@ -82,20 +83,24 @@ def strings_of(
 
     # Columns are read under numbers: Arrow's own complaint of equal names has no file in it.
     numbered = [str(i) for i in range(len(names))]
+    options: dict[str, Any] = {
+        "parse_options": pa_csv.ParseOptions(
+            delimiter=delimiter, newlines_in_values=True, invalid_row_handler=odd
+        ),
+        "convert_options": pa_csv.ConvertOptions(
+            column_types={name: pa.string() for name in numbered}, strings_can_be_null=False
+        ),
+    }
+
+    def read(file: IO[bytes], block: int) -> pa.Table:
+        how = pa_csv.ReadOptions(
+            use_threads=False, column_names=numbered, encoding=encoding, block_size=block
+        )
+        return pa_csv.read_csv(file, how, **options)
+
     try:
         with opened(path) as file:
-            table = pa_csv.read_csv(
-                file,
-                read_options=pa_csv.ReadOptions(
-                    use_threads=False, column_names=numbered, encoding=encoding
-                ),
-                parse_options=pa_csv.ParseOptions(
-                    delimiter=delimiter, newlines_in_values=True, invalid_row_handler=odd
-                ),
-                convert_options=pa_csv.ConvertOptions(
-                    column_types={name: pa.string() for name in numbered}, strings_can_be_null=False
-                ),
-            )
+            table = by_blocks(file, read)
     except (pa.ArrowException, UnicodeError) as error:
         if isinstance(error, UnicodeError) or "UTF8" in str(error):
             raise not_in(path, encoding) from None

@@ -3,13 +3,14 @@
 Legend: H height, W width, C channels.
 """
 
+import contextlib
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from raytl.data.fitting import fit_images
 from raytl.data.importers.base import ShardOptions
@@ -20,6 +21,9 @@ from raytl.folders import printable
 SIDE = 224  # where no size is given
 THREADS, FAR_THREADS = 8, 32  # that decode files of this machine, or of another
 MOST_PIXELS = 89_478_485  # of an image that is decoded: where Pillow begins to warn
+TURNING = range(2, 9)  # values of EXIF's Orientation
+TAGS_OF_PNG = {"exif", "Raw profile type exif", "XML:com.adobe.xmp"}
+TURNED = ", turned as its EXIF tag says"
 NO_BYTES = ("I", "F")  # how the names of Pillow's modes begin that hold more than 8 bits a channel
 
 
@@ -52,10 +56,18 @@ def decoded(
     images: Sequence[Encoded], size: int | None, options: ShardOptions
 ) -> list[np.ndarray | str]:
     """Return what `decode` does of each image, in order."""
-    with ThreadPoolExecutor(threads_for(images)) as pool, warnings.catch_warnings():
-        # of huge images, which `decode` refuses
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    with ThreadPoolExecutor(threads_for(images)) as pool, unwarned():
         return list(pool.map(lambda image: decode(image, size, options), images))
+
+
+@contextlib.contextmanager
+def unwarned() -> Iterator[None]:
+    """Let Pillow warn of nothing meanwhile: neither of huge images, which `check_image` refuses,
+    nor of broken tags, which `upright` ignores."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+        yield
 
 
 def threads_for(files: Sequence[Encoded]) -> int:
@@ -74,7 +86,7 @@ def decode(image: Encoded, size: int | None, options: ShardOptions) -> np.ndarra
     try:
         with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as opened:
             check_image(opened)
-            pixels_HWC = np.asarray(opened.convert("RGB"))
+            pixels_HWC = np.asarray(upright(opened).convert("RGB"))
         if size is None:
             return pixels_HWC
         return fit_images(pixels_HWC[None], size, options.fit, options.box)[0]
@@ -82,6 +94,21 @@ def decode(image: Encoded, size: int | None, options: ShardOptions) -> np.ndarra
         return f"{name}: {error}"
     except Exception as error:  # Pillow's decoders raise whatever the bytes provoke
         return f"{name}: does not decode as an image: {printable(str(error))}"
+
+
+def upright(opened: Image.Image) -> Image.Image:
+    """Return an image as viewers show it: turned as the EXIF tag in its header says, or the very
+    one that was given, not yet decoded, where that says nothing."""
+    return ImageOps.exif_transpose(opened) if _orientation(opened) in TURNING else opened
+
+
+def _orientation(opened: Image.Image) -> int | None:
+    if opened.format == "PNG" and not TAGS_OF_PNG & opened.info.keys():
+        return None  # Pillow would decode it, and look behind the pixels
+    try:
+        return opened.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # of every kind that broken tags provoke; viewers ignore them
+        return None
 
 
 def check_image(opened: Image.Image) -> None:

@@ -14,7 +14,7 @@ from raytl.data.importers.encoded import file_stamp
 from raytl.errors import ConfigError, DataError, RaytlError
 from raytl.folders import printable
 from raytl.remote_files import file_at, files_in
-from raytl.urls import Place, Url, place_of, url_of
+from raytl.urls import Place, Url, path_in, place_of, url_of
 
 BRACES = re.compile(r"\{([^{}]*)\}")
 RANGE = re.compile(r"(\d+)\.\.(\d+)")
@@ -162,7 +162,7 @@ def _far(url: Url) -> _Here:
     if "*" in path or "[" in path:
         above = path[: re.search(r"[*\[]", path).start()].rpartition("/")[0]  # type: ignore[union-attr]
         folder = Url(url_of(urlsplit(url)._replace(path=above)))
-        fits = path[len(above) + 1 :].split("/")
+        fits = path_in(url)[len(path_in(folder)) + 1 :].split("/")
         found, what = files_in(folder), "fits no such file"
         names = [name for name in sorted(found) if _fits(name.split("/"), fits)]
     elif (one := file_at(url)) is not None:

@@ -15,7 +15,7 @@ from PIL import Image
 from raytl.data.fitting import fit_images
 from raytl.data.importers.arranging import arranged, how_to_cut
 from raytl.data.importers.base import Imported, ShardOptions, need_source
-from raytl.data.importers.decoding import shape_of
+from raytl.data.importers.decoding import TURNED, shape_of, unwarned, upright
 from raytl.data.importers.image_folder import EXTENSIONS
 from raytl.data.importers.inputs import Bad, Digest, Input, Reading, seal_files, shaped_input
 from raytl.data.importers.mask_pairs import Pair, mask_pairs
@@ -80,7 +80,7 @@ def _looked_at(
 ) -> tuple[list[Pair], Seen]:
     """Look at every mask, and at its image's size; return the pairs that are kept."""
     values, sizes, kept = np.zeros(VOID + 1, bool), set(), []
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor() as pool, unwarned():
         for pair, found in zip(pairs, pool.map(_seen, pairs), strict=True):
             if isinstance(found, str):
                 if not options.skip_bad:
@@ -100,14 +100,19 @@ def _looked_at(
 def _seen(pair: Pair) -> tuple[tuple[int, int], np.ndarray] | str:
     """Return the image's size and which values its mask has, or what is wrong with the pair."""
     try:
-        with Image.open(pair.image) as image:
+        with Image.open(pair.image) as opened:
+            image = upright(opened)
             size = (image.height, image.width)
         values = np.zeros(VOID + 1, bool)
         if pair.mask is not None:
             numbers = _numbers(pair.mask)
             if numbers.shape != size:
                 here, there = (f"{width} x {height}" for height, width in (numbers.shape, size))
-                return f"{printable(pair.mask)}: a mask of {here} pixels for an image of {there}"
+                turned = TURNED if image is not opened else ""
+                return (
+                    f"{printable(pair.mask)}: a mask of {here} pixels for an image of "
+                    f"{there}{turned}"
+                )
             values[np.unique(numbers)] = True
         return size, values
     except DataError as error:
@@ -130,7 +135,7 @@ def _numbers(path: Path) -> np.ndarray:
                     f"{printable(path)}: a mask must keep its pixels' numbers, and {opened.format} "
                     "changes them; write it as PNG"
                 )
-            return np.asarray(opened, dtype=np.uint8)
+            return np.asarray(upright(opened), dtype=np.uint8)
     except DataError:
         raise
     except Exception as error:  # Pillow's decoders raise whatever the bytes provoke
@@ -197,7 +202,7 @@ def _masks(
     shape: tuple[int, int],
     options: ShardOptions,
 ) -> list[np.ndarray | Bad]:
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor() as pool, unwarned():
         return list(pool.map(lambda mask: _mask(mask, of_value, shape, options), masks))
 
 

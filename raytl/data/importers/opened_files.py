@@ -3,8 +3,9 @@
 import contextlib
 import csv
 import gzip
+import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -13,6 +14,8 @@ import pyarrow as pa
 from raytl.errors import DataError
 from raytl.folders import printable
 
+BLOCK, MOST_BLOCK = 2**20, 2**31 - 1  # bytes; the most that Arrow takes
+UTF_8_OF_ONE = 2  # bytes that a file's byte becomes in UTF-8, at most
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -40,6 +43,19 @@ def first_of(error: Exception) -> str:
 def opened(path: Path) -> IO[bytes]:
     """Open a file, gzipped or not."""
     return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+
+def by_blocks(file: IO[bytes], read: Callable[[IO[bytes], int], pa.Table]) -> pa.Table:
+    """Return what `read` makes of a file that Arrow parses in blocks of so many bytes: Arrow's own
+    size, or the whole file where a row has more than that."""
+    try:
+        return read(file, BLOCK)
+    except pa.ArrowInvalid as error:
+        if "straddling" not in str(error):
+            raise
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    return read(file, min(UTF_8_OF_ONE * size, MOST_BLOCK))
 
 
 def not_in(path: Path, encoding: str) -> DataError:

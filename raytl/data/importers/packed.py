@@ -31,7 +31,7 @@ class Packed(Later):
     def of(self, numbers: np.ndarray) -> "Packed":
         """Return the cells of some rows, which go to another process without the others."""
         place = self.names.__getitem__ if self.place is None else self.place
-        return Packed(self.cells.take(pa.array(numbers)), names=[place(int(n)) for n in numbers])
+        return Packed(_taken(self.cells, numbers), names=[place(int(n)) for n in numbers])
 
     def missing(self) -> np.ndarray:
         """Return the rows that have neither bytes nor a path."""
@@ -45,6 +45,20 @@ class Packed(Later):
     def load(self) -> list[Encoded]:
         """Return (name, bytes) each, or the path of a file."""
         return [_file(*pair) for pair in zip(self.names, self.cells.to_pylist(), strict=True)]
+
+
+def _taken(cells: pa.ChunkedArray, numbers: np.ndarray) -> pa.ChunkedArray:
+    """Return some cells in the order of `numbers`. They are taken from each chunk by itself: Arrow
+    would put all chunks together, which may have more bytes than its offsets count."""
+    ends = np.cumsum([len(chunk) for chunk in cells.chunks])
+    chunk_of = np.searchsorted(ends, numbers, side="right")
+    parts = [
+        chunk.take(pa.array(numbers[chunk_of == k] - (ends[k] - len(chunk))))
+        for k, chunk in enumerate(cells.chunks)
+        if (chunk_of == k).any()
+    ]
+    by_chunk = np.argsort(chunk_of, kind="stable")
+    return pa.chunked_array(parts, cells.type).take(pa.array(np.argsort(by_chunk)))
 
 
 def _file(name: str, cell: Any) -> Encoded:

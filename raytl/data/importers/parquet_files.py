@@ -5,6 +5,7 @@ A unit is some row groups of a file that one task reads.
 
 import contextlib
 from bisect import bisect_right
+from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -13,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from raytl.data.importers.features import features_of
+from raytl.data.importers.features import class_names, features_of, named_classes
 from raytl.data.importers.many_files import FileAt, first_line, reading_file
 from raytl.data.stored import Each
 from raytl.errors import DataError
@@ -53,6 +54,9 @@ class ParquetRows:
     schema: pa.Schema
     counts: tuple[int, ...]  # rows of each file
     units: tuple[Unit, ...]
+    # What Hugging Face's `datasets` wrote about each file's columns, by name; nothing where it is
+    # of another writer
+    features_of_files: tuple[Mapping[str, Any], ...]
 
     @property
     def rows(self) -> int:
@@ -76,9 +80,8 @@ class ParquetRows:
 
     @property
     def features(self) -> Mapping[str, Any]:
-        """What Hugging Face's `datasets` wrote about the columns, by name; nothing where it is of
-        another writer."""
-        return features_of(self.schema)
+        """What the first file that says something of a column says of it."""
+        return ChainMap(*map(dict, self.features_of_files))
 
 
 def parquet_rows(files: Sequence[FileAt], each: Each) -> ParquetRows:
@@ -96,7 +99,8 @@ def parquet_rows(files: Sequence[FileAt], each: Each) -> ParquetRows:
         units += _units(file, footer, start)
     if not units:
         raise DataError(f"{files[0].name}: there are no rows; give files that have some")
-    return ParquetRows(tuple(files), schema, counts, tuple(units))
+    features = tuple(features_of(footer.schema) for footer in footers)
+    return ParquetRows(tuple(files), schema, counts, tuple(units), features)
 
 
 @contextlib.contextmanager
@@ -164,6 +168,15 @@ def read_unit(unit: Unit, columns: Sequence[str]) -> pa.Table:
 
 
 def read_columns(rows: ParquetRows, columns: Sequence[str], each: Each) -> pa.Table:
-    """Return columns of all rows, in memory."""
+    """Return columns of all rows, in memory, with the names of classes in the place of their
+    numbers: those that the file itself declares, else those of the first that does."""
+    usual = class_names(rows.features)
+    names_of = {
+        file: {**usual, **class_names(features)}
+        for file, features in zip(rows.files, rows.features_of_files, strict=True)
+    }
     parts = each(partial(read_unit, columns=tuple(columns)), rows.units)
-    return pa.concat_tables([part.replace_schema_metadata() for part in parts])
+    return pa.concat_tables(
+        named_classes(part.replace_schema_metadata(), names_of[unit.file])
+        for part, unit in zip(parts, rows.units, strict=True)
+    )

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from raytl.data.importers.base import Imported, ShardOptions
 from raytl.data.importers.cells import is_stored_file
-from raytl.data.importers.features import by_kinds, class_names, named_classes
+from raytl.data.importers.features import by_kinds, class_names
 from raytl.data.importers.joined import conditions
 from raytl.data.importers.many_files import FileAt
 from raytl.data.importers.parquet_files import ParquetRows, parquet_rows, read_columns
@@ -38,7 +38,6 @@ def read_parquet_table(
     what = files[0].name + (f" and {len(files) - 1} more" if len(files) > 1 else "")
     roles = roles_of(source.schema.names, options, what)
     rows = read_columns(source, _small(source.schema, roles, options, what), each)
-    rows = named_classes(rows, class_names(source.features))
     tables, start, counts = {}, 0, iter(source.counts)
     for name, part in splits.items():
         count = sum(islice(counts, len(part)))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from raytl.data.importers.decoding import NO_BYTES
+from raytl.data.importers.decoding import NO_BYTES, upright
 from raytl.errors import DataError
 
 FEW = (1, 2, 3, 4)  # channels, by which they are told from height and width
@@ -70,6 +70,7 @@ def _of_pillow(image: Any, place: str) -> np.ndarray:
             "give it as an array of floats"
         )
     try:
+        image = upright(image)
         pixels = np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
     except Exception as error:  # Pillow reads now, and its decoders raise what the bytes provoke
         raise DataError(f"{place}: does not decode as an image: {error}") from None

@@ -1,8 +1,7 @@
 """Which column of somebody's table plays which part."""
 
 import re
-import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from raytl.config import nearest
@@ -12,6 +11,7 @@ from raytl.errors import ConfigError
 
 TABLE = "table"  # the column that all numbers and categories become
 MEDIA = ("image", "audio")
+IN_BRACES = re.compile(r"\{\{|\}\}|\{([^{}]+)\}")  # of a pattern: a brace, or a column's name
 
 
 @dataclass(frozen=True)
@@ -106,13 +106,14 @@ def pattern_columns(pattern: str) -> list[str]:
     """Return the columns that a pattern names in braces; ConfigError where it is no such."""
     if "{" not in pattern:
         return []
-    try:
-        parts = list(string.Formatter().parse(pattern))
-    except ValueError as error:
-        raise ConfigError(f"the pattern '{pattern}' does not hold: {error}") from None
-    names = [name for _, name, _, _ in parts if name is not None]
-    if any(not name or spec or how for _, name, spec, how in parts if name is not None):
+    if re.search("[{}]", IN_BRACES.sub("", pattern)):
         raise ConfigError(
-            f"the pattern '{pattern}' does not hold: name columns in braces, e.g. {{row}}.png"
+            f"the pattern '{pattern}' does not hold: name columns in braces, e.g. {{row}}.png; a "
+            "brace that names none is written twice"
         )
-    return names
+    return [found[1] for found in IN_BRACES.finditer(pattern) if found[1] is not None]
+
+
+def filled(pattern: str, words: Mapping[str, str]) -> str:
+    """Return a pattern with the words of one row in the place of its columns."""
+    return IN_BRACES.sub(lambda of: of[0][0] if of[1] is None else words[of[1]], pattern)

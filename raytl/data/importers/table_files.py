@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import IO
 
 import pyarrow as pa
 
@@ -20,7 +21,7 @@ from raytl.data.importers.csv_files import (
     refuse_other_delimiter,
     strings_of,
 )
-from raytl.data.importers.opened_files import first_of, opened, reading
+from raytl.data.importers.opened_files import by_blocks, first_of, opened, reading
 from raytl.errors import DataError
 from raytl.folders import printable
 from raytl.remote_files import download
@@ -142,9 +143,13 @@ def _read_parquet(path: Path) -> pa.Table:
         return pq.read_table(path)
 
 
-def _read_json(path: Path) -> Table:
+def _json_rows(file: IO[bytes], block: int) -> pa.Table:
     import pyarrow.json as pa_json
 
+    return pa_json.read_json(file, pa_json.ReadOptions(use_threads=False, block_size=block))
+
+
+def _read_json(path: Path) -> Table:
     with reading(path), opened(path) as file:
         content = file.read()
         if not content.strip():
@@ -154,9 +159,7 @@ def _read_json(path: Path) -> Table:
                 f"{printable(path)}: JSON is read as lines, an object {{…}} each, not as one list"
             )
         try:
-            rows = pa_json.read_json(
-                io.BytesIO(content), read_options=pa_json.ReadOptions(use_threads=False)
-            )
+            rows = by_blocks(io.BytesIO(content), _json_rows)
         except pa.ArrowInvalid as error:
             told = re.search(r"(.*?) in row (\d+)$", first_of(error))
             if told is None:

@@ -14,7 +14,7 @@ import numpy as np
 from raytl.config import nearest
 from raytl.data.importers.base import ShardOptions
 from raytl.errors import ConfigError, DataError
-from raytl.modalities.table.texts import CODE, MISSING, first_written, is_number, spelled
+from raytl.modalities.table.texts import CODE, MISSING, WHOLE, first_written, is_number, spelled
 from raytl.tasks.columns import NO_LABEL, LabelColumn, ValueColumn
 from raytl.tasks.sentence_column import SentenceColumn
 
@@ -117,7 +117,7 @@ def _found(
     if infinite is not None:
         raise _not_finite(name, words, infinite, place)
     plain = [None if word is None else _plain(word) for word in words]
-    different = sorted({word for word in plain if word is not None}, key=float)
+    different = sorted({word for word in plain if word is not None}, key=_exact)
     few = len(different) <= FEW_NUMBERS and all("." not in w and "e" not in w for w in different)
     if options.task is None and not few:
         return _values(name, words, options, place)
@@ -192,8 +192,13 @@ def _number(word: str) -> bool:
 
 
 def _plain(word: str) -> str:
-    value = float(word)
-    return spelled(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+    value = _exact(word)
+    whole = isinstance(value, int) or (value.is_integer() and abs(value) < 2**53)
+    return spelled(int(value)) if whole else repr(value)
+
+
+def _exact(word: str) -> int | float:
+    return int(word) if WHOLE.fullmatch(word) else float(word)
 
 
 def _short(word: str | None) -> str:

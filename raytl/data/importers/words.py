@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.types as kinds
 
 from raytl.data.importers.encoded import Encoded
+from raytl.data.importers.roles import filled
 from raytl.errors import DataError
 from raytl.folders import printable
 from raytl.modalities.table.texts import is_missing, spelled
@@ -60,11 +61,11 @@ def named_files(
     files: list[Encoded] = []
     real: dict[Path, str] = {}
     for row in range(len(next(iter(columns.values())))):
-        words = {name: columns[name][row] for name in names}
+        words = {name: columns[name][row] or "" for name in names}
         missing = next((name for name, word in words.items() if not word), None)
         if missing is not None:
             raise DataError(f"{place(row)}: column '{missing}' names no file; drop the row")
-        path = given.format(**words) if "{" in given else str(words[given])
+        path = filled(given, words) if "{" in given else words[given]
         folder = folder_of(row)
         if isinstance(folder, Url) or is_url(path):
             files.append(_behind_url(folder, path, place, row))

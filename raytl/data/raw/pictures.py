@@ -4,7 +4,6 @@ Legend: H height, W width, C channels.
 """
 
 import io
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,7 +15,7 @@ from PIL import Image
 
 from raytl.data.fitting import fit_images
 from raytl.data.importers.arrays import as_numbers
-from raytl.data.importers.decoding import THREADS, check_image
+from raytl.data.importers.decoding import THREADS, check_image, unwarned, upright
 from raytl.data.importers.encoded import content_of, name_of
 from raytl.data.importers.image_folder import EXTENSIONS
 from raytl.data.importers.inputs import Bad, Input
@@ -54,9 +53,7 @@ def _is_encoded(item: Any) -> bool:
 
 
 def _images(items: list[Any], column: ImageColumn, reading: RawReading) -> list[Any]:
-    with ThreadPoolExecutor(THREADS) as pool, warnings.catch_warnings():
-        # of huge images, which `check_image` refuses
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    with ThreadPoolExecutor(THREADS) as pool, unwarned():
         return list(pool.map(partial(_image, column=column, reading=reading), items))
 
 
@@ -105,7 +102,7 @@ def _pixels(opened: Image.Image, channels: int) -> np.ndarray:
             f"has {len(opened.getbands())} channels (mode {opened.mode}), but the model reads "
             f"{channels}; make it grey"
         )
-    pixels = np.asarray(opened.convert(mode))
+    pixels = np.asarray(upright(opened).convert(mode))
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 

@@ -104,7 +104,9 @@ def _field(name: str, array: pa.Array, override: FieldKind | None) -> tuple[Fiel
     elif kinds.is_boolean(kind):
         texts = _of_booleans(name, array, override)
     elif kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_decimal(kind):
-        texts = _of_numbers(array, override)
+        texts = _spelled(array) if override == "category" else _of_numbers(array)
+    elif kinds.is_temporal(kind) and override == "category":
+        texts = _spelled(array)
     else:
         raise _of_no_use(name, kind)
     return _made(name, texts)
@@ -130,10 +132,11 @@ def _made(name: str, texts: Texts) -> tuple[Field, np.ndarray]:
     return Field(name=name, kind="number"), values_N
 
 
-def _of_numbers(array: pa.Array, override: FieldKind | None) -> Texts:
-    if override == "category":
-        values = array.to_pylist()
-        return Texts(words=[None if is_missing(v) else spelled(v) for v in values])
+def _spelled(array: pa.Array) -> Texts:
+    return Texts(words=[None if is_missing(v) else spelled(v) for v in array.to_pylist()])
+
+
+def _of_numbers(array: pa.Array) -> Texts:
     numbers = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     return Texts(numbers=np.array(numbers, np.float64))
 
@@ -153,7 +156,7 @@ def _of_no_use(name: str, kind: pa.DataType) -> DataError:
     if kinds.is_temporal(kind):
         return DataError(
             f"column '{name}' has dates or times ({kind}); make numbers of them (days since a day, "
-            f"hour of the day, month), or {LEAVE_OUT}"
+            f"hour of the day, month), {LEAVE_OUT}, or say that it is a category"
         )
     return DataError(
         f"column '{name}' has {kind}, which is neither number nor category; make strings or "

@@ -6,6 +6,7 @@ Legend: N rows.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date, time, timedelta
 from typing import Any
 
 import numpy as np
@@ -117,9 +118,10 @@ def _plain(word: str | None) -> str | None:
     return None if word is None else spelled(int(word) if WHOLE.fullmatch(word) else float(word))
 
 
-def spelled(number: int | float) -> str:
-    """Return a number's name as a category: "1" for 1, "1.0" and 1.0."""
-    return str(number).removesuffix(".0")
+def spelled(value: int | float | date | time | timedelta) -> str:
+    """Return the name of a number or a time as a category: "1" for 1, "1.0" and 1.0, "2020-01-31"
+    for that day and its midnight, which a reader may have made of the day."""
+    return str(value).removesuffix(".0").removesuffix(" 00:00:00")
 
 
 def _refuse_dates(name: str, words: Sequence[str | None], there: set[str]) -> None:

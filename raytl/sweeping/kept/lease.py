@@ -30,7 +30,8 @@ Say = Callable[[str], None]
 @dataclass(frozen=True)
 class Holder:
     """A process that drives a run. `machine`: what its `pid` is known to, None where that cannot
-    be told; `started`: in seconds since 1970; `beat`: how often it has renewed the lease."""
+    be told; `started`: in seconds since 1970; `beat`: how often it has renewed the lease; `ticks`:
+    between the machine's start and its own, None where an earlier version wrote the lease."""
 
     id: str
     host: str
@@ -38,12 +39,16 @@ class Holder:
     pid: int
     started: float
     beat: int
+    ticks: int | None = None
 
     @classmethod
     def here(cls) -> "Holder":
         """Return this process."""
         started = psutil.Process().create_time()
-        return cls(uuid.uuid4().hex, socket.gethostname(), _machine(), os.getpid(), started, 0)
+        pid = os.getpid()
+        return cls(
+            uuid.uuid4().hex, socket.gethostname(), _machine(), pid, started, 0, _ticks(pid)
+        )  # fmt: skip
 
     @property
     def text(self) -> str:
@@ -55,6 +60,8 @@ class Holder:
         """Whether it lives; None where that cannot be told from here."""
         if self.machine is None or self.machine != _machine():
             return None
+        if self.ticks is not None:
+            return _ticks(self.pid) == self.ticks
         try:
             return psutil.Process(self.pid).create_time() == self.started
         except psutil.NoSuchProcess:
@@ -70,11 +77,23 @@ def _machine() -> str | None:
         return None
 
 
+def _ticks(pid: int) -> int | None:
+    """Return after how many ticks of the kernel a process started, which no step of the clock
+    changes; None where there is no such process, or no /proc."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    return int(stat.rpartition(b")")[2].split()[19])  # after the name, which may hold blanks
+
+
 def lease_of(storage: RunStorage) -> Holder | None:
     """Return which process drives a run, or did last; None where it has ended well."""
     text = storage.read(LEASE)
-    if not text:
-        return None
+    return _holder(text) if text else None
+
+
+def _holder(text: str) -> Holder:
     try:
         return Holder(**json.loads(text))
     except (ValueError, TypeError):  # of another version, or cut off
@@ -158,9 +177,12 @@ class Lease:
                     self.lost = f"the lease on this run could not be renewed: {error}"
 
     def _renew(self) -> None:
-        there = self._there()
-        if there is not None and there.id != self._own.id:
+        text = self._storage.read(LEASE)
+        if text is None:
+            self.lost = "another process has taken this run over and ended"
+        elif text and (there := _holder(text)).id != self._own.id:  # else its own, cut off
             self.lost = f"{there.text} has taken this run over"
+        if self.lost is not None:
             return
         self._own = replace(self._own, beat=self._own.beat + 1)
         self._write()

@@ -22,7 +22,7 @@ from raytl.folders import new_folder
 # What stands in a run's folder besides its trials' folders.
 OWN_FILES = (
     "study.yaml", "environment.json", "ranking.json", "leaderboard.json", "leaderboard.csv",
-    "confirmation.json", "report.html",
+    "confirmation.json", "transfer.json", "rows.json", "report.html",
 )  # fmt: skip
 OWN_FOLDERS = ("best", "predictions", "tensorboard")
 PACKED = ("predictions", "tensorboard")  # of them, those with a file for each trial

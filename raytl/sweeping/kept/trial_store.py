@@ -7,6 +7,7 @@ where every byte is as written. Those that were not used for the longest time go
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import time
@@ -23,6 +24,7 @@ from raytl.sweeping.kept.records import FILE_NAME, Trained
 
 FORMAT = 1
 INFO = "info.json"
+SHARE = 1 / 64  # of the budget that is written before what is held is looked at again
 LONGEST_WAIT_S = 3600.0  # for another process that trains the same trial
 
 
@@ -45,10 +47,11 @@ class Entry:
 
 
 class TrialStore:
-    """`budget`: bytes that all entries may take."""
+    """`budget`: bytes that all entries may take, but for what was written last."""
 
     def __init__(self, budget: int) -> None:
         self._folder, self._budget = store_folder(), budget
+        self._unseen = math.inf  # bytes that were written since all entries were looked at
         self._locks: dict[str, FileLock] = {}
         self._waits: dict[str, float] = {}
 
@@ -104,20 +107,25 @@ class TrialStore:
                 for file in checkpoint.iterdir():
                     shutil.copy(file, folder / "checkpoint")
             files = sorted(file for file in folder.rglob("*") if file.is_file())
+            size = sum(file.stat().st_size for file in files)
             epochs, failed = _extent(trained)
             info = {
                 "format": FORMAT, "study": study, "trial": trained.config["name"],
                 "epochs": epochs, "failed": failed,
-                "bytes": sum(file.stat().st_size for file in files),
+                "bytes": size,
                 "sha256": {str(file.relative_to(folder)): sha256_of(file) for file in files},
             }  # fmt: skip
             (folder / INFO).write_text(json.dumps(info), encoding="utf-8")
-        self._make_room()
+        self._unseen += size
+        if self._unseen > SHARE * self._budget:
+            self._make_room()
+            self._unseen = 0
 
     def _make_room(self) -> None:
         for left in self._folder.glob(".*"):  # by processes that were killed
-            if time.time() - left.stat().st_mtime > LONGEST_WAIT_S:
-                shutil.rmtree(left, ignore_errors=True)
+            with contextlib.suppress(OSError):  # or that has renamed it by now
+                if time.time() - left.stat().st_mtime > LONGEST_WAIT_S:
+                    shutil.rmtree(left, ignore_errors=True)
         held = sorted(entries(), key=lambda entry: entry.used)
         total = sum(entry.bytes for entry in held)
         for entry in held:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from upright import photo
 
 from raytl.data.dataset import Dataset
 from raytl.data.fitting import fit_boxes, fit_images
@@ -439,3 +440,17 @@ def test_folders_without_boxes_are_refused_with_what_to_give(tmp_path: Path) -> 
     for source in (tmp_path / "in", tmp_path / "none"):
         with pytest.raises(DataError, match="give SOURCE/JPEGImages and SOURCE/Annotations"):
             read(source, tmp_path / "out")
+
+
+def test_boxes_are_those_of_the_upright_image(tmp_path: Path) -> None:
+    root = voc(tmp_path / "in")
+    for name in "abc":
+        (root / "JPEGImages" / f"{name}.png").write_bytes(photo(size=(12, 20)))
+    report = shard("box-folder", str(root), tmp_path / "out", options=shard_options())
+    part = Dataset.open(tmp_path / "out").split("train")
+    image_BHWC = part.read("image", np.arange(part.rows))
+    assert image_BHWC.shape[1:] == (12, 20, 3) and report.skipped == []
+    assert image_BHWC[:, :6].all() and not image_BHWC[:, 6:].any()
+    xml(root / "Annotations" / "a.xml", A, size=(12, 20))
+    with pytest.raises(DataError, match=r"boxes of 12 x 20 pixels for an image of 20 x 12, turned"):
+        shard("box-folder", str(root), tmp_path / "other", options=shard_options())

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from upright import photo
 
 from raytl.data.dataset import Dataset
 from raytl.data.shard import ShardReport, shard, shard_options
@@ -306,3 +307,21 @@ def test_a_stored_mask_beyond_the_classes_is_found(tmp_path: Path) -> None:
         wrong.verify(wrong.to_arrow(values))
     with pytest.raises(ValueError, match="row 0 has no pixel with a class"):
         wrong.check(np.full((1, 2, 2), VOID, np.uint8))
+
+
+def test_images_and_masks_are_read_upright(tmp_path: Path) -> None:
+    white = np.zeros((4, 6), np.uint8)
+    white[:2] = 1
+    for row, (of_image, of_mask) in enumerate([(6, 6), (6, 1), (1, 6), (1, 1)]):
+        for folder, tag in (("images", of_image), ("masks", of_mask)):
+            (tmp_path / "in" / folder).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "in" / folder / f"{row}.png").write_bytes(photo(tag=tag))
+        file = tmp_path / "in" / "masks" / f"{row}.png"
+        exif = Image.Exif()
+        exif[0x0112] = of_mask
+        Image.fromarray(np.rot90(white) if of_mask == 6 else white).save(file, exif=exif)
+    dataset, report = made(tmp_path / "in", tmp_path / "out")
+    assert report.skipped == [] and column(dataset).shape == (4, 6)
+    for pixels, classes in stored(dataset).values():
+        assert np.array_equal(classes, white)
+        assert np.array_equal(pixels[..., 0], 255 * white)

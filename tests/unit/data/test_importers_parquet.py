@@ -15,6 +15,7 @@ from PIL import Image
 from scipy.io import wavfile
 
 from raytl.data.importers import parquet_files
+from raytl.data.importers.packed import Packed
 from raytl.data.shard import shard, shard_options
 from raytl.data.writer import write_dataset
 from raytl.errors import ConfigError, DataError
@@ -179,3 +180,36 @@ def test_a_column_that_no_option_names_is_not_read(tmp_path: Path) -> None:
     pq.write_table(rows, tmp_path / "in" / "a.parquet")
     with pytest.raises(DataError, match="column 'file' has binary.*--image"):
         sharded("table", tmp_path / "in", tmp_path / "out", target="y")
+
+
+def test_each_file_names_the_classes_of_its_own_numbers(tmp_path: Path) -> None:
+    def put(name: str, names: list[str] | None, kinds: list[int]) -> None:
+        features = {"kind": {"_type": "ClassLabel", "names": names}, "size": {"_type": "Value"}}
+        table = pa.table({"kind": kinds, "size": [float(kind) for kind in kinds]})
+        if names is not None:
+            held = {"huggingface": json.dumps({"info": {"features": features}})}
+            table = table.replace_schema_metadata(held)
+        pq.write_table(table, tmp_path / name)
+
+    put("train-0.parquet", ["a", "b", "c"], [0, 1, 2, 2])
+    put("test-0.parquet", ["a", "c"], [0, 1])
+    put("test-1.parquet", None, [1, 2])  # says nothing: as the first that does
+    splits = {"train": "train-*.parquet", "test": "test-*.parquet"}
+    report = sharded("table", tmp_path, tmp_path / "out", splits=splits)
+    assert report.info.columns["kind"].model_dump()["classes"] == ("a", "b", "c")
+    assert in_order(tmp_path / "out", "test", "kind")[0].tolist() == [0, 2, 1, 2]
+    report = sharded("table", tmp_path, tmp_path / "other", splits=splits, target="size",
+                     task="regression", category=["kind"])  # fmt: skip
+    assert report.info.columns["table"].model_dump()["fields"][0]["categories"] == ("a", "b", "c")
+    assert in_order(tmp_path / "other", "test", "table")[0][:, 0].tolist() == [0, 2, 1, 2]
+
+
+def test_more_bytes_of_files_than_offsets_count_are_taken_by_chunk() -> None:
+    size = 64 * 2**20  # 40 chunks of one buffer: 2.5 GiB to who puts them together
+    offsets = np.array([0, size - 2, size - 1, size], np.int32)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.zeros(size, np.uint8))]
+    chunk = pa.Array.from_buffers(pa.binary(), 3, buffers)
+    cells = pa.chunked_array([chunk] * 40)
+    taken = Packed(cells, str).of(np.array([118, 1, 119, 4]))
+    assert taken.load() == [(name, b"\0") for name in ("118", "1", "119", "4")]
+    assert Packed(cells, str).of(np.array([], np.int64)).load() == []

@@ -1,6 +1,7 @@
 """Tables become datasets: what columns are, what the target is, and what broken files are told."""
 
 import gzip
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from unit.data.importing import in_order, sharded, written
+from unit.data.upright import photo
 
 from raytl.data.dataset import Dataset
+from raytl.data.importers.table_files import read_table_file
+from raytl.data.shard import shard_options
 from raytl.errors import ConfigError, DataError
 from raytl.modalities.table.column import TableColumn
 from raytl.tasks.columns import NO_LABEL, LabelColumn, ValueColumn
@@ -359,3 +363,82 @@ def test_numbers_with_a_comma_are_no_categories(tmp_path: Path, words: tuple[str
     data = table(tmp_path, f"a;out\n{rows}", delimiter=";", category=["a"])
     fields = data.columns["table"]
     assert isinstance(fields, TableColumn) and fields.fields[0].kind == "category"
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.jsonl", "a.jsonl.gz"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_row_may_have_more_than_a_block(tmp_path: Path, name: str, first: bool) -> None:
+    notes = ["x" * 3_000_000, "y"][:: 1 if first else -1]
+    rows = [{"a": str(k), "note": note, "out": "pq"[k % 2]} for k, note in enumerate(notes)]
+    if ".csv" in name:
+        lines = ["a,note,out", *(",".join(row.values()) for row in rows)]
+    else:
+        lines = [json.dumps(row) for row in rows]
+    content = "\n".join([*lines, ""]).encode()
+    if name.endswith(".gz"):
+        content = gzip.compress(content, 1)
+    assert only(table(tmp_path, content, name, text=["note"]), "note") == notes
+
+
+def test_a_long_row_does_not_hide_uneven_ones(tmp_path: Path) -> None:
+    source = written(tmp_path / "a.csv", "a,out\n1,2,3\n4," + "x" * 3_000_000 + "\n5,y\n")
+    read = read_table_file(source, shard_options(), uneven=True)
+    assert list(read.uneven) == [0] and len(read.rows) == 2
+    with pytest.raises(DataError, match=r"a\.csv, line 2: 2 columns were expected"):
+        read_table_file(source, shard_options())
+
+
+@pytest.mark.parametrize("column", ["file.name", "0", "a[b", "a:b!c"])
+def test_a_pattern_names_columns_as_they_are_called(tmp_path: Path, column: str) -> None:
+    for i in range(2):
+        Image.new("RGB", (4, 4), (100 * i, 0, 0)).save(tmp_path / f"{i}x{{}}.png")
+    content = f"{column},out\n1,x\n0,y\n"
+    data = table(tmp_path, content, image=f"{{{column}}}x{{{{}}}}.png", size=4)
+    [images] = in_order(data.path, "train", "image")
+    assert images[:, 0, 0, 0].tolist() == [100, 0]
+
+
+def test_whole_numbers_of_any_size_are_classes_of_their_own(tmp_path: Path) -> None:
+    large = 2**53
+    words = [str(large + 1), str(large), "7", "2.5", "7.0", f"+{large}"]
+    content = "a,out\n" + "".join(f"{k},{word}\n" for k, word in enumerate(words))
+    data = table(tmp_path, content, task="classification")
+    assert data.columns["out"] == LabelColumn(classes=("2.5", "7", str(large), str(large + 1)))
+    assert only(data, "out") == [3, 2, 1, 0, 1, 2]
+
+
+def test_dates_are_categories_where_that_is_said(tmp_path: Path) -> None:
+    rows = [
+        {"day": "2020-01-09", "at": "2020-01-09T10:30:00", "out": "x"},
+        {"day": "2020-01-10", "at": None, "out": "y"},
+        {"day": "2020-01-09", "at": "2020-01-09T00:00:00", "out": "x"},
+    ]
+    content = "".join(json.dumps(row) + "\n" for row in rows)
+    with pytest.raises(DataError, match="column 'day' has dates or times.*--category"):
+        table(tmp_path, content, "a.jsonl")
+    data = table(tmp_path, content, "a.jsonl", category=["day", "at"])
+    fields = data.columns["table"]
+    assert isinstance(fields, TableColumn)
+    assert [field.categories for field in fields.fields] == [
+        ("2020-01-09", "2020-01-10"), ("2020-01-09", "2020-01-09 10:30:00"),
+    ]  # fmt: skip
+    assert np.array_equal(only(data, "table"), [[0, 1], [1, np.nan], [0, 0]], equal_nan=True)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "tiff", "webp"])
+def test_a_photo_is_stored_as_a_viewer_shows_it(tmp_path: Path, kind: str) -> None:
+    for row in range(2):
+        written(tmp_path / f"{row}.{kind}", photo(kind, size=(32, 32)))
+    data = table(tmp_path, "row,out\n0,x\n1,y\n", image=f"{{row}}.{kind}", size=32)
+    [images] = in_order(data.path, "train", "image")
+    assert (images[:, :14] > 240).all() and (images[:, 18:] < 15).all()
+
+
+def test_a_tag_that_is_broken_turns_nothing(tmp_path: Path) -> None:
+    whole = photo("jpeg", size=(32, 32), tag=1)
+    start = whole.index(b"Exif\0\0") + 6
+    for row, header in enumerate((b"nonsense", b"MM\0\x2a\xff\xff\xff\xff")):
+        written(tmp_path / f"{row}.jpeg", whole[:start] + header + whole[start + 8 :])
+    data = table(tmp_path, "row,out\n0,x\n1,y\n", image="{row}.jpeg", size=32)
+    [images] = in_order(data.path, "train", "image")
+    assert (images[:, :14] > 240).all() and (images[:, 18:] < 15).all()

@@ -165,3 +165,17 @@ def test_credentials_in_a_source_are_refused(tmp_path: Path) -> None:
     for kind in ("image-folder", "table", "webdataset", "audio-folder"):
         with pytest.raises(UserError, match="credentials"):
             sharded(kind, "s3://key:word@bucket/in", tmp_path / "out")
+
+
+def test_names_with_what_means_something_in_a_url(bucket: Url, tmp_path: Path) -> None:
+    for row, name in enumerate(("a/photo#1.png", "a/what?.png", "b/100%.png", "b/x.png")):
+        written(tmp_path / "in" / name, png(row))
+    written(tmp_path / "in" / "rows#2.csv", "file,y\na/photo#1.png,p\na/what?.png,q\n")
+    put(tmp_path / "in", bucket / "in")
+    for kind, source, of in (
+        ("image-folder", "in", {}),
+        ("table", "in/rows#2.csv", {"target": "y", "image": "file"}),
+    ):
+        here = sharded(kind, tmp_path / source, tmp_path / f"here-{kind}", size=4, **of)
+        there = sharded(kind, bucket / source, tmp_path / f"there-{kind}", size=4, **of)
+        assert there.info.fingerprint == here.info.fingerprint

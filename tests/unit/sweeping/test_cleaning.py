@@ -161,7 +161,7 @@ def test_a_run_that_is_driven_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="on node7 drives this run, or did when .* give --force"):
         clean(run)
     assert len(clean(run, force=True).needless) == 2
-    (run / LEASE).write_text(json.dumps(asdict(replace(here, started=1.0))))  # it was killed
+    (run / LEASE).write_text(json.dumps(asdict(replace(here, ticks=1))))  # it was killed
     assert clean(run).needless == ()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from raytl.errors import RaytlError
@@ -70,7 +71,7 @@ def test_that_of_a_process_of_this_machine_that_is_gone_holds_no_more(
     put(storage, replace(Holder.here(), pid=gone.pid))
     with leased(storage, said.append) as lease:
         lease.check()
-    put(storage, replace(Holder.here(), started=1.0))  # this process's number, but another process
+    put(storage, replace(Holder.here(), ticks=1))  # this process's number, but another process
     with leased(storage, said.append) as lease:
         lease.check()
     assert said == []
@@ -150,6 +151,38 @@ def test_who_was_cut_off_and_replaced_is_told_and_leaves_the_other_alone(
             lease.check()
     kept = storage.read(LEASE)
     assert kept is not None and json.loads(kept)["host"] == "other"
+
+
+def test_who_was_replaced_by_one_that_has_ended_by_now_is_told(
+    storage: RunStorage, said: list[str]
+) -> None:
+    with leased(storage, said.append) as lease:
+        storage.filesystem.delete_file(f"{storage.path}/{LEASE}")
+        wait_until_lost(lease)
+        with pytest.raises(RaytlError, match="another process has taken this run over and ended"):
+            lease.check()
+    assert storage.read(LEASE) is None
+
+
+def test_a_step_of_the_clock_ends_nobody(
+    storage: RunStorage, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with leased(storage, said.append) as first:
+        started = psutil.Process().create_time()
+        monkeypatch.setattr(psutil.Process, "create_time", lambda _: started + 5)
+        with pytest.raises(RaytlError, match=r"process \d+ on .* drives this run; wait for it, or"):
+            Lease(storage).take(said.append)
+        first.check()
+    assert said == []
+
+
+def test_those_of_earlier_versions_are_read(storage: RunStorage) -> None:
+    now = asdict(Holder.here())
+    del now["ticks"]
+    for holder, alive in ((now, True), (now | {"started": 1.0}, False)):
+        storage.write(LEASE, json.dumps(holder))
+        there = lease_module.lease_of(storage)
+        assert there is not None and there.pid == now["pid"] and there.alive is alive
 
 
 def test_who_cannot_renew_it_is_told_once_it_may_have_expired(

@@ -1,6 +1,7 @@
 """Snapshots of a run: what changed is kept once, and it is said of when each file is."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -8,7 +9,7 @@ from typing import IO
 import pytest
 
 from raytl.sweeping.kept import snapshot
-from raytl.sweeping.kept.snapshot import MANIFEST, OWN_FILES, Manifest, take
+from raytl.sweeping.kept.snapshot import MANIFEST, OWN_FILES, Manifest, is_part, take
 
 MOST_REQUESTS = 50  # of a snapshot of a study of 500 trials
 Take = Callable[..., list[str]]
@@ -89,6 +90,14 @@ def test_folders_wait_for_the_whole(run: Path, kept: Path, taken: Take) -> None:
     assert taken() == ["best/source.json", "tensorboard.tar", MANIFEST]
     assert taken(whole=False) == []
     assert generations(kept)["tensorboard.tar"] == 2
+
+
+def test_all_results_that_the_docs_name_are_kept() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "operations.md").read_text(encoding="utf-8")
+    (row,) = (line for line in text.splitlines() if line.endswith("| the results |"))
+    names = re.findall(r"`([\w./]+)`", row.replace("`.csv`", "`leaderboard.csv`"))
+    assert {"report.html", "rows.json", "predictions/", "leaderboard.csv"} <= {*names}
+    assert [name for name in names if not is_part(name)] == []
 
 
 def test_what_was_not_written_is_not_said_to_be(run: Path, kept: Path, taken: Take) -> None:

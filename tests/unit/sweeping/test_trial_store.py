@@ -193,6 +193,41 @@ def test_what_was_not_used_for_the_longest_time_goes_first() -> None:
     assert {entry.key for entry in entries()} == {"a", "d", "e"}
 
 
+def test_what_is_held_is_looked_at_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = list[Path]()
+    entry = trial_store._entry
+    monkeypatch.setattr(trial_store, "_entry", lambda folder: read.append(folder) or entry(folder))
+    for number in range(50):
+        TrialStore(10**9).put(f"old-{number}", "mine", trained(2), None)
+    read.clear()
+    store = TrialStore(10**9)
+    for number in range(50):
+        store.put(f"new-{number}", "mine", trained(2), None)
+    assert len(read) < 50 + 2 * 51  # each looks at its own, and one at all
+
+
+def test_the_budget_holds_with_entries_that_another_process_keeps() -> None:
+    TrialStore(10**6).put("probe", "mine", trained(2), None)
+    size = entries()[0].bytes
+    stores = [TrialStore(100 * size), TrialStore(100 * size)]
+    for number in range(300):
+        stores[number % 2].put(f"key-{number}", "mine", trained(2), None)
+    assert 99 <= len(entries()) <= 104
+
+
+def test_what_another_process_has_just_renamed_is_no_obstacle(
+    store: TrialStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    glob = Path.glob
+
+    def late(folder: Path, pattern: str) -> list[Path]:
+        return [*glob(folder, pattern), *([folder / ".gone.partial"] * (pattern == ".*"))]
+
+    monkeypatch.setattr(Path, "glob", late)
+    store.put("key", "mine", trained(2), None)
+    assert store.find("key") is not None
+
+
 def test_more_than_the_whole_budget_is_not_kept() -> None:
     TrialStore(budget=10).put("key", "mine", trained(2), None)
     assert entries() == []
