@@ -33,7 +33,7 @@ class Teacher:
     dropout is off."""
 
     network: TransferModel
-    task: Task | None  # what its head was trained for; None: it has no head
+    task: Task | None  # what its head was trained for; None: it has none, or it is not asked
 
     def __post_init__(self) -> None:
         self.network.requires_grad_(False).eval()
@@ -80,6 +80,7 @@ class Recipe(nn.Module, ABC):
     trains_all: ClassVar[bool] = True  # in every step, all that is not held has a gradient
     least_rows: ClassVar[int] = 1  # of each domain in a step, or there is no loss
     uses_student: ClassVar[bool] = False  # the source model teaches another architecture
+    asks_teacher: ClassVar[bool] = False  # reads the teacher's answers, not its features alone
     pulls_to_start: ClassVar[bool] = False  # adds the pull of `l2_sp`, for which decay makes room
     # What a row's own series says again in the source model's place
     says_again: ClassVar[Literal["step", "season"] | None] = None

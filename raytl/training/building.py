@@ -147,7 +147,8 @@ def frozen_numbers(trial: TrialConfig, branch: str, part: Part) -> set[int]:
 
 
 def _teacher(material: Material, trial: TrialConfig) -> Teacher | None:
-    """Return the trial's source model as the teacher of its student."""
+    """Return the trial's source model as the teacher of its student: with its own mapper and head,
+    where it has them and the recipe reads its answers."""
     if trial.student is None:
         return None
     name = trial.source_model
@@ -158,23 +159,18 @@ def _teacher(material: Material, trial: TrialConfig) -> Teacher | None:
             f"a teacher comments on the target's rows, but {name} reads {', '.join(opened.parts)}, "
             f"and the target has {', '.join(target.inputs)}; take another source model"
         )
+    branches = {n: _frozen(part.clone()) for n, part in opened.parts.items()}
     if path is not None and opened.spec.complete:
         complete = load_complete_model(path)
-        # Its branches under the names of the study's columns, with transforms that read them.
-        branches = {n: _frozen(part.clone()) for n, part in opened.parts.items()}
-        complete.model.fusion.rename(dict(zip(complete.spec.parts, branches, strict=True)))
-        network = TransferModel(
-            branches,
-            complete.model.fusion,
-            complete.model.mapper,
-            complete.model.head,
-            complete.model.reads,
-        )
-        return Teacher(network, complete.task)
-    parts = opened.clone().parts
-    fusion = build_fusion(FusionConfig(), _dims(parts))
+        own, fusion = complete.model, complete.model.fusion
+        # Under the names of the study's columns, as the branches, whose transforms read them.
+        fusion.rename(dict(zip(complete.spec.parts, branches, strict=True)))
+        if RECIPES[trial.recipe].asks_teacher:
+            network = TransferModel(branches, fusion, own.mapper, own.head, own.reads)
+            return Teacher(network, complete.task)
+    else:
+        fusion = build_fusion(FusionConfig(), _dims(opened.parts))
     mapper = build_mapper(MapperConfig(), fusion.out_dim)
-    branches = {n: _frozen(part) for n, part in parts.items()}
     return Teacher(TransferModel(branches, fusion, mapper, nn.Identity()), None)
 
 
