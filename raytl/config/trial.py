@@ -135,7 +135,8 @@ class TrialConfig(Frozen):
     distillation_weight: NonNegative = 1.0  # of the teacher's loss beside the labels' loss
     student: str | None = None  # source model whose architecture learns from the teacher
     label_smoothing: Probability = 0.0
-    # balanced: each row's loss counts with its class's weight, so that all classes weigh alike
+    # balanced: each row's loss counts with its class's weight in its domain, so that all classes
+    # weigh alike there
     class_weights: Literal["none", "balanced"] = "none"
     optimizer: OptimizerConfig = OptimizerConfig()
 

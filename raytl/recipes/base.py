@@ -92,7 +92,7 @@ class Recipe(nn.Module, ABC):
         super().__init__()
         self.trial = context.trial
         self.mapped_dim = context.model.mapper.out_dim
-        self.task = context.task
+        self.task, self.source_task = context.task, context.source_task
 
     @classmethod
     @abstractmethod
@@ -134,17 +134,26 @@ class Recipe(nn.Module, ABC):
         """Return schedule values worth logging, by name."""
         return {}
 
-    def row_losses(self, output: TransferOutput, stream: Batch) -> Tensor:
+    def row_losses(self, name: str, outputs: Outputs, batch: TrainBatch) -> Tensor:
         """Return the task's loss of each row of a labelled stream, (B,), with the trial's label
         smoothing and class weights."""
-        return task_losses(self.task, self.trial, output.out, stream, output.head)
+        given = outputs[name]
+        return task_losses(
+            self.task_of(name), self.trial, given.out, batch.streams[name], given.head
+        )
+
+    def task_of(self, name: str) -> Task:
+        """Return the task as it weighs a stream's rows: those of the source domain by its own
+        classes' counts."""
+        if name != "source" or self.source_task is None:
+            return self.task
+        return self.task.weighing_as(self.source_task)
 
     def task_loss(self, outputs: Outputs, batch: TrainBatch) -> Tensor:
         """Mean loss over the source rows and, where there are any, the labelled target rows,
         together."""
-        streams = {n: s for n, s in batch.streams.items() if n != "target" and n in outputs}
-        losses = [self.row_losses(outputs[name], stream) for name, stream in streams.items()]
-        return torch.cat(losses).mean()
+        names = [name for name in batch.streams if name != "target" and name in outputs]
+        return torch.cat([self.row_losses(name, outputs, batch) for name in names]).mean()
 
 
 def task_losses(task: Task, trial: TrialConfig, out: Any, stream: Batch, head: nn.Module) -> Tensor:
