@@ -361,6 +361,22 @@ def test_replay(name: str, flat: dict[str, Any], objectives: Any) -> None:
         same_gradients(plain_recipe.parameters(), of_recipe)
 
 
+@pytest.mark.parametrize(("name", "flat", "objectives"), CASES, ids=[case[0] for case in CASES])
+def test_the_fewest_rows_of_a_recipe_have_a_loss(
+    name: str, flat: dict[str, Any], objectives: Any
+) -> None:
+    model = build(head=HeadConfig(name=flat.get("head", "linear"))).eval()  # by fixed statistics
+    recipe = make(name, model, **flat)
+    rows = slice(recipe.least_rows)
+    streams = batch_for(recipe).streams
+    few = TrainBatch(**{name: batch.cut(rows, rows) for name, batch in streams.items()})
+    total = recipe.total(recipe.losses(model, few, PROGRESS), PROGRESS)
+    total.backward()
+    assert total.isfinite()
+    gradients = [p.grad for p in (*model.parameters(), *recipe.parameters()) if p.grad is not None]
+    assert all(gradient.isfinite().all() for gradient in gradients)
+
+
 def test_l2_sp() -> None:
     model = build()
     recipe = make("finetune", model, l2_sp=0.2)
