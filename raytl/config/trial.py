@@ -114,7 +114,8 @@ class TrialConfig(Frozen):
     # frozen_depth.COLUMN: of one branch, in place of frozen_depth
     branch_depths: dict[str, FrozenDepth] = Field(default_factory=dict)
     tuned_blocks: BlockRange | None = None  # train these blocks alone, instead of frozen_depth
-    lora_rank: Count = 0  # rank of the adapters in frozen blocks; 0: none
+    # rank of the adapters on linear and convolutional layers of frozen blocks; 0: none
+    lora_rank: Count = 0
     lora_alpha: Positive = 8.0  # adapters count α / rank times
     fusion: FusionConfig = FusionConfig()
     mapper: MapperConfig = MapperConfig()

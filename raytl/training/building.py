@@ -9,6 +9,7 @@ from torch import nn
 from raytl.config import FusionConfig, MapperConfig, TrialConfig, frozen_blocks, tuned_blocks
 from raytl.errors import ConfigError, ModelError
 from raytl.modalities.text.hub import folder_of
+from raytl.models.adapters import adaptable
 from raytl.models.branch import Branch, Part
 from raytl.models.fusion import build_fusion
 from raytl.models.mappers import Mapper, build_mapper
@@ -72,6 +73,7 @@ def build_trial(
             n: _branch(n, part, trial, task.reads == "taps")
             for n, part in source_model.parts.items()
         }
+        _check_adapters(trial, branches)
         model = TransferModel(branches, fusion, mapper, head, task.reads)
         context = Context(
             trial=trial,
@@ -125,11 +127,28 @@ def _dims(parts: Mapping[str, Part]) -> dict[str, int]:
 
 
 def _branch(name: str, part: Part, trial: TrialConfig, tapped: bool) -> Branch:
-    nothing = RECIPES[trial.recipe].freezes == "nothing"
     return Branch(
-        part, frozen_numbers(trial, name, part), lora_rank=0 if nothing else trial.lora_rank,
+        part, frozen_numbers(trial, name, part), lora_rank=_lora_rank(trial),
         lora_alpha=trial.lora_alpha, tapped=tapped,
     )  # fmt: skip
+
+
+def _lora_rank(trial: TrialConfig) -> int:
+    return trial.lora_rank if RECIPES[trial.recipe].freezes == "as configured" else 0
+
+
+def _check_adapters(trial: TrialConfig, branches: Mapping[str, Branch]) -> None:
+    """Raise ModelError for a rank where blocks are frozen, and no block of any network has a layer
+    to adapt: the trial would be called what it is not."""
+    every = branches.values()
+    if not _lora_rank(trial) or not any(branch.frozen for branch in every):
+        return
+    if not any(adaptable(branch.backbone) for branch in every):
+        names = " and ".join(branch.backbone.name for branch in every)
+        raise ModelError(
+            f"lora_rank: adapters stand on linear and convolutional layers, of which {names} has "
+            f"none, got lora_rank={trial.lora_rank}; take lora_rank: 0 with this source model"
+        )
 
 
 def frozen_numbers(trial: TrialConfig, branch: str, part: Part) -> set[int]:
