@@ -209,6 +209,12 @@ def _run_together(model: TransferModel, streams: dict[str, Batch]) -> Outputs:
     }
 
 
+def in_float32(features: Tensor) -> torch.autocast:
+    """Return a context that computes in float32 also where training is in bfloat16, in which the
+    difference of what is nearly the same is lost. Features that are bfloat16 want a `float()`."""
+    return torch.autocast(features.device.type, enabled=False)
+
+
 def adaptation_streams(name: str, labelled: bool, has_source: bool) -> tuple[Stream, ...]:
     """Return both domains, and the target's labelled rows where there are any."""
     if not has_source:
