@@ -114,7 +114,8 @@ class TrialConfig(Frozen):
     # frozen_depth.COLUMN: of one branch, in place of frozen_depth
     branch_depths: dict[str, FrozenDepth] = Field(default_factory=dict)
     tuned_blocks: BlockRange | None = None  # train these blocks alone, instead of frozen_depth
-    lora_rank: Count = 0  # rank of the adapters in frozen blocks; 0: none
+    # rank of the adapters on linear and convolutional layers of frozen blocks; 0: none
+    lora_rank: Count = 0
     lora_alpha: Positive = 8.0  # adapters count α / rank times
     fusion: FusionConfig = FusionConfig()
     mapper: MapperConfig = MapperConfig()
@@ -135,7 +136,8 @@ class TrialConfig(Frozen):
     distillation_weight: NonNegative = 1.0  # of the teacher's loss beside the labels' loss
     student: str | None = None  # source model whose architecture learns from the teacher
     label_smoothing: Probability = 0.0
-    # balanced: each row's loss counts with its class's weight, so that all classes weigh alike
+    # balanced: each row's loss counts with its class's weight in its domain, so that all classes
+    # weigh alike there
     class_weights: Literal["none", "balanced"] = "none"
     optimizer: OptimizerConfig = OptimizerConfig()
 

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from raytl.errors import ModelError
 from raytl.exporting.fronts.texts import TextFront
-from raytl.exporting.linear import OTHERS, LinearModel, linear_model, wanted_of
-from raytl.exporting.whole import Trial, check_same
+from raytl.exporting.linear import OTHERS, LinearModel, linear_model, trial_of
+from raytl.exporting.whole import check_same
 from raytl.modalities.backbone import Backbone
 from raytl.modalities.text.families import FAMILIES
 from raytl.modalities.text.hub import quiet
@@ -171,5 +171,4 @@ def _compared(
     mask_BS: Tensor = rows.mask
     ids_BS = rows.values.long().masked_fill(~mask_BS, padding)
     got = model(input_ids=ids_BS, attention_mask=mask_BS.long()).logits
-    wanted = wanted_of(complete, rows)
-    return check_same(got, Trial((ids_BS, lengths_B), wanted), "transformers")
+    return check_same(got, trial_of(complete, rows, (ids_BS, lengths_B)), "transformers")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from raytl.errors import ModelError
-from raytl.exporting.whole import Ending
+from raytl.exporting.whole import Ending, Trial
 from raytl.models.branch import Branch
 from raytl.models.mappers import Linear
 from raytl.models.source_folder import CompleteModel
@@ -89,3 +89,8 @@ def wanted_of(complete: CompleteModel, x: Rows) -> Tensor:
     out = complete.model.eval()({column: Given(x, transformed=True)}).out
     found = Ending(complete.task)(out)
     return found.unsqueeze(1) if found.dim() == 1 else found
+
+
+def trial_of(complete: CompleteModel, x: Rows, tensors: tuple[Tensor, ...] = ()) -> Trial:
+    """Return transformed rows, as a network is given them in `tensors`, and `wanted_of` them."""
+    return Trial.of(complete.task, tensors, wanted_of(complete, x))

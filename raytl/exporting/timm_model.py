@@ -18,8 +18,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from raytl.errors import ModelError
-from raytl.exporting.linear import OTHERS, LinearModel, linear_model, wanted_of
-from raytl.exporting.whole import Trial, check_same, facts_of
+from raytl.exporting.linear import OTHERS, LinearModel, linear_model, trial_of
+from raytl.exporting.whole import check_same, facts_of
 from raytl.modalities.backbone import Backbone
 from raytl.modalities.image.timm_models import TIMM, create_timm, cut_timm, timm_settings
 from raytl.modalities.image.transform import ImageTransform
@@ -178,7 +178,7 @@ def trial_images(complete: CompleteModel, rows: int = 3) -> Tensor:
 @torch.inference_mode()
 def compared(network: Any, complete: CompleteModel, x_BCHW: Tensor, what: str) -> float:
     """Return how far a network's output lies from raytl's; raises ModelError as `check_same`."""
-    return check_same(network.eval()(x_BCHW), Trial((x_BCHW,), wanted_of(complete, x_BCHW)), what)
+    return check_same(network.eval()(x_BCHW), trial_of(complete, x_BCHW, (x_BCHW,)), what)
 
 
 def _readme(found: TimmModel) -> str:

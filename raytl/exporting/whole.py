@@ -26,7 +26,9 @@ from raytl.tasks.map_heads import scaled
 from raytl.tasks.regression import Regression
 from raytl.tasks.segmentation import Segmentation
 
-TOLERANCE = 1e-4  # of outputs, as a share of the largest one where that is above 1
+# Of outputs, as a share of the largest one where that is above 1; of values by the target's spread
+TOLERANCE = 1e-4
+ROUNDED = 1e-2  # of the spread, what float32 may lose of values that are large beside it
 
 # What cannot be exported, and why
 REFUSED: Mapping[TaskName, str] = {
@@ -131,10 +133,20 @@ def slot_names(columns: tuple[str, ...]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Trial:
-    """Rows that are drawn, as a program is given them, and what raytl's own model says of them."""
+    """Rows that are drawn, as a program is given them, and what raytl's own model says of them, of
+    values the target's `mean` and spread `std`."""
 
     tensors: tuple[Tensor, ...]
     wanted: Tensor
+    mean: float = 0.0
+    std: float = 1.0
+
+    @classmethod
+    def of(cls, task: Task, tensors: tuple[Tensor, ...], wanted: Tensor) -> "Trial":
+        """Return the trial of a model of `task`."""
+        if isinstance(task, Regression | Forecasting):
+            return cls(tensors, wanted, task.mean, task.std)
+        return cls(tensors, wanted)
 
 
 @torch.inference_mode()
@@ -147,24 +159,28 @@ def trial_rows(complete: CompleteModel, whole: Whole, rows: int, seed: int = 0) 
         tensors += of_slots
         given[name] = Given(prepared)
     out = complete.model.eval()(given).out
-    return Trial(tuple(tensors), whole.ending(out))
+    return Trial.of(complete.task, tuple(tensors), whole.ending(out))
 
 
 def check_same(got: Tensor | np.ndarray, trial: Trial, what: str) -> float:
-    """Return how far outputs lie from what raytl says, at most. Raises ModelError where that is
-    more than TOLERANCE."""
-    wanted, found = trial.wanted, torch.as_tensor(got)
+    """Return how far outputs lie from what raytl says, at most, in their own unit. Raises
+    ModelError where that is more than TOLERANCE and what float32 rounds off."""
+    wanted, found = trial.wanted.double(), torch.as_tensor(got).double()
     if found.shape != wanted.shape:
         raise ModelError(
             f"{what} gives {tuple(found.shape)} where raytl gives {tuple(wanted.shape)}; nothing "
             "was written"
         )
-    apart = float((found.double() - wanted.double()).abs().max())
-    largest = max(1.0, float(wanted.abs().max()))
-    if not apart <= TOLERANCE * largest:
+    apart, most = float((found - wanted).abs().max()), float(wanted.abs().max())
+    largest = max(1.0, float((wanted - trial.mean).abs().max()) / trial.std)
+    rounded = 4 * torch.finfo(torch.float32).eps * most / trial.std
+    if not apart / trial.std <= TOLERANCE * largest + min(rounded, ROUNDED):
+        values = trial.std != 1.0 or trial.mean != 0.0
+        unit = f" of the target's spread, {trial.std:g}," if values else ","
         raise ModelError(
-            f"{what} must give what raytl gives to {TOLERANCE:g}, but differs by {apart:.2g} "
-            f"beside outputs up to {largest:.3g}; nothing was written"
+            f"{what} must give what raytl gives to {TOLERANCE:g}{unit} but differs by "
+            f"{apart / trial.std:.2g}{' of it' if values else ''} beside outputs up to {most:.3g}; "
+            "nothing was written"
         )
     return apart
 

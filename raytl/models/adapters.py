@@ -25,12 +25,20 @@ class LowRank(nn.Module):
         return weight + self.scale * (self.up @ self.down).view_as(weight)
 
 
+ADAPTED = (nn.Linear, nn.Conv1d, nn.Conv2d)
+
+
 def _layers(module: nn.Module) -> list[nn.Module]:
     # The projections inside nn.MultiheadAttention are read without a call and left alone.
     inside = {
         m for a in module.modules() if isinstance(a, nn.MultiheadAttention) for m in a.modules()
     }
-    return [m for m in module.modules() if isinstance(m, nn.Linear | nn.Conv2d) and m not in inside]
+    return [m for m in module.modules() if isinstance(m, ADAPTED) and m not in inside]
+
+
+def adaptable(module: nn.Module) -> bool:
+    """Whether it has a layer that an adapter can stand on."""
+    return bool(_layers(module))
 
 
 def add_adapters(module: nn.Module, rank: int, alpha: float) -> bool:

@@ -86,6 +86,10 @@ class Branch(nn.Module):
         assert set(frozen) <= set(blocks)
         self.frozen = frozenset(frozen)
         self._held: frozenset[int] = frozenset()
+        self._fixed = {
+            index: frozenset(n for n, p in block.named_parameters() if not p.requires_grad)
+            for index, block in enumerate(self.backbone.blocks)
+        }  # by its network: positions that are no weights, say
         adapted = set()
         for index in sorted(self.frozen):
             self.backbone.blocks[index].requires_grad_(False)
@@ -112,7 +116,8 @@ class Branch(nn.Module):
         if blocks == self._held:
             return False
         for index in self.trainable_blocks():
-            self.backbone.blocks[index].requires_grad_(index not in blocks)
+            for parameter in self.block_parameters(index):
+                parameter.requires_grad_(index not in blocks)
         self._held = blocks
         self.train(self.training)
         return True
@@ -120,6 +125,11 @@ class Branch(nn.Module):
     def trainable_blocks(self) -> list[int]:
         """Return the numbers of the blocks that are not frozen for good, in order."""
         return [i for i in range(len(self.backbone.blocks)) if i not in self.frozen]
+
+    def block_parameters(self, index: int) -> list[nn.Parameter]:
+        """Return the parameters of a trainable block, but for what its network keeps fixed."""
+        named = self.backbone.blocks[index].named_parameters()
+        return [parameter for name, parameter in named if name not in self._fixed[index]]
 
     def transformed(self, given: Given) -> Given:
         """Return rows as the first block takes them, unless steps are done already. Only then can

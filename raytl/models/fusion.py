@@ -107,7 +107,9 @@ class Mean(Fusion):
 
     def rename(self, names: Mapping[str, str]) -> None:
         super().rename(names)
-        self.projections = nn.ModuleDict({names[n]: p for n, p in self.projections.items()})
+        self.projections = nn.ModuleDict(
+            {key_of(new): self.projections[key_of(name)] for name, new in names.items()}
+        )
 
     def forward(self, outputs: Mapping[str, BranchOutput]) -> Fused:
         weights_BM = self._weights(outputs)

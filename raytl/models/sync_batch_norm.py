@@ -3,6 +3,8 @@
 Legend: B rows of this worker, C channels, … positions, if there are any.
 """
 
+import sys
+
 import torch
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
@@ -25,6 +27,17 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
         return _normalised(self, x) if self.training else super().forward(x)
 
 
+class SyncedBatchNormAct2d(SyncedBatchNorm2d):
+    """The same for timm's `BatchNormAct2d`, which has a dropout and an activation inside."""
+
+    drop: nn.Module
+    act: nn.Module
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.act(self.drop(super().forward(x)))
+        return out
+
+
 SYNCED: dict[type[nn.Module], type[nn.Module]] = {
     nn.BatchNorm1d: SyncedBatchNorm1d,
     nn.BatchNorm2d: SyncedBatchNorm2d,
@@ -32,7 +45,9 @@ SYNCED: dict[type[nn.Module], type[nn.Module]] = {
 
 
 def _normalised(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
-    """Return x (B, C, …) as the layer in training normalises it, and let it remember."""
+    """Return x (B, C, …) as the layer in training normalises it, and let it remember.
+    Statistics are in float32, whatever x is in."""
+    dtype, x = x.dtype, x.float()
     per_channel = [0, *range(2, x.dim())]
     shape = [1, -1, *[1] * (x.dim() - 2)]
     own_count = x.new_tensor([x.numel() / x.shape[1]])
@@ -43,7 +58,9 @@ def _normalised(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
     variance_C = all_reduce(centred.square().sum(per_channel)) / count
     _remember(layer, mean_C, variance_C * count / (count - 1))
     out = centred * torch.rsqrt(variance_C + layer.eps).view(shape)
-    return out * layer.weight.view(shape) + layer.bias.view(shape) if layer.affine else out
+    if layer.affine:
+        out = out * layer.weight.view(shape) + layer.bias.view(shape)
+    return out.to(dtype)
 
 
 @torch.no_grad()
@@ -61,8 +78,10 @@ def synchronise_batch_norm(model: nn.Module, device: torch.device) -> None:
     changes."""
     if own_share() == WHOLE:
         return
+    timm = sys.modules.get("timm.layers")  # loaded by whoever made a network of timm's
     if device.type == "cuda":
-        nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        (nn.SyncBatchNorm if timm is None else timm).convert_sync_batchnorm(model)
         return
+    acting = {} if timm is None else {timm.BatchNormAct2d: SyncedBatchNormAct2d}
     for module in model.modules():
-        module.__class__ = SYNCED.get(type(module), type(module))
+        module.__class__ = (SYNCED | acting).get(type(module), type(module))

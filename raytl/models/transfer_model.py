@@ -129,9 +129,9 @@ class TransferModel(nn.Module):
         return len(self.branch(name).backbone.blocks) - 1 - index
 
     def block_parameters(self, block: Block) -> list[nn.Parameter]:
-        """Return the parameters of a trainable block."""
+        """Return the parameters of a trainable block that are trained."""
         name, index = block
-        return list(self.branch(name).backbone.blocks[index].parameters())
+        return self.branch(name).block_parameters(index)
 
     def adapter_parameters(self) -> list[nn.Parameter]:
         """Return what adapters train inside frozen blocks."""

@@ -33,7 +33,7 @@ class Teacher:
     dropout is off."""
 
     network: TransferModel
-    task: Task | None  # what its head was trained for; None: it has no head
+    task: Task | None  # what its head was trained for; None: it has none, or it is not asked
 
     def __post_init__(self) -> None:
         self.network.requires_grad_(False).eval()
@@ -80,6 +80,7 @@ class Recipe(nn.Module, ABC):
     trains_all: ClassVar[bool] = True  # in every step, all that is not held has a gradient
     least_rows: ClassVar[int] = 1  # of each domain in a step, or there is no loss
     uses_student: ClassVar[bool] = False  # the source model teaches another architecture
+    asks_teacher: ClassVar[bool] = False  # reads the teacher's answers, not its features alone
     pulls_to_start: ClassVar[bool] = False  # adds the pull of `l2_sp`, for which decay makes room
     # What a row's own series says again in the source model's place
     says_again: ClassVar[Literal["step", "season"] | None] = None
@@ -91,7 +92,7 @@ class Recipe(nn.Module, ABC):
         super().__init__()
         self.trial = context.trial
         self.mapped_dim = context.model.mapper.out_dim
-        self.task = context.task
+        self.task, self.source_task = context.task, context.source_task
 
     @classmethod
     @abstractmethod
@@ -133,17 +134,26 @@ class Recipe(nn.Module, ABC):
         """Return schedule values worth logging, by name."""
         return {}
 
-    def row_losses(self, output: TransferOutput, stream: Batch) -> Tensor:
+    def row_losses(self, name: str, outputs: Outputs, batch: TrainBatch) -> Tensor:
         """Return the task's loss of each row of a labelled stream, (B,), with the trial's label
         smoothing and class weights."""
-        return task_losses(self.task, self.trial, output.out, stream, output.head)
+        given = outputs[name]
+        return task_losses(
+            self.task_of(name), self.trial, given.out, batch.streams[name], given.head
+        )
+
+    def task_of(self, name: str) -> Task:
+        """Return the task as it weighs a stream's rows: those of the source domain by its own
+        classes' counts."""
+        if name != "source" or self.source_task is None:
+            return self.task
+        return self.task.weighing_as(self.source_task)
 
     def task_loss(self, outputs: Outputs, batch: TrainBatch) -> Tensor:
         """Mean loss over the source rows and, where there are any, the labelled target rows,
         together."""
-        streams = {n: s for n, s in batch.streams.items() if n != "target" and n in outputs}
-        losses = [self.row_losses(outputs[name], stream) for name, stream in streams.items()]
-        return torch.cat(losses).mean()
+        names = [name for name in batch.streams if name != "target" and name in outputs]
+        return torch.cat([self.row_losses(name, outputs, batch) for name in names]).mean()
 
 
 def task_losses(task: Task, trial: TrialConfig, out: Any, stream: Batch, head: nn.Module) -> Tensor:
@@ -197,6 +207,12 @@ def _run_together(model: TransferModel, streams: dict[str, Batch]) -> Outputs:
         name: part.of_all_rows(len(stream.id), own_out=maps or stream.own_target)
         for (name, stream), part in zip(streams.items(), out.split(sizes), strict=True)
     }
+
+
+def in_float32(features: Tensor) -> torch.autocast:
+    """Return a context that computes in float32 also where training is in bfloat16, in which the
+    difference of what is nearly the same is lost. Features that are bfloat16 want a `float()`."""
+    return torch.autocast(features.device.type, enabled=False)
 
 
 def adaptation_streams(name: str, labelled: bool, has_source: bool) -> tuple[Stream, ...]:

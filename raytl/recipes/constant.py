@@ -22,10 +22,10 @@ class Constant(SupervisedRecipe):
 
     def losses(self, model: TransferModel, batch: TrainBatch, progress: float) -> Losses:
         losses = []
-        for stream in batch.streams.values():
+        for name, stream in batch.streams.items():
             assert stream.target is not None
             blank = stream.id.new_zeros(count(stream.target), 1)
             out = model.head([blank] if model.reads == "taps" else blank)
-            losses.append(task_losses(self.task, self.trial, out, stream, model.head))
+            losses.append(task_losses(self.task_of(name), self.trial, out, stream, model.head))
         loss = torch.cat(losses).mean()
         return {"task": loss.detach() + 0.0 * next(model.head.parameters()).sum()}

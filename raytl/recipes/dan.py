@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from raytl.data.batch import TrainBatch
-from raytl.recipes.base import AlignmentRecipe, Losses, Outputs
+from raytl.recipes.base import AlignmentRecipe, Losses, Outputs, in_float32
 
 # Bandwidths relative to the mean squared distance.
 KERNELS = tuple(2.0**power for power in range(-3, 2))
@@ -20,8 +20,12 @@ def multi_kernel_mmd(source_SD: Tensor, target_TD: Tensor) -> Tensor:
     The unbiased quadratic estimate (Gretton et al. 2012, eq. 3), which may be negative. Needs two
     rows of each domain at least.
     """
-    rows = torch.cat([source_SD, target_TD])
-    count, sources = len(rows), len(source_SD)
+    with in_float32(source_SD):
+        return _mmd(torch.cat([source_SD, target_TD]).float(), len(source_SD))
+
+
+def _mmd(rows: Tensor, sources: int) -> Tensor:
+    count = len(rows)
     norms = rows.square().sum(1)
     squared = (norms[:, None] + norms[None, :] - 2.0 * rows @ rows.T).clamp(min=0.0)
     mean = squared.detach().sum() / (count * (count - 1))

@@ -6,7 +6,7 @@ Legend: B rows of one domain, D mapped features.
 from torch import Tensor
 
 from raytl.data.batch import TrainBatch
-from raytl.recipes.base import AlignmentRecipe, Losses, Outputs
+from raytl.recipes.base import AlignmentRecipe, Losses, Outputs, in_float32
 
 
 def covariance(f_BD: Tensor) -> Tensor:
@@ -17,8 +17,9 @@ def covariance(f_BD: Tensor) -> Tensor:
 
 def coral_loss(source_BD: Tensor, target_BD: Tensor) -> Tensor:
     """‖C_S - C_T‖²_F / (4 D²) (Sun & Saenko 2016, eq. 1 to 3)."""
-    difference = covariance(source_BD) - covariance(target_BD)
-    return difference.square().sum() / (4 * source_BD.shape[1] ** 2)
+    with in_float32(source_BD):
+        difference = covariance(source_BD.float()) - covariance(target_BD.float())
+        return difference.square().sum() / (4 * source_BD.shape[1] ** 2)
 
 
 class DeepCoral(AlignmentRecipe):

@@ -36,6 +36,7 @@ class Distillation(TaughtRecipe):
     name = "distillation"
     reads = TaughtRecipe.reads | {"distillation_temperature", "distillation_weight"}
     needs = frozenset({"numbers"})
+    asks_teacher = True
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

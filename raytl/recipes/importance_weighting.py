@@ -54,11 +54,10 @@ class ImportanceWeighting(Recipe):
     def losses(self, model: TransferModel, batch: TrainBatch, progress: float) -> Losses:
         outputs = run_streams(model, batch)
         source_SD = outputs["source"].mapped.detach()
-        assert batch.source is not None
         weights_S = density_ratio(self.discriminator(source_SD))
-        parts = [weights_S * self.row_losses(outputs["source"], batch.source)]
+        parts = [weights_S * self.row_losses("source", outputs, batch)]
         if batch.labelled is not None:
-            parts.append(self.row_losses(outputs["labelled"], batch.labelled))
+            parts.append(self.row_losses("labelled", outputs, batch))
         target_TD = outputs["target"].mapped.detach()
         return {
             "task": torch.cat(parts).mean(),

@@ -28,7 +28,6 @@ class Joint(Recipe):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         assert context.source_task is not None
-        self.source_task = context.source_task
         self.source_head = nn.Linear(context.model.feature_dim, context.source_task.out_dim)
 
     @classmethod
@@ -37,11 +36,11 @@ class Joint(Recipe):
 
     def losses(self, model: TransferModel, batch: TrainBatch, progress: float) -> Losses:
         outputs = run_streams(model, batch)
-        source, target = batch.source, batch.labelled
-        assert source is not None and target is not None
+        source = batch.source
+        assert source is not None and self.source_task is not None
         of_source = task_losses(
             self.source_task, self.trial, self.source_head(outputs["source"].features),
             source, self.source_head,
         )  # fmt: skip
-        of_target = self.row_losses(outputs["labelled"], target)
+        of_target = self.row_losses("labelled", outputs, batch)
         return {"source_task": of_source.mean(), "task": of_target.mean()}

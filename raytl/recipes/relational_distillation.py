@@ -40,6 +40,7 @@ class RelationalDistillation(TaughtRecipe):
     Needs target labels, for the head learns from nothing else."""
 
     name = "relational_distillation"
+    least_rows = 2
     reads = TaughtRecipe.reads | {"distillation_weight"}
 
     @classmethod

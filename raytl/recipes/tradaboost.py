@@ -68,8 +68,8 @@ class TrAdaBoost(Recipe):
         self._update(source_id, target_id, logits, labels, weights[1])
         losses = torch.cat(
             [
-                self.row_losses(outputs["source"], source),
-                self.row_losses(outputs["labelled"], target),
+                self.row_losses("source", outputs, batch),
+                self.row_losses("labelled", outputs, batch),
             ]
         )
         every = torch.cat(weights)

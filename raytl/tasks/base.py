@@ -123,6 +123,11 @@ class Task(ABC):
         counts with the weight of its class. `head`: which gave `out`, of a task whose loss runs
         more of it, which hangs on the target."""
 
+    def weighing_as(self, other: "Task") -> "Task":
+        """Return this task with the class weights of `other`, which was fitted to other rows of
+        the same classes; a task without such weights stays as it is."""
+        return self
+
     @abstractmethod
     def predict(self, out: Any, head: nn.Module | None = None) -> Predicted:
         """Return what the head says; `head` as for `loss`."""

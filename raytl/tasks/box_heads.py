@@ -67,10 +67,14 @@ class FasterRcnn(BoxHead):
         classes: int,
         shape: tuple[int, int],
         anchors: Sizes,
+        centred: bool = True,
     ) -> None:
-        """`shape`: (H, W) of images, in whose pixels boxes are."""
+        """`shape`: (H, W) of images, in whose pixels boxes are. `centred`: whether maps are read
+        where anchors stand and are chosen by the longer of an image's sides; both was otherwise in
+        folders of before."""
         super().__init__()
-        self.shape, self.levels = shape, levels_of(taps, shape)
+        self.shape, self.centred = shape, centred
+        self.levels = levels_of(taps, shape if centred else shape[:1])
         strides = [2**exponent for _, exponent in self.levels]
         hidden = config.hidden
         self.pyramid = FeaturePyramidNetwork(
@@ -94,12 +98,15 @@ class FasterRcnn(BoxHead):
 
     def forward(self, taps: Sequence[Tensor]) -> Maps:
         """Maps of the taps, the largest first → those of the pyramid, (B, hidden, H', W') each."""
-        height, width = self.shape
         found: OrderedDict[str, Tensor] = OrderedDict()
         for level, (number, exponent) in enumerate(self.levels):
-            size = [math.ceil(side / 2**exponent) for side in (height, width)]
-            found[str(level)] = scaled(taps[number], size)
+            found[str(level)] = self._read(taps[number], 2**exponent)
         return tuple(self.pyramid(found).values())
+
+    def _read(self, tap: Tensor, stride: int) -> Tensor:
+        if self.centred and any(side % stride for side in self.shape):
+            return at_middles(tap, self.shape, stride)
+        return scaled(tap, [math.ceil(side / stride) for side in self.shape])
 
     def row_losses(self, out: Maps, target: Padded, smoothing: float) -> Tensor:
         """The losses of proposals and of regions, those of an image with each other."""
@@ -166,12 +173,32 @@ class FasterRcnn(BoxHead):
         return logit_PK.float(), delta_PM.float()
 
 
-def levels_of(taps: Taps, shape: tuple[int, int]) -> list[tuple[int, int]]:
+def at_middles(h_BCHW: Tensor, shape: tuple[int, int], stride: int) -> Tensor:
+    """Return maps that cover images of `shape`, (H, W), at the middle of every cell of `stride`
+    pixels, bilinearly, in their own type; beyond the images they are as at their edges."""
+    found = h_BCHW.float()
+    for dim, side in ((-2, shape[0]), (-1, shape[1])):
+        found = _along(found, dim, side, stride)
+    return found.to(h_BCHW.dtype)
+
+
+def _along(h: Tensor, dim: int, side: int, stride: int) -> Tensor:
+    # Not grid_sample, whose gradient is not deterministic on a GPU
+    cells, last = torch.arange(math.ceil(side / stride), device=h.device), h.shape[dim] - 1
+    place = (stride * (cells + 0.5) * (last + 1) / side - 0.5).clamp(0, last)
+    low = place.floor().long()
+    share = (place - low).unsqueeze(1) if dim == -2 else place - low
+    high = (low + 1).clamp(max=last)
+    return torch.lerp(h.index_select(dim, low), h.index_select(dim, high), share)
+
+
+def levels_of(taps: Taps, shape: Sequence[int]) -> list[tuple[int, int]]:
     """Return the maps of a pyramid, the largest first: the number of each one's tap and the
     exponent of its stride, which is twice the one before. They are the last MOST_MAPS of stride 4
     or more, or the deepest alone; where a network has no map of a stride, the next deeper one is
-    scaled."""
-    exponents = [max(0, round(math.log2(shape[0] / height))) for _, height, _ in taps]
+    scaled. A stride is the longer one, of the `shape` of images: (H, W), or (H,) alone."""
+    strides = [max(side / n for side, n in zip(shape, sizes, strict=False)) for _, *sizes in taps]
+    exponents = [max(0, round(math.log2(stride))) for stride in strides]
     deepest = exponents[-1]
     least = min(deepest, max(FINEST, deepest - MOST_MAPS + 1, min(exponents)))
     return [(_tap_of(exponents, exponent), exponent) for exponent in range(least, deepest + 1)]
@@ -201,6 +228,7 @@ class ConstantBoxes(BoxHead):
         classes: int,
         shape: tuple[int, int],
         anchors: Sizes,
+        centred: bool = True,
     ) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(1))
@@ -219,7 +247,8 @@ class ConstantBoxes(BoxHead):
         return none
 
 
-BOX_HEADS: dict[HeadName, Callable[[HeadConfig, Taps, int, tuple[int, int], Sizes], BoxHead]] = {
+Making = Callable[[HeadConfig, Taps, int, tuple[int, int], Sizes, bool], BoxHead]
+BOX_HEADS: dict[HeadName, Making] = {
     "faster_rcnn": FasterRcnn,
     "constant": ConstantBoxes,
 }

@@ -57,6 +57,10 @@ class Classification(Task):
     def out_dim(self) -> int:
         return len(self.column.classes)
 
+    def weighing_as(self, other: Task) -> "Classification":
+        assert isinstance(other, Classification)
+        return Classification(self.column, other.counts)
+
     def loss(
         self,
         out: Tensor,

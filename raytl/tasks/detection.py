@@ -32,8 +32,8 @@ NUMBERS_A_PIXEL = 16  # of a pyramid's maps and its regions, about: by these row
 
 class Detection(Task):
     """Boxes, their classes and how sure each is. `anchors`: sizes fitted to training boxes, none
-    where it is not fitted. Prepared targets are Padded, (B, S, 5), with NO_LABEL in place of a size
-    where a row was not labelled."""
+    where it is not fitted; `centred`: see `FasterRcnn`. Prepared targets are Padded, (B, S, 5),
+    with NO_LABEL in place of a size where a row was not labelled."""
 
     name: ClassVar[TaskName] = "detection"
     scored_by: ClassVar[MetricName] = "map50"
@@ -42,9 +42,11 @@ class Detection(Task):
     no_target: ClassVar[int | float] = NO_LABEL
     reads: ClassVar[HeadReads] = "taps"
 
-    def __init__(self, column: BoxColumn, anchors: Sizes | None = None) -> None:
+    def __init__(
+        self, column: BoxColumn, anchors: Sizes | None = None, *, centred: bool = True
+    ) -> None:
         self.column: BoxColumn = column
-        self.anchors = anchors
+        self.anchors, self.centred = anchors, centred
 
     @classmethod
     def fitted(cls, column: BoxColumn, parts: Iterable[Values]) -> "Detection":
@@ -66,13 +68,14 @@ class Detection(Task):
         column = stored_column(
             BoxColumn, **{name: facts.get(name) for name in ("classes", "shape")}
         )
-        anchors = facts.get("anchors")
+        anchors, centred = facts.get("anchors"), facts.get("centred") is True
         if anchors is None:
-            return cls(column)
+            return cls(column, centred=centred)
         sizes = np.array(anchors, dtype=np.float64)
         if sizes.shape != (ANCHORS, 2) or not (np.isfinite(sizes) & (sizes > 0)).all():
             raise ValueError(f"anchors: must be {ANCHORS} widths and heights > 0")
-        return cls(column, tuple((float(width), float(height)) for width, height in sizes))
+        pairs = tuple((float(width), float(height)) for width, height in sizes)
+        return cls(column, pairs, centred=centred)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -91,7 +94,7 @@ class Detection(Task):
         """Build the head: maps of the taps, the largest first → a `BoxHead`'s maps."""
         shape = self.column.shape
         anchors = self.anchors or usual_anchors(shape)
-        return BOX_HEADS[config.name](config, taps, self.out_dim, shape, anchors)
+        return BOX_HEADS[config.name](config, taps, self.out_dim, shape, anchors, self.centred)
 
     def prepare(self, values: Values) -> Rows:
         """Return boxes as Padded, (B, S, 5)."""
@@ -190,7 +193,8 @@ class Detection(Task):
 
     def facts(self) -> Mapping[str, Any]:
         facts = {
-            "kind": self.name, "classes": list(self.classes), "shape": list(self.column.shape)
+            "kind": self.name, "classes": list(self.classes), "shape": list(self.column.shape),
+            **({"centred": True} if self.centred else {}),
         }  # fmt: skip
         return (
             facts if self.anchors is None else facts | {"anchors": [list(a) for a in self.anchors]}

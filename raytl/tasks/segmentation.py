@@ -78,6 +78,10 @@ class Segmentation(Task):
         moved = augment(target.numpy()[..., None], config, draws_B3, outside=VOID)
         return torch.from_numpy(moved[..., 0])
 
+    def weighing_as(self, other: Task) -> "Segmentation":
+        assert isinstance(other, Segmentation)
+        return Segmentation(self.column, other.counts)
+
     def loss(
         self,
         out: Tensor,

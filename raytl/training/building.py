@@ -9,6 +9,7 @@ from torch import nn
 from raytl.config import FusionConfig, MapperConfig, TrialConfig, frozen_blocks, tuned_blocks
 from raytl.errors import ConfigError, ModelError
 from raytl.modalities.text.hub import folder_of
+from raytl.models.adapters import adaptable
 from raytl.models.branch import Branch, Part
 from raytl.models.fusion import build_fusion
 from raytl.models.mappers import Mapper, build_mapper
@@ -72,6 +73,7 @@ def build_trial(
             n: _branch(n, part, trial, task.reads == "taps")
             for n, part in source_model.parts.items()
         }
+        _check_adapters(trial, branches)
         model = TransferModel(branches, fusion, mapper, head, task.reads)
         context = Context(
             trial=trial,
@@ -125,11 +127,28 @@ def _dims(parts: Mapping[str, Part]) -> dict[str, int]:
 
 
 def _branch(name: str, part: Part, trial: TrialConfig, tapped: bool) -> Branch:
-    nothing = RECIPES[trial.recipe].freezes == "nothing"
     return Branch(
-        part, frozen_numbers(trial, name, part), lora_rank=0 if nothing else trial.lora_rank,
+        part, frozen_numbers(trial, name, part), lora_rank=_lora_rank(trial),
         lora_alpha=trial.lora_alpha, tapped=tapped,
     )  # fmt: skip
+
+
+def _lora_rank(trial: TrialConfig) -> int:
+    return trial.lora_rank if RECIPES[trial.recipe].freezes == "as configured" else 0
+
+
+def _check_adapters(trial: TrialConfig, branches: Mapping[str, Branch]) -> None:
+    """Raise ModelError for a rank where blocks are frozen, and no block of any network has a layer
+    to adapt: the trial would be called what it is not."""
+    every = branches.values()
+    if not _lora_rank(trial) or not any(branch.frozen for branch in every):
+        return
+    if not any(adaptable(branch.backbone) for branch in every):
+        names = " and ".join(branch.backbone.name for branch in every)
+        raise ModelError(
+            f"lora_rank: adapters stand on linear and convolutional layers, of which {names} has "
+            f"none, got lora_rank={trial.lora_rank}; take lora_rank: 0 with this source model"
+        )
 
 
 def frozen_numbers(trial: TrialConfig, branch: str, part: Part) -> set[int]:
@@ -147,7 +166,8 @@ def frozen_numbers(trial: TrialConfig, branch: str, part: Part) -> set[int]:
 
 
 def _teacher(material: Material, trial: TrialConfig) -> Teacher | None:
-    """Return the trial's source model as the teacher of its student."""
+    """Return the trial's source model as the teacher of its student: with its own mapper and head,
+    where it has them and the recipe reads its answers."""
     if trial.student is None:
         return None
     name = trial.source_model
@@ -158,23 +178,18 @@ def _teacher(material: Material, trial: TrialConfig) -> Teacher | None:
             f"a teacher comments on the target's rows, but {name} reads {', '.join(opened.parts)}, "
             f"and the target has {', '.join(target.inputs)}; take another source model"
         )
+    branches = {n: _frozen(part.clone()) for n, part in opened.parts.items()}
     if path is not None and opened.spec.complete:
         complete = load_complete_model(path)
-        # Its branches under the names of the study's columns, with transforms that read them.
-        branches = {n: _frozen(part.clone()) for n, part in opened.parts.items()}
-        complete.model.fusion.rename(dict(zip(complete.spec.parts, branches, strict=True)))
-        network = TransferModel(
-            branches,
-            complete.model.fusion,
-            complete.model.mapper,
-            complete.model.head,
-            complete.model.reads,
-        )
-        return Teacher(network, complete.task)
-    parts = opened.clone().parts
-    fusion = build_fusion(FusionConfig(), _dims(parts))
+        own, fusion = complete.model, complete.model.fusion
+        # Under the names of the study's columns, as the branches, whose transforms read them.
+        fusion.rename(dict(zip(complete.spec.parts, branches, strict=True)))
+        if RECIPES[trial.recipe].asks_teacher:
+            network = TransferModel(branches, fusion, own.mapper, own.head, own.reads)
+            return Teacher(network, complete.task)
+    else:
+        fusion = build_fusion(FusionConfig(), _dims(opened.parts))
     mapper = build_mapper(MapperConfig(), fusion.out_dim)
-    branches = {n: _frozen(part) for n, part in parts.items()}
     return Teacher(TransferModel(branches, fusion, mapper, nn.Identity()), None)
 
 

@@ -1,5 +1,6 @@
 """The training loop. Everything that trains goes through `train_epoch`."""
 
+import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from itertools import pairwise
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from raytl.config import OptimizerConfig
@@ -56,6 +58,13 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self._wrap()
+
+    @property
+    def least_rows(self) -> int:
+        """How many rows of each stream a part of a batch needs: a loss that compares rows, and
+        batch normalisation of features, have nothing to say of one."""
+        normalises = any(isinstance(m, _BatchNorm) for m in self.model.mapper.modules())
+        return max(self.recipe.least_rows, 2 if normalises else 1)
 
     def hold(self, blocks: frozenset[Block]) -> None:
         """Freeze exactly these blocks for now."""
@@ -150,15 +159,22 @@ def _fill_gradients(trainer: Trainer, batch: TrainBatch, progress: float) -> Los
         try:
             return _accumulate(trainer, batch, progress)
         except torch.OutOfMemoryError:
-            trainer.micro_batches = more_micro_batches(trainer.micro_batches, _rows(batch))
+            most = most_parts(_rows(batch), trainer.least_rows, own_share().ranks)
+            trainer.micro_batches = more_micro_batches(trainer.micro_batches, most)
             if own_share() != WHOLE:
                 raise
 
 
-def more_micro_batches(micro_batches: int, rows: int) -> int:
-    """Return twice as many parts of a batch of `rows`. Raises TrainingError where there are none
-    smaller."""
-    if 2 * micro_batches > rows:
+def most_parts(rows: int, least: int, ranks: int) -> int:
+    """Return into how many parts a batch of `rows` may be cut so that each has `least` rows, as
+    many of every one of the `ranks` workers."""
+    return max(1, (rows // ranks) // math.ceil(least / ranks))
+
+
+def more_micro_batches(micro_batches: int, most: int) -> int:
+    """Return twice as many parts of a batch. Raises TrainingError where that is more than
+    `most`."""
+    if 2 * micro_batches > most:
         raise TrainingError(
             f"out of memory even with {micro_batches} parts of a batch; freeze more blocks, lower "
             "input_size or take a smaller source model"

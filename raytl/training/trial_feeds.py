@@ -98,11 +98,13 @@ def stored_rows(
 
 
 def pools(parts: TrialParts, branch: str) -> bool:
-    """Whether of a wholly frozen branch features are all that is read: neither mapper nor head
-    reads what its blocks give."""
-    model = parts.model
-    maps = model.mapper.spatial or model.reads != "features"
-    return not (branch in model.columns and maps)
+    """Whether of a wholly frozen branch features are all that is read: neither mapper nor head of
+    its network, which may be a teacher, reads what its blocks give."""
+    network = parts.model
+    if branch not in network.columns:
+        assert parts.teacher is not None
+        network = parts.teacher.network
+    return not network.mapper.spatial and network.reads == "features"
 
 
 def keys_of(prefix: Prefix, domains: Domains, column: str) -> dict[tuple[bool, str], str]:

@@ -13,7 +13,7 @@ from steps_support import HORIZON, SEASON, TEST, study_of_waves, waves
 
 from raytl import verbs
 from raytl.config import Study, TrialConfig
-from raytl.errors import ConfigError
+from raytl.errors import ConfigError, ModelError
 from raytl.models.source_folder import load_complete_model
 from raytl.models.source_model import save_source_model
 from raytl.scoring.step_metrics import SQUARED, targets_of
@@ -110,6 +110,18 @@ def test_without_the_channel_naive_controls_are_refused(folder: Path) -> None:
     object.__setattr__(column, "channel", "gone")
     with pytest.raises(ConfigError, match="naive control reads the channel 'gone', which no input"):
         run(material, trial("naive"))
+
+
+def test_a_transform_that_leaves_the_last_steps_out_is_refused(folder: Path) -> None:
+    def study(**options: Any) -> Study:
+        net = {"backbone": "gru", "args": {"width": 6}, "transform": options}
+        return Study.model_validate(study_of_waves(folder) | {"source_models": {"net": net}})
+
+    says = r"source_models.net: .*what follows the last step.*max_length: 5, keep: last"
+    with pytest.raises(ModelError, match=says):
+        preflight(study(max_length=5))
+    preflight(study(keep="first"))
+    preflight(study(max_length=5, keep="last"))
 
 
 def test_kept_features_give_the_same_trial(folder: Path) -> None:

@@ -26,7 +26,8 @@ from raytl.models.transfer_model import TransferModel
 from raytl.recipes import RECIPES, Context, Recipe, Teacher
 from raytl.recipes.adversarial import ganin_factor
 from raytl.recipes.base import TEACHER
-from raytl.recipes.dan import KERNELS
+from raytl.recipes.dan import KERNELS, multi_kernel_mmd
+from raytl.recipes.deep_coral import coral_loss
 from raytl.recipes.mdd import disparity
 from raytl.recipes.tradaboost import ROUNDS
 from raytl.rows import Given
@@ -359,6 +360,38 @@ def test_replay(name: str, flat: dict[str, Any], objectives: Any) -> None:
     same_gradients(plain.parameters(), of_model)
     if any(p.requires_grad for p in plain_recipe.parameters()):
         same_gradients(plain_recipe.parameters(), of_recipe)
+
+
+@pytest.mark.parametrize(("name", "flat", "objectives"), CASES, ids=[case[0] for case in CASES])
+def test_the_fewest_rows_of_a_recipe_have_a_loss(
+    name: str, flat: dict[str, Any], objectives: Any
+) -> None:
+    model = build(head=HeadConfig(name=flat.get("head", "linear"))).eval()  # by fixed statistics
+    recipe = make(name, model, **flat)
+    rows = slice(recipe.least_rows)
+    streams = batch_for(recipe).streams
+    few = TrainBatch(**{name: batch.cut(rows, rows) for name, batch in streams.items()})
+    total = recipe.total(recipe.losses(model, few, PROGRESS), PROGRESS)
+    total.backward()
+    assert total.isfinite()
+    gradients = [p.grad for p in (*model.parameters(), *recipe.parameters()) if p.grad is not None]
+    assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+@pytest.mark.parametrize("loss", [multi_kernel_mmd, coral_loss])
+def test_domains_are_compared_in_float32_where_training_is_in_bfloat16(loss: Any) -> None:
+    generator = torch.Generator().manual_seed(0)
+    source, target = (20 + torch.randn(16, 8, generator=generator) for _ in range(2))
+    coarse = [features.bfloat16().requires_grad_() for features in (source, target + 0.2)]
+    fine = [features.detach().float().requires_grad_() for features in coarse]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = loss(*coarse)
+    wanted = loss(*fine)
+    assert found.item() == pytest.approx(wanted.item(), rel=1e-4)
+    for rounded, exact in zip(
+        torch.autograd.grad(found, coarse), torch.autograd.grad(wanted, fine), strict=True
+    ):
+        torch.testing.assert_close(rounded.float(), exact, rtol=0.02, atol=1e-5)
 
 
 def test_l2_sp() -> None:

@@ -4,7 +4,7 @@ Legend: B rows, S steps of the longest row, T steps of one row, C channels.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -26,7 +26,8 @@ class SeriesOptions(Frozen):
     """`transform:` of a source model for series."""
 
     per_row: bool = False  # each series scaled by its own mean and deviation, not the data's
-    max_length: PositiveInt | None = None  # in steps; longer series are cut at the end
+    max_length: PositiveInt | None = None  # in steps, of which longer series `keep` some
+    keep: Literal["first", "last"] = "first"
 
 
 class SeriesFacts(SeriesOptions):
@@ -67,11 +68,16 @@ class SeriesTransform(Transform):
         return padded([torch.from_numpy(self._scaled(series)) for series in values])
 
     def _scaled(self, series: np.ndarray) -> np.ndarray:
-        x_TC = series[: self.max_length, self._reads].astype(np.float64)
+        x_TC = _cut(series, self._facts)[:, self._reads].astype(np.float64)
         mean_C, std_C = self._mean_C, self._std_C
         if self._facts.per_row:
             mean_C, std_C = _mean_and_std([x_TC])
         return ((x_TC - mean_C) / std_C).astype(np.float32)
+
+    @property
+    def leaves_last_out(self) -> bool:
+        """Whether the last steps of longer series are not read."""
+        return self.max_length is not None and self._facts.keep == "first"
 
     def facts(self) -> dict[str, Any]:
         return self._facts.model_dump(mode="json")
@@ -82,12 +88,12 @@ class SeriesTransform(Transform):
 
 
 def fit_series(options: SeriesOptions, column: SeriesColumn, sample: Sample) -> SeriesTransform:
-    """Return the transform whose scale is that of the sample's steps, each counted once, up to
-    `max_length` of a row."""
+    """Return the transform whose scale is that of the sample's steps, each counted once, those that
+    are kept of a row."""
     channels = column.channels
     mean, std = np.zeros(len(channels)), np.ones(len(channels))
     if not options.per_row:
-        mean, std = _mean_and_std([series[: options.max_length] for series in sample()])
+        mean, std = _mean_and_std([_cut(series, options) for series in sample()])
     return SeriesTransform(
         SeriesFacts(
             **options.model_dump(), channels=channels,
@@ -99,6 +105,11 @@ def fit_series(options: SeriesOptions, column: SeriesColumn, sample: Sample) -> 
 def series_transform(facts: Mapping[str, Any]) -> SeriesTransform:
     """Return the transform of these facts; raises ValueError where they are none."""
     return SeriesTransform(facts_of(SeriesFacts, facts))
+
+
+def _cut(series_TC: np.ndarray, options: SeriesOptions) -> np.ndarray:
+    most = options.max_length or len(series_TC)
+    return series_TC[-most:] if options.keep == "last" else series_TC[:most]
 
 
 def _mean_and_std(rows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

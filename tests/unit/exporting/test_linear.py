@@ -8,7 +8,8 @@ import torch
 from complete_models import CNN, IMAGE, TABLE, save_model
 
 from raytl.errors import ModelError
-from raytl.exporting.linear import linear_model, wanted_of
+from raytl.exporting.linear import linear_model, trial_of, wanted_of
+from raytl.exporting.whole import check_same
 from raytl.models.source_folder import load_complete_model
 from raytl.rows import Given
 from raytl.tasks.columns import ValueColumn
@@ -36,6 +37,25 @@ def test_a_linear_layer_on_the_features_gives_the_same(
     found = f_BD @ linear.weight.T + linear.bias
     torch.testing.assert_close(found, wanted_of(complete, x_BCHW), rtol=1e-5, atol=1e-4)
     assert linear.labels == (("ants", "bees", "wasps") if task is None else ("value",))
+
+
+@pytest.mark.parametrize("mean", [10.0, 1e4, 1e6])
+def test_values_are_compared_by_the_spread_of_the_target(mean: float, tmp_path: Path) -> None:
+    task = Regression(ValueColumn(), mean, 1.0)
+    model = save_model(tmp_path / "best", {"image": IMAGE}, CNN, task=task)
+    complete = load_complete_model(model)
+    linear = linear_model(complete, "timm")
+    x_BCHW = torch.randn(4, 3, 12, 12)
+    wanted = trial_of(complete, x_BCHW)
+    with torch.no_grad():
+        f_BD = linear.branch(Given(x_BCHW, transformed=True)).features
+    right = f_BD @ linear.weight.T + linear.bias
+    with pytest.raises(ModelError, match="to .* of the target's spread, 1, but differs by [45]"):
+        check_same(right + 5.0, wanted, "timm")
+    with pytest.raises(ModelError, match="differs by 0.0[56]"):
+        check_same(wanted.wanted + 0.0625, wanted, "timm")
+    if mean < 1e6:  # of which float32 holds no sixteenth
+        check_same(right, wanted, "timm")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from typing import get_args
 
 import pytest
 import torch
+from image_models import IMAGE, image_model
 
 from raytl.config import HeadConfig, MapperConfig, MapperName, RecipeName
 from raytl.errors import ModelError
@@ -132,6 +133,21 @@ def test_held_blocks_are_frozen_for_now_and_frozen_ones_for_good() -> None:
     assert learns == [False, False, False, True]
     assert model.hold(frozenset())
     assert [block.training for block in blocks] == [False, True, True, True]
+
+
+def test_what_a_network_keeps_fixed_stays_so_once_its_block_is_let_go() -> None:
+    backbone = build_backbone("small_cnn", (1, 8, 8), width=4)
+    fixed = next(backbone.blocks[1].parameters()).requires_grad_(False)
+    head = build_head(HeadConfig(), backbone.feature_dim, 2)
+    model = image_model(
+        backbone, (1, 8, 8), build_mapper(MapperConfig(), backbone.feature_dim), head
+    )
+    learns = [p.requires_grad for p in backbone.parameters()]
+    assert model.hold(frozenset({(IMAGE, 0), (IMAGE, 1)})) and model.hold(frozenset())
+    assert [p.requires_grad for p in backbone.parameters()] == learns
+    assert not any(p is fixed for p in model.block_parameters((IMAGE, 1)))
+    own = sum(p.numel() for p in model.parameters())
+    assert model.num_trainable() == own - fixed.numel()
 
 
 def test_adapters_end_the_prefix_and_are_all_that_their_block_trains() -> None:

@@ -1,5 +1,6 @@
 """Faster R-CNN over taps: its losses against torchvision's, its pyramid, its detections."""
 
+import math
 from typing import Any
 
 import pytest
@@ -115,6 +116,46 @@ def test_the_constant_finds_nothing() -> None:
 )
 def test_the_maps_of_a_pyramid_are_those_of_stride_4_on(sides: list[int], levels: Any) -> None:
     assert levels_of([(8, side, side) for side in sides], (192, 192)) == levels
+
+
+@pytest.mark.parametrize("shape", [(100, 100), (60, 100), (96, 64), (23, 50)])
+def test_maps_stand_where_their_anchors_do(shape: tuple[int, int]) -> None:
+    side = max(shape)
+    taps = [(2, math.ceil(side / 4), math.ceil(side / 4)), (2, side // 16, side // 16)]
+    head = FasterRcnn(HeadConfig(hidden=2), taps, 2, shape, usual_anchors(shape))
+    head.pyramid = torch.nn.Identity()
+    given = [torch.stack(middles(tap[1:], shape))[None] for tap in taps]  # a map says where it is
+    maps = head(given)
+    (anchors,) = head.proposals.anchor_generator(ImageList(maps[0], [shape]), maps)
+    parts = anchors.split([of[0, 0].numel() * len(anchors) // cells(maps) for of in maps])
+    for (number, _), of, own in zip(head.levels, maps, parts, strict=True):
+        middle_N2 = (own[:, :2] + own[:, 2:]) / 2
+        edge = torch.tensor(
+            [length / n / 2 for length, n in zip(shape, taps[number][1:], strict=True)]
+        )
+        size = torch.tensor(shape)
+        wanted_N2 = middle_N2.flip(1).clamp(edge, size - edge)  # at an edge, as its last cell
+        found_N2 = of[0].flatten(1).T.repeat_interleave(len(own) // of[0, 0].numel(), dim=0)
+        torch.testing.assert_close(found_N2, wanted_N2, rtol=1e-4, atol=1e-3)
+
+
+def middles(cells: tuple[int, ...], shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where the cells of a map that covers an image are, down and to the right, in pixels."""
+    down, right = (
+        (torch.arange(n) + 0.5) * length / n for n, length in zip(cells, shape, strict=True)
+    )
+    y_HW, x_HW = torch.meshgrid(down, right, indexing="ij")
+    return y_HW, x_HW
+
+
+def cells(maps: tuple[torch.Tensor, ...]) -> int:
+    return sum(of[0, 0].numel() for of in maps)
+
+
+def test_wide_images_have_their_finest_map() -> None:
+    taps = [(8, side, side) for side in (320, 160, 80, 40)]  # of 1280 × 1280, stretched
+    assert levels_of(taps, (720, 1280)) == [(0, 2), (1, 3), (2, 4), (3, 5)]
+    assert levels_of(taps, (1280, 720)) == [(0, 2), (1, 3), (2, 4), (3, 5)]
 
 
 def test_anchors_stand_in_the_middle_of_cells_the_smallest_on_the_largest_map() -> None:

@@ -8,15 +8,17 @@ import pytest
 import torch
 from PIL import Image
 
-from raytl.config import AugmentConfig
+from raytl.config import AugmentConfig, HeadConfig
 from raytl.errors import DataError
 from raytl.modalities.image.augmentation import augment
 from raytl.modalities.ragged import as_rows
 from raytl.predictions import Predictions
 from raytl.tasks.base import Predicted
 from raytl.tasks.box_column import EMPTY, BoxColumn
+from raytl.tasks.box_heads import FasterRcnn
 from raytl.tasks.columns import LabelColumn
 from raytl.tasks.detection import Detection
+from raytl.tasks.map_heads import scaled
 from raytl.tasks.registry import stored_task, task_of
 
 COLUMN = BoxColumn(shape=(20, 30), classes=("cell", "dust"), nulls=True)
@@ -109,6 +111,22 @@ def test_anchors_are_fitted_and_stored() -> None:
     again = stored_task(json.loads(json.dumps(task.facts())))
     assert again.anchors == task.anchors and again.column.classes == COLUMN.classes
     assert task_of(COLUMN, []).anchors is None
+
+
+def test_heads_of_folders_of_before_read_maps_as_they_did() -> None:
+    facts = dict(task_of(COLUMN, [rows(ONE)]).facts())
+    taps = [(2, 8, 8), (2, 4, 4)]  # of images of 20 × 30
+    config = HeadConfig(name="faster_rcnn", hidden=2)
+    without = {key: fact for key, fact in facts.items() if key != "centred"}
+    new, old = (stored_task(of).head(config, 2, taps) for of in (facts, without))
+    assert isinstance(new, FasterRcnn) and isinstance(old, FasterRcnn)
+    assert (new.centred, old.centred) == (True, False)
+    assert (new.levels, old.levels) == ([(0, 2), (1, 3)], [(1, 2)])
+    torch.manual_seed(0)
+    given = [torch.randn(1, *tap) for tap in taps]
+    old.pyramid = torch.nn.Identity()
+    (found,) = old(given)
+    torch.testing.assert_close(found, scaled(given[1], (5, 8)))
 
 
 def test_rows_without_any_box_are_nothing_to_learn_from() -> None:

@@ -8,19 +8,23 @@ import torch
 
 from raytl.config import Study, TrialConfig
 from raytl.errors import TrainingError
+from raytl.training.loop import more_micro_batches, most_parts
 from raytl.training.material import Material
 from raytl.training.trial import TrialRun
 
 MakeStudy = Callable[..., Study]
 
 
-def make_run(tiny_study: MakeStudy, recipe: str, **train: Any) -> TrialRun:
+def make_run(
+    tiny_study: MakeStudy, recipe: str, flat: dict[str, Any] | None = None, **train: Any
+) -> TrialRun:
     study = tiny_study(
         source_models={"net": {"backbone": "lenet"}},  # without batch statistics
         train={"epochs": 1, "batch_size": 8, "steps_per_epoch": 4} | train,
     )
     trial = TrialConfig.from_flat(
         {"source_model": "net", "recipe": recipe, "optimizer": "sgd", "optimizer.lr": 0.05}
+        | (flat or {})
     )
     return TrialRun(Material.of(study), trial, seed=3)
 
@@ -95,6 +99,30 @@ def test_where_not_even_a_row_fits_the_trial_fails(
     limit_rows(run, 0, monkeypatch)
     with pytest.raises(TrainingError, match="out of memory even with 8 parts of a batch; freeze"):
         run.train()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "flat"), [("dan", {}), ("finetune", {"mapper": "mlp", "mapper.batch_norm": True})]
+)
+def test_no_part_has_fewer_rows_than_there_is_a_loss_of(
+    tiny_study: MakeStudy, monkeypatch: pytest.MonkeyPatch, recipe: str, flat: dict[str, Any]
+) -> None:
+    run = make_run(tiny_study, recipe, flat)
+    asked = limit_rows(run, 1, monkeypatch)
+    with pytest.raises(TrainingError, match="out of memory even with 4 parts of a batch; freeze"):
+        run.train()
+    assert asked == [8, 4, 2]
+
+
+@pytest.mark.parametrize(
+    ("least", "ranks", "most"), [(1, 1, 9), (2, 1, 4), (1, 2, 4), (2, 2, 4), (3, 2, 2)]
+)
+def test_each_part_has_rows_of_every_worker(least: int, ranks: int, most: int) -> None:
+    rows = 9
+    assert most_parts(rows, least, ranks) == most
+    assert more_micro_batches(most // 2, most) == 2 * (most // 2)
+    with pytest.raises(TrainingError, match=f"even with {most} parts"):
+        more_micro_batches(most, most)
 
 
 def test_whatever_ends_training_says_at_which_step(

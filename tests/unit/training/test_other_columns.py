@@ -16,6 +16,7 @@ from several_columns import (
     run_of,
     study_of,
     trained,
+    trial_of,
     write_rows,
 )
 from torch import Tensor
@@ -265,6 +266,7 @@ def test_mixval_is_not_said_where_rows_cannot_be_mixed(data: dict[str, Path]) ->
 
 
 TEACHER = {"teacher": {"parts": {"image": CNN}}, "net": {"parts": {"text": BILSTM}}}
+DISTILLED = {"source_model": "teacher", "student": "net", "recipe": "distillation"}
 
 
 @pytest.fixture(scope="module")
@@ -363,31 +365,45 @@ def test_a_teacher_that_reads_nothing_of_the_target_is_refused(data: dict[str, P
         run_of(study, **flat)
 
 
-def test_a_teacher_of_two_columns_is_told_apart_whatever_they_are_called(
-    data: dict[str, Path], tmp_path: Path
-) -> None:
-    study = study_of(data["both"], TWO, train=TRAIN)
-    run = run_of(study, fusion="concat")
-    trial = TrialConfig(source_model="net")
-    told = {"task": dict(run.parts.task.facts()), "mapper": trial.mapper, "head": trial.head}
-    out = tmp_path / "two"
+def stored(out: Path, study: Study, **flat: Any) -> Path:
+    """Save what a trial of the study is before its training, as a source model with a head."""
+    run, trial = run_of(study, **flat), trial_of(**flat)
+    told = {
+        "task": dict(run.parts.task.facts()), "mapper": trial.mapper, "head": trial.head,
+        "fusion": trial.fusion,
+    }  # fmt: skip
     save_source_model(out, run.parts.model, run.parts.spec.model_copy(update=told))
+    return out
+
+
+@pytest.mark.parametrize("fusion", ["concat", "gated", "mean"])
+def test_a_teacher_of_two_columns_is_told_apart_whatever_they_are_called(
+    data: dict[str, Path], tmp_path: Path, fusion: str
+) -> None:
+    out = stored(tmp_path / "two", study_of(data["both"], TWO, train=TRAIN), fusion=fusion)
     renamed = write_rows(tmp_path / "renamed", {"photo": "image", "words": "text"}, seed=3)
     said = []
     for place, text in ((data["both"], "text"), (renamed, "words")):
         models = {"teacher": {"path": out}, "net": {"parts": {text: BILSTM}}}
-        flat: dict[str, Any] = {
-            "source_model": "teacher",
-            "student": "net",
-            "recipe": "distillation",
-        }
-        taught_run = run_of(study_of(place, models, train=TRAIN), **flat)
+        taught_run = run_of(study_of(place, models, train=TRAIN), **DISTILLED)
         teacher = taught_run.parts.teacher
         assert teacher is not None
         said.append(teacher(next(taught_run.feeds["target"].train_batches())).out)
     # Both datasets hold the same rows, under other names.
     torch.testing.assert_close(said[0], said[1])
     assert said[0].std(0).min() > 0
+
+
+@pytest.mark.parametrize("mapper", ["attention", "conv1x1"])
+@pytest.mark.parametrize("recipe", ["distillation", "relational_distillation"])
+def test_a_teacher_whose_mapper_reads_maps_is_given_them(
+    data: dict[str, Path], tmp_path: Path, recipe: str, mapper: str
+) -> None:
+    study = study_of(data["images"], {"net": CNN}, train=TRAIN)
+    out = stored(tmp_path / "attentive", study, mapper=mapper)
+    models = TEACHER | {"teacher": {"path": out}}
+    run = run_of(study_of(data["both"], models, train=TRAIN), **DISTILLED | {"recipe": recipe})
+    assert np.isfinite(run.judge(run.train())["train/loss/total"])
 
 
 @pytest.mark.parametrize("fusion", ["concat", "gated", "mean"])

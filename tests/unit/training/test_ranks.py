@@ -16,6 +16,7 @@ from masks_support import study_of_squares
 from sentences_support import study_of_pairs
 from steps_support import study_of_waves
 from tests_support import write_images
+from timm.layers import BatchNormAct2d, SyncBatchNormAct
 from tiny_domains import KINDS, write_domains
 from torch import nn
 
@@ -163,19 +164,51 @@ def parts_of_it() -> dict[str, Any]:
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(5, 2, 3, 3, generator=generator) + 100
     weights = torch.randn(5, 2, 3, 3, generator=generator)
-    layer = nn.Sequential(nn.BatchNorm2d(2))
-    synchronise_batch_norm(layer, torch.device("cpu"))
-    mine = share.of(images).clone().requires_grad_()
-    out = layer(mine)
-    (out * share.of(weights)).sum().backward()
+    normed = {}
+    for name, (make, dtype, _) in NORMS.items():
+        layer = nn.Sequential(make())
+        synchronise_batch_norm(layer, torch.device("cpu"))
+        mine = share.of(images).to(dtype).requires_grad_()
+        out = layer(mine)
+        (out * share.of(weights)).sum().backward()
+        normed[name] = (out.detach(), mine.grad, layer.state_dict())
     return {
         "rows": rows.detach(),
         "gradient": own.grad,
         "sum": sum_over_ranks(torch.tensor([1.0 + share.rank])),
-        "normed": out.detach(),
-        "normed gradient": mine.grad,
-        "statistics": layer.state_dict(),
+        "normed": normed,
+        "as on a GPU": outputs_as_on_a_gpu(),
     }
+
+
+def outputs_as_on_a_gpu() -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what a network of timm's gives in eval mode, before and after it is made ready for
+    several workers on GPUs."""
+    network = nn.Sequential(nn.Conv2d(2, 4, 1), act_norm(4), nn.BatchNorm2d(4)).eval()
+    images = torch.randn(5, 2, 3, 3)
+    before = network(images).detach()
+    synchronise_batch_norm(network, torch.device("cuda"))
+    assert {type(layer) for layer in network[1:]} == {SyncBatchNormAct, nn.SyncBatchNorm}
+    return before, network(images).detach()
+
+
+def act_norm(channels: int = 2) -> nn.Module:
+    return BatchNormAct2d(channels, act_layer=nn.Hardswish, drop_layer=Halved)
+
+
+class Halved(nn.Module):
+    """What stands between timm's normalisation and its activation."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x / 2
+
+
+# Layers, what they are given, and how near one worker's results are.
+NORMS: dict[str, tuple[Callable[[], nn.Module], torch.dtype, float]] = {
+    "plain": (lambda: nn.BatchNorm2d(2), torch.float32, 1e-3),
+    "with an activation": (act_norm, torch.float32, 1e-3),
+    "in bfloat16": (lambda: nn.BatchNorm2d(2), torch.bfloat16, 1e-2),
+}
 
 
 @pytest.fixture(scope="module")
@@ -267,22 +300,30 @@ def test_rows_come_together_in_their_order(of_two: list[Any]) -> None:
         assert parts["sum"].item() == 3.0
 
 
-def test_batch_statistics_are_those_of_all_rows(of_two: list[Any]) -> None:
+@pytest.mark.parametrize("name", NORMS)
+def test_batch_statistics_are_those_of_all_rows(name: str, of_two: list[Any]) -> None:
+    make, dtype, near = NORMS[name]
     generator = torch.Generator().manual_seed(0)
-    images = (torch.randn(5, 2, 3, 3, generator=generator) + 100).requires_grad_()
+    images = torch.randn(5, 2, 3, 3, generator=generator) + 100
     weights = torch.randn(5, 2, 3, 3, generator=generator)
-    layer = nn.BatchNorm2d(2)
-    out = layer(images)
+    every = images.to(dtype).requires_grad_()
+    layer = make()
+    out = layer(every)
     (out * weights).sum().backward()
-    assert images.grad is not None
+    assert every.grad is not None
     for rank, (parts, _) in enumerate(of_two):
         mine = slice(rank, None, RANKS)
-        torch.testing.assert_close(parts["normed"], out[mine], rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(
-            parts["normed gradient"], images.grad[mine], rtol=1e-3, atol=1e-4
-        )
-        for name, value in layer.state_dict().items():
-            torch.testing.assert_close(parts["statistics"][f"0.{name}"], value)
+        their_out, their_gradient, statistics = parts["normed"][name]
+        torch.testing.assert_close(their_out, out[mine], rtol=near, atol=near / 10)
+        torch.testing.assert_close(their_gradient, every.grad[mine], rtol=near, atol=near / 10)
+        for key, value in layer.state_dict().items():
+            torch.testing.assert_close(statistics[f"0.{key}"], value)
+
+
+def test_activations_inside_normalisations_are_kept_on_gpus(of_two: list[Any]) -> None:
+    for parts, _ in of_two:
+        before, after = parts["as on a GPU"]
+        torch.testing.assert_close(after, before)
 
 
 @pytest.mark.parametrize("kind", ["resident", "streaming"])

@@ -208,6 +208,22 @@ def test_balanced_rows_change_the_training_of_rare_classes_alone(tmp_path: Path)
     assert losses[0.1, "none"] != pytest.approx(losses[0.1, "balanced"], rel=0.05)
 
 
+@pytest.mark.parametrize(("recipe", "name"), [("source_only", "task"), ("joint", "source_task")])
+def test_source_rows_are_balanced_by_the_classes_of_their_own_domain(
+    tmp_path: Path, recipe: str, name: str
+) -> None:
+    def first_loss(of_source: float, of_target: float, weights: str) -> float:
+        folder = tmp_path / f"{of_source} {weights}"
+        source = write_classes(folder / "source", 0, share=of_source)
+        target = write_classes(folder / "target", 1, share=of_target)
+        study = study_of(source, target, train={"epochs": 1, "steps_per_epoch": 1})
+        metrics = train(study, trial(recipe=recipe, class_weights=weights))[1]
+        return float(metrics[f"train/loss/{name}"])
+
+    assert first_loss(0.5, 0.1, "balanced") == pytest.approx(first_loss(0.5, 0.1, "none"))
+    assert first_loss(0.1, 0.5, "balanced") != pytest.approx(first_loss(0.1, 0.5, "none"), rel=0.02)
+
+
 def evidence_of(study: Study) -> tuple[Any, TrialParts]:
     material = Material.of(study)
     run = TrialRun(material, trial(recipe="dann"), 3)

@@ -53,6 +53,17 @@ def test_longer_series_are_cut_at_the_end_and_the_scale_is_of_what_is_left() -> 
     torch.testing.assert_close(rows.values[0, :, 0], (torch.tensor([0.0, 2.0]) - mean) / std)
 
 
+def test_the_last_steps_of_longer_series_are_kept_where_that_is_asked_for() -> None:
+    own = fitted(max_length=2, keep="last")
+    rows = own.prepare(ROWS)  # of x: 2, 4, 6
+    assert rows.sizes.tolist() == [[2], [1]]
+    std = np.std([2, 4, 6])
+    torch.testing.assert_close(rows.values[0, :, 0], (torch.tensor([2.0, 4.0]) - 4) / std)
+    assert series_transform(own.facts()).facts()["keep"] == "last"
+    old = {k: v for k, v in fitted(max_length=2).facts().items() if k != "keep"}
+    assert series_transform(old).facts() == fitted(max_length=2).facts()
+
+
 def test_channels_are_found_by_name() -> None:
     other = SeriesColumn(channels=("y", "extra", "x"))
     swapped = as_rows([np.stack([r[:, 1], r[:, 0] * 0 - 9, r[:, 0]], axis=1) for r in ROWS])
