@@ -13,9 +13,8 @@ MOST_BYTES = 2**18
 MOST_VALUES = 10_000  # with aliases written out
 MOST_LEVELS = 50
 MOST_DIGITS = 18  # of an integer: it fits 64 bits
-TWO_NUMBERS = re.compile(
-    r"[-+]?0_*[0-7][0-7_]*|.*:.*"
-)  # in YAML 1.1 base 8 and base 60, not in 1.2
+# In YAML 1.1 of base 8 or 60, and not in 1.2
+TWO_NUMBERS = re.compile(r"[-+]?0[0_]*[1-7]_*[0-7][0-7_]*|.*:.*")
 Keys = tuple[str, ...]
 
 # Longest first: UTF-32's mark begins with UTF-16's.

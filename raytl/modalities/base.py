@@ -29,6 +29,8 @@ class Transform(ABC):
 
     # Whether prepared rows are worth keeping: they are, unless `prepare` costs next to nothing.
     keeps_prepared: ClassVar[bool] = True
+    # Whether the last steps of longer rows are not read
+    leaves_last_out = False
 
     @abstractmethod
     def prepare(self, values: Values) -> Rows:

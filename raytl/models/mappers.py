@@ -171,6 +171,8 @@ MAPPERS: dict[str, Callable[[MapperConfig, int], Mapper]] = {
 
 # Those that need maps or tokens of one branch, not its features
 SPATIAL = ("conv1x1", "attention")
+# Those that normalise over a step's rows with `config.batch_norm`, which takes two
+NORMALISING = ("linear", "mlp")
 
 
 def build_mapper(config: MapperConfig, in_dim: int) -> Mapper:

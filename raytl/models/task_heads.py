@@ -7,8 +7,6 @@ from torch import nn
 from raytl.config import HeadConfig
 from raytl.errors import ModelError
 from raytl.modalities.backbone import Backbone
-from raytl.modalities.base import Transform
-from raytl.modalities.series.transform import SeriesTransform
 from raytl.modalities.text.transform import TokenizerTransform
 from raytl.models.branch import Part
 from raytl.tasks.base import Task
@@ -19,7 +17,7 @@ def head_of(task: Task, config: HeadConfig, in_dim: int, parts: Mapping[str, Par
     """Build a task's head for mapped features of width `in_dim`, or for what the blocks of
     `read_by` give; a decoder of the source model's own with fresh weights. Raises ModelError where
     they give something else, or where there is no such decoder."""
-    backbone = _read_by(task, parts)
+    backbone = read_by(task, parts)
     if config.name == "pretrained_decoder":
         (part,) = parts.values()
         if not isinstance(part.transform, TokenizerTransform):
@@ -37,15 +35,7 @@ def head_of(task: Task, config: HeadConfig, in_dim: int, parts: Mapping[str, Par
 
 def read_by(task: Task, parts: Mapping[str, Part]) -> Backbone | None:
     """Return the one network whose blocks a task's head reads, None where it reads features.
-    Raises ModelError where there are several columns, or the network gives something else, or a
-    forecast is to be made without the last steps of a series."""
-    if task.name == "forecasting":
-        for part in parts.values():
-            _check_last_steps(part.transform)
-    return _read_by(task, parts)
-
-
-def _read_by(task: Task, parts: Mapping[str, Part]) -> Backbone | None:
+    Raises ModelError where there are several columns, or the network gives something else."""
     if task.reads == "features":
         return None
     read = "maps" if task.reads == "taps" else "tokens"
@@ -68,11 +58,13 @@ def _read_by(task: Task, parts: Mapping[str, Part]) -> Backbone | None:
     return backbone
 
 
-def _check_last_steps(transform: Transform) -> None:
-    if isinstance(transform, SeriesTransform) and transform.leaves_last_out:
-        longest = transform.max_length
-        raise ModelError(
-            "a forecast is of what follows the last step, but transform: max_length: "
-            f"{longest} leaves the last steps of longer series out; write transform: "
-            f"{{max_length: {longest}, keep: last}}"
-        )
+def check_last_steps(task: Task, parts: Mapping[str, Part]) -> None:
+    """Raise ModelError where a task continues series of which a network may not read the last
+    steps."""
+    for part in parts.values() if task.continues else ():
+        if part.transform.leaves_last_out:
+            raise ModelError(
+                f"a {task.name} is of what follows the last step, but max_length alone leaves the "
+                "last steps of longer series out; write transform: {max_length: N, keep: last}, or "
+                "take a source model that was trained so"
+            )

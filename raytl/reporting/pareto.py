@@ -1,6 +1,7 @@
 """The trials that no other trial beats at accuracy, seconds and trainable parameters at once."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -10,7 +11,7 @@ def pareto_front(rows: list[dict[str, Any]], mode: str) -> list[dict[str, Any]]:
     A row dominates another where it is at least as good in the objective, the seconds and the
     number of trainable parameters, and better in one of them.
     """
-    done = [row for row in rows if row["status"] == "completed" and _is_known(row["objective"])]
+    done = [row for row in rows if row["status"] == "completed" and has_objective(row)]
     sign = -1 if mode == "max" else 1
 
     def costs(row: dict[str, Any]) -> tuple[float, float, int]:
@@ -26,5 +27,6 @@ def pareto_front(rows: list[dict[str, Any]], mode: str) -> list[dict[str, Any]]:
     return sorted((row for row in done if not dominated(row)), key=costs)
 
 
-def _is_known(objective: float | None) -> bool:
-    return objective is not None and math.isfinite(objective)
+def has_objective(row: Mapping[str, Any]) -> bool:
+    """Whether a trial's objective is a number."""
+    return row["objective"] is not None and math.isfinite(row["objective"])

@@ -7,9 +7,12 @@ import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from raytl.predictions import Predictions
+from raytl.reporting.pareto import has_objective
+from raytl.reporting.report.class_figures import most_confused
 from raytl.scoring.metrics import METRICS
 from raytl.scoring.wording import named
 from raytl.sweeping.search.control_facts import ALONE, PROBE
@@ -79,7 +82,10 @@ def confirmed_figure(confirmation: dict[str, Any]) -> Figure:
 
 
 def confusion_figure(confusion: list[list[int]], classes: list[str]) -> Figure:
-    """Rows are true classes, columns predicted; shares of each row."""
+    """Rows are true classes, columns predicted; shares of each row. Of many classes those that are
+    mistaken most."""
+    counts_KK, classes = most_confused(np.array(confusion), classes)
+    confusion = counts_KK.tolist()
     figure, axes = _axes(*(2 * [max(3.2, min(8, 0.45 * len(classes) + 1.5))]))
     shares = [[cell / max(1, sum(row)) for cell in row] for row in confusion]
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -122,7 +128,7 @@ def heat_map_figure(rows: list[dict[str, Any]], objective: dict[str, str]) -> Fi
     """Best objective of each source model × frozen blocks, with the number of trials."""
     cells: dict[tuple[str, str], list[float]] = {}
     for row in rows:
-        if row["objective"] is not None and row["control"] is None:
+        if has_objective(row) and row["control"] is None:
             depth = row["config"].get("frozen_blocks", row["config"]["frozen_depth"])
             cells.setdefault((row["config"]["source_model"], str(depth)), []).append(
                 row["objective"]
@@ -141,7 +147,7 @@ def heat_map_figure(rows: list[dict[str, Any]], objective: dict[str, str]) -> Fi
             values = cells.get((model, depth))
             if values:
                 axes.text(
-                    j, i, f"{best(values):.3f}\n{len(values)} trials", ha="center", va="center",
+                    j, i, f"{best(values):.3f}\n{len(values)} tried", ha="center", va="center",
                     fontsize=8, bbox={"facecolor": "white", "alpha": 0.75, "lw": 0, "pad": 1.5},
                     color="#222222",
                 )  # fmt: skip
@@ -189,7 +195,7 @@ def seconds_figure(
     rows: list[dict[str, Any]], front: list[dict[str, Any]], objective: dict[str, str]
 ) -> Figure | None:
     """The objective against the seconds of each completed trial; the Pareto front in colour."""
-    done = [row for row in rows if row["status"] == "completed" and row["objective"] is not None]
+    done = [row for row in rows if row["status"] == "completed" and has_objective(row)]
     if not done:
         return None
     figure, axes = _axes(7, 3.4)

@@ -12,7 +12,7 @@ from raytl.errors import ModelError, RaytlError
 from raytl.modalities.column import Column
 from raytl.modalities.image.column import ImageColumn
 from raytl.models.source_model import load_source_model
-from raytl.models.task_heads import read_by
+from raytl.models.task_heads import check_last_steps, read_by
 from raytl.tasks.base import Task
 from raytl.training.material import Samples
 
@@ -111,6 +111,7 @@ class Fitting:
             )
             if column is None or len(self.domains.columns) == 1:
                 read_by(self.task, model.parts)
+                check_last_steps(self.task, model.parts)
         except RaytlError as error:
             return str(error).splitlines()[0]
         except ValueError as error:  # of the configuration

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from raytl.data.importers.class_folders import Found, class_folders
-from raytl.data.importers.decoding import upright
+from raytl.data.importers.decoding import unwarned, upright_size
 from raytl.data.importers.image_folder import EXTENSIONS as IMAGES
 from raytl.data.importers.mask_pairs import IMAGES as IMAGE_FOLDERS
 from raytl.data.importers.name_patterns import files_by_pattern
@@ -114,8 +114,9 @@ def sizes_of(paths: list[Any]) -> list[tuple[int, int]]:
     found = []
     for path in paths[:: max(1, len(paths) // SIZED_BY)]:
         try:
-            with Image.open(path) as image:
-                found.append(upright(image).size)
+            with unwarned(), Image.open(path) as image:
+                height, width = upright_size(image)
+                found.append((width, height))
         except Exception:  # Pillow's decoders raise whatever the bytes provoke; the importer tells
             continue
     return found

@@ -16,7 +16,7 @@ from raytl.models.branch import Branch
 from raytl.models.source_folder import load_complete_model
 from raytl.models.source_model import SourceModel, load_source_model
 from raytl.models.source_spec import SourceSpec, verify_source_model
-from raytl.models.task_heads import head_of, read_by
+from raytl.models.task_heads import check_last_steps, head_of, read_by
 from raytl.recipes import RECIPES
 from raytl.rows import Given
 from raytl.search_space import SearchSpace, check_callable_space
@@ -189,6 +189,7 @@ def _tried(material: Material, name: str, task: Task, own_decoder: bool) -> Trie
                 load_complete_model(plain.folder)
         model = load_source_model(name, config, models.columns, models.samples, seed=0)
         read_by(task, model.parts)
+        check_last_steps(task, model.parts)
         if own_decoder:
             head_of(task, HeadConfig(name="pretrained_decoder"), 1, model.parts)
         if material.study.train.compile:

@@ -5,6 +5,7 @@ from raytl.config.trial import UNTRAINED_HEADS
 from raytl.data.domain import Domains
 from raytl.errors import ConfigError
 from raytl.modalities.registry import modality_of
+from raytl.models.mappers import NORMALISING
 from raytl.recipes import RECIPES
 from raytl.scoring.validators import VALIDATORS, check_validator
 from raytl.search_space import SearchSpace
@@ -61,7 +62,7 @@ def check_steps(study: Study, space: SearchSpace) -> None:
                 f"as recipe {recipe} compares rows with each other, got {study.train.batch_size} "
                 f"for {least} × {parts}; raise train.batch_size"
             )
-        if normalised and mapper in ("linear", "mlp") and study.train.batch_size < 2 * steps:
+        if normalised and mapper in NORMALISING and study.train.batch_size < 2 * steps:
             raise ConfigError(
                 "train.batch_size >= 2 × accumulation_steps must hold, as mapper.batch_norm "
                 f"normalises over a step's rows, got {study.train.batch_size} for 2 × {steps}; "

@@ -47,8 +47,9 @@ class Task(ABC):
     metric in a pretrained model's `source.json`; `shown`: what is measured beside the study's
     metric after every epoch; `figures`: what is measured besides METRICS, `label_free` those among
     them that need no target. `no_target`: how a row without a target stands among targets in
-    memory. `reads`: what a head is given: mapped features, or of the one
-    branch what its blocks gave at its taps (`Backbone.taps`) or its last block."""
+    memory. `reads`: what a head is given: mapped features, or of the one branch what its blocks
+    gave at its taps (`Backbone.taps`) or its last block. `continues`: whether the target is what
+    follows the last step of a row."""
 
     name: ClassVar[TaskName]
     scored_by: ClassVar[MetricName]
@@ -57,6 +58,7 @@ class Task(ABC):
     label_free: ClassVar[tuple[str, ...]] = ()
     no_target: ClassVar[int | float]
     reads: ClassVar[HeadReads] = "features"
+    continues: ClassVar[bool] = False
     column: Column
 
     @classmethod

@@ -31,6 +31,7 @@ class Forecasting(Task):
     shown: ClassVar[tuple[str, ...]] = ("steps_r2",)
     figures: ClassVar[tuple[str, ...]] = ()
     no_target: ClassVar[int | float] = NO_LABEL
+    continues: ClassVar[bool] = True
 
     def __init__(
         self, column: StepsColumn, mean: float, std: float, means: np.ndarray | None = None

@@ -117,7 +117,7 @@ def test_a_transform_that_leaves_the_last_steps_out_is_refused(folder: Path) -> 
         net = {"backbone": "gru", "args": {"width": 6}, "transform": options}
         return Study.model_validate(study_of_waves(folder) | {"source_models": {"net": net}})
 
-    says = r"source_models.net: .*what follows the last step.*max_length: 5, keep: last"
+    says = r"source_models.net: .*what follows the last step.*max_length: N, keep: last"
     with pytest.raises(ModelError, match=says):
         preflight(study(max_length=5))
     preflight(study(keep="first"))

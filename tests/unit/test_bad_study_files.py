@@ -62,6 +62,7 @@ def bomb(levels: int) -> str:
         (STUDY + f"train: {{epochs: {'9' * 5000}}}\n", "an integer of 5000 digits"),
         (STUDY + f"train: {{epochs: -{'9' * 19}}}\n", ":7: train.epochs: an integer of 19 digits"),
         (STUDY + "train: {epochs: 010}\n", ":7: train.epochs: 010 is one number in YAML 1.1"),
+        (STUDY + "train: {epochs: 0_017}\n", ":7: train.epochs: 0_017 is one number in YAML"),
         (STUDY + "train: {epochs: 1:30}\n", ":7: train.epochs: 1:30 is one number in YAML 1.1"),
         (STUDY + "optimizer: {lr: 1:30.5}\n", "1:30.5 is one number in YAML 1.1"),
         (STUDY + f"train: {{epochs: 0x{'f' * 5000}}}\n", "an integer of 5000 digits"),

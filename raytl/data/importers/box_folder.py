@@ -15,7 +15,7 @@ from raytl.data.importers.annotated import Annotated, Mended, mended, refuse_sha
 from raytl.data.importers.arranging import arranged, how_to_cut
 from raytl.data.importers.base import Imported, ShardOptions, need_source
 from raytl.data.importers.coco_boxes import coco_rows
-from raytl.data.importers.decoding import TURNED, shape_of, unwarned, upright
+from raytl.data.importers.decoding import TURNED, is_turned, shape_of, unwarned, upright_size
 from raytl.data.importers.inputs import ragged_input, shaped_input
 from raytl.data.importers.split_rows import rows_of
 from raytl.data.importers.voc_boxes import voc_rows
@@ -84,14 +84,13 @@ def _size(row: Annotated) -> tuple[int, int] | str:
     """Return the image's size, or what is wrong with it."""
     try:
         with Image.open(row.image) as opened:
-            image = upright(opened)
-            size = (image.height, image.width)
+            size, turned = upright_size(opened), is_turned(opened)
     except Exception as error:  # Pillow's decoders raise whatever the bytes provoke
         return f"{printable(row.image)}: does not decode: {printable(str(error))}"
     if row.size not in (None, size):
         here, there = (f"{width} x {height}" for height, width in (size, row.size or size))
-        turned = TURNED if image is not opened else ""
-        return f"{printable(row.image)}: boxes of {there} pixels for an image of {here}{turned}"
+        how = TURNED if turned else ""
+        return f"{printable(row.image)}: boxes of {there} pixels for an image of {here}{how}"
     return size
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
 
 from raytl.data.fitting import fit_images
 from raytl.data.importers.base import ShardOptions
@@ -21,7 +21,17 @@ from raytl.folders import printable
 SIDE = 224  # where no size is given
 THREADS, FAR_THREADS = 8, 32  # that decode files of this machine, or of another
 MOST_PIXELS = 89_478_485  # of an image that is decoded: where Pillow begins to warn
-TURNING = range(2, 9)  # values of EXIF's Orientation
+# What turns an image upright, by the value of EXIF's Orientation
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+SIDEWAYS = range(5, 9)  # of them those that exchange width and height
 TAGS_OF_PNG = {"exif", "Raw profile type exif", "XML:com.adobe.xmp"}
 TURNED = ", turned as its EXIF tag says"
 NO_BYTES = ("I", "F")  # how the names of Pillow's modes begin that hold more than 8 bits a channel
@@ -99,7 +109,26 @@ def decode(image: Encoded, size: int | None, options: ShardOptions) -> np.ndarra
 def upright(opened: Image.Image) -> Image.Image:
     """Return an image as viewers show it: turned as the EXIF tag in its header says, or the very
     one that was given, not yet decoded, where that says nothing."""
-    return ImageOps.exif_transpose(opened) if _orientation(opened) in TURNING else opened
+    if not is_turned(opened):
+        return opened
+    opened.load()  # by which a TIFF turns itself
+    tag = _orientation(opened)
+    # Pillow's own exif_transpose writes all tags anew, and fails where one is odd
+    return opened if tag not in TURNS else opened.transpose(TURNS[tag])
+
+
+def is_turned(opened: Image.Image) -> bool:
+    """Whether its EXIF tag says that an image, not yet decoded, is to be turned."""
+    return _orientation(opened) in TURNS
+
+
+def upright_size(opened: Image.Image) -> tuple[int, int]:
+    """Return (H, W) of an image as viewers show it, which is not decoded for it."""
+    if opened.format == "TIFF":  # whose header Pillow may have turned
+        image = upright(opened)
+        return image.height, image.width
+    sideways = _orientation(opened) in SIDEWAYS
+    return (opened.width, opened.height) if sideways else (opened.height, opened.width)
 
 
 def _orientation(opened: Image.Image) -> int | None:

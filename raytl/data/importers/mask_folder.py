@@ -15,7 +15,14 @@ from PIL import Image
 from raytl.data.fitting import fit_images
 from raytl.data.importers.arranging import arranged, how_to_cut
 from raytl.data.importers.base import Imported, ShardOptions, need_source
-from raytl.data.importers.decoding import TURNED, shape_of, unwarned, upright
+from raytl.data.importers.decoding import (
+    TURNED,
+    is_turned,
+    shape_of,
+    unwarned,
+    upright,
+    upright_size,
+)
 from raytl.data.importers.image_folder import EXTENSIONS
 from raytl.data.importers.inputs import Bad, Digest, Input, Reading, seal_files, shaped_input
 from raytl.data.importers.mask_pairs import Pair, mask_pairs
@@ -101,17 +108,15 @@ def _seen(pair: Pair) -> tuple[tuple[int, int], np.ndarray] | str:
     """Return the image's size and which values its mask has, or what is wrong with the pair."""
     try:
         with Image.open(pair.image) as opened:
-            image = upright(opened)
-            size = (image.height, image.width)
+            size, turned = upright_size(opened), is_turned(opened)
         values = np.zeros(VOID + 1, bool)
         if pair.mask is not None:
             numbers = _numbers(pair.mask)
             if numbers.shape != size:
                 here, there = (f"{width} x {height}" for height, width in (numbers.shape, size))
-                turned = TURNED if image is not opened else ""
+                how = TURNED if turned else ""
                 return (
-                    f"{printable(pair.mask)}: a mask of {here} pixels for an image of "
-                    f"{there}{turned}"
+                    f"{printable(pair.mask)}: a mask of {here} pixels for an image of {there}{how}"
                 )
             values[np.unique(numbers)] = True
         return size, values

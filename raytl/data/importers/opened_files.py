@@ -15,7 +15,7 @@ from raytl.errors import DataError
 from raytl.folders import printable
 
 BLOCK, MOST_BLOCK = 2**20, 2**31 - 1  # bytes; the most that Arrow takes
-UTF_8_OF_ONE = 2  # bytes that a file's byte becomes in UTF-8, at most
+UTF_8_OF_ONE = 3  # bytes that a file's byte becomes in UTF-8, at most
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 

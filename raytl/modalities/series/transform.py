@@ -53,6 +53,7 @@ class SeriesTransform(Transform):
         self._facts = facts
         self.channels = facts.channels
         self.max_length = facts.max_length
+        self.leaves_last_out = facts.max_length is not None and facts.keep == "first"
         self._mean_C = np.asarray(facts.mean, dtype=np.float64)
         self._std_C = np.asarray(facts.std, dtype=np.float64)
         self._reads = list(range(len(facts.channels)) if reads is None else reads)
@@ -73,11 +74,6 @@ class SeriesTransform(Transform):
         if self._facts.per_row:
             mean_C, std_C = _mean_and_std([x_TC])
         return ((x_TC - mean_C) / std_C).astype(np.float32)
-
-    @property
-    def leaves_last_out(self) -> bool:
-        """Whether the last steps of longer series are not read."""
-        return self.max_length is not None and self._facts.keep == "first"
 
     def facts(self) -> dict[str, Any]:
         return self._facts.model_dump(mode="json")

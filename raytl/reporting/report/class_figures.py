@@ -98,23 +98,25 @@ def confusion_figure(candidate: Candidate, classes: list[str]) -> dict[str, Any]
     are mistaken most, and all others as one."""
     if not candidate.confusion:
         return None
-    counts_KK, label = np.array(candidate.confusion), "true by predicted class"
-    if len(classes) > MOST_CONFUSED:
-        wrong_K = counts_KK.sum(axis=0) + counts_KK.sum(axis=1) - 2 * counts_KK.diagonal()
-        kept = np.sort(np.argsort(-wrong_K, kind="stable")[:MOST_CONFUSED])
-        counts_KK = _folded(counts_KK, kept)
-        others = len(classes) - MOST_CONFUSED
-        classes = [*(classes[k] for k in kept), f"{others} others"]
+    counts_KK, shown = most_confused(np.array(candidate.confusion), classes)
+    label = "true by predicted class"
+    if shown != classes:
         label = f"{label}, the {MOST_CONFUSED} that are mistaken most"
-    return {"classes": classes, "counts": counts_KK.tolist(), "label": label}
+    return {"classes": shown, "counts": counts_KK.tolist(), "label": label}
 
 
-def _folded(counts_KK: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Return counts of the kept classes, and of all others as one more."""
+def most_confused(counts_KK: np.ndarray, classes: list[str]) -> tuple[np.ndarray, list[str]]:
+    """Return counts, true by predicted class, and the classes; of more than MOST_CONFUSED those
+    that are mistaken most, and all others as one."""
+    if len(classes) <= MOST_CONFUSED:
+        return counts_KK, classes
+    wrong_K = counts_KK.sum(axis=0) + counts_KK.sum(axis=1) - 2 * counts_KK.diagonal()
+    kept = np.sort(np.argsort(-wrong_K, kind="stable")[:MOST_CONFUSED])
     place_K = np.full(len(counts_KK), len(kept))
     place_K[kept] = np.arange(len(kept))
     member = np.eye(len(kept) + 1, dtype=counts_KK.dtype)[place_K]
-    return np.asarray(member.T @ counts_KK @ member)
+    names = [*(classes[k] for k in kept), f"{len(classes) - len(kept)} others"]
+    return np.asarray(member.T @ counts_KK @ member), names
 
 
 def agreement_figure(runs: list[Predictions], most: int) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """What was searched: parallel coordinates, source model × depth, cost, learning curves."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from raytl.config import Study
+from raytl.reporting.pareto import has_objective
 from raytl.sweeping.search.halving import rule_of
 from raytl.sweeping.search.objective import figure
 
@@ -36,7 +36,7 @@ def tip_of(row: Row, *more: str) -> str:
 def parallel_figure(rows: Rows, objective: Mapping[str, str]) -> dict[str, Any] | None:
     """Return an axis for each setting that varied, and a line for each searched trial with an
     objective, the objective last."""
-    known = [row for row in rows if row["control"] is None and _has_result(row)][:MOST_LINES]
+    known = [row for row in rows if row["control"] is None and has_objective(row)][:MOST_LINES]
     every = {key for row in known for key in row["searched"]}
     # What only some trials have stands last: their lines are whole as far as possible.
     keys = sorted(every, key=lambda k: (not all(k in row["searched"] for row in known), k))
@@ -54,10 +54,6 @@ def parallel_figure(rows: Rows, objective: Mapping[str, str]) -> dict[str, Any] 
         "low": min(values), "high": max(values), "mode": objective["mode"],
         "label": f"settings and {objective['label']} of {len(known)} trials",
     }  # fmt: skip
-
-
-def _has_result(row: Row) -> bool:
-    return row["objective"] is not None and math.isfinite(row["objective"])
 
 
 def _axis(key: str, values: list[Any]) -> dict[str, Any] | None:
@@ -83,7 +79,7 @@ def heat_figure(rows: Rows, objective: Mapping[str, str]) -> dict[str, Any] | No
     """Return the best objective of each source model × frozen blocks of the searched trials."""
     cells: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        if row["control"] is None and _has_result(row):
+        if row["control"] is None and has_objective(row):
             place = str(setting(row, "source_model")), str(setting(row, "frozen_depth"))
             cells.setdefault(place, []).append(row)
     if not cells:
@@ -117,7 +113,7 @@ def _depth_order(depth: str) -> tuple[float, str]:
 
 def cost_figure(rows: Rows, front: Rows, objective: Mapping[str, str]) -> dict[str, Any] | None:
     """Return the objective against the seconds of each trial that ran its whole budget."""
-    done = [row for row in rows if row["status"] == "completed" and _has_result(row)]
+    done = [row for row in rows if row["status"] == "completed" and has_objective(row)]
     if not done:
         return None
     best = {row["trial"] for row in front}

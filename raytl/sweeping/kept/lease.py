@@ -45,10 +45,10 @@ class Holder:
     def here(cls) -> "Holder":
         """Return this process."""
         started = psutil.Process().create_time()
-        pid = os.getpid()
-        return cls(
-            uuid.uuid4().hex, socket.gethostname(), _machine(), pid, started, 0, _ticks(pid)
-        )  # fmt: skip
+        pid, ticks = os.getpid(), None
+        with contextlib.suppress(OSError):
+            ticks = _ticks(pid)
+        return cls(uuid.uuid4().hex, socket.gethostname(), _machine(), pid, started, 0, ticks)
 
     @property
     def text(self) -> str:
@@ -61,7 +61,10 @@ class Holder:
         if self.machine is None or self.machine != _machine():
             return None
         if self.ticks is not None:
-            return _ticks(self.pid) == self.ticks
+            try:
+                return _ticks(self.pid) == self.ticks
+            except OSError:
+                return None
         try:
             return psutil.Process(self.pid).create_time() == self.started
         except psutil.NoSuchProcess:
@@ -79,10 +82,11 @@ def _machine() -> str | None:
 
 def _ticks(pid: int) -> int | None:
     """Return after how many ticks of the kernel a process started, which no step of the clock
-    changes; None where there is no such process, or no /proc."""
+    changes; None where there is no such process, or no /proc. Raises OSError where it cannot be
+    read."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return None
     return int(stat.rpartition(b")")[2].split()[19])  # after the name, which may hold blanks
 
@@ -178,8 +182,14 @@ class Lease:
 
     def _renew(self) -> None:
         text = self._storage.read(LEASE)
+        if text is None:  # for a moment, as where a disk is away, or for good
+            time.sleep(SETTLE_S)
+            text = self._storage.read(LEASE)
         if text is None:
-            self.lost = "another process has taken this run over and ended"
+            self.lost = (
+                "its lease is gone: another process has taken the run over and ended, or the file "
+                "was deleted"
+            )
         elif text and (there := _holder(text)).id != self._own.id:  # else its own, cut off
             self.lost = f"{there.text} has taken this run over"
         if self.lost is not None:

@@ -1,15 +1,16 @@
 """Photos that a tag says to turn: whoever reads them sees what a viewer shows."""
 
 import io
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 from importing import written
-from PIL import Image
+from PIL import Image, ImageOps
 from upright import photo
 
-from raytl.data.importers.decoding import decode, upright
+from raytl.data.importers.decoding import decode, upright, upright_size
 from raytl.data.importers.pixels import pixels_of
 from raytl.data.raw.pictures import image_rows
 from raytl.data.raw.rows import RawReading
@@ -35,6 +36,34 @@ def test_sharding_and_predicting_see_the_same(tmp_path: Path, kind: str) -> None
     found = rows.reading.read(rows.items)
     for pixels in (decode(file, SIDE, options), pixels_of(in_memory, "c"), *found):
         assert isinstance(pixels, np.ndarray) and is_upright(pixels)
+
+
+def test_another_tag_that_is_odd_changes_nothing() -> None:
+    # EXIF's Orientation, and XResolution as a text, which is to be a ratio
+    entries = struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0) + struct.pack(
+        ">HHI4s", 0x011A, 2, 4, b"abc"
+    )
+    exif = b"Exif\0\0MM\0*" + struct.pack(">IH", 8, 2) + entries + bytes(4)
+    buffer = io.BytesIO()
+    Image.new("RGB", (6, 4)).save(buffer, "jpeg", exif=exif)
+    pixels = decode(("a", buffer.getvalue()), None, shard_options())
+    assert isinstance(pixels, np.ndarray) and pixels.shape == (6, 4, 3)
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "tiff", "webp"])
+@pytest.mark.parametrize("tag", range(10))
+def test_the_size_is_that_of_the_turned_image(kind: str, tag: int) -> None:
+    exif, buffer = Image.Exif(), io.BytesIO()
+    exif[0x0112] = tag
+    given = Image.fromarray(np.arange(6 * 4 * 3, dtype=np.uint8).reshape(4, 6, 3) * 3)
+    given.save(buffer, kind, exif=exif)
+    with Image.open(buffer) as opened:
+        size = upright_size(opened)
+        pixels = np.asarray(upright(opened))
+    with Image.open(buffer) as opened:
+        expected = np.asarray(ImageOps.exif_transpose(opened))
+    assert size == pixels.shape[:2] == expected.shape[:2]
+    assert (pixels == expected).all()
 
 
 def test_an_image_without_the_tag_is_left_as_it_is(tmp_path: Path) -> None:

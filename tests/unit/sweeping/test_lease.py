@@ -159,9 +159,25 @@ def test_who_was_replaced_by_one_that_has_ended_by_now_is_told(
     with leased(storage, said.append) as lease:
         storage.filesystem.delete_file(f"{storage.path}/{LEASE}")
         wait_until_lost(lease)
-        with pytest.raises(RaytlError, match="another process has taken this run over and ended"):
+        with pytest.raises(RaytlError, match="its lease is gone: another process"):
             lease.check()
     assert storage.read(LEASE) is None
+
+
+def test_a_lease_that_is_away_for_a_moment_is_no_loss(
+    storage: RunStorage, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with leased(storage, said.append) as lease:
+        read, away = RunStorage.read, [True]
+
+        def once_none(self: RunStorage, name: str) -> str | None:
+            return None if away and away.pop() else read(self, name)
+
+        monkeypatch.setattr(RunStorage, "read", once_none)
+        while away:
+            time.sleep(0.02)
+        time.sleep(0.3)
+        lease.check()
 
 
 def test_a_step_of_the_clock_ends_nobody(
