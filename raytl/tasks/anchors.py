@@ -5,11 +5,14 @@ Legend: N boxes, K anchors, L maps, A anchors at each position of one map.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection.image_list import ImageList
+
+if TYPE_CHECKING:
+    from torchvision.models.detection.image_list import ImageList
 
 ANCHORS = 12  # which 1, 2, 3 and 4 maps can share alike
 ROUNDS = 50  # of k-means, at most
@@ -76,7 +79,7 @@ class Anchors(nn.Module):
         """Return A for each map."""
         return [self.each] * len(self.strides)
 
-    def forward(self, images: ImageList, maps: Sequence[Tensor]) -> list[Tensor]:
+    def forward(self, images: "ImageList", maps: Sequence[Tensor]) -> list[Tensor]:
         """Return the anchors of all maps, (anchors, 4), for each image: those of a map row by row,
         of a position one after the other, as `RPNHead` gives its numbers."""
         cells = self.get_buffer("cell_K4").split(self.each)

@@ -4,7 +4,6 @@ Legend: B batch, C channels, H height, W width, L maps of a pyramid, K classes, 
 """
 
 import math
-from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -27,6 +26,7 @@ from raytl.config import HeadConfig, HeadName
 from raytl.rows import Padded
 from raytl.scoring.box_metrics import DETECTIONS
 from raytl.tasks.anchors import Anchors, Sizes
+from raytl.tasks.box_head import BoxHead, Maps
 from raytl.tasks.map_heads import Taps, scaled
 from raytl.tasks.region_losses import proposal_losses, region_losses
 
@@ -35,21 +35,6 @@ FINEST = 2  # exponent of the least stride: 4 pixels
 PROPOSED, KEPT = 400, 150  # of a map before, of an image after boxes that overlap are left out
 SIDE = 7  # of a region's maps
 LEAST_SCORE = 0.01  # of a detection
-
-Maps = tuple[Tensor, ...]
-
-
-class BoxHead(nn.Module, ABC):
-    """Maps of the taps → what `row_losses` and `detections` take, rows first."""
-
-    @abstractmethod
-    def row_losses(self, out: Maps, target: Padded, smoothing: float) -> Tensor:
-        """Return the loss of each row, (B,); `target`: x1, y1, x2, y2, class of each box."""
-
-    @abstractmethod
-    def detections(self, out: Maps) -> Tensor:
-        """Return x1, y1, x2, y2, score and class, (B, D, 6), the highest score first; where a row
-        has fewer, zeros of class and score -1."""
 
 
 class FasterRcnn(BoxHead):

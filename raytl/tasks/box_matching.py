@@ -5,7 +5,6 @@ Legend: B batch, D detections of a row, n boxes, S boxes of the row that has mos
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_iou
 
 from raytl.rows import Padded
 from raytl.scoring.box_metrics import IOUS
@@ -19,6 +18,8 @@ def hits(said_BD6: Tensor, true: Padded) -> Tensor:
     `said_BD6`: x1, y1, x2, y2, score and class of each, the highest score first, class -1 for none.
     `true`: x1, y1, x2, y2 and class.
     """
+    from torchvision.ops import box_iou
+
     least_T = torch.tensor(IOUS, device=said_BD6.device).clamp(max=1 - 1e-10)
     batch, detections = said_BD6.shape[:2]
     found_BDT = said_BD6.new_zeros(batch, detections, len(IOUS), dtype=torch.bool)

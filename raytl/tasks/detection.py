@@ -21,7 +21,7 @@ from raytl.scoring.box_metrics import IOUS
 from raytl.tasks.anchors import ANCHORS, Sizes, fitted_anchors, usual_anchors
 from raytl.tasks.base import HeadReads, Predicted, Task
 from raytl.tasks.box_column import EMPTY, NUMBERS, BoxColumn
-from raytl.tasks.box_heads import BOX_HEADS, BoxHead
+from raytl.tasks.box_head import BoxHead
 from raytl.tasks.box_matching import hits
 from raytl.tasks.box_pictures import side_by_side
 from raytl.tasks.columns import NO_LABEL, stored_column
@@ -92,6 +92,9 @@ class Detection(Task):
 
     def head(self, config: HeadConfig, in_dim: int, taps: Taps = ()) -> nn.Module:
         """Build the head: maps of the taps, the largest first → a `BoxHead`'s maps."""
+        # Imported here: it is of torchvision's parts.
+        from raytl.tasks.box_heads import BOX_HEADS
+
         shape = self.column.shape
         anchors = self.anchors or usual_anchors(shape)
         return BOX_HEADS[config.name](config, taps, self.out_dim, shape, anchors, self.centred)

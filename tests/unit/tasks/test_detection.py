@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -199,3 +201,8 @@ def test_values_of_another_shape_are_refused() -> None:
         COLUMN.check(as_rows([ONE.astype(np.float64)]))
     with pytest.raises(ValueError, match="row 0: it has no boxes, not even an empty list"):
         COLUMN.model_copy(update={"nulls": False}).check(rows(None))
+
+
+def test_torchvision_is_loaded_where_boxes_are_asked_for_alone() -> None:
+    code = "import sys, raytl.training.trial; sys.exit('torchvision' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
