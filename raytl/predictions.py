@@ -42,25 +42,15 @@ class Predictions:
     def given(self, reads: str) -> np.ndarray:
         """Return what a metric reads of each row, as `Metric.reads` calls it: classes or values,
         (N,), probabilities, (N, K), or statistics, (N, M)."""
-        found = self.statistics_NM
-        if reads in ("classes", "values"):
-            found = self.predicted_N
-        elif reads == "probabilities":
-            found = self.p_NK
+        found: np.ndarray | None = getattr(self, _field(reads))
         assert found is not None, f"these predictions have no {reads}"
         return found
 
     def only(self, reads: str) -> "Predictions":
         """Return what a metric reads, as `given` takes it, without what others read: rows of a
         thousand classes have a thousand probabilities."""
-        probabilities = reads == "probabilities"
-        summed = reads not in ("classes", "values", "probabilities")
-        return replace(
-            self,
-            p_NK=self.p_NK if probabilities else None,
-            statistics_NM=self.statistics_NM if summed else None,
-            picture_N=None,
-        )
+        others: dict[str, Any] = dict.fromkeys(LISTS.keys() - {_field(reads)})
+        return replace(self, picture_N=None, **others)
 
     def cut(self, which: np.ndarray) -> "Predictions":
         """Return some of the rows, by numbers or a mask."""
@@ -106,6 +96,12 @@ class Predictions:
                 return cls(**{"predicted_N": None} | arrays | lists)
         except (OSError, ValueError, IndexError, TypeError, KeyError, pa.ArrowException) as error:
             raise CorruptError(f"{path}: cannot read the predictions: {error}") from None
+
+
+def _field(reads: str) -> str:
+    if reads in ("classes", "values"):
+        return "predicted_N"
+    return "p_NK" if reads == "probabilities" else "statistics_NM"
 
 
 def _array(column: pa.Array) -> np.ndarray:

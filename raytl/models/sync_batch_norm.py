@@ -82,6 +82,6 @@ def synchronise_batch_norm(model: nn.Module, device: torch.device) -> None:
     if device.type == "cuda":
         (nn.SyncBatchNorm if timm is None else timm).convert_sync_batchnorm(model)
         return
-    acting = {} if timm is None else {timm.BatchNormAct2d: SyncedBatchNormAct2d}
+    synced = SYNCED | ({} if timm is None else {timm.BatchNormAct2d: SyncedBatchNormAct2d})
     for module in model.modules():
-        module.__class__ = (SYNCED | acting).get(type(module), type(module))
+        module.__class__ = synced.get(type(module), type(module))

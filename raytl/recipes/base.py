@@ -6,6 +6,7 @@ Legend: B batch, D features, K numbers that a head gives.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -145,9 +146,11 @@ class Recipe(nn.Module, ABC):
     def task_of(self, name: str) -> Task:
         """Return the task as it weighs a stream's rows: those of the source domain by its own
         classes' counts."""
-        if name != "source" or self.source_task is None:
-            return self.task
-        return self.task.weighing_as(self.source_task)
+        return self._of_source if name == "source" else self.task
+
+    @cached_property
+    def _of_source(self) -> Task:
+        return self.task if self.source_task is None else self.task.weighing_as(self.source_task)
 
     def task_loss(self, outputs: Outputs, batch: TrainBatch) -> Tensor:
         """Mean loss over the source rows and, where there are any, the labelled target rows,

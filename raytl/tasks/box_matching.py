@@ -18,6 +18,7 @@ def hits(said_BD6: Tensor, true: Padded) -> Tensor:
     `said_BD6`: x1, y1, x2, y2, score and class of each, the highest score first, class -1 for none.
     `true`: x1, y1, x2, y2 and class.
     """
+    # Imported here: torchvision takes its time, and is for boxes alone.
     from torchvision.ops import box_iou
 
     least_T = torch.tensor(IOUS, device=said_BD6.device).clamp(max=1 - 1e-10)

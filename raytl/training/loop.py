@@ -8,12 +8,12 @@ from itertools import pairwise
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from raytl.config import OptimizerConfig
 from raytl.data.batch import TrainBatch
 from raytl.errors import TrainingError
+from raytl.models.mappers import NORMALISING
 from raytl.models.transfer_model import Block, TransferModel
 from raytl.ranks import WHOLE, data_parallel, own_share
 from raytl.recipes import Recipe
@@ -63,7 +63,8 @@ class Trainer:
     def least_rows(self) -> int:
         """How many rows of each stream a part of a batch needs: a loss that compares rows, and
         batch normalisation of features, have nothing to say of one."""
-        normalises = any(isinstance(m, _BatchNorm) for m in self.model.mapper.modules())
+        mapper = self.recipe.trial.mapper
+        normalises = mapper.batch_norm and mapper.name in NORMALISING
         return max(self.recipe.least_rows, 2 if normalises else 1)
 
     def hold(self, blocks: frozenset[Block]) -> None:

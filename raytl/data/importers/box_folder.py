@@ -84,7 +84,7 @@ def _size(row: Annotated) -> tuple[int, int] | str:
     """Return the image's size, or what is wrong with it."""
     try:
         with Image.open(row.image) as opened:
-            size, turned = upright_size(opened), is_turned(opened)
+            turned, size = is_turned(opened), upright_size(opened)
     except Exception as error:  # Pillow's decoders raise whatever the bytes provoke
         return f"{printable(row.image)}: does not decode: {printable(str(error))}"
     if row.size not in (None, size):

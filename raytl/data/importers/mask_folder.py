@@ -108,7 +108,7 @@ def _seen(pair: Pair) -> tuple[tuple[int, int], np.ndarray] | str:
     """Return the image's size and which values its mask has, or what is wrong with the pair."""
     try:
         with Image.open(pair.image) as opened:
-            size, turned = upright_size(opened), is_turned(opened)
+            turned, size = is_turned(opened), upright_size(opened)
         values = np.zeros(VOID + 1, bool)
         if pair.mask is not None:
             numbers = _numbers(pair.mask)

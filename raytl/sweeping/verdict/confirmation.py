@@ -67,9 +67,15 @@ def build_confirmation(
     `read` returns the test predictions in a trial's folder; they are written into `run`.
     """
     ended = [Ended.of(record, study) for record in retrained(records)]
-    configurations = gather(ended, read, METRICS[study.metric].reads)
+
+    def kept(folder: str) -> Predictions:
+        found = judged(read(folder))
+        (run / _place(folder)).parent.mkdir(exist_ok=True)
+        found.write(run / _place(folder))
+        return found
+
+    configurations = gather(ended, kept, METRICS[study.metric].reads)
     now = standing(study, configurations)
-    _keep_predictions(configurations, ended, read, run)
     candidates = [_candidate(c, records, now.selected, study) for c in configurations]
     comparisons = _compare(study, configurations, now)
     recommended = _recommended(study, configurations, now)
@@ -106,23 +112,9 @@ def _recommended(study: Study, configurations: list[Retrained], now: Standing) -
     return None if best is None else best.name
 
 
-def _kept(folder: str) -> Path:
+def _place(folder: str) -> Path:
     """Return where a retraining's predictions are kept within the run."""
     return Path("predictions") / f"{folder}.arrow"
-
-
-def _keep_predictions(
-    configurations: Sequence[Retrained],
-    ended: Sequence[Ended],
-    read: Callable[[str], Predictions],
-    run: Path,
-) -> None:
-    """Write the test predictions of all that ended well, whole, one after the other."""
-    well = {of.name: of.predictions.keys() for of in configurations}
-    for one in ended:
-        if one.seed in well[one.name]:
-            (run / _kept(one.folder)).parent.mkdir(exist_ok=True)
-            judged(read(one.folder)).write(run / _kept(one.folder))
 
 
 def _candidate(
@@ -172,7 +164,7 @@ def _run(record: Record, configuration: Retrained, metric: str) -> Run:
         objective=configuration.objectives.get(seed),
         seconds=float(result.get("seconds", 0.0)),
         folder=folder,
-        predictions=str(_kept(folder)) if well else None,
+        predictions=str(_place(folder)) if well else None,
         error=None if well else record.error,
     )
 

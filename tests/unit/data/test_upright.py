@@ -10,7 +10,7 @@ from importing import written
 from PIL import Image, ImageOps
 from upright import photo
 
-from raytl.data.importers.decoding import decode, upright, upright_size
+from raytl.data.importers.decoding import decode, is_turned, upright, upright_size
 from raytl.data.importers.pixels import pixels_of
 from raytl.data.raw.pictures import image_rows
 from raytl.data.raw.rows import RawReading
@@ -58,6 +58,7 @@ def test_the_size_is_that_of_the_turned_image(kind: str, tag: int) -> None:
     given = Image.fromarray(np.arange(6 * 4 * 3, dtype=np.uint8).reshape(4, 6, 3) * 3)
     given.save(buffer, kind, exif=exif)
     with Image.open(buffer) as opened:
+        assert is_turned(opened) == (tag in range(2, 9))
         size = upright_size(opened)
         pixels = np.asarray(upright(opened))
     with Image.open(buffer) as opened:
