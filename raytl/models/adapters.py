@@ -26,6 +26,10 @@ class LowRank(nn.Module):
 
 
 ADAPTED = (nn.Linear, nn.Conv1d, nn.Conv2d)
+NOTHING_TO_ADAPT = (
+    "adapters stand on linear and convolutional layers, of which {names} has none, got "
+    "lora_rank={rank}; take lora_rank: 0 with this source model"
+)
 
 
 def _layers(module: nn.Module) -> list[nn.Module]:

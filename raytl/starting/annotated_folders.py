@@ -11,7 +11,7 @@ from raytl.data.importers.coco_boxes import USUAL
 from raytl.data.importers.image_folder import EXTENSIONS as IMAGES
 from raytl.data.importers.mask_pairs import IMAGES as IMAGE_FOLDERS
 from raytl.data.importers.mask_pairs import MASKS, mask_pairs
-from raytl.data.importers.voc_boxes import ANNOTATIONS
+from raytl.data.importers.voc_boxes import ANNOTATIONS, dataset_in
 from raytl.data.importers.voc_boxes import IMAGES as BOXED
 from raytl.data.importers.yolo import refuse_yolo
 from raytl.starting.media_folders import SIZED_BY, sizes_of
@@ -40,7 +40,7 @@ def box_folder(root: Path, files: list[Path], folders: list[Path], wanted: Wante
     options: dict[str, Any] = {"skip_bad": True}
     if len(sizes) > 1 or max((max(size) for size in sizes), default=0) > MASK_SIDE:
         options["size"] = BOX_SIDE
-    splits = _listed_splits(root, folders)
+    splits = _listed_splits(dataset_in(root), folders)
     return Raw("box-folder", str(root), options, "images with boxes").with_test_of(splits)
 
 

@@ -1,8 +1,11 @@
-"""Whether the blocks that a space freezes or trains are there, in each network that it has."""
+"""Whether the blocks that a space freezes, trains or adapts are there, in each of its networks."""
+
+from collections.abc import Set
 
 from raytl.config import frozen_blocks, tuned_blocks
 from raytl.config.trial import OF_BRANCH
 from raytl.errors import ConfigError
+from raytl.models.adapters import NOTHING_TO_ADAPT
 from raytl.models.source_spec import SourceSpec
 from raytl.recipes import RECIPES
 from raytl.search_space import SearchSpace
@@ -43,3 +46,17 @@ def check_tuned(space: SearchSpace, specs: dict[str, SourceSpec]) -> None:
                     tuned_blocks(str(tuned), part.blocks, part.backbone)
                 except ConfigError as error:
                     raise ConfigError(f"space.tuned_blocks: {error}") from None
+
+
+def check_adapted(space: SearchSpace, specs: dict[str, SourceSpec], adaptable: Set[str]) -> None:
+    """Raise ConfigError for the first trial that would put low-rank adapters into a network that
+    is not among those which have a layer for them."""
+    keys = ("recipe", "source_model", "student", "lora_rank")
+    for recipe, source_model, student, rank in space.combinations(*keys):
+        if not rank or RECIPES[recipe].freezes != "as configured":
+            continue
+        trained = student if RECIPES[recipe].teaches(student) else source_model
+        if trained not in adaptable:
+            names = " and ".join(part.backbone for part in specs[trained].parts.values())
+            wrong = NOTHING_TO_ADAPT.format(names=names, rank=rank)
+            raise ConfigError(f"space.lora_rank: {wrong}")

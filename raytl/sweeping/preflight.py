@@ -12,6 +12,7 @@ from raytl.data.domain import Domain, Domains
 from raytl.errors import ConfigError, ModelError
 from raytl.files import digest_of
 from raytl.modalities.base import Transform
+from raytl.models.adapters import adaptable
 from raytl.models.branch import Branch
 from raytl.models.source_folder import load_complete_model
 from raytl.models.source_model import SourceModel, load_source_model
@@ -21,7 +22,7 @@ from raytl.recipes import RECIPES
 from raytl.rows import Given
 from raytl.search_space import SearchSpace, check_callable_space
 from raytl.state_dicts import digest_of_state
-from raytl.sweeping.blocks_check import check_depths, check_tuned
+from raytl.sweeping.blocks_check import check_adapted, check_depths, check_tuned
 from raytl.sweeping.columns_check import check_columns
 from raytl.sweeping.effort import effort_warnings
 from raytl.sweeping.opening import open_study, placed
@@ -103,6 +104,7 @@ def preflight(study: Study) -> Checked:
     check_teachers(study, space, specs, domains.target.target_column)
     check_depths(space, specs)
     check_tuned(space, specs)
+    check_adapted(space, specs, {name for name, one in tried.items() if one.adaptable})
     slowest = max(tried.values(), key=lambda one: one.row_seconds)
     columns = {name: list(spec.parts) for name, spec in specs.items()}
     alone = alone_controls(study, space, domains, columns)
@@ -170,13 +172,14 @@ def _check_targets(task: Task, source: Domain, target: Domain) -> str | None:
 class Tried:
     """A source model that was loaded and run. `weights`: their SHA-256. `row_seconds` and
     `operations`: of its forward pass, for a row. `vectors`: the columns of whose rows the last
-    block gives plain features."""
+    block gives plain features. `adaptable`: whether low-rank adapters have a layer in it."""
 
     spec: SourceSpec
     weights: str
     row_seconds: float
     operations: float
     vectors: frozenset[str]
+    adaptable: bool
 
 
 def _tried(material: Material, name: str, task: Task, own_decoder: bool) -> Tried:
@@ -198,7 +201,8 @@ def _tried(material: Material, name: str, task: Task, own_decoder: bool) -> Trie
         done = _operations(model, material.domains)
     digests = {n: digest_of_state(part.backbone) for n, part in model.parts.items()}
     vectors = frozenset(n for n, part in model.parts.items() if part.backbone.state == "vector")
-    return Tried(model.spec, digest_of(digests), seconds / ROWS_TRIED, done, vectors)
+    fit = any(adaptable(part.backbone) for part in model.parts.values())
+    return Tried(model.spec, digest_of(digests), seconds / ROWS_TRIED, done, vectors, fit)
 
 
 @torch.inference_mode()

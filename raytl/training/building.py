@@ -9,7 +9,7 @@ from torch import nn
 from raytl.config import FusionConfig, MapperConfig, TrialConfig, frozen_blocks, tuned_blocks
 from raytl.errors import ConfigError, ModelError
 from raytl.modalities.text.hub import folder_of
-from raytl.models.adapters import adaptable
+from raytl.models.adapters import NOTHING_TO_ADAPT, adaptable
 from raytl.models.branch import Branch, Part
 from raytl.models.fusion import build_fusion
 from raytl.models.mappers import Mapper, build_mapper
@@ -145,10 +145,8 @@ def _check_adapters(trial: TrialConfig, branches: Mapping[str, Branch]) -> None:
         return
     if not any(adaptable(branch.backbone) for branch in every):
         names = " and ".join(branch.backbone.name for branch in every)
-        raise ModelError(
-            f"lora_rank: adapters stand on linear and convolutional layers, of which {names} has "
-            f"none, got lora_rank={trial.lora_rank}; take lora_rank: 0 with this source model"
-        )
+        rank = trial.lora_rank
+        raise ModelError(f"lora_rank: {NOTHING_TO_ADAPT.format(names=names, rank=rank)}")
 
 
 def frozen_numbers(trial: TrialConfig, branch: str, part: Part) -> set[int]:

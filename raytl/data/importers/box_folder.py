@@ -18,7 +18,7 @@ from raytl.data.importers.coco_boxes import coco_rows
 from raytl.data.importers.decoding import TURNED, is_turned, shape_of, unwarned, upright_size
 from raytl.data.importers.inputs import ragged_input, shaped_input
 from raytl.data.importers.split_rows import rows_of
-from raytl.data.importers.voc_boxes import voc_rows
+from raytl.data.importers.voc_boxes import dataset_in, voc_rows
 from raytl.data.importers.yolo import refuse_yolo
 from raytl.errors import DataError
 from raytl.folders import printable
@@ -44,6 +44,7 @@ def read_box_folder(source: str | None, options: ShardOptions) -> Imported:
     root = Path(need_source(source))
     if not root.is_dir():
         raise DataError(f"{printable(root)}: no such folder; {LAYOUTS}")
+    root = dataset_in(root)
     skipped: list[str] = []
     rows = coco_rows(root) or voc_rows(root, options.unlabelled, skipped)
     if not rows:

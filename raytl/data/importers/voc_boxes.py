@@ -14,8 +14,24 @@ from raytl.folders import printable
 
 IMAGES = ("JPEGImages", "images", "imgs")
 ANNOTATIONS = ("Annotations", "annotations", "labels", "xml")
+LISTED = "ImageSets"
 LISTS = ("train", "val", "validation", "test")
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+
+def dataset_in(root: Path) -> Path:
+    """Return the folder of a dataset: ROOT, or the one folder in it that has lists of its own, as
+    VOCdevkit/VOC2012 has. Raises DataError where several have."""
+    if (root / LISTED).is_dir():
+        return root
+    found = sorted(path for path in root.iterdir() if (path / LISTED).is_dir())
+    if len(found) > 1:
+        names = ", ".join(printable(path.name) for path in found)
+        raise DataError(
+            f"{printable(root)}: {names} are datasets of their own, each with lists of its splits "
+            f"({LISTED}); give one of them"
+        )
+    return found[0] if found else root
 
 
 def voc_rows(root: Path, unlabelled: bool, skipped: list[str]) -> list[Annotated]:
@@ -66,7 +82,7 @@ def _listed(
     skipped: list[str],
 ) -> list[Annotated]:  # fmt: skip
     """Return the rows of the splits that ROOT/ImageSets/Main lists, or all as train."""
-    lists = {name: root / "ImageSets" / "Main" / f"{name}.txt" for name in LISTS}
+    lists = {name: root / LISTED / "Main" / f"{name}.txt" for name in LISTS}
     splits = {name: _names(file) for name, file in lists.items() if file.is_file()}
     if not splits:
         return _rows("train", images, files, unlabelled)

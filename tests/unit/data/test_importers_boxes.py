@@ -91,6 +91,17 @@ def test_voc_is_read_with_its_lists(tmp_path: Path) -> None:
     assert boxes_of(data, "test") == [[[1, 2, 9, 10, 0], [10, 0, 20, 6, 1]]]
 
 
+def test_the_folder_above_a_dataset_with_lists_stands_for_it(tmp_path: Path) -> None:
+    voc(tmp_path / "kit" / "VOC2007", train=["a", "c"], val=["b"])
+    data, _ = read(tmp_path / "kit", tmp_path / "out")
+    assert list(data.info.splits) == ["train", "val"]
+    assert boxes_of(data) == [[[1, 2, 9, 10, 0]], []]
+    voc(tmp_path / "kit" / "VOC2012", train=["a"])
+    with pytest.raises(DataError, match=r"kit: VOC2007, VOC2012 are datasets of their own"):
+        read(tmp_path / "kit", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
 def test_without_lists_all_is_train_and_can_be_cut(tmp_path: Path) -> None:
     data, found = read(voc(tmp_path / "in"), tmp_path / "out")
     assert [len(row) for row in boxes_of(data)] == [1, 2, 0]

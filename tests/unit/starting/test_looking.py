@@ -82,6 +82,16 @@ def test_boxes_behind_many_images_are_recognised(tmp_path: Path) -> None:
         assert seen(root).kind == "box-folder"
 
 
+def test_boxes_in_the_one_folder_with_lists_have_their_splits(tmp_path: Path) -> None:
+    root = images_with_boxes(tmp_path / "kit" / "VOC2007")
+    lists = root / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    for name, rows in (("train", range(15)), ("test", range(15, 20))):
+        (lists / f"{name}.txt").write_text("\n".join(map(str, rows)), encoding="utf-8")
+    raw = seen(tmp_path / "kit")
+    assert (raw.kind, raw.options) == ("box-folder", {"skip_bad": True})
+
+
 def test_boxes_beside_images_are_recognised_by_few_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -159,6 +159,19 @@ def test_a_column_that_a_source_model_lacks_is_refused_where_they_meet(
     preflight(study_of(data["both"], models, space=space))
 
 
+def test_adapters_are_refused_where_no_network_of_a_trial_has_a_layer_for_them(
+    data: dict[str, Path],
+) -> None:
+    models = {"cnn": {"backbone": "text_cnn"}, "lstm": BILSTM}
+    space = searched("finetune", "linear_probe", source_model=["cnn"], lora_rank=[0, 2])
+    preflight(study_of(data["texts"], models, space=space))
+    space["source_model"]["choice"].append("lstm")
+    with pytest.raises(ConfigError, match=r"space\.lora_rank: .*which bilstm has none.*rank=2"):
+        preflight(study_of(data["texts"], models, space=space))
+    space["lora_rank"]["when"] = {"source_model": "cnn"}
+    preflight(study_of(data["texts"], models, space=space))
+
+
 def test_an_unknown_student_is_refused(data: dict[str, Path]) -> None:
     space, given = searched("relational_distillation"), {"student": "nett"}
     with pytest.raises(ConfigError, match="student: unknown source model 'nett'; did you mean"):
