@@ -88,7 +88,7 @@ DATA = {
     "fsdd_theo": SPEAKER.replace("{speaker}", "theo"),
     "emoji_google": EMOJI.replace("{vendor}", "google") + " --text name",
     "emoji_twitter": EMOJI.replace("{vendor}", "twitter") + " --text name",
-    "emoji_pictures": EMOJI.replace("{vendor}", "google"),
+    "emoji_pictures": EMOJI.replace("{vendor}", "google") + " --drop name",
     "membranes": "mask-folder {inputs}/unet_membrane {out} --size 256 --test 0.34",
     "camvid": f"mask-folder {{inputs}}/camvid {{out}} --void 11 --classes {SCENES}",
     "camvid_day": f"mask-folder day {{out}} --void 11 --classes {SCENES}",

@@ -1,16 +1,16 @@
 """Random augmentation of training rows, drawn anew in each step."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from raytl.config import AugmentConfig
 from raytl.data.batch import Batch
 from raytl.data.feed import Feed
 from raytl.data.target_rows import Reading
-from raytl.modalities.image.augmentation import DRAWS, augment
+from raytl.modalities.base import Modality
+from raytl.modalities.image.augmentation import DRAWS
 from raytl.ranks import WHOLE, Share
 from raytl.rows import Given
 from raytl.seeds import seed_for
@@ -25,7 +25,7 @@ class AugmentedFeed:
         feed: Feed,
         config: AugmentConfig,
         seed: int,
-        branches: Collection[str],
+        branches: Mapping[str, Modality],
         reading: Reading | None = None,
     ) -> None:
         """`branches`: those whose rows can be augmented; `reading`: how targets are."""
@@ -45,10 +45,10 @@ class AugmentedFeed:
 
     def _augmented(self, batch: Batch, draws_B3: np.ndarray) -> dict[str, Given]:
         found = {}
-        for name in self._branches:
+        for name, modality in self._branches.items():
             given = batch.inputs[name]
-            assert isinstance(given.rows, torch.Tensor) and given.done == 0
-            rows = torch.from_numpy(augment(given.rows.numpy(), self._config, draws_B3))
+            assert given.done == 0
+            rows = modality.augmented(given.rows, self._config, draws_B3)
             found[name] = replace(given, rows=rows)
         return found
 

@@ -55,11 +55,13 @@ class ColumnRows:
         return Given(self.prepared(rows))
 
     def prepared(self, rows: np.ndarray) -> Rows:
-        """Return the rows of these numbers as the transform prepares them."""
-        return self.transform.prepare(self.values(rows))
+        """Return the rows of these numbers as the transform prepares them and the view shows
+        them."""
+        prepared = self.transform.prepare(self.values(rows))
+        return prepared if self.view is None else self.view.shown(self.modality, prepared, rows)
 
     def values(self, rows: np.ndarray) -> Values:
-        """Return stored values, as the view shows them."""
+        """Return stored values, as the view mixes them."""
 
         def read(numbers: np.ndarray) -> Values:
             return self.split.read(self.column, numbers)

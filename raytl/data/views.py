@@ -14,7 +14,8 @@ import numpy as np
 from raytl.config import AugmentConfig
 from raytl.modalities.base import Modality
 from raytl.modalities.column import Read, Values
-from raytl.modalities.image.augmentation import DRAWS, augment
+from raytl.modalities.image.augmentation import DRAWS
+from raytl.rows import Rows
 from raytl.seeds import seed_for
 
 
@@ -32,6 +33,10 @@ class View(Protocol):
 
     def values(self, modality: Modality, read: Read, rows: np.ndarray) -> Values:
         """Return the values of the view's rows of these numbers; `read` reads the split's."""
+        ...
+
+    def shown(self, modality: Modality, prepared: Rows, rows: np.ndarray) -> Rows:
+        """Return the view's rows of these numbers as they are shown, once they are prepared."""
         ...
 
 
@@ -64,6 +69,9 @@ class MixedView:
         own, partner = (read(self.rows[at]) for at in (rows, self.partners[rows]))
         return modality.mix(own, partner, self.share)
 
+    def shown(self, modality: Modality, prepared: Rows, rows: np.ndarray) -> Rows:
+        return prepared
+
 
 @dataclass(frozen=True)
 class AugmentedView:
@@ -81,10 +89,10 @@ class AugmentedView:
         return np.arange(rows)
 
     def values(self, modality: Modality, read: Read, rows: np.ndarray) -> Values:
-        values = read(rows)
-        if not modality.augments:
-            return values
-        return augment(values, self.config, self.draws(rows))
+        return read(rows)
+
+    def shown(self, modality: Modality, prepared: Rows, rows: np.ndarray) -> Rows:
+        return modality.augmented(prepared, self.config, self.draws(rows))
 
     def draws(self, rows: np.ndarray) -> np.ndarray:
         """Return what was drawn for rows, (N, DRAWS), uniform in [0, 1)."""
@@ -111,6 +119,11 @@ class SomeRows:
     def values(self, modality: Modality, read: Read, rows: np.ndarray) -> Values:
         own = self.rows[rows]
         return read(own) if self.view is None else self.view.values(modality, read, own)
+
+    def shown(self, modality: Modality, prepared: Rows, rows: np.ndarray) -> Rows:
+        if self.view is None:
+            return prepared
+        return self.view.shown(modality, prepared, self.rows[rows])
 
 
 def views_of(config: AugmentConfig, seed: int) -> list[AugmentedView]:

@@ -7,9 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+import numpy as np
 from torch import nn
 
-from raytl.config import SourceModelConfig
+from raytl.config import AugmentConfig, SourceModelConfig
 from raytl.errors import ModelError
 from raytl.modalities.backbone import Backbone
 from raytl.modalities.column import Column, Values
@@ -67,6 +68,11 @@ class Modality(ABC):
     mixes: ClassVar[bool] = False
     # Whether `train.augment` means something to it
     augments: ClassVar[bool] = False
+
+    def augmented(self, rows: Rows, config: AugmentConfig, draws_B3: np.ndarray) -> Rows:
+        """Return prepared rows as `config` changes them, where this modality `augments`. What is
+        drawn of a row: `draws_B3`, uniform in [0, 1)."""
+        return rows
 
     @abstractmethod
     def backbones(self) -> Mapping[str, Any]:

@@ -93,13 +93,16 @@ class Stored:
     column: str
     prefix: Prefix
     room: Room
-    augments: bool = False
     pooled: Pooled | None = None
     stored: StoredRows = ALL_ROWS
 
     @property
     def branch(self) -> Branch:
         return self.prefix.branch
+
+    @property
+    def augments(self) -> bool:
+        return self.prefix.depth == 0 and self.branch.modality.augments
 
     def rows(self, domain: Domain, split: str, column: str, view: View | None) -> BranchRows:
         """Return stored features."""
@@ -213,7 +216,11 @@ class Readers:
             source, rows, batch_size=batch_size, seed=seed, views=max(1, len(views)), share=share
         )
         if augmented is not None and not views:
-            branches = [name for name in inputs if self.by_branch[name].augments]
+            branches = {
+                name: reader.branch.modality
+                for name, reader in self.by_branch.items()
+                if name in inputs and reader.augments
+            }
             feed = AugmentedFeed(feed, augmented[0], seed, branches, self.reading)
         return ahead_for(feed, self.device)
 

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from raytl.config import SourceModelConfig
+from raytl.config import AugmentConfig, SourceModelConfig
 from raytl.errors import ModelError
 from raytl.modalities.audio.column import AudioColumn
 from raytl.modalities.audio.fitting import AudioOptions, fitted_scale, fitted_spectrogram
@@ -22,10 +24,12 @@ from raytl.modalities.audio.wav import mixed
 from raytl.modalities.backbone import Backbone
 from raytl.modalities.base import Modality, Sample, Transform
 from raytl.modalities.column import Column
+from raytl.modalities.image.augmentation import augment
 from raytl.modalities.image.column import ImageColumn
 from raytl.modalities.image.wing import Image
 from raytl.modalities.options import options_of
 from raytl.modalities.ragged import as_rows
+from raytl.rows import Rows
 
 
 class Audio(Modality):
@@ -37,9 +41,17 @@ class Audio(Modality):
     column = AudioColumn
     packages = (*Image.packages, "scipy")
     mixes = True
+    augments = True
 
     def __init__(self) -> None:
         self._images = Image()
+
+    def augmented(self, rows: Rows, config: AugmentConfig, draws_B3: np.ndarray) -> Tensor:
+        """Return spectrograms_BMT shifted by up to `config.crop` bands and frames, what comes in
+        from outside their mean, 0. Backwards no sound is the same, so none is flipped."""
+        assert isinstance(rows, Tensor)
+        shifted = config.model_copy(update={"flip": False})
+        return torch.from_numpy(augment(rows.numpy()[..., None], shifted, draws_B3)[..., 0])
 
     def backbones(self) -> Mapping[str, Any]:
         """Return those of images."""

@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from raytl.config import Normalization, SourceModelConfig
+from raytl.config import AugmentConfig, Normalization, SourceModelConfig
 from raytl.errors import ModelError
 from raytl.modalities.backbone import Backbone
 from raytl.modalities.base import Modality, Sample, Transform
 from raytl.modalities.column import Column
+from raytl.modalities.image.augmentation import augment
 from raytl.modalities.image.catalogue import (
     backbone_spec,
     backbones,
@@ -24,6 +25,7 @@ from raytl.modalities.image.timm_models import TIMM, timm_settings
 from raytl.modalities.image.transform import ImageTransform, check_channels, pixels, transform_of
 from raytl.modalities.image.weights import check_weights, with_weights
 from raytl.modalities.stems import Patches
+from raytl.rows import Rows
 
 IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
@@ -41,6 +43,11 @@ class Image(Modality):
     packages = ("torchvision", "timm")
     mixes = True
     augments = True
+
+    def augmented(self, rows: Rows, config: AugmentConfig, draws_B3: np.ndarray) -> Tensor:
+        """Return images_BHWC flipped and shifted; see `augment`."""
+        assert isinstance(rows, Tensor)
+        return torch.from_numpy(augment(rows.numpy(), config, draws_B3))
 
     def backbones(self) -> Mapping[str, BackboneSpec]:
         """Return our own networks and torchvision's; for timm's, see `timm_names`."""

@@ -18,6 +18,7 @@ from raytl.data.dataset import Dataset
 from raytl.data.feed import Feed
 from raytl.data.order import Layout
 from raytl.data.resident import ResidentFeed
+from raytl.modalities.image.wing import Image
 from raytl.ranks import Share
 from raytl.rows import Given
 
@@ -98,7 +99,7 @@ def numbered(branches: list[str], share: Share | None = None) -> AugmentedFeed:
     rows = FeedRows({"a": Numbered(), "b": Numbered(2)}, None, np.arange(20), Layout.together(20))
     more: dict[str, Any] = {} if share is None else {"share": share}
     plain = ResidentFeed(rows, np.arange(20), batch_size=8, seed=0, **more)
-    return AugmentedFeed(plain, AugmentConfig(crop=1), 5, branches)
+    return AugmentedFeed(plain, AugmentConfig(crop=1), 5, dict.fromkeys(branches, Image()))
 
 
 def test_branches_that_show_a_row_are_augmented_alike() -> None:

@@ -99,9 +99,10 @@ def test_a_row_is_augmented_the_same_whichever_others_are_asked_for(
     dataset: Dataset, rows: list[int]
 ) -> None:
     view = AugmentedView(AUGMENT, 7, 1)
-    found = rows_of(dataset, view).values(np.array(rows, dtype=np.int64))
+    found = rows_of(dataset, view).prepared(np.array(rows, dtype=np.int64))
     expected = augment(stored(dataset, rows), AUGMENT, draws_of(view)[rows])
-    assert np.array_equal(found, expected) and found.dtype == np.uint8
+    assert isinstance(found, torch.Tensor) and found.dtype == torch.uint8
+    assert np.array_equal(found.numpy(), expected)
 
 
 def test_an_augmented_view_shows_every_row(dataset: Dataset) -> None:
@@ -117,12 +118,9 @@ def test_there_are_as_many_views_as_asked_for_each_with_a_key_of_its_own() -> No
 
 
 def test_what_cannot_be_augmented_stays_as_it_is() -> None:
-    texts = np.array(["one", "two", "three"], dtype=object)
+    tokens = torch.tensor([[3, 4], [1, 2]])
     view = AugmentedView(AUGMENT, 7, 1)
-    assert view.values(Text(), lambda rows: texts[rows], np.array([2, 0])).tolist() == [
-        "three",
-        "one",
-    ]
+    assert view.shown(Text(), tokens, np.array([2, 0])) is tokens
 
 
 def test_stacked_views_number_rows_view_after_view(dataset: Dataset) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from raytl.config import SourceModelConfig
+from raytl.config import AugmentConfig, SourceModelConfig
 from raytl.errors import ModelError
 from raytl.modalities.audio.column import AudioColumn
 from raytl.modalities.audio.wing import Audio
@@ -44,6 +44,15 @@ def test_a_sound_scaled_by_its_own_energies_is_the_same_however_loud_it_was_reco
     assert torch.equal(again.prepare(loud), rows)
     by_all = WING.fit(SourceModelConfig(**SMALL), COLUMN, lambda: SOUNDS)
     assert not torch.allclose(by_all.prepare(loud), by_all.prepare(quiet), atol=1.0)
+
+
+def test_spectrograms_are_shifted_in_bands_and_frames_and_never_turned_round() -> None:
+    rows = torch.arange(1.0, 13.0).reshape(1, 3, 4)
+    draws = np.array([[0.0, 0.99, 0.0]])  # flipped, were it an image; one down, one to the left
+    found = WING.augmented(rows, AugmentConfig(flip=True, crop=1), draws)
+    assert isinstance(found, torch.Tensor) and WING.augments
+    expected = [[0, 5, 6, 7], [0, 9, 10, 11], [0, 0, 0, 0]]
+    assert found.tolist() == [expected]
 
 
 def test_a_network_of_coloured_images_gets_three_channels_and_the_size_that_is_asked_for() -> None:
