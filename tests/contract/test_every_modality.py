@@ -214,6 +214,20 @@ def test_stored_prefix_features_change_nothing(
         assert other == pytest.approx(one, rel=1e-4, abs=1e-5)
 
 
+@pytest.mark.parametrize("augment", [{"crop": 2}, {"crop": 2, "views": 2}], ids=["anew", "views"])
+def test_spectrograms_that_are_kept_are_shifted_as_those_that_are_not(
+    materials: Materials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, augment: Any
+) -> None:
+    material, config = materials("audio"), trial("dann")
+    monkeypatch.setenv("RAYTL_CACHE", str(tmp_path))
+    as_recorded, _ = run(material, config)
+    before = set(cache_folder().glob("*"))
+    shifted, _ = run(changed(material, augment=augment), config)
+    assert before and (set(cache_folder().glob("*")) > before) == ("views" in augment)
+    again, _ = run(changed(material, augment=augment, prefix_cache_bytes=2), config)
+    assert again == shifted != as_recorded
+
+
 @pytest.mark.parametrize("recipe", ["linear_probe", "dann"])
 @pytest.mark.parametrize("modality", KINDS)
 def test_pooled_prefix_features_change_nothing(
