@@ -6,12 +6,15 @@ out of date; it is fetched to a temporary neighbour and renamed, so that what is
 """
 
 import contextlib
+import math
 import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -43,16 +46,19 @@ def limit_bytes() -> int:
 @dataclass
 class NodeCache:
     """The copies in `folder`. `limit`: bytes of all of them, exceeded by a fiftieth at most for
-    each process that fetches."""
+    each process that fetches. Sent to another process it is that of the node there."""
 
     folder: Path
     limit: int
-    _fetched: int = field(default=0, init=False)  # bytes, since this process last looked
+    _unseen: float = field(default=math.inf, init=False)  # bytes fetched since the last look
 
     @classmethod
     def of_node(cls) -> "NodeCache":
-        """Return the cache that this node's processes share."""
-        return cls(node_folder() / "fetched", limit_bytes())
+        """Return the cache that this node's processes share, one object a process."""
+        return _cache(node_folder() / "fetched", limit_bytes())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NodeCache.of_node, ()
 
     def get(self, name: str, fetch: Callable[[Path], None]) -> Path:
         """Return the entry `name`; where it is not there, `fetch` makes it at the path that it is
@@ -96,21 +102,22 @@ class NodeCache:
                     _remove(partial)
                     if not left_over:
                         raise
-            self._fetched += _size(partial)
-            if self._fetched >= LOOK_AGAIN * self.limit:
-                self._make_room()
+            size = _size(partial)
+            self._unseen += size
+            if self._unseen >= LOOK_AGAIN * self.limit:
+                self._make_room(size)
             partial.replace(entry)
         except OSError as error:
             raise RaytlError(f"{entry}: cannot keep a copy: {error.strerror or error}") from error
         finally:
             _remove(partial)
 
-    def _make_room(self) -> None:
-        """Delete the entries used longest ago where they take more than the limit. A process that
-        has mapped one keeps reading it."""
+    def _make_room(self, coming: int) -> None:
+        """Delete the entries used longest ago where they and the bytes that are `coming` take more
+        than the limit. A process that has mapped one keeps reading it."""
         with contextlib.suppress(Timeout), FileLock(self.folder / "room.lock", timeout=0):
             held = sorted(self._held())
-            total, self._fetched = self._fetched + sum(size for _, size, _ in held), 0
+            total, self._unseen = coming + sum(size for _, size, _ in held), 0
             if total <= self.limit:
                 return
             for _, size, entry in held:
@@ -124,6 +131,9 @@ class NodeCache:
             if not found.name.startswith(".") and not found.name.endswith(".lock"):
                 with contextlib.suppress(FileNotFoundError):
                     yield found.stat().st_mtime, _size(Path(found.path)), Path(found.path)
+
+
+_cache = lru_cache(maxsize=16)(NodeCache)
 
 
 def _size(entry: Path) -> int:

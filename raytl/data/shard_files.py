@@ -80,9 +80,7 @@ def shard_files(place: Place, columns: Columns, num_bytes: int) -> ShardFiles:
     """Return a dataset's shards. `num_bytes`: of all of them."""
     if not isinstance(place, Url):
         return LocalShards(place, columns)
-    cache = NodeCache.of_node()
-    # Half: the other domain's must find room too.
-    return FetchedShards(place, columns, cache, kept=num_bytes <= cache.limit // 2)
+    return FetchedShards(place, columns, num_bytes, NodeCache.of_node())
 
 
 @dataclass(frozen=True)
@@ -122,13 +120,18 @@ class LocalShards:
 @dataclass(frozen=True)
 class FetchedShards:
     """Shards behind a URL: each fetched once a node, whole and verified, by the first process that
-    reads it. Where not all can be kept, those used longest ago make room."""
+    reads it. Where not all `bytes` of them can be kept, those used longest ago make room. Sent to
+    another node they are fetched there."""
 
     url: Url
     columns: Columns
+    bytes: int
     cache: NodeCache
-    kept: bool
     whole: bool = False
+
+    @property
+    def kept(self) -> bool:
+        return self.bytes <= self.cache.limit // 2  # the other domain's must find room too
 
     @property
     def room(self) -> int:

@@ -92,6 +92,22 @@ def test_a_split_is_opened_anew_in_another_process(url: Url) -> None:
     assert len(pickle.dumps(split)) < 10_000
 
 
+def test_on_another_node_it_is_that_nodes_cache_which_keeps_the_copies(
+    url: Url, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = Dataset.open(url).split("train")
+    split.read("image", [0])
+    assert split.kept
+    monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "there" / "cache"))
+    monkeypatch.setenv("RAYTL_SHARD_CACHE_BYTES", "6000")
+    again = pickle.loads(pickle.dumps(split))
+    assert not again.kept
+    again.all("image")
+    assert len(fetched(tmp_path)) == 1
+    found = fetched(tmp_path / "there")
+    assert found and sum(file.stat().st_size for file in found) <= 6000
+
+
 def test_another_reader_fetches_nothing(url: Url, tmp_path: Path) -> None:
     Dataset.open(url).split("train").all("image")
     for file in (url / of.file for of in Dataset.open(url).info.splits["train"].shards):
