@@ -58,7 +58,7 @@ class NodeCache:
         return _cache(node_folder() / "fetched", limit_bytes())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return NodeCache.of_node, ()
+        return _of_node, ()
 
     def get(self, name: str, fetch: Callable[[Path], None]) -> Path:
         """Return the entry `name`; where it is not there, `fetch` makes it at the path that it is
@@ -133,7 +133,14 @@ class NodeCache:
                     yield found.stat().st_mtime, _size(Path(found.path)), Path(found.path)
 
 
-_cache = lru_cache(maxsize=16)(NodeCache)
+@lru_cache(maxsize=16)
+def _cache(folder: Path, limit: int) -> NodeCache:
+    return NodeCache(folder, limit)
+
+
+def _of_node() -> NodeCache:
+    """What Ray pickles by name, as it does no method of a class."""
+    return NodeCache.of_node()
 
 
 def _size(entry: Path) -> int:
