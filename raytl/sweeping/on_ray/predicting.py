@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from raytl.config.source_model import here
+from raytl.config.source_model import model_here
 from raytl.data.dataset import Dataset
 from raytl.errors import UserError
 from raytl.files import digest_of
@@ -48,7 +48,7 @@ def predict_on_cluster(
     ModelError and DataError as `Predictor.open`, UserError where `out` holds something else, and as
     `Work.by_actors`.
     """
-    folder = here(model)
+    folder = model_here(model)
     spec = read_spec(folder)
     check_head(spec, folder)
     data = Dataset.open(dataset)
@@ -106,7 +106,7 @@ class Writing:
         import torch
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        return partial(self._write, Predictor.open(here(self.model), self.dataset, device))
+        return partial(self._write, Predictor.open(model_here(self.model), self.dataset, device))
 
     def _write(self, predictor: Predictor, number: int) -> None:
         split = predictor.domain.split(self.split)
