@@ -145,9 +145,9 @@ def inspect(path: Path | str) -> dict[str, Any]:
         >>> raytl.inspect("data/digits")["splits"]["test"]["rows"]
         797
     """
-    from raytl.node_cache import local_copy
+    from raytl.node_cache import local_folder
     from raytl.remote_files import there
-    from raytl.reporting.run_facts import describe_run
+    from raytl.reporting.run_facts import BOARD, CONFIRMATION, describe_run
 
     place = place_of(path)
     if there(place / "dataset.json"):
@@ -155,23 +155,21 @@ def inspect(path: Path | str) -> dict[str, Any]:
         from raytl.data.inspect_dataset import describe
 
         return {"kind": "dataset"} | describe(Dataset.open(place), verify=True)
-    try:
-        path = local_copy(place)
-    except FileNotFoundError as error:
-        raise UserError(str(error)) from None
-    if (path / "source.json").exists():
+    if there(place / "source.json"):
+        from raytl.config.source_model import model_here
         from raytl.models.source_spec import verify_source_model
 
-        verify_source_model(path)
+        folder = model_here(place)
+        verify_source_model(folder)
 
         from raytl.models.source_folder import inspect_source_model
 
-        return {"kind": "source model"} | inspect_source_model(path)
-    if (path / "leaderboard.json").exists():
-        return {"kind": "run"} | describe_run(path)
-    if (path / "study.yaml").exists():
-        return {"kind": "run", "path": str(path), "state": "no trial has ended yet"}
+        return {"kind": "source model"} | inspect_source_model(folder)
+    if there(place / BOARD):
+        return {"kind": "run"} | describe_run(local_folder(place, BOARD, (BOARD, CONFIRMATION)))
+    if there(place / "study.yaml"):
+        return {"kind": "run", "path": str(place), "state": "no trial has ended yet"}
     raise UserError(
-        f"{path}: neither a dataset (dataset.json), a source model (source.json) nor a run "
-        "(leaderboard.json)"
+        f"{place}: neither a dataset (dataset.json), a source model (source.json) nor a run "
+        f"({BOARD})"
     )

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raytl.config.source_model import here
+from raytl.config.source_model import model_here
 from raytl.errors import ConfigError
 from raytl.models.source_spec import SourceSpec, check_head, read_spec
 from raytl.packages import pandas
@@ -44,7 +44,7 @@ def load(model: Path | str, device: str = "cpu") -> Loaded:
         >>> model.predict(np.zeros((2, 28, 28), np.uint8)).columns[0]
         'predicted'
     """
-    folder = here(place_of(model))
+    folder = model_here(place_of(model))
     check_head(read_spec(folder), folder)
 
     from raytl.models.source_folder import load_complete_model

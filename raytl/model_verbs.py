@@ -210,7 +210,7 @@ def predict(
         >>> found["rows"], 0 <= found["accuracy"] <= 1
         (797, True)
     """
-    from raytl.config.source_model import here
+    from raytl.config.source_model import model_here
     from raytl.data.dataset import Dataset
     from raytl.models.source_spec import SPEC_FILE, WEIGHTS_FILE, check_head, read_spec
     from raytl.training.prediction_files import check_out, write
@@ -223,7 +223,7 @@ def predict(
         raise UserError("predict: --skip-bad is about raw files, and a dataset has no bad rows")
     if workers is not None and not raw:
         return _predict_on_cluster(model, data, named, out, workers, gpus)
-    folder = here(place_of(model))
+    folder = model_here(place_of(model))
     spec = read_spec(folder)
     check_head(spec, folder)
     assert spec.task is not None, "a head has a task"

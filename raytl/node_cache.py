@@ -6,19 +6,23 @@ out of date; it is fetched to a temporary neighbour and renamed, so that what is
 """
 
 import contextlib
+import math
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from raytl.errors import CorruptError, RaytlError, UserError
 from raytl.files import digest_of
 from raytl.folders import make_folder, node_folder
-from raytl.remote_files import download, file_at, files_in
+from raytl.remote_files import Found, download, file_at, files_in
 from raytl.urls import Place, Url
 
 LIMIT = "RAYTL_SHARD_CACHE_BYTES"  # of all entries of a node; half of the cache's disk by default
@@ -43,16 +47,19 @@ def limit_bytes() -> int:
 @dataclass
 class NodeCache:
     """The copies in `folder`. `limit`: bytes of all of them, exceeded by a fiftieth at most for
-    each process that fetches."""
+    each process that fetches. Sent to another process it is that of the node there."""
 
     folder: Path
     limit: int
-    _fetched: int = field(default=0, init=False)  # bytes, since this process last looked
+    _unseen: float = field(default=math.inf, init=False)  # bytes fetched since the last look
 
     @classmethod
     def of_node(cls) -> "NodeCache":
-        """Return the cache that this node's processes share."""
-        return cls(node_folder() / "fetched", limit_bytes())
+        """Return the cache that this node's processes share, one object a process."""
+        return _cache(node_folder() / "fetched", limit_bytes())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _of_node, ()
 
     def get(self, name: str, fetch: Callable[[Path], None]) -> Path:
         """Return the entry `name`; where it is not there, `fetch` makes it at the path that it is
@@ -96,21 +103,22 @@ class NodeCache:
                     _remove(partial)
                     if not left_over:
                         raise
-            self._fetched += _size(partial)
-            if self._fetched >= LOOK_AGAIN * self.limit:
-                self._make_room()
+            size = _size(partial)
+            self._unseen += size
+            if self._unseen >= LOOK_AGAIN * self.limit:
+                self._make_room(size)
             partial.replace(entry)
         except OSError as error:
             raise RaytlError(f"{entry}: cannot keep a copy: {error.strerror or error}") from error
         finally:
             _remove(partial)
 
-    def _make_room(self) -> None:
-        """Delete the entries used longest ago where they take more than the limit. A process that
-        has mapped one keeps reading it."""
+    def _make_room(self, coming: int) -> None:
+        """Delete the entries used longest ago where they and the bytes that are `coming` take more
+        than the limit. A process that has mapped one keeps reading it."""
         with contextlib.suppress(Timeout), FileLock(self.folder / "room.lock", timeout=0):
             held = sorted(self._held())
-            total, self._fetched = self._fetched + sum(size for _, size, _ in held), 0
+            total, self._unseen = coming + sum(size for _, size, _ in held), 0
             if total <= self.limit:
                 return
             for _, size, entry in held:
@@ -126,6 +134,16 @@ class NodeCache:
                     yield found.stat().st_mtime, _size(Path(found.path)), Path(found.path)
 
 
+@lru_cache(maxsize=16)
+def _cache(folder: Path, limit: int) -> NodeCache:
+    return NodeCache(folder, limit)
+
+
+def _of_node() -> NodeCache:
+    """What Ray pickles by name, as it does no method of a class."""
+    return NodeCache.of_node()
+
+
 def _size(entry: Path) -> int:
     files = entry.rglob("*") if entry.is_dir() else [entry]
     return sum(file.stat().st_size for file in files if file.is_file())
@@ -136,25 +154,48 @@ def _remove(entry: Path) -> None:
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
-def local_copy(place: Place) -> Path:
-    """Return where a file or folder is on this machine: a path as it is, a URL once it is fetched.
+def local_file(place: Place) -> Path:
+    """Return where a file is on this machine: a path as it is, a URL once it is fetched.
 
-    Raises FileNotFoundError where nothing is there, RaytlError where it cannot be reached.
+    Raises FileNotFoundError where no file is there, RaytlError where it cannot be reached or kept.
     """
     if not isinstance(place, Url):
         return place
     alone = file_at(place)
-    found = files_in(place) if alone is None else {place.name: alone}
-    if not found:
-        raise FileNotFoundError(f"{place.shown}: nothing is there")
-    facts = {name: [of.bytes, of.stamp] for name, of in found.items()}
-    entry = digest_of([place.shown, facts])[:40]
+    if alone is None:
+        raise FileNotFoundError(f"{place.shown}: no file is there")
+    return _copy(place.folder, {place.name: alone}) / place.name
+
+
+def local_folder(place: Place, told_by: str, patterns: Sequence[str]) -> Path:
+    """Return where a folder is on this machine: a path as it is, of a URL a copy of its files, but
+    of none below, whose names fit `patterns`. `told_by`: the file that it must hold.
+
+    Raises FileNotFoundError where that is missing, RaytlError where the folder cannot be reached or
+    kept.
+    """
+    if not isinstance(place, Url):
+        return place
+    found = files_in(place, below=False)
+    if told_by not in found:
+        raise FileNotFoundError(f"{place.shown}: {told_by} is missing")
+    fits = {n: of for n, of in found.items() if any(fnmatchcase(n, one) for one in patterns)}
+    return _copy(place, fits)
+
+
+def _copy(folder: Url, files: Mapping[str, Found]) -> Path:
+    """Return this node's copy of the files of a folder."""
+    cache, num_bytes = NodeCache.of_node(), sum(of.bytes for of in files.values())
+    if num_bytes > cache.limit:
+        raise RaytlError(
+            f"{folder.shown}: {', '.join(files)} take {num_bytes} bytes, but all copies of this "
+            f"node may take {cache.limit}; set {LIMIT} higher, or RAYTL_CACHE to a larger disk"
+        )
 
     def fetch(to: Path) -> None:
         to.mkdir()
-        for name in found:
-            (to / name).parent.mkdir(parents=True, exist_ok=True)
-            download(place / name if alone is None else place, to / name)
+        for name in files:
+            download(folder / name, to / name)
 
-    folder = NodeCache.of_node().get(entry, fetch)
-    return folder if alone is None else folder / place.name
+    facts = {name: [of.bytes, of.stamp] for name, of in files.items()}
+    return cache.get(digest_of([folder.shown, facts])[:40], fetch)

@@ -128,11 +128,11 @@ def file_at(url: Url) -> Found | None:
     return _found(info) if info.type == FileType.File else None
 
 
-def files_in(url: Url) -> Mapping[str, Found]:
-    """Return the files in a folder and below, by their paths in it; none where it is not there.
-    Raises RaytlError where it cannot be reached."""
+def files_in(url: Url, below: bool = True) -> Mapping[str, Found]:
+    """Return the files in a folder and, if asked for, `below`, by their paths in it; none where it
+    is not there. Raises RaytlError where it cannot be reached."""
     filesystem, path = filesystem_of(url)
-    selector = FileSelector(path, recursive=True, allow_not_found=True)
+    selector = FileSelector(path, recursive=below, allow_not_found=True)
     with reaching(url):
         infos = filesystem.get_file_info(selector)
     return {

@@ -1,5 +1,6 @@
 """Where source models come from."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -50,18 +51,41 @@ def _absolute_folder(origin: str) -> str:
 
 
 def here(place: Place) -> Path:
-    """Return where a source model, or a part of it, lies on this machine; a URL is fetched. Raises
-    ModelError where nothing is there, RaytlError where it cannot be reached."""
+    """Return where a file of a source model lies on this machine; a URL is fetched. Raises
+    ModelError where no file is there, RaytlError where it cannot be reached."""
     if not isinstance(place, Url):
         return place
-    from raytl.node_cache import local_copy
+    from raytl.node_cache import local_file
 
     try:
-        return local_copy(place)
+        return local_file(place)
     except FileNotFoundError as error:
         raise ModelError(str(error)) from None
 
 
+def model_here(place: Place) -> Path:
+    """Return where a source model's folder lies on this machine; raises as `network_here`."""
+    return network_here(place, SPEC_FILE, (SPEC_FILE, WEIGHTS_FILE))
+
+
+def network_here(place: Place, told_by: str, patterns: Sequence[str]) -> Path:
+    """Return where a network's folder lies on this machine; of a URL the files are fetched whose
+    names fit `patterns`. Raises ModelError where the file `told_by` is missing there, RaytlError
+    where it cannot be reached."""
+    if not isinstance(place, Url):
+        return place
+    from raytl.node_cache import local_folder
+
+    try:
+        return local_folder(place, told_by, patterns)
+    except FileNotFoundError:
+        raise ModelError(
+            f"{place.shown}: no source model here ({told_by} is missing); give the folder that "
+            "holds it, as a run's best/"
+        ) from None
+
+
+SPEC_FILE, WEIGHTS_FILE = "source.json", "model.safetensors"  # of raytl's own folders
 ORIGINS = ("path", "torchvision", "timm", "huggingface", "parts", "graft", "backbone")
 
 
@@ -129,13 +153,13 @@ class SourceModelConfig(Frozen):
 
     @property
     def folder(self) -> Path | None:
-        """`path` on this machine, fetched if it is a URL. Raises ModelError where nothing is there,
-        RaytlError where it cannot be reached."""
-        return None if self.path is None else here(self.path)
+        """`path` on this machine, fetched if it is a URL. Raises ModelError where a URL has no
+        source model, RaytlError where it cannot be reached."""
+        return None if self.path is None else model_here(self.path)
 
     @property
     def weights_file(self) -> Path:
-        """`weights`, a file of one's own, on this machine; raises as `folder`."""
+        """`weights`, a file of one's own, on this machine; raises as `here`."""
         return here(place_of(str(self.weights)))
 
     @property

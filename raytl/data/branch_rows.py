@@ -4,13 +4,14 @@ Legend: N rows.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 import torch
 
 from raytl.data.dataset import Split
+from raytl.data.held_rows import HeldRows
 from raytl.data.order import Layout
 from raytl.data.target_rows import TargetRows
 from raytl.data.views import View
@@ -31,16 +32,23 @@ class BranchRows(Protocol):
         """Return the rows of these numbers, (N,), on the CPU."""
         ...
 
+    def held(self, rows: np.ndarray) -> "BranchRows":
+        """Return these rows, (N,), called by the same numbers, what is read of them held in
+        memory."""
+        ...
+
 
 @dataclass(frozen=True)
 class ColumnRows:
-    """A column's values, seen through a view if there is one, prepared as they are asked for."""
+    """A column's values, seen through a view if there is one, prepared as they are asked for.
+    `in_memory`: those that are read, where they are held."""
 
     split: Split
     column: str
     modality: Modality
     transform: Transform
     view: View | None = None
+    in_memory: HeldRows | None = None
 
     @property
     def count(self) -> int:
@@ -54,6 +62,10 @@ class ColumnRows:
     def given(self, rows: np.ndarray) -> Given:
         return Given(self.prepared(rows))
 
+    def held(self, rows: np.ndarray) -> "ColumnRows":
+        own = rows if self.view is None else self.view.rows_of(self.split.rows)[rows]
+        return replace(self, in_memory=self.split.held(own))
+
     def prepared(self, rows: np.ndarray) -> Rows:
         """Return the rows of these numbers as the transform prepares them and the view shows
         them."""
@@ -64,7 +76,7 @@ class ColumnRows:
         """Return stored values, as the view mixes them."""
 
         def read(numbers: np.ndarray) -> Values:
-            return self.split.read(self.column, numbers)
+            return (self.in_memory or self.split).read(self.column, numbers)
 
         return read(rows) if self.view is None else self.view.values(self.modality, read, rows)
 
@@ -91,6 +103,10 @@ class StackedRows:
         back[order] = np.arange(len(order))
         return join_given(parts).cut(torch.from_numpy(back))
 
+    def held(self, rows: np.ndarray) -> "StackedRows":
+        """Return the rows of these numbers in a view, held of all of them."""
+        return replace(self, views=[view.held(rows) for view in self.views])
+
 
 @dataclass(frozen=True)
 class RepeatedRows:
@@ -105,6 +121,10 @@ class RepeatedRows:
 
     def given(self, rows: np.ndarray) -> Given:
         return self.rows.given(rows % self.count)
+
+    def held(self, rows: np.ndarray) -> "RepeatedRows":
+        """Return the rows of these numbers in a view, held for all of them."""
+        return replace(self, rows=self.rows.held(rows))
 
 
 @dataclass(frozen=True)
@@ -127,26 +147,15 @@ class FewRows:
         return lengths
 
     def given(self, rows: np.ndarray) -> Given:
+        return self.rows.given(self._places(rows))
+
+    def held(self, rows: np.ndarray) -> "FewRows":
+        return replace(self, rows=self.rows.held(self._places(rows)))
+
+    def _places(self, rows: np.ndarray) -> np.ndarray:
         places = np.searchsorted(self.numbers, rows)
         assert np.array_equal(self.numbers.take(places, mode="clip"), rows), "none but these"
-        return self.rows.given(places)
-
-
-class HeldRows:
-    """Some rows, read at first use and held in memory from then on: few, of which each is read
-    again and again while its shard comes and goes."""
-
-    lengths = None
-
-    def __init__(self, rows: BranchRows, numbers: np.ndarray) -> None:
-        self._rows, self._numbers = rows, np.sort(numbers)
-        self._held: Given | None = None
-
-    def given(self, rows: np.ndarray) -> Given:
-        """Return the rows, which must be among those that are held."""
-        if self._held is None:
-            self._held = self._rows.given(self._numbers)
-        return self._held.cut(torch.from_numpy(np.searchsorted(self._numbers, rows)))
+        return places
 
 
 @dataclass(frozen=True)
@@ -165,3 +174,8 @@ class FeedRows:
         """How long each row is in all branches whose rows differ in size; None without such."""
         known = [rows.lengths for rows in self.inputs.values() if rows.lengths is not None]
         return np.sum(known, axis=0) if known else None
+
+    def held(self, rows: np.ndarray) -> "FeedRows":
+        """Return the rows of these numbers, (N,), held in memory once they were read."""
+        inputs = {name: of.held(rows) for name, of in self.inputs.items()}
+        return replace(self, inputs=inputs, target=self.target and self.target.held(rows))

@@ -3,7 +3,7 @@
 Legend: N rows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,17 @@ import pyarrow as pa
 
 from raytl.config import nearest
 from raytl.data.group_column import GroupColumn
+from raytl.data.held_rows import HeldRows
 from raytl.data.schema import ID, DatasetInfo, ShardInfo, SplitInfo, read_info
-from raytl.data.shard_files import ShardFiles, shard_files
+from raytl.data.shard_files import FETCHERS, ShardFiles, shard_files
 from raytl.data.verification import Progress
 from raytl.errors import DataError
 from raytl.modalities.column import Column, Read, Values
 from raytl.urls import Place, Url, place_of
 
 Numbers = Sequence[int] | np.ndarray | range
+Shard = tuple[int, pa.RecordBatch]  # its number within the split
+HELD = 4  # sets of rows of a split that a process holds: training and validation, of two draws
 
 
 class Dataset:
@@ -105,8 +108,7 @@ class Dataset:
         """Verify the shards that were not verified on this machine since they were written. Behind
         a URL all must be there; what they hold is verified when they are fetched."""
         self._files.check(self._shards())
-        if isinstance(self.path, Path):
-            self._files.ensure(self._shards())
+        self._files.ensure(self._shards())
 
 
 class Split:
@@ -125,6 +127,7 @@ class Split:
         self.name, self.rows, self.info = name, info.rows, info
         self._batches: dict[int, pa.RecordBatch] = {}  # those that this machine keeps
         self._readers: dict[str, Read] = {}  # once all of them are there
+        self._held: dict[bytes, HeldRows] = {}  # the last used last
 
     def __reduce__(self) -> tuple[type["Split"], tuple[Any, ...]]:
         return Split, (self.name, self.info, self._columns, self._group, self._files)
@@ -149,33 +152,53 @@ class Split:
         `Dataset.verify`, and RaytlError where a URL cannot be reached."""
         numbers = np.asarray(rows, dtype=np.int64)
         if column not in self._readers:
-            needed = self._need(numbers)
+            wanted = self._wanted(numbers)
+            if not self._files.kept:
+                return self._read_by_shard(column, numbers, self._passing(wanted))
+            self._keep(wanted)
             if len(self._batches) < len(self.info.shards):
-                return self._read_by_shard(column, numbers, needed)
+                found = ((number, self._batches[number]) for number in wanted)
+                return self._read_by_shard(column, numbers, found)
             arrays = [self._batches[i].column(column) for i in range(len(self.info.shards))]
             self._readers[column] = self._columns[column].reader(arrays)
         return self._readers[column](numbers)
 
-    def _need(self, rows: np.ndarray) -> dict[int, pa.RecordBatch]:
-        """Return the shards that hold these rows, all of them where the dataset is a folder."""
-        shards = self.info.shards
-        wanted = np.unique(np.searchsorted(self.ends, rows, side="right")).tolist()
-        if self._files.whole or not wanted:  # no rows have the type of any
-            wanted = range(len(shards)) if self._files.whole else [0]
+    def held(self, rows: np.ndarray) -> HeldRows:
+        """Return rows that are read once for all who ask for these very ones; of the last HELD such
+        sets."""
+        numbers = np.unique(rows)
+        key = numbers.tobytes()
+        found = self._held.pop(key) if key in self._held else HeldRows(self, numbers)
+        self._held[key] = found
+        for oldest in list(self._held)[:-HELD]:
+            del self._held[oldest]
+        return found
+
+    def _wanted(self, rows: np.ndarray) -> Sequence[int]:
+        """Return the numbers of the shards that hold these rows, of all of them where the dataset
+        is a folder."""
+        if self._files.whole:
+            return range(len(self.info.shards))
+        found: list[int] = np.unique(np.searchsorted(self.ends, rows, side="right")).tolist()
+        return found or [0]  # no rows have the type of any
+
+    def _keep(self, wanted: Sequence[int]) -> None:
         missing = [number for number in wanted if number not in self._batches]
         if missing:
-            self._files.ensure([shards[number] for number in missing])
-        new = {number: self._files.batch(shards[number]) for number in missing}
-        if self._files.kept:
-            self._batches |= new
-        return {number: new.get(number) or self._batches[number] for number in wanted}
+            batches = self._files.batches([self.info.shards[number] for number in missing])
+            self._batches |= zip(missing, batches, strict=True)
 
-    def _read_by_shard(
-        self, column: str, rows: np.ndarray, batches: Mapping[int, pa.RecordBatch]
-    ) -> Values:
+    def _passing(self, wanted: Sequence[int]) -> Iterator[Shard]:
+        """Yield shards, of which but a few are at hand at once."""
+        for start in range(0, len(wanted), FETCHERS):
+            few = wanted[start : start + FETCHERS]
+            batches = self._files.batches([self.info.shards[number] for number in few])
+            yield from zip(few, batches, strict=True)
+
+    def _read_by_shard(self, column: str, rows: np.ndarray, shards: Iterable[Shard]) -> Values:
         of, shard_of = self._columns[column], np.searchsorted(self.ends, rows, side="right")
         parts, places = [], []
-        for number, batch in batches.items():
+        for number, batch in shards:
             own = np.flatnonzero(shard_of == number)
             first = self.ends[number] - self.info.shards[number].rows
             parts.append(of.reader([batch.column(column)])(rows[own] - first))
@@ -199,7 +222,8 @@ class Split:
     def _few(self, column: str) -> list[pa.Array]:
         """Return what the shards hold in a column whose values are small."""
         if self._files.whole:
-            return [batch.column(column) for batch in self._need(np.arange(0)).values()]
+            self._keep(range(len(self.info.shards)))
+            return [self._batches[i].column(column) for i in range(len(self.info.shards))]
         return self._files.few(self.info.shards, column)
 
     def ids(self) -> np.ndarray:

@@ -57,17 +57,17 @@ class ShardFiles(Protocol):
         ...
 
     def ensure(self, shards: Sequence[ShardInfo]) -> None:
-        """Have the shards on this machine, verified. Raises CorruptError for the first that is not
-        what `dataset.json` says, RaytlError where one cannot be reached."""
+        """Have the shards verified that are on this machine already. Raises CorruptError for the
+        first that is not what `dataset.json` says."""
         ...
 
     def verify(self, shards: Sequence[ShardInfo], progress: Progress) -> None:
         """Read the shards where they are, and compare them with `dataset.json`, whatever is
-        remembered of them; raises as `ensure`."""
+        remembered of them; raises as `ensure`, and RaytlError where one cannot be reached."""
         ...
 
-    def batch(self, shard: ShardInfo) -> pa.RecordBatch:
-        """Return a verified shard's record batch, memory-mapped; raises as `ensure`."""
+    def batches(self, shards: Sequence[ShardInfo]) -> list[pa.RecordBatch]:
+        """Return the shards' record batches, verified and memory-mapped; raises as `verify`."""
         ...
 
     def few(self, shards: Sequence[ShardInfo], column: str) -> list[pa.Array]:
@@ -80,9 +80,7 @@ def shard_files(place: Place, columns: Columns, num_bytes: int) -> ShardFiles:
     """Return a dataset's shards. `num_bytes`: of all of them."""
     if not isinstance(place, Url):
         return LocalShards(place, columns)
-    cache = NodeCache.of_node()
-    # Half: the other domain's must find room too.
-    return FetchedShards(place, columns, cache, kept=num_bytes <= cache.limit // 2)
+    return FetchedShards(place, columns, num_bytes, NodeCache.of_node())
 
 
 @dataclass(frozen=True)
@@ -109,26 +107,35 @@ class LocalShards:
     def verify(self, shards: Sequence[ShardInfo], progress: Progress) -> None:
         verification.verify(self.folder, shards, self.columns, progress)
 
-    def batch(self, shard: ShardInfo) -> pa.RecordBatch:
+    def batches(self, shards: Sequence[ShardInfo]) -> list[pa.RecordBatch]:
+        self.ensure(shards)
+        return [self._batch(shard) for shard in shards]
+
+    def _batch(self, shard: ShardInfo) -> pa.RecordBatch:
         path = self.folder / shard.file
         batch = _mapped(path, _stamp(path))
         check_batch(path, batch, shard.rows, self.columns)
         return batch
 
     def few(self, shards: Sequence[ShardInfo], column: str) -> list[pa.Array]:
-        return [self.batch(shard).column(column) for shard in shards]
+        return [batch.column(column) for batch in self.batches(shards)]
 
 
 @dataclass(frozen=True)
 class FetchedShards:
     """Shards behind a URL: each fetched once a node, whole and verified, by the first process that
-    reads it. Where not all can be kept, those used longest ago make room."""
+    reads it. Where not all `bytes` of them can be kept, those used longest ago make room. Sent to
+    another node they are fetched there."""
 
     url: Url
     columns: Columns
+    bytes: int
     cache: NodeCache
-    kept: bool
     whole: bool = False
+
+    @property
+    def kept(self) -> bool:
+        return self.bytes <= self.cache.limit // 2  # the other domain's must find room too
 
     @property
     def room(self) -> int:
@@ -143,8 +150,7 @@ class FetchedShards:
             )
 
     def ensure(self, shards: Sequence[ShardInfo]) -> None:
-        with ThreadPoolExecutor(FETCHERS) as pool:
-            list(pool.map(self._path, shards))
+        """Each is verified as it is fetched."""
 
     def verify(self, shards: Sequence[ShardInfo], progress: Progress) -> None:
         def one(shard: ShardInfo) -> int:
@@ -156,7 +162,12 @@ class FetchedShards:
             for done in pool.map(one, shards):
                 progress(done)
 
-    def batch(self, shard: ShardInfo) -> pa.RecordBatch:
+    def batches(self, shards: Sequence[ShardInfo]) -> list[pa.RecordBatch]:
+        with ThreadPoolExecutor(FETCHERS) as pool:
+            return list(pool.map(self._batch, shards))
+
+    def _batch(self, shard: ShardInfo) -> pa.RecordBatch:
+        """Map a shard as soon as it is there: the next one may take its place."""
         mapped = _mapped if self.kept else _mapped_in_passing
         for left in reversed(range(TRIES)):
             path = self._path(shard)

@@ -4,7 +4,7 @@ Legend: N rows.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 
 from raytl.config import AugmentConfig
 from raytl.data.dataset import Split
+from raytl.data.held_rows import HeldRows
 from raytl.data.views import AugmentedView
 from raytl.modalities.column import Values
 from raytl.rows import Rows, cut, join
@@ -41,6 +42,10 @@ class TargetRows(Protocol):
         """Return the targets of the rows of these numbers, (N,), on the CPU."""
         ...
 
+    def held(self, rows: np.ndarray) -> "TargetRows":
+        """Return the targets of these rows, (N,), what is read of them held in memory."""
+        ...
+
 
 @dataclass(frozen=True)
 class HeldTargets:
@@ -52,16 +57,20 @@ class HeldTargets:
     def given(self, rows: np.ndarray) -> Rows:
         return torch.from_numpy(self.target_N[rows % len(self.target_N)])
 
+    def held(self, rows: np.ndarray) -> "HeldTargets":
+        return self
+
 
 @dataclass(frozen=True)
 class ReadTargets:
     """Targets that are read with their rows. Where rows have several `views`, row r of view v has
-    the number v·rows + r."""
+    the number v·rows + r. `in_memory`: those that are read, where they are held."""
 
     split: Split
     column: str
     reading: Reading
     views: Sequence[AugmentedView] = ()
+    in_memory: HeldRows | None = None
     own = True
 
     def given(self, rows: np.ndarray) -> Rows:
@@ -72,25 +81,11 @@ class ReadTargets:
         parts = [self._seen(self.views[v], own[view_of == v]) for v in np.unique(view_of)]
         return cut(join(parts), torch.from_numpy(np.argsort(order)))
 
+    def held(self, rows: np.ndarray) -> "ReadTargets":
+        return replace(self, in_memory=self.split.held(rows))
+
     def _read(self, rows: np.ndarray) -> Rows:
-        return self.reading.prepare(self.split.read(self.column, rows))
+        return self.reading.prepare((self.in_memory or self.split).read(self.column, rows))
 
     def _seen(self, view: AugmentedView, rows: np.ndarray) -> Rows:
         return self.reading.augmented(self._read(rows), view.config, view.draws(rows))
-
-
-class FewTargets:
-    """Targets of some rows, read at first use and held in memory from then on; see
-    `branch_rows.HeldRows`."""
-
-    own = True
-
-    def __init__(self, targets: ReadTargets, numbers: np.ndarray) -> None:
-        self._targets, self._numbers = targets, np.sort(numbers)
-        self._held: Rows | None = None
-
-    def given(self, rows: np.ndarray) -> Rows:
-        """Return the targets of rows, which must be among those that are held."""
-        if self._held is None:
-            self._held = self._targets.given(self._numbers)
-        return cut(self._held, torch.from_numpy(np.searchsorted(self._numbers, rows)))

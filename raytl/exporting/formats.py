@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from raytl.config.source_model import here
+from raytl.config.source_model import model_here
 from raytl.exporting.huggingface import export_huggingface
 from raytl.exporting.names import TOLD_BY, check_format
 from raytl.exporting.onnx_model import export_onnx
@@ -32,4 +32,4 @@ def export_as(to: str, model: Place, out: Place, *, force: bool = False) -> dict
     """
     check_format(to)
     with new_folder(out, force, TOLD_BY[to]) as folder:
-        return FORMATS[to](here(model), folder)
+        return FORMATS[to](model_here(model), folder)

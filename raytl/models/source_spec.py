@@ -15,11 +15,10 @@ from pydantic import (
 )
 
 from raytl.config import FusionConfig, HeadConfig, MapperConfig, Normalization, task_kind
+from raytl.config.source_model import SPEC_FILE, WEIGHTS_FILE
 from raytl.errors import CorruptError, ModelError
 from raytl.files import sha256_of
 
-WEIGHTS_FILE = "model.safetensors"
-SPEC_FILE = "source.json"
 IMAGE = "image"  # the column that version 1 knew alone
 
 

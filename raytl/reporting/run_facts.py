@@ -6,11 +6,13 @@ from typing import Any
 
 from raytl.errors import CorruptError
 
+BOARD, CONFIRMATION = "leaderboard.json", "confirmation.json"
+
 
 def describe_run(run: Path) -> dict[str, Any]:
     """Return what a run folder with a leaderboard holds, ready for JSON. Raises CorruptError where
     it is not as `raytl sweep` writes it."""
-    board, confirmation = run / "leaderboard.json", run / "confirmation.json"
+    board, confirmation = run / BOARD, run / CONFIRMATION
     try:
         found = json.loads(board.read_text(encoding="utf-8"))
         statuses = [row["status"] for row in found["trials"]]

@@ -16,7 +16,6 @@ from raytl.data.branch_rows import (
     ColumnRows,
     FeedRows,
     FewRows,
-    HeldRows,
     RepeatedRows,
     StackedRows,
 )
@@ -27,7 +26,7 @@ from raytl.data.order import Layout
 from raytl.data.ray_feed import RayDataFeed
 from raytl.data.resident import ResidentFeed
 from raytl.data.streaming import StreamingFeed
-from raytl.data.target_rows import FewTargets, HeldTargets, Reading, ReadTargets, TargetRows
+from raytl.data.target_rows import HeldTargets, Reading, ReadTargets, TargetRows
 from raytl.data.views import SomeRows, View, views_of
 from raytl.errors import ConfigError
 from raytl.models.branch import Branch
@@ -207,11 +206,8 @@ class Readers:
         made: Callable[..., Feed] = FEEDS[chosen] if chosen != "ray_data" else partial(
             RayDataFeed, tasks=tasks
         )  # fmt: skip
-        if chosen == "ray_data" and not views and _are_few(rows, part, domain.dataset):
-            held = {name: HeldRows(of, rows) for name, of in inputs.items()}
-            if isinstance(targets, ReadTargets):
-                targets = FewTargets(targets, rows)
-            source, made = replace(source, inputs=held, target=targets), ResidentFeed
+        if chosen == "ray_data" and _are_few(rows, part, domain.dataset):
+            source, made = source.held(rows), ResidentFeed
         feed = made(
             source, rows, batch_size=batch_size, seed=seed, views=max(1, len(views)), share=share
         )

@@ -1,6 +1,7 @@
 """A node's copies: fetched once, bounded, whole."""
 
 import os
+import pickle
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -55,6 +56,34 @@ def test_all_entries_together_keep_the_limit(tmp_path: Path) -> None:
         cache.get(f"e{number}", of_bytes(90))
         assert sum((tmp_path / name).stat().st_size for name in held(tmp_path)) <= 1000
     assert "e49" in held(tmp_path)
+
+
+def test_many_processes_that_fetch_little_keep_the_limit_too(tmp_path: Path) -> None:
+    for number in range(200):
+        NodeCache(tmp_path, 1000).get(f"e{number}", of_bytes(15))
+        assert sum((tmp_path / name).stat().st_size for name in held(tmp_path)) <= 1000
+
+
+def test_a_process_has_one_cache_which_counts_all_that_it_fetches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAYTL_CACHE", str(tmp_path))
+    monkeypatch.setenv("RAYTL_SHARD_CACHE_BYTES", "1000")
+    for number in range(200):
+        NodeCache.of_node().get(f"e{number}", of_bytes(15))
+    files = [tmp_path / "fetched" / name for name in held(tmp_path / "fetched")]
+    assert sum(file.stat().st_size for file in files) <= 1020
+
+
+def test_sent_to_another_node_it_is_the_cache_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "here"))
+    monkeypatch.setenv("RAYTL_SHARD_CACHE_BYTES", "1000")
+    sent = pickle.dumps(NodeCache.of_node())
+    monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "there"))
+    monkeypatch.setenv("RAYTL_SHARD_CACHE_BYTES", "77")
+    assert pickle.loads(sent) == NodeCache(tmp_path / "there" / "fetched", 77)
 
 
 def test_of_several_that_need_it_one_fetches(tmp_path: Path) -> None:

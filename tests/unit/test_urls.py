@@ -10,13 +10,15 @@ import fsspec
 import pytest
 from s3_server import put, s3_bucket
 
+import raytl
 from raytl import remote_files
 from raytl.config import SourceModelConfig
 from raytl.config.study import DomainConfig, TargetDomainConfig
 from raytl.data.importers.many_files import files_named
-from raytl.errors import ModelError, RaytlError, UserError
+from raytl.errors import CorruptError, ModelError, RaytlError, UserError
 from raytl.folders import new_folder
-from raytl.node_cache import local_copy
+from raytl.modalities.text.hub import folder_of
+from raytl.node_cache import local_file, local_folder
 from raytl.remote_files import delete, download, exists, file_at, files_in, read_text, upload
 from raytl.urls import Url, place_of
 
@@ -183,24 +185,71 @@ def test_a_scheme_that_nobody_knows_is_named() -> None:
 
 
 def test_a_copy_is_fetched_once_and_anew_when_the_file_changes(bucket: Url, tmp_path: Path) -> None:
+    def folder() -> Path:
+        return local_folder(bucket / "m", "w.pth", ["w.*"])
+
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "w.pth").write_text("one")
     put(tmp_path / "in", bucket / "m")
-    alone, folder = local_copy(bucket / "m" / "w.pth"), local_copy(bucket / "m")
+    alone = local_file(bucket / "m" / "w.pth")
     assert alone.name == "w.pth" and alone.read_text() == "one"
-    assert (folder / "w.pth").read_text() == "one"
-    (folder / "w.pth").write_text("mark")
-    assert (local_copy(bucket / "m") / "w.pth").read_text() == "mark"
+    assert (folder() / "w.pth").read_text() == "one"
+    (folder() / "w.pth").write_text("mark")
+    assert (folder() / "w.pth").read_text() == "mark"
     (tmp_path / "in" / "w.pth").write_text("three")
     put(tmp_path / "in", bucket / "m")
-    assert local_copy(bucket / "m" / "w.pth").read_text() == "three"
-    assert local_copy(tmp_path) == tmp_path
+    assert local_file(bucket / "m" / "w.pth").read_text() == "three"
+    assert local_file(tmp_path) == tmp_path == local_folder(tmp_path, "w", [])
 
 
 def test_weights_that_are_not_behind_the_url_are_the_users_mistake(bucket: Url) -> None:
     config = SourceModelConfig(backbone="small_cnn", weights=str(bucket / "none.pth"))
-    with pytest.raises(ModelError, match="s3://bucket/none.pth: nothing is there"):
+    with pytest.raises(ModelError, match="s3://bucket/none.pth: no file is there"):
         _ = config.weights_file
+
+
+@pytest.fixture
+def run(bucket: Url, tmp_path: Path) -> Url:
+    """A run, with much below it."""
+    for name in ("leaderboard.json", "best/source.json", "best/model.safetensors", "best/huge.bin",
+                 "prefix/key/0.npy"):  # fmt: skip
+        (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "run" / name).write_text("{}")
+    put(tmp_path / "run", bucket / "run")
+    return bucket / "run"
+
+
+def test_a_url_that_is_no_source_model_is_said_before_anything_is_fetched(
+    run: Url, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raytl.node_cache.download", lambda *_: pytest.fail("fetched"))
+    with pytest.raises(ModelError, match=r"s3://bucket/run: no source model here.*source\.json"):
+        _ = SourceModelConfig(path=run).folder
+    with pytest.raises(ModelError, match=r"s3://bucket/run: no source model here.*config\.json"):
+        folder_of(run)
+    with pytest.raises(UserError, match="s3://bucket/run/prefix.*neither a dataset"):
+        raytl.inspect(run / "prefix")
+
+
+def test_of_a_source_model_its_own_files_are_fetched(run: Url) -> None:
+    folder = SourceModelConfig(path=run / "best").folder
+    assert folder is not None
+    assert {file.name for file in folder.iterdir()} == {"source.json", "model.safetensors"}
+
+
+def test_of_a_run_its_leaderboard_is_fetched(run: Url) -> None:
+    with pytest.raises(CorruptError, match="not as `raytl sweep` writes it") as error:
+        raytl.inspect(run)
+    folder = Path(str(error.value).partition(":")[0]).parent
+    assert [file.name for file in folder.iterdir()] == ["leaderboard.json"]
+
+
+def test_what_takes_more_than_all_copies_may_is_not_fetched(
+    run: Url, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAYTL_SHARD_CACHE_BYTES", "3")
+    with pytest.raises(RaytlError, match=r"best: .* take 4 bytes, but .* may take 3; set RAYTL_SH"):
+        _ = SourceModelConfig(path=run / "best").folder
 
 
 def test_a_new_folder_behind_a_url_is_whole_or_not_taken_for_one(

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from raytl.config.source_model import here
+from raytl.config.source_model import network_here
 from raytl.errors import CorruptError, ModelError, RaytlError
 from raytl.folders import rooted
 from raytl.modalities.text.families import family_of, most_positions
@@ -19,6 +19,7 @@ from raytl.modalities.text.transform import TokenizerFacts, TokenizerTransform, 
 from raytl.urls import Url, is_url
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+BESIDE = ("*.json", "*.txt", "*.model")  # what else is read of a folder
 # What a tokenizer may lie in; its settings alone do not make one
 TOKENIZERS = (
     "tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model",
@@ -41,12 +42,12 @@ def folder_of(origin: str) -> Path:
     """Return the folder of a network: one's own, or the hub's, which is downloaded where this
     machine does not have it yet. Raises RaytlError where the download fails."""
     if is_url(origin):
-        return here(Url(origin))
+        return network_here(Url(origin), "config.json", (*BESIDE, *WEIGHTS))
     if is_folder(origin):
         return rooted(origin)
     from huggingface_hub import snapshot_download
 
-    wanted = ["*.json", "*.txt", "*.model"]
+    wanted = [*BESIDE]
     try:
         with contextlib.suppress(OSError, ValueError, ModelError):
             folder = Path(snapshot_download(origin, local_files_only=True))

@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from raytl.config.source_model import here
+from raytl.config.source_model import model_here
 from raytl.data.dataset import Dataset
-from raytl.errors import UserError
+from raytl.errors import RaytlError, UserError
 from raytl.files import digest_of
 from raytl.folders import make_folder
 from raytl.models.source_spec import check_head, read_spec
@@ -45,25 +45,28 @@ def predict_on_cluster(
     `predictions.json` comes last.
 
     Returns rows, metrics and where they are. Needs a Ray cluster to be connected to. Raises
-    ModelError and DataError as `Predictor.open`, UserError where `out` holds something else, and as
+    ModelError and DataError as `Predictor.open`, UserError where `out` holds something else,
+    RaytlError where a part is not there, as on a disk that nodes do not share, and as
     `Work.by_actors`.
     """
-    folder = here(model)
+    folder = model_here(model)
     spec = read_spec(folder)
     check_head(spec, folder)
     data = Dataset.open(dataset)
     shards = data.split(split).info.shards
     plan = {"model": digest_of(spec.model_dump(mode="json")), "split": split,
             "dataset": data.fingerprint, "parts": len(shards)}  # fmt: skip
-    held = _begun(out, plan)
-    missing = [n for n in range(len(shards)) if _part(n, len(shards)) not in held]
+    _begin(out, plan)
+    missing = _missing(out, len(shards))
     if missing:
+        writing = Writing(_anywhere(model), _anywhere(dataset), split, _anywhere(out))
         parts = Work(*PREDICTING).by_actors(
-            Writing(model, dataset, split, out).begin, [pickle.dumps(n) for n in missing], workers,
+            writing.begin, [pickle.dumps(n) for n in missing], workers,
             cpus=None if gpus else 1, gpus=gpus or None,
         )  # fmt: skip
         for _ in parts:
             pass
+        _check_there(out, len(shards))
     judged = Predictor.open(folder, dataset)
     found = _measured(judged, out, len(shards)) if judged.judged else {}
     facts = {"rows": data.split(split).rows, **found, "out": str(out)}
@@ -75,13 +78,39 @@ def _part(number: int, parts: int) -> str:
     return f"part-{number:05d}-of-{parts:05d}.parquet"
 
 
-def _begun(out: Place, plan: Mapping[str, Any]) -> set[str]:
-    """Return the parts that are there, of this very plan."""
+def _anywhere(place: Place) -> Place:
+    """Return a place as processes find it that stand in other folders."""
+    return place if isinstance(place, Url) else place.absolute()
+
+
+def _files(out: Place) -> set[str]:
+    """Return the names of the files that are there, but for what a killed process left of one."""
     if isinstance(out, Url):
-        found = set(files_in(out))
-    else:
+        return set(files_in(out))
+    names = {file.name for file in out.iterdir()}
+    return {name for name in names if not (name.startswith(".") and name.endswith(".partial"))}
+
+
+def _missing(out: Place, parts: int) -> list[int]:
+    """Return the numbers of the parts that are not there."""
+    held = _files(out)
+    return [number for number in range(parts) if _part(number, parts) not in held]
+
+
+def _check_there(out: Place, parts: int) -> None:
+    missing = _missing(out, parts)
+    if missing:
+        raise RaytlError(
+            f"{out}: {_part(missing[0], parts)} was written by another machine and is not here "
+            f"({len(missing)} such); give a URL, or a folder that all nodes share"
+        )
+
+
+def _begin(out: Place, plan: Mapping[str, Any]) -> None:
+    """Say of what plan the parts are; raises UserError where it is another one."""
+    if not isinstance(out, Url):
         make_folder(out)
-        found = {file.name for file in out.iterdir()}
+    found = _files(out)
     if not found:
         put_text(json.dumps(plan), out / PLAN)
     elif PLAN not in found or json.loads(read_text(out / PLAN)) != plan:
@@ -89,7 +118,6 @@ def _begun(out: Place, plan: Mapping[str, Any]) -> set[str]:
             f"{out}: holds something else than predictions of this model for this split; give "
             "another --out"
         )
-    return found
 
 
 @dataclass(frozen=True)
@@ -106,7 +134,7 @@ class Writing:
         import torch
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        return partial(self._write, Predictor.open(here(self.model), self.dataset, device))
+        return partial(self._write, Predictor.open(model_here(self.model), self.dataset, device))
 
     def _write(self, predictor: Predictor, number: int) -> None:
         split = predictor.domain.split(self.split)

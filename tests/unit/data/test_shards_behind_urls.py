@@ -3,6 +3,7 @@
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from tests_support import write_images
 
 from raytl.data.dataset import Dataset
 from raytl.data.inspect_dataset import describe
+from raytl.data.shard_files import FetchedShards
 from raytl.errors import CorruptError, DataError
 from raytl.modalities.image.column import ImageColumn
 from raytl.remote_files import delete
@@ -84,12 +86,60 @@ def test_a_cache_smaller_than_the_dataset_keeps_its_limit(
     assert len(fetched(tmp_path)) < ROWS // SHARD_ROWS
 
 
+def test_a_read_over_many_shards_fetches_each_once_and_has_few_at_hand(
+    url: Url, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAYTL_SHARD_CACHE_BYTES", "6000")
+    monkeypatch.setattr("raytl.data.dataset.FETCHERS", 2)
+    split, fetches, at_once = Dataset.open(url).split("train"), [], []
+    fetch, batches = FetchedShards._fetch, FetchedShards.batches
+
+    def fetch_counted(self: Any, shard: Any, to: Path) -> None:
+        fetches.append(shard.file)
+        fetch(self, shard, to)
+
+    def batches_counted(self: Any, shards: Any) -> Any:
+        at_once.append(len(shards))
+        return batches(self, shards)
+
+    monkeypatch.setattr(FetchedShards, "_fetch", fetch_counted)
+    monkeypatch.setattr(FetchedShards, "batches", batches_counted)
+    split.read("image", range(0, ROWS, SHARD_ROWS))
+    assert len(fetches) == len(set(fetches)) == ROWS // SHARD_ROWS
+    assert max(at_once) == 2
+
+
+def test_rows_that_are_held_are_read_once(url: Url, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAYTL_SHARD_CACHE_BYTES", "6000")
+    split, rows = Dataset.open(url).split("train"), np.array([85, 3, 42])
+    before = split.read("image", rows)
+    assert (split.held(rows).read("image", rows) == before).all()
+    monkeypatch.setattr(FetchedShards, "batches", lambda *_: pytest.fail("read again"))
+    assert (split.held(np.sort(rows)).read("image", rows[:2]) == before[:2]).all()
+
+
 def test_a_split_is_opened_anew_in_another_process(url: Url) -> None:
     split = Dataset.open(url).split("train")
     before = split.read("image", [3, 1])
     again = pickle.loads(pickle.dumps(split))
     assert (again.read("image", [3, 1]) == before).all()
     assert len(pickle.dumps(split)) < 10_000
+
+
+def test_on_another_node_it_is_that_nodes_cache_which_keeps_the_copies(
+    url: Url, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = Dataset.open(url).split("train")
+    split.read("image", [0])
+    assert split.kept
+    monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "there" / "cache"))
+    monkeypatch.setenv("RAYTL_SHARD_CACHE_BYTES", "6000")
+    again = pickle.loads(pickle.dumps(split))
+    assert not again.kept
+    again.all("image")
+    assert len(fetched(tmp_path)) == 1
+    found = fetched(tmp_path / "there")
+    assert found and sum(file.stat().st_size for file in found) <= 6000
 
 
 def test_another_reader_fetches_nothing(url: Url, tmp_path: Path) -> None:
