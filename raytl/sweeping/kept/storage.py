@@ -22,7 +22,7 @@ from pyarrow.fs import (
     copy_files,
 )
 
-from raytl.errors import CheckpointError, CorruptError, RaytlError
+from raytl.errors import CheckpointError, CorruptError, RaytlError, why_not_written
 from raytl.files import write_atomically
 from raytl.predictions import FILE_NAME as PREDICTIONS
 from raytl.predictions import Predictions
@@ -84,6 +84,16 @@ class RunStorage:
     @property
     def remote(self) -> bool:
         return self.storage_path is not None
+
+    @contextlib.contextmanager
+    def being_written(self) -> Iterator[None]:
+        """Raise RaytlError, which names the run, for what the system does not let be written."""
+        try:
+            yield
+        except OSError as error:
+            raise RaytlError(
+                f"{self.path}: cannot write the run: {why_not_written(error)}"
+            ) from error
 
     def holds_a_run(self) -> bool:
         """Whether a study was started here, wherever it stands."""
