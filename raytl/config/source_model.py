@@ -14,7 +14,7 @@ from raytl.config.base import (
     absolute,
     is_weights_file,
 )
-from raytl.errors import ModelError
+from raytl.errors import MissingModelError
 from raytl.folders import rooted
 from raytl.urls import Place, Url, is_url, place_of
 
@@ -51,7 +51,7 @@ def _absolute_folder(origin: str) -> str:
 
 def here(place: Place) -> Path:
     """Return where a source model, or a part of it, lies on this machine; a URL is fetched. Raises
-    ModelError where nothing is there, RaytlError where it cannot be reached."""
+    MissingModelError where nothing is there, RaytlError where it cannot be reached."""
     if not isinstance(place, Url):
         return place
     from raytl.node_cache import local_copy
@@ -59,7 +59,7 @@ def here(place: Place) -> Path:
     try:
         return local_copy(place)
     except FileNotFoundError as error:
-        raise ModelError(str(error)) from None
+        raise MissingModelError(str(error)) from None
 
 
 ORIGINS = ("path", "torchvision", "timm", "huggingface", "parts", "graft", "backbone")
@@ -129,8 +129,8 @@ class SourceModelConfig(Frozen):
 
     @property
     def folder(self) -> Path | None:
-        """`path` on this machine, fetched if it is a URL. Raises ModelError where nothing is there,
-        RaytlError where it cannot be reached."""
+        """`path` on this machine, fetched if it is a URL. Raises MissingModelError where
+        nothing is there, RaytlError where it cannot be reached."""
         return None if self.path is None else here(self.path)
 
     @property
