@@ -41,6 +41,10 @@ class ModelError(UserError):
     """A source model, or a composition of parts, that cannot be built."""
 
 
+class MissingModelError(ModelError):
+    """A source model, or a part of it, that is not there: on one machine, perhaps, or for now."""
+
+
 class CorruptError(RaytlError):
     """Stored bytes that are not what was written: a missing, truncated or altered file."""
 

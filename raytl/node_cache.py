@@ -19,9 +19,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from raytl.errors import CorruptError, RaytlError, UserError
+from raytl.errors import CorruptError, RaytlError, UserError, why_not_written
 from raytl.files import digest_of
-from raytl.folders import make_folder, node_folder
+from raytl.folders import node_folder
 from raytl.remote_files import Found, download, file_at, files_in
 from raytl.urls import Place, Url
 
@@ -37,7 +37,7 @@ def limit_bytes() -> int:
     no whole number."""
     text = os.environ.get(LIMIT)
     if text is None:
-        node_folder().mkdir(parents=True, exist_ok=True)
+        _make_folder(node_folder())
         return shutil.disk_usage(node_folder()).total // 2
     if not (text.isdecimal() and int(text)):
         raise UserError(f"{LIMIT}: must be a number of bytes >= 1, got '{text}'")
@@ -67,7 +67,7 @@ class NodeCache:
         CorruptError only where it comes again."""
         entry = self.folder / name
         if not self._used(entry):
-            make_folder(self.folder)
+            _make_folder(self.folder)
             try:
                 with FileLock(self._lock(name), timeout=LOCK_S):
                     if not self._used(entry):
@@ -142,6 +142,17 @@ def _cache(folder: Path, limit: int) -> NodeCache:
 def _of_node() -> NodeCache:
     """What Ray pickles by name, as it does no method of a class."""
     return NodeCache.of_node()
+
+
+def _make_folder(folder: Path) -> None:
+    """A failure of this machine, as of a full disk: other nodes may have such a folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RaytlError(
+            f"{folder}: cannot make this folder: {why_not_written(error)}; give another in "
+            "RAYTL_CACHE"
+        ) from None
 
 
 def _size(entry: Path) -> int:

@@ -1,13 +1,14 @@
 """The versions of the packages that numbers hang on, and raytl's own source."""
 
 import hashlib
+import socket
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from raytl.errors import ConfigError
+from raytl.errors import ConfigError, RaytlError
 
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:
@@ -47,3 +48,14 @@ def source_digest() -> str:
         digest.update(str(file.relative_to(root)).encode())
         digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+def check_raytl(driver: str) -> None:
+    """Raise RaytlError where this process runs another raytl than that of the `driver`, by its
+    source's digest: its numbers would not go with the others'."""
+    here = source_digest()
+    if here != driver:
+        raise RaytlError(
+            f"{socket.gethostname()}: raytl here is not the driver's (source {here:.12}, there "
+            f"{driver:.12}); install the same on every node (`raytl doctor`)"
+        )

@@ -4,6 +4,7 @@ Credentials come from the environment, as the cloud's own tools find them, and a
 """
 
 import contextlib
+import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,10 @@ from raytl.urls import Place, Url, path_in, url_of
 
 CHUNK = 16 * 2**20  # bytes of a request
 DELAYED = "allow_delayed_open"  # pyarrow's option in a URL
+# How pyarrow's own filesystems say it, with OSError for everything
+DENIED = re.compile(
+    "ACCESS_DENIED|INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH|PERMISSION_DENIED|UNAUTHENTICATED"
+)
 WITHOUT_FOLDERS = ("s3", "gcs", "abfs")  # where a file needs none above it
 
 
@@ -219,19 +224,29 @@ _LOCAL = LocalFileSystem()
 
 @contextlib.contextmanager
 def reaching(url: Url, what: str = "read") -> Iterator[None]:
-    """Let what a filesystem raises name the URL: FileNotFoundError stays one, PermissionError is a
-    UserError, all else a RaytlError."""
+    """Let what a filesystem raises name the URL: FileNotFoundError stays one, all else is what
+    `refusal` returns."""
     try:
         yield
     except FileNotFoundError:
         raise
-    except PermissionError as error:
-        raise UserError(
-            f"{url.shown}: may not {what} it ({_first_line(error)}); give this machine the "
-            "credentials or the role that may"
-        ) from error
     except OSError as error:
-        raise RaytlError(f"{url.shown}: cannot {what} it: {_first_line(error)}") from error
+        raise refusal(url.shown, what, error) from error
+
+
+def refusal(place: str, what: str, error: OSError) -> RaytlError:
+    """Return what to raise where a filesystem refuses: a UserError where access is denied."""
+    if is_denied(error):
+        return UserError(
+            f"{place}: may not {what} it ({_first_line(error)}); give this machine the "
+            "credentials or the role that may"
+        )
+    return RaytlError(f"{place}: cannot {what} it: {_first_line(error)}")
+
+
+def is_denied(error: OSError) -> bool:
+    """Whether a filesystem says that access is denied: to wait does not help."""
+    return isinstance(error, PermissionError) or DENIED.search(str(error)) is not None
 
 
 def _first_line(error: BaseException) -> str:

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from raytl.errors import ModelError
+from raytl.errors import MissingModelError, ModelError
 
 
 def check_file(path: Path) -> None:
     """Raise ModelError where there is no file of weights. Reads nothing."""
     if not path.exists():
-        raise ModelError(f"{path}: no such weights file")
+        raise MissingModelError(f"{path}: no such weights file")
     if not path.is_file():
         raise ModelError(f"{path}: is no file; give the .pth or .safetensors file itself")

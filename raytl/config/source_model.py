@@ -15,7 +15,7 @@ from raytl.config.base import (
     absolute,
     is_weights_file,
 )
-from raytl.errors import ModelError
+from raytl.errors import MissingModelError
 from raytl.folders import rooted
 from raytl.urls import Place, Url, is_url, place_of
 
@@ -52,7 +52,7 @@ def _absolute_folder(origin: str) -> str:
 
 def here(place: Place) -> Path:
     """Return where a file of a source model lies on this machine; a URL is fetched. Raises
-    ModelError where no file is there, RaytlError where it cannot be reached."""
+    MissingModelError where no file is there, RaytlError where it cannot be reached."""
     if not isinstance(place, Url):
         return place
     from raytl.node_cache import local_file
@@ -60,7 +60,7 @@ def here(place: Place) -> Path:
     try:
         return local_file(place)
     except FileNotFoundError as error:
-        raise ModelError(str(error)) from None
+        raise MissingModelError(str(error)) from None
 
 
 def model_here(place: Place) -> Path:
@@ -70,8 +70,8 @@ def model_here(place: Place) -> Path:
 
 def network_here(place: Place, told_by: str, patterns: Sequence[str]) -> Path:
     """Return where a network's folder lies on this machine; of a URL the files are fetched whose
-    names fit `patterns`. Raises ModelError where the file `told_by` is missing there, RaytlError
-    where it cannot be reached."""
+    names fit `patterns`. Raises MissingModelError where the file `told_by` is missing there,
+    RaytlError where it cannot be reached."""
     if not isinstance(place, Url):
         return place
     from raytl.node_cache import local_folder
@@ -79,7 +79,7 @@ def network_here(place: Place, told_by: str, patterns: Sequence[str]) -> Path:
     try:
         return local_folder(place, told_by, patterns)
     except FileNotFoundError:
-        raise ModelError(
+        raise MissingModelError(
             f"{place.shown}: no source model here ({told_by} is missing); give the folder that "
             "holds it, as a run's best/"
         ) from None
@@ -153,8 +153,8 @@ class SourceModelConfig(Frozen):
 
     @property
     def folder(self) -> Path | None:
-        """`path` on this machine, fetched if it is a URL. Raises ModelError where a URL has no
-        source model, RaytlError where it cannot be reached."""
+        """`path` on this machine, fetched if it is a URL. Raises MissingModelError where a
+        URL has no source model, RaytlError where it cannot be reached."""
         return None if self.path is None else model_here(self.path)
 
     @property

@@ -2,7 +2,9 @@
 batches ahead of the training that reads them."""
 
 import pickle
-from collections.abc import Iterator, Mapping
+import socket
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -15,6 +17,7 @@ from raytl.data.branch_rows import BranchRows, FeedRows
 from raytl.data.resident import ResidentFeed
 from raytl.data.target_rows import TargetRows
 from raytl.errors import UserError
+from raytl.packages import check_raytl, source_digest
 from raytl.ranks import WHOLE, Share
 
 PLANNED = 4096  # steps of one execution of Ray Data
@@ -67,7 +70,8 @@ def _fetched(
     targets: TargetRows | None,
     tasks: DataTasks,
 ) -> Iterator[Any]:
-    """Yield what the branches are given of each batch of the plan, and the targets if any."""
+    """Yield what the branches are given of each batch of the plan, and the targets if any. Raises
+    what a task met."""
     import ray.data
 
     if not ray.is_initialized():
@@ -85,20 +89,55 @@ def _fetched(
     # Where the tasks have no nodes of their own they ask for no CPU: trials may hold all of them,
     # and a trial that waits for rows would wait for ever.
     read = steps.map_batches(
-        partial(_given, inputs, targets), batch_size=None, concurrency=min(tasks.at_once, blocks),
+        partial(_given, source_digest(), inputs, targets),
+        batch_size=None, concurrency=min(tasks.at_once, blocks),
         num_cpus=1 if tasks.nodes else 0,
     )  # fmt: skip
-    for batch in read.iter_batches(batch_size=TASK_STEPS, prefetch_batches=1):
-        yield from map(pickle.loads, batch[READ])
+    yield from _opened(read.iter_batches(batch_size=TASK_STEPS, prefetch_batches=1))
+
+
+def _opened(batches: Iterable[dict[str, Any]]) -> Iterator[Any]:
+    for batch in batches:
+        for found in map(pickle.loads, batch[READ]):
+            if isinstance(found, Exception):
+                raise found
+            yield found
 
 
 def _given(
-    inputs: Mapping[str, BranchRows], targets: TargetRows | None, block: dict[str, np.ndarray]
+    raytl: str,
+    inputs: Mapping[str, BranchRows],
+    targets: TargetRows | None,
+    block: dict[str, np.ndarray],
 ) -> dict[str, Any]:
-    """Read batches, in a task: pickled, as branches are given tensors of any kind and size."""
-    found = np.empty(len(block[ROWS]), object)
-    for step, rows in enumerate(map(np.asarray, block[ROWS])):
-        given = {name: branch.given(rows) for name, branch in inputs.items()}
-        both = given, None if targets is None else targets.given(rows)
-        found[step] = pickle.dumps(both, protocol=pickle.HIGHEST_PROTOCOL)
-    return {READ: found}
+    """Read batches, in a task: pickled, as branches are given tensors of any kind and size. What
+    is raised comes back as a value in their place: Ray would wrap it, and nobody could tell whose
+    fault it was. `raytl`: the source of the trial's."""
+    try:
+        check_raytl(raytl)
+        found = [_read(inputs, targets, rows) for rows in map(np.asarray, block[ROWS])]
+    except Exception as error:
+        found = [_sent(error)]
+    column = np.empty(len(found), object)
+    column[:] = found
+    return {READ: column}
+
+
+def _read(inputs: Mapping[str, BranchRows], targets: TargetRows | None, rows: np.ndarray) -> bytes:
+    given = {name: branch.given(rows) for name, branch in inputs.items()}
+    both = given, None if targets is None else targets.given(rows)
+    return pickle.dumps(both, protocol=pickle.HIGHEST_PROTOCOL)
+
+
+def _sent(error: Exception) -> bytes:
+    """Return an error with where it came, pickled; what it says where that cannot be."""
+    where = f"in a data task on {socket.gethostname()}:\n{traceback.format_exc()}"
+    error.add_note(where)
+    try:
+        sent = pickle.dumps(error)
+        pickle.loads(sent)
+        return sent
+    except Exception:  # whatever an error of one's own shape provokes
+        said = RuntimeError(f"{type(error).__name__}: {error}")
+        said.add_note(where)
+        return pickle.dumps(said)

@@ -16,7 +16,7 @@ from pydantic import (
 
 from raytl.config import FusionConfig, HeadConfig, MapperConfig, Normalization, task_kind
 from raytl.config.source_model import SPEC_FILE, WEIGHTS_FILE
-from raytl.errors import CorruptError, ModelError
+from raytl.errors import CorruptError, MissingModelError, ModelError
 from raytl.files import sha256_of
 
 IMAGE = "image"  # the column that version 1 knew alone
@@ -163,12 +163,12 @@ def check_channels(normalization: Normalization, channels: int) -> None:
 
 
 def read_spec(path: Path) -> SourceSpec:
-    """Read `source.json`. Raises ModelError where there is none, CorruptError if broken."""
+    """Read `source.json`. Raises MissingModelError where there is none, CorruptError if broken."""
     file = path / SPEC_FILE
     try:
         return SourceSpec.model_validate_json(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        raise ModelError(
+        raise MissingModelError(
             f"{path.absolute()}: no source model here ({SPEC_FILE} is missing); make one with "
             f"`raytl pretrain --dataset DIR --backbone NAME --out {path}`"
         ) from None

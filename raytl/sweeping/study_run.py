@@ -118,7 +118,7 @@ def run_study(
             storage.push(whole=False)
             shared = _shared(checked, storage, cluster, budget, device)
             storage = replace(storage, shared=shared)
-            with _opened(study, store) as trials, Errands() as errands:
+            with _opened(study, store) as trials, storage.being_written(), Errands() as errands:
                 recall = Recall(
                     storage, Identity.of(checked, device), study.study, study.train.epochs, trials,
                     resumed=resume, workers=workers_of(study), do=errands.do,

@@ -1,5 +1,6 @@
 """Studies that go wrong: a trial that fails, Ctrl-C, a kill, and going on after each."""
 
+import errno
 import json
 import random
 import signal
@@ -52,6 +53,18 @@ def test_a_study_whose_every_trial_fails_says_why(tiny_study: MakeStudy, tmp_pat
     with pytest.raises(RaytlError, match="no searched trial ran to its end; the first said: loss"):
         raytl.verbs.sweep(study, tmp_path / "run")
     assert raytl.inspect(tmp_path / "run")["trials"]["failed"] >= 1
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_disk_that_is_full_on_the_driver_is_told_in_a_line(
+    tiny_study: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("raytl.sweeping.recall.write_record", full)
+    with pytest.raises(RaytlError, match=r"/run: cannot write the run: the disk is full$"):
+        raytl.verbs.sweep(tiny_study(), tmp_path / "run", store=False)
 
 
 def test_failures_are_a_line_each_on_the_terminal(tiny_study: MakeStudy, tmp_path: Path) -> None:

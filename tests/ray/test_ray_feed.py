@@ -1,5 +1,6 @@
 """The Ray Data feed gives the resident feed's batches, whoever reads them and wherever from."""
 
+import shutil
 import threading
 from collections.abc import Iterator
 from itertools import islice
@@ -21,7 +22,7 @@ from raytl.data.domain import Domain, Domains
 from raytl.data.feed import Feed
 from raytl.data.ray_feed import RayDataFeed
 from raytl.data.target_rows import ReadTargets
-from raytl.errors import UserError
+from raytl.errors import CorruptError, UserError
 from raytl.modalities.image.catalogue import build_backbone
 from raytl.modalities.image.column import ImageColumn
 from raytl.modalities.image.transform import ImageTransform
@@ -98,6 +99,20 @@ def test_batches_are_those_of_the_resident_feed_from_any_step_and_for_any_worker
     assert alike(
         feed(folder, "ray_data").eval_batches(40), feed(folder, "resident").eval_batches(40), 4
     )
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_what_a_task_meets_is_raised_as_what_it_is(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAYTL_SHARD_CACHE_BYTES", "1000")
+    shutil.copytree(folder, tmp_path / "d")
+    batches = feed(tmp_path / "d", "ray_data").train_batches()
+    for shard in (tmp_path / "d").glob("*.arrow"):
+        shard.unlink()
+    with pytest.raises(CorruptError, match="cannot be read: No such file") as raised:
+        next(batches)
+    assert "in a data task on" in raised.value.__notes__[0]
 
 
 @pytest.mark.usefixtures("ray_cluster")

@@ -10,6 +10,7 @@ import pytest
 
 from raytl.errors import CorruptError, RaytlError, UserError
 from raytl.node_cache import NodeCache, limit_bytes
+from raytl.sweeping.on_ray.faults import kind_of
 
 
 def of_bytes(count: int) -> Callable[[Path], None]:
@@ -130,8 +131,9 @@ def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot make this folder"):
+    with pytest.raises(RaytlError, match="cannot make this folder: .*RAYTL_CACHE") as raised:
         NodeCache(tmp_path / "file", 100).get("a", of_bytes(1))
+    assert kind_of(raised.value) == "machine"
 
 
 def test_the_limit_is_a_number_of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,19 +151,20 @@ def _downloaded(
 
 # Packages by which timm downloads; not all that they raise is an OSError.
 HUB = {"huggingface_hub", "httpx", "httpcore", "requests", "urllib3"}
+CUT_OFF = "invalid hash value"  # how torch.hub says it
 
 
 @contextmanager
 def _downloading(name: str, config: SourceModelConfig) -> Iterator[None]:
     try:
         yield
-    except (EOFError, UnpicklingError) as error:
-        raise CorruptError(
-            f"{name}: the downloaded weights {config.weights} are broken: {error}; remove them "
-            "from torch's cache (TORCH_HOME) and try again"
-        ) from None
     except Exception as error:  # the words of others for what cannot be had, or does not fit
         reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if isinstance(error, EOFError | UnpicklingError) or CUT_OFF in reason:
+            raise CorruptError(
+                f"{name}: the downloaded weights {config.weights} are broken: {reason}; remove "
+                "them from torch's cache (TORCH_HOME) and try again"
+            ) from None
         if isinstance(error, OSError) or type(error).__module__.partition(".")[0] in HUB:
             raise RaytlError(
                 f"{name}: cannot download weights {config.weights}: {reason}; give a local .pth "

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from raytl.config.source_model import network_here
-from raytl.errors import CorruptError, ModelError, RaytlError
+from raytl.errors import CorruptError, MissingModelError, ModelError, RaytlError
 from raytl.folders import rooted
 from raytl.modalities.text.families import family_of, most_positions
 from raytl.modalities.text.options import MAX_LENGTH
@@ -34,7 +34,9 @@ def is_folder(origin: str) -> bool:
     if is_url(origin) or rooted(origin).is_dir():
         return True
     if not _NAME.fullmatch(origin):
-        raise ModelError(f"{origin}: no such folder; give a Hugging Face folder or a hub's name")
+        raise MissingModelError(
+            f"{origin}: no such folder; give a Hugging Face folder or a hub's name"
+        )
     return False
 
 
@@ -78,12 +80,12 @@ def check_folder(folder: Path) -> dict[str, Any]:
     config = _read_config(folder)
     family_of(config, str(folder))
     if not any((folder / name).is_file() for name in TOKENIZERS):
-        raise ModelError(
+        raise MissingModelError(
             f"{folder}: has no tokenizer ({', '.join(TOKENIZERS)}); save it there with "
             "tokenizer.save_pretrained"
         )
     if not _weights_in(folder):
-        raise ModelError(
+        raise MissingModelError(
             f"{folder}: has no weights ({' or '.join(WEIGHTS)}); save them there with "
             "model.save_pretrained"
         )
@@ -93,7 +95,7 @@ def check_folder(folder: Path) -> dict[str, Any]:
 def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
-        raise ModelError(
+        raise MissingModelError(
             f"{folder}: has no config.json, so it is no Hugging Face network; give the folder that "
             "model.save_pretrained wrote"
         )

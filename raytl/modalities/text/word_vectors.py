@@ -17,7 +17,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from raytl.errors import CorruptError, ModelError
+from raytl.errors import CorruptError, MissingModelError, ModelError
 
 BROKEN = (OSError, EOFError, ValueError, BadZipFile, zlib.error)
 NUMBER = re.compile(r"-?\d+\.\d+([eE]-?\d+)?|-?\d+")
@@ -35,7 +35,7 @@ class WordVectors:
 def check_vectors(path: Path) -> None:
     """Raise ModelError where there is no file of word vectors. Reads nothing of it."""
     if not path.is_file():
-        raise ModelError(f"{path}: no such file of word vectors")
+        raise MissingModelError(f"{path}: no such file of word vectors")
     if path.name.removesuffix(".gz").rpartition(".")[2] not in ("npz", "txt", "vec"):
         raise ModelError(f"{path}: word vectors are not read from such a file; {REMEDY}")
 

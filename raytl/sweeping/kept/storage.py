@@ -22,11 +22,11 @@ from pyarrow.fs import (
     copy_files,
 )
 
-from raytl.errors import CheckpointError, CorruptError, RaytlError
+from raytl.errors import CheckpointError, CorruptError, RaytlError, why_not_written
 from raytl.files import write_atomically
 from raytl.predictions import FILE_NAME as PREDICTIONS
 from raytl.predictions import Predictions
-from raytl.remote_files import CHUNK, WITHOUT_FOLDERS, filesystem_of
+from raytl.remote_files import CHUNK, WITHOUT_FOLDERS, filesystem_of, refusal
 from raytl.sweeping.kept import snapshot
 from raytl.sweeping.kept.patience import patiently
 from raytl.sweeping.kept.trial_folder import Saved, TrialFolder, verify
@@ -85,24 +85,36 @@ class RunStorage:
     def remote(self) -> bool:
         return self.storage_path is not None
 
+    @contextlib.contextmanager
+    def being_written(self) -> Iterator[None]:
+        """Raise RaytlError for what this machine does not let be written into the folder."""
+        try:
+            yield
+        except OSError as error:
+            raise RaytlError(
+                f"{self.run}: cannot write the run: {why_not_written(error)}"
+            ) from error
+
+    @contextlib.contextmanager
+    def _reaching(self, what: str) -> Iterator[None]:
+        """Let what the filesystem raises name where the run is kept."""
+        try:
+            yield
+        except OSError as error:
+            raise refusal(f"resources.storage_path: {self.path}", what, error) from error
+
     def holds_a_run(self) -> bool:
         """Whether a study was started here, wherever it stands."""
-        try:
+        with self._reaching("read"):
             info = self.filesystem.get_file_info(f"{self.path}/study.yaml")
-        except OSError as error:
-            raise RaytlError(f"resources.storage_path: cannot read {self.path}: {error}") from error
         return bool(info.type != FileType.NotFound)
 
     def push(self, *, whole: bool = True) -> None:
         """Keep a snapshot of what raytl wrote into the folder; with `whole`, its folders, too."""
         if not self.remote:
             return
-        try:
+        with self._reaching("write"):
             snapshot.take(self.run, self._upload, whole=whole)
-        except OSError as error:
-            raise RaytlError(
-                f"resources.storage_path: cannot write {self.path}: {error}"
-            ) from error
 
     def pull(self) -> None:
         """Copy what is kept into the folder, where it is not there: what raytl wrote, and each
@@ -110,11 +122,9 @@ class RunStorage:
         kept."""
         if not self.remote:
             return
-        try:
+        with self._reaching("read"):
             files = self._files("")
             self._fetch([name for name, size in files.items() if self._lacks(name, size)])
-        except OSError as error:
-            raise RaytlError(f"resources.storage_path: cannot read {self.path}: {error}") from error
         snapshot.unpack(self.run)
 
     def _lacks(self, name: str, size: int) -> bool:
@@ -130,19 +140,23 @@ class RunStorage:
         return TrialFolder(self.filesystem, f"{self.path}/{name}")
 
     def read(self, name: str) -> str | None:
-        """Return a kept text file; None where it is not there."""
+        """Return a kept text file; None where it is not there. Raises RaytlError where the storage
+        cannot be reached."""
 
-        def read() -> str:
-            with self.filesystem.open_input_file(f"{self.path}/{name}") as file:
-                return bytes(file.read()).decode()
+        def read() -> str | None:
+            try:
+                with self.filesystem.open_input_file(f"{self.path}/{name}") as file:
+                    return bytes(file.read()).decode()
+            except (FileNotFoundError, UnicodeDecodeError):
+                return None
 
-        try:
-            return patiently(read) if self.remote else read()
-        except (FileNotFoundError, UnicodeDecodeError):
-            return None
+        if not self.remote:
+            return read()
+        with self._reaching("read"):
+            return patiently(read)
 
     def write(self, name: str, text: str) -> None:
-        """Keep a text file, whole or not at all."""
+        """Keep a text file, whole or not at all; raises as `read`."""
         if not self.remote:
             self._write_here(name, text)
             return
@@ -152,7 +166,8 @@ class RunStorage:
             with self.filesystem.open_output_stream(f"{self.path}/{name}") as file:
                 file.write(text.encode())
 
-        patiently(write)
+        with self._reaching("write"):
+            patiently(write)
 
     def write_both(self, name: str, text: str) -> None:
         """Keep a text file, and have it in the folder, too."""

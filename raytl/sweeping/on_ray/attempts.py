@@ -1,7 +1,8 @@
 """The attempts at a study's trials: which is made next, and what comes of one that ended."""
 
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -62,7 +63,8 @@ class Attempts:
         """`slots`: attempts at once. `check`: raises RaytlError where the study must not go on."""
         self._search, self._retries, self._watcher = search, retries, watcher
         self._slots, self._check, self._now = slots, check, now
-        self.refused: RaytlError | None = None  # why the search cannot be gone on with
+        # Why the search cannot be gone on with: it was refused, or the run cannot be written
+        self.refused: RaytlError | OSError | None = None
         self.away: tuple[str, ...] = ()  # nodes that all trials stay away from, when last asked
         self._checked = now()
         self._configs: dict[str, Config] = {}  # of attempts that are made
@@ -121,11 +123,17 @@ class Attempts:
         return None
 
     def _suggested(self) -> Config | None:
-        try:
+        with self._heeding_refusals():
             return self._search.suggest()
-        except RaytlError as error:  # Tune would wrap it
-            self.refused = error
-            return None
+        return None
+
+    @contextlib.contextmanager
+    def _heeding_refusals(self) -> Iterator[None]:
+        """End the study where the search raises: Tune would wrap it, or take it for a trial's."""
+        try:
+            yield
+        except (RaytlError, OSError) as error:
+            self.refused = self.refused or error
 
     def started(self, name: str, node: str | None) -> None:
         """Note on which node an attempt has started."""
@@ -137,7 +145,9 @@ class Attempts:
         if metrics["epoch"] > self._epochs.get(name, 0):
             self._epochs[name] = metrics["epoch"]
             self._retries.got_further(name, self._nodes.get(name))
-        return self._search.report(name, metrics)
+        with self._heeding_refusals():
+            return self._search.report(name, metrics)
+        return False
 
     def take_apart(self, group: str) -> None:
         """Note that the trials of a group do not train together after all."""
@@ -157,6 +167,10 @@ class Attempts:
 
     def ended(self, name: str, *, lost: bool) -> None:
         """Take the end of an attempt: the trial's, or one after which it is tried again."""
+        with self._heeding_refusals():
+            self._take_end(name, lost)
+
+    def _take_end(self, name: str, lost: bool) -> None:
         config, node = self._configs.pop(name), self._nodes.pop(name, None)
         self._since.pop(name, None)
         cause, failure = self._causes.pop(name, LOST), self._failures.pop(name, None)

@@ -13,10 +13,9 @@ from typing import Any
 from ray.exceptions import RayError
 
 from raytl.errors import RaytlError
-from raytl.packages import source_digest
+from raytl.packages import check_raytl, source_digest
 from raytl.sweeping.on_ray.faults import describe
 from raytl.sweeping.on_ray.retries import MOST_FAULTS
-from raytl.sweeping.on_ray.trainable import check_raytl
 
 WHAT, DONE = "what", "done"  # of a row: what there is to do, and what was returned, pickled
 MOST_TEXT = 300  # characters of what another package says

@@ -16,7 +16,14 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.train import TrainingFailedError
 
-from raytl.errors import DataError, RaytlError, TrainingError, UserError
+from raytl.errors import (
+    ConfigError,
+    MissingModelError,
+    ModelError,
+    RaytlError,
+    TrainingError,
+    UserError,
+)
 
 Kind = Literal["own", "machine", "doubtful"]
 
@@ -99,10 +106,11 @@ class MetByWorkerError(Exception):
 def kind_of(error: BaseException) -> Kind:
     """Return what an error that stopped a trial says of it."""
     cause = error.cause if isinstance(error, RayTaskError) else error
-    if isinstance(cause, DataError | TrainingError):
-        return "doubtful"  # preflight has seen the data; a number is as good as what computed it
-    if isinstance(cause, UserError):
+    if isinstance(cause, ConfigError | ModelError) and not isinstance(cause, MissingModelError):
         return "own"
+    if isinstance(cause, UserError | TrainingError):
+        # Preflight has seen data, models and folders; a number is as good as what computed it
+        return "doubtful"
     if isinstance(cause, RaytlError | RayError | OSError | MemoryError):
         return "machine"
     if isinstance(

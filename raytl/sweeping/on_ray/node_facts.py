@@ -19,7 +19,7 @@ from raytl.folders import node_folder, sharing_note
 from raytl.remote_files import there
 from raytl.sweeping.on_ray.spot_notices import CLOUDS, Cloud, MetadataError, cloud_here
 from raytl.sweeping.on_ray.storage_check import StorageFacts, check_storage
-from raytl.urls import Place, Url, place_of
+from raytl.urls import Place, Url, is_url, place_of
 
 PACKAGES = ("raytl", "ray", "torch", "torchvision", "pyarrow")
 EXAMINE_S = 120.0  # a node that has not answered by then is reported as such
@@ -143,6 +143,9 @@ def _places(model: SourceModelConfig) -> Iterator[Place]:
         yield model.path
     if model.has_local_weights:
         yield place_of(str(model.weights))
+    origin = model.huggingface
+    if origin is not None and (is_url(origin) or Path(origin).is_absolute()):  # else a hub's name
+        yield place_of(origin)
 
 
 def visit(asked: Asked) -> list[NodeFacts | str]:

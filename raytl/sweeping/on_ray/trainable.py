@@ -19,7 +19,7 @@ from ray import tune
 
 from raytl.config import Study, TrialConfig
 from raytl.errors import CheckpointError, RaytlError
-from raytl.packages import source_digest
+from raytl.packages import check_raytl, source_digest
 from raytl.sweeping.kept.epochs import Epochs, SaveFiles
 from raytl.sweeping.kept.records import workers_of
 from raytl.sweeping.kept.storage import RunStorage
@@ -174,17 +174,6 @@ def build_trainable(study: Study, storage: RunStorage) -> Any:
         return tune.PlacementGroupFactory([worker_bundle(study)], **more)
 
     return tune.with_resources(raytl_trial, wanted)
-
-
-def check_raytl(driver: str) -> None:
-    """Raise RaytlError where this process runs another raytl than that of the `driver`, by its
-    source's digest: its numbers would not go with the others'."""
-    here = source_digest()
-    if here != driver:
-        raise RaytlError(
-            f"{socket.gethostname()}: raytl here is not the driver's (source {here:.12}, there "
-            f"{driver:.12}); install the same on every node (`raytl doctor`)"
-        )
 
 
 def _failure(error: Exception, epoch: int, *, alone: bool) -> Failure:

@@ -106,30 +106,27 @@ def run_trials(
     stopped or interrupted. `check`: raises RaytlError where it must not go on.
 
     Tune runs the trials and starts them again after faults; what it writes itself is of no use to
-    anybody later and goes. Raises RaytlError where Tune fails, or where memory refuses a trial.
+    anybody later and goes. Raises OSError where the run cannot be written, RaytlError where memory
+    refuses a trial.
     """
     attempts = Attempts(search, Retries(_Nodes(study)), watcher, plan.concurrent, check)
-    try:
-        with tempfile.TemporaryDirectory(prefix="raytl-tune-") as own, _saying_nothing_twice():
-            tune.run(
-                build_trainable(study, storage),
-                name=storage.run.name,
-                storage_path=own,
-                # So many trials may wait for room at once: that is what an autoscaler goes by.
-                search_alg=ConcurrencyLimiter(_Suggests(attempts), plan.concurrent),
-                scheduler=_Judges(attempts),
-                stop=_Stops(attempts),
-                callbacks=[_Watches(attempts)],
-                num_samples=-1,
-                trial_dirname_creator=lambda trial: trial.trial_id,
-                reuse_actors=True,
-                max_failures=0,  # whether a trial is tried again is said here
-                raise_on_failed_trial=False,
-                verbose=0,
-            )
-    except OSError as error:
-        reason = error.strerror or error
-        raise RaytlError(f"{storage.path}: cannot write the run: {reason}") from error
+    with tempfile.TemporaryDirectory(prefix="raytl-tune-") as own, _saying_nothing_twice():
+        tune.run(
+            build_trainable(study, storage),
+            name=storage.run.name,
+            storage_path=own,
+            # So many trials may wait for room at once: that is what an autoscaler goes by.
+            search_alg=ConcurrencyLimiter(_Suggests(attempts), plan.concurrent),
+            scheduler=_Judges(attempts),
+            stop=_Stops(attempts),
+            callbacks=[_Watches(attempts)],
+            num_samples=-1,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+            reuse_actors=True,
+            max_failures=0,  # whether a trial is tried again is said here
+            raise_on_failed_trial=False,
+            verbose=0,
+        )
     if attempts.refused is not None:
         raise attempts.refused
 

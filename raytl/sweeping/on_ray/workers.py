@@ -11,11 +11,12 @@ from ray.train.collective import broadcast_from_rank_zero
 
 from raytl.config import TrialConfig
 from raytl.errors import CheckpointError
+from raytl.packages import check_raytl
 from raytl.sweeping.kept.epochs import Epochs, SaveFiles
 from raytl.sweeping.kept.records import workers_of
 from raytl.sweeping.kept.trial_folder import Saved, TrialFolder
 from raytl.sweeping.on_ray.faults import Failure, MetByWorkerError, is_of_peers
-from raytl.sweeping.on_ray.trainable import check_raytl, trial_device
+from raytl.sweeping.on_ray.trainable import trial_device
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """Source models: saved whole, read back equal, refused when broken."""
 
 import pickle
+from email.message import Message
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -251,6 +253,23 @@ def test_downloads_that_fail_or_are_unknown(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(RaytlError, match="cannot download weights DEFAULT") as caught:
         load_of(config, COLOUR)
     assert caught.value.exit_code == 1
+
+
+class CutOff(BytesIO):
+    """An answer of which not all has come."""
+
+    def info(self) -> Message:
+        return Message()
+
+
+def test_a_download_that_was_cut_off_is_no_mistake_of_the_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("torch.hub.urlopen", lambda *_, **__: CutOff(b"half of it"))
+    config = SourceModelConfig(torchvision="squeezenet1_1", weights="DEFAULT")
+    with pytest.raises(CorruptError, match=r"weights DEFAULT are broken: invalid hash value .*try"):
+        load_of(config, COLOUR)
 
 
 def test_cifar_resnet20_reads_its_usual_keys(tmp_path: Path) -> None:

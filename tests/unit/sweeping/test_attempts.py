@@ -1,5 +1,6 @@
 """What becomes of an attempt that ends: the trial's end, or another attempt."""
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -24,6 +25,7 @@ class Search:
     trials: int = 3
     stopped: str | None = None
     error: RaytlError | None = None
+    full: OSError | None = None  # what keeping a trial raises
     asked: int = 0
     running: int = 0
     finished: bool = False
@@ -41,6 +43,8 @@ class Search:
         return {"name": f"t{self.asked - 1}"}
 
     def report(self, name: str, metrics: dict[str, Any]) -> bool:
+        if self.full is not None:
+            raise self.full
         self.epochs.setdefault(name, []).append(metrics["epoch"])
         return metrics["epoch"] < EPOCHS
 
@@ -55,6 +59,8 @@ class Search:
         self.ends[name] = lost
         self.running -= 1
         self.finished = len(self.ends) == self.trials
+        if self.full is not None:
+            raise self.full
 
 
 @dataclass
@@ -224,6 +230,18 @@ def test_what_memory_refuses_ends_the_study(study: Study) -> None:
     study.search.error = ConfigError("another trial-00000")
     assert study.attempts.suggest() is None
     assert study.attempts.refused is study.search.error and study.attempts.over
+
+
+def test_a_run_that_cannot_be_written_ends_the_study(study: Study) -> None:
+    first, second, third = study.begin(), study.begin(), OSError(errno.ENOSPC, "another")
+    study.search.full = OSError(errno.ENOSPC, "No space left on device")
+    study.attempts.ended(first, lost=False)
+    assert study.attempts.refused is study.search.full and study.attempts.must_stop
+    study.search.full = third  # of what Tune stops then
+    assert not study.attempts.reported(second, {"epoch": 1})
+    study.attempts.ended(second, lost=False)
+    assert study.attempts.refused is not third
+    assert study.search.ends == {first: None, second: None}
 
 
 def test_a_stopped_search_is_over(study: Study) -> None:

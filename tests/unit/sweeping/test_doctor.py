@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from raytl.config import Study
+from raytl.config import SourceModelConfig, Study
 from raytl.sweeping.on_ray import doctor, tuning
 from raytl.sweeping.on_ray.doctor import LEAST_FREE_BYTES, Finding, auth_finding, judge
 from raytl.sweeping.on_ray.node_facts import PACKAGES, Asked, NodeFacts, examine
@@ -129,6 +129,20 @@ def test_data_that_a_node_lacks_is_named(tiny_study: Callable[..., Study], tmp_p
     assert data.level == "failure"
     assert "train-00000-of-00001.arrow: shard is missing" in data.text
     assert f"source model net: {weights} is not there" in data.text
+
+
+@pytest.mark.parametrize("scheme", ["", "local://"])
+def test_a_network_in_a_folder_that_a_node_lacks_is_named(
+    scheme: str, tiny_study: Callable[..., Study], tmp_path: Path
+) -> None:
+    (tmp_path / "bert").mkdir()
+    origin = f"{scheme}{tmp_path}/bert"
+    models = {"folder": SourceModelConfig(huggingface=origin)}
+    models["name"] = SourceModelConfig(huggingface="google-bert/bert-base-uncased")
+    asked = Asked("text", study=tiny_study().model_copy(update={"source_models": models}))
+    assert examine(asked, 0.0)["problems"] == []
+    (tmp_path / "bert").rmdir()
+    assert examine(asked, 0.0)["problems"] == [f"source model folder: {origin} is not there"]
 
 
 def test_a_study_that_wants_gpus_where_there_are_none_is_warned(

@@ -13,6 +13,7 @@ from raytl.errors import (
     ConfigError,
     CorruptError,
     DataError,
+    MissingModelError,
     ModelError,
     RaytlError,
     TrainingError,
@@ -72,7 +73,7 @@ def test_what_comes_from_machines(error: Exception) -> None:
     assert kind_of(error) == "machine"
 
 
-@pytest.mark.parametrize("error", [ConfigError("x"), ModelError("x"), UserError("x")])
+@pytest.mark.parametrize("error", [ConfigError("x"), ModelError("x")])
 def test_what_is_of_the_trials_own_configuration(error: Exception) -> None:
     assert kind_of(error) == kind_of(raised(error)) == "own"
 
@@ -82,6 +83,8 @@ def test_what_is_of_the_trials_own_configuration(error: Exception) -> None:
     [
         TrainingError("loss must be finite"),
         DataError("has no dataset.json"),  # it had one on the driver's machine
+        MissingModelError("no source model here"),
+        UserError("may not read it"),  # the driver may
         ValueError("a bug"),
         KeyError("width"),
         RuntimeError("CUDA error: device-side assert triggered"),

@@ -12,7 +12,7 @@ from ray.exceptions import ActorDiedError
 
 from raytl.config import Study, TrialConfig
 from raytl.errors import ConfigError, RaytlError, TrainingError
-from raytl.packages import source_digest
+from raytl.packages import check_raytl, source_digest
 from raytl.sweeping.kept.records import TRAINED_ON
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.on_ray import trainable
@@ -24,7 +24,6 @@ from raytl.sweeping.on_ray.trainable import (
     STARTED,
     Reporter,
     build_trainable,
-    check_raytl,
 )
 from raytl.training.checkpoint import FILE_NAME
 

@@ -18,6 +18,7 @@ from raytl.predictions import FILE_NAME as PREDICTIONS
 from raytl.predictions import Predictions
 from raytl.remote_files import exists
 from raytl.sweeping.kept import patience
+from raytl.sweeping.kept.lease import Lease
 from raytl.sweeping.kept.storage import RunStorage
 from raytl.sweeping.study_run import run_study
 
@@ -145,6 +146,8 @@ def test_a_text_is_read_back_wherever_it_is_kept(url: str | None, tmp_path: Path
 class SlowDown(FSSpecHandler):  # type: ignore[misc]
     """A filesystem that refuses as many calls."""
 
+    text = "AWS Error SLOW_DOWN: please reduce your request rate"
+
     def __init__(self, refusals: int) -> None:
         super().__init__(LocalFileSystem())
         self.refusals = refusals
@@ -152,7 +155,7 @@ class SlowDown(FSSpecHandler):  # type: ignore[misc]
     def _may_refuse(self) -> None:
         if self.refusals > 0:
             self.refusals -= 1
-            raise OSError("AWS Error SLOW_DOWN: please reduce your request rate")
+            raise OSError(self.text)
 
     def get_file_info_selector(self, selector: Any) -> Any:
         self._may_refuse()
@@ -229,11 +232,29 @@ def test_a_snapshot_is_written_and_fetched_in_spite_of_a_slow_bucket(
 
 def test_a_bucket_that_stays_out_of_reach_is_told(tmp_path: Path, waited: list[float]) -> None:
     storage = behind(SlowDown(1000), tmp_path)
-    with pytest.raises(RaytlError, match="cannot read .*/kept/run: AWS Error SLOW_DOWN"):
+    with pytest.raises(RaytlError, match="path: .*/kept/run: cannot read it: AWS Error SLOW_DOWN"):
         storage.pull()
     assert waited == list(patience.DELAYS_S)
-    with pytest.raises(OSError, match="SLOW_DOWN"):
+    with pytest.raises(RaytlError, match="path: .*/kept/run: cannot write it: AWS Error SLOW_DOWN"):
         storage.write("trial-0/record.json", "{}")
+
+
+DENIED = "When writing 'lease.json': AWS Error ACCESS_DENIED during PutObject operation: no body"
+
+
+def test_who_may_not_write_is_told_at_once(
+    tmp_path: Path, waited: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SlowDown, "text", DENIED)
+    storage = behind(SlowDown(1000), tmp_path)
+    told = r"resources.storage_path: .*/kept/run: may not {} it \(.*ACCESS_DENIED.*credentials"
+    for what, act in (
+        ("read", storage.pull), ("read", lambda: Lease(storage).take(print)),
+        ("write", lambda: storage.write("trial-0/record.json", "{}")),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=told.format(what)):
+            act()
+    assert waited == []
 
 
 def test_a_scheme_that_nobody_knows_is_named(tmp_path: Path) -> None:
