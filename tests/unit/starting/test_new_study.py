@@ -97,6 +97,14 @@ def test_a_validation_split_is_used_and_stands_in_for_a_test_split(tmp_path: Pat
     study, text = new(domain(tmp_path / "two", {"train": 40, "val": 20}))
     assert (study.target_domain.splits.validation, study.target_domain.splits.test) == (None, "val")
     assert "No split is called test, so val is it" in text
+    assert "Splits that are not read" not in text
+
+
+def test_splits_that_are_not_read_are_told(tmp_path: Path) -> None:
+    splits = {"train": 40, "test_2016": 20, "test_2017": 20, "extra": 20}
+    study, text = new(domain(tmp_path / "many", splits))
+    assert study.target_domain.splits.test == "test_2016"
+    assert "# Splits that are not read: test_2017, extra." in text
 
 
 def test_a_dataset_without_a_test_split_is_told_the_remedy(tmp_path: Path) -> None:
