@@ -17,11 +17,11 @@ from raytl.data.importers.sounds import EXTENSIONS as SOUNDS
 from raytl.data.importers.table_files import Table
 from raytl.data.importers.tabular import FREE_TEXT
 from raytl.data.importers.words import is_text, words_of
+from raytl.data.split_names import parts_of
 from raytl.errors import ConfigError, DataError
 from raytl.modalities.table.texts import DATE, MISSING, NUMBER, WRITTEN
 from raytl.starting.media_folders import SIZED_BY, sizes_of, stored_side
 from raytl.starting.raw import Raw
-from raytl.starting.split_names import parts_of
 
 GROUPS = ("group", "patient", "patient_id", "subject", "subject_id", "speaker", "speaker_id")
 LEAST_GROUPS = 4  # to learn from, to be selected by, and two to be tested on

@@ -7,9 +7,9 @@ import numpy as np
 from raytl.config import TASK_FACTS, DomainConfig, TaskName
 from raytl.data.dataset import Dataset
 from raytl.data.domain import Domain
+from raytl.data.split_names import Parts, parts_of
 from raytl.errors import DataError
 from raytl.modalities.column import Column
-from raytl.starting.split_names import Parts, parts_of
 from raytl.tasks.columns import LabelColumn, has_target
 from raytl.urls import Place, Url
 

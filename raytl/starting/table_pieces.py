@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from raytl.data.importers.table_files import PARQUET
+from raytl.data.split_names import parts_of
 from raytl.errors import DataError
 from raytl.folders import printable
-from raytl.starting.split_names import parts_of
 
 PIECE = re.compile(r"(?P<split>.+?)(?P<mark>[_-])\d+([_-]of[_-]\d+)?")
 

@@ -100,6 +100,15 @@ def test_a_validation_split_is_used_and_stands_in_for_a_test_split(tmp_path: Pat
     assert "Splits that are not read" not in text
 
 
+def test_a_test_split_is_cut_from_what_plays_train(tmp_path: Path) -> None:
+    pictures(tmp_path / "raw" / "Train", count=20)
+    pictures(tmp_path / "flat", ("unknown",), count=4).joinpath("unknown").rename(
+        tmp_path / "raw" / "Test"
+    )
+    splits = new(tmp_path / "raw", minutes=3)[0].target_domain.splits
+    assert (splits.train, splits.test) == ("Train", "test")
+
+
 def test_splits_that_are_not_read_are_told(tmp_path: Path) -> None:
     splits = {"train": 40, "test_2016": 20, "test_2017": 20, "extra": 20}
     study, text = new(domain(tmp_path / "many", splits))
