@@ -172,6 +172,28 @@ def test_few_labels_are_halved_between_learning_and_selecting(tmp_path: Path) ->
     assert study.target_domain.validation_fraction == 0.5
 
 
+def test_of_few_labels_the_others_are_not_looked_at(tmp_path: Path) -> None:
+    rows = "".join(f"{n % 7},{'often' if n % 8 else 'rare'}\n" for n in range(160))
+    (tmp_path / "t.csv").write_text(f"size,label\n{rows}")
+    study, text = new(tmp_path / "t.csv", labels=8, minutes=3)
+    assert isinstance(study.space, dict) and "class_weights" not in study.space
+    assert "label (2 classes: often, rare), from" in text
+
+
+@pytest.mark.parametrize("labels", ["few", 8.5, "8", True])
+def test_labels_that_are_none_are_refused_before_anything_is_written(
+    labels: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="--labels must be all, none, or a number of labels"):
+        new(table(tmp_path / "loans.csv"), labels=labels)
+    assert not (tmp_path / "data").exists()
+
+
+def test_one_source_model_may_stand_alone(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="--source-model: weights: no such file or folder"):
+        new(table(tmp_path / "loans.csv"), source_models="weights")
+
+
 def test_a_source_domain_of_other_classes_or_columns_is_refused(tmp_path: Path) -> None:
     target = domain(tmp_path / "target", {"train": 40, "test": 20})
     other = domain(tmp_path / "other", {"train": 40}, ("a", "c"))
