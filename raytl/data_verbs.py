@@ -23,7 +23,7 @@ def new(
     minutes: float = 30.0,
     labels: int | str = "all",
     source: str | None = None,
-    source_models: Sequence[Path | str] = (),
+    source_models: Path | str | Sequence[Path | str] = (),
     data_out: Path | str | None = None,
     target: str | None = None,
     pattern: str | None = None,
@@ -39,7 +39,7 @@ def new(
         minutes: How long the study may take, which trials and epochs are reckoned from.
         labels: How many labels of each class, "all" or "none", which needs `source`.
         source: The source domain's data, like `data`.
-        source_models: Files of weights and folders of source models to choose from.
+        source_models: Files of weights and folders of source models to choose from, one or several.
         data_out: Where raw data come to be a dataset; by default data/NAME, or data/NAME-2 and so
             on where another stands.
         target: The target column of a table.
@@ -62,7 +62,8 @@ def new(
     """
     from raytl.starting.asked import Asked, data_of
 
-    models = tuple(Path(place) for place in source_models)
+    given = [source_models] if isinstance(source_models, Path | str) else source_models
+    models = tuple(Path(place) for place in given)
     asked = Asked(
         data, None if out is None else Path(out), minutes, labels, source, models,
         None if data_out is None else Path(data_out), target, pattern, force,

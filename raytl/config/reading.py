@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from raytl.config.study import Study
-from raytl.config.yaml_text import parse_yaml, read_text
+from raytl.config.yaml_text import parse_yaml, read_text, yaml_text
 from raytl.errors import ConfigError
 
 MOST_LETTERS = 300  # of one message
@@ -126,8 +125,4 @@ def load_study(path: Path | str, overrides: list[str] | None = None) -> Study:
 
 def dump_study(study: Study) -> str:
     """Return the study as resolved, as YAML that `load_study` reads back to an equal study."""
-    return yaml.safe_dump(
-        study.model_dump(mode="json", by_alias=True, exclude_none=True),
-        sort_keys=False,
-        allow_unicode=True,
-    )
+    return yaml_text(study.model_dump(mode="json", by_alias=True, exclude_none=True))

@@ -30,11 +30,21 @@ class _Loader(yaml.SafeLoader):
     """A safe loader that reads `1e-3` as the number it is (YAML 1.2), not as a string."""
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)$"),
-    list("-+0123456789."),
-)
+class _Dumper(yaml.SafeDumper):
+    """Quotes the words that the loader would read as numbers."""
+
+
+for _one in (_Loader, _Dumper):
+    _one.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"^[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)$"),
+        list("-+0123456789."),
+    )
+
+
+def yaml_text(value: Any, **style: Any) -> str:
+    """Return a value as text that `parse_yaml` reads back; `style`: as `yaml.dump` takes it."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, **style)
 
 
 def read_text(path: Path) -> str:

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from raytl.data.importers.base import first_folder
-from raytl.data.importers.coco_boxes import USUAL
+from raytl.data.importers.coco_boxes import USUAL, without_year
 from raytl.data.importers.image_folder import EXTENSIONS as IMAGES
 from raytl.data.importers.mask_pairs import IMAGES as IMAGE_FOLDERS
 from raytl.data.importers.mask_pairs import MASKS, mask_pairs
 from raytl.data.importers.voc_boxes import ANNOTATIONS, dataset_in
 from raytl.data.importers.voc_boxes import IMAGES as BOXED
 from raytl.data.importers.yolo import refuse_yolo
+from raytl.data.split_names import parts_of
 from raytl.starting.media_folders import SIZED_BY, sizes_of
 from raytl.starting.raw import Raw, Wanted
-from raytl.starting.split_names import parts_of
 
 NAMES = 50_000  # of files by which boxes are looked for, in all folders together
 MOST_FOLDERS = 2000  # that are looked into
@@ -95,7 +95,8 @@ def _listed_splits(root: Path, folders: list[Path]) -> list[str]:
     lists = [path.stem for path in root.glob("ImageSets/Main/*.txt")]
     if lists:
         return [name for name in lists if name != "trainval"]
-    json = [path.stem.removeprefix("instances_") for path in root.glob("annotations/*.json")]
+    names = (path.stem.removeprefix("instances_") for path in root.glob("annotations/*.json"))
+    json = [without_year(name) for name in names]
     named = [folder.name for folder in folders if parts_of([folder.name]).train == folder.name]
     return json or ([folder.name for folder in folders] if named else ["train"])
 

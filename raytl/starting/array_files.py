@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from raytl.data.split_names import TEST, TRAIN, VALIDATION
 from raytl.errors import ConfigError, DataError
 from raytl.folders import printable
 from raytl.starting.raw import Raw
-from raytl.starting.split_names import TEST, TRAIN, VALIDATION
 
 LABELS = ("y", "label", "labels", "target", "targets", "class")
 CLASS_NAMES = ("classes", "class_names", "label_names")

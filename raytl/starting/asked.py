@@ -73,6 +73,15 @@ def _check(asked: Asked, out: Path) -> None:
         raise UserError(f"{out}: exists already; give another --out, or replace it with --force")
     if not 0 < asked.minutes < float("inf"):
         raise ConfigError(f"--minutes > 0 must hold, got {asked.minutes:g}")
+    _check_labels(asked)
+
+
+def _check_labels(asked: Asked) -> None:
+    counted = isinstance(asked.labels, int) and not isinstance(asked.labels, bool)
+    if not counted and asked.labels not in ("all", "none"):
+        raise ConfigError(
+            f"--labels must be all, none, or a number of labels a class, got {asked.labels}"
+        )
     if asked.labels == "none" and asked.source is None:
         raise ConfigError(
             "--labels none leaves no label to learn from; give a labelled source domain with "

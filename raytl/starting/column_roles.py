@@ -1,22 +1,27 @@
 """Which part each column of a table has: text, image, sound, group, split, field, or none."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.types as kinds
 
+from raytl.data.importers.cells import is_stored_file
+from raytl.data.importers.features import features_of
 from raytl.data.importers.image_folder import EXTENSIONS as IMAGES
+from raytl.data.importers.roles import MEDIA, pattern_columns
 from raytl.data.importers.sounds import EXTENSIONS as SOUNDS
 from raytl.data.importers.table_files import Table
 from raytl.data.importers.tabular import FREE_TEXT
 from raytl.data.importers.words import is_text, words_of
+from raytl.data.split_names import parts_of
 from raytl.errors import ConfigError, DataError
 from raytl.modalities.table.texts import DATE, MISSING, NUMBER, WRITTEN
-from raytl.starting.media_folders import stored_side
+from raytl.starting.media_folders import SIZED_BY, sizes_of, stored_side
 from raytl.starting.raw import Raw
-from raytl.starting.split_names import parts_of
 
 GROUPS = ("group", "patient", "patient_id", "subject", "subject_id", "speaker", "speaker_id")
 LEAST_GROUPS = 4  # to learn from, to be selected by, and two to be tested on
@@ -48,6 +53,8 @@ def roles_of_columns(table: Table, target: str) -> ColumnRoles:
             _role(table, name, out)
     if out.texts:
         out.options["text"] = tuple(out.texts)
+    else:
+        _keep_fields(table, target, out)
     if out.dropped:
         out.options["drop"] = tuple(out.dropped)
     if "image" in out.options or "audio" in out.options:
@@ -55,6 +62,18 @@ def roles_of_columns(table: Table, target: str) -> ColumnRoles:
     if out.times and _has_numbers(table, target):
         _tell_series(table, target, out)
     return out
+
+
+def _keep_fields(table: Table, target: str, out: ColumnRoles) -> None:
+    """Say of strings that they are fields, where Hugging Face's `datasets` wrote them: they would
+    be texts."""
+    media = [str(out.options[kind]) for kind in MEDIA if kind in out.options]
+    taken = {target, *out.dropped, *media, *(name for of in media for name in pattern_columns(of))}
+    taken |= {str(out.options[part]) for part in ("group", "split_column") if part in out.options}
+    for name in features_of(table.rows.schema):
+        if name in table.rows.column_names and name not in taken and is_text(table.rows[name].type):
+            kind = "number" if _has_numbers(table, name) else "category"
+            out.options[kind] = (*out.options.get(kind, ()), name)
 
 
 def _has_numbers(table: Table, name: str) -> bool:
@@ -78,6 +97,12 @@ def _tell_series(table: Table, target: str, out: ColumnRoles) -> None:
 
 def _role(table: Table, name: str, out: ColumnRoles) -> None:
     column = table.rows[name]
+    if (held := _stored_media(column)) is not None and "{" not in name:
+        kind, side = held
+        _take_media(kind, name, side, f"column {name} holds {kind}s", out)
+        if out.options[kind] != name:
+            out.dropped.append(name)
+        return
     if kinds.is_temporal(column.type) or kinds.is_nested(column.type):
         out.dropped.append(name)
         out.notes.append(f"column {name} ({column.type}) is left out")
@@ -143,6 +168,26 @@ def _take_media(kind: str, given: str, side: int | None, note: str, out: ColumnR
     if side is not None:
         out.options["size"] = side
     out.notes.append(note)
+
+
+def _stored_media(column: pa.ChunkedArray) -> tuple[str, int | None] | None:
+    """Return what a column's cells hold where they are files: images or sounds, and the side of
+    stored images; None of other cells."""
+    if not is_stored_file(column.type):
+        return None
+    every = (column[row].as_py() for row in range(0, len(column), len(column) // SIZED_BY or 1))
+    cells = [cell if isinstance(cell, dict) else {"bytes": cell} for cell in every]
+    held = [cell["bytes"] or cell.get("path") for cell in cells]
+    files = [io.BytesIO(one) if isinstance(one, bytes) else one for one in held]
+    if 2 * len(sizes_of(files)) > len(held):
+        return "image", stored_side(files)
+    return ("audio", None) if 2 * sum(map(_is_sound, held)) > len(held) else None
+
+
+def _is_sound(held: bytes | str | None) -> bool:
+    if isinstance(held, bytes):
+        return held.startswith(b"RIFF")
+    return Path(held or "").suffix.lower() in SOUNDS
 
 
 def _files_named(

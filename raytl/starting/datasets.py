@@ -68,8 +68,8 @@ def placed(given: Given) -> Given:
 
 
 def target_facts(given: Given, *, looks: bool, force: bool, say: Say) -> Facts:
-    """Return the facts of the target domain, sharded first where it is raw. `looks`: whether its
-    labels may be looked at. Raises as `sharded` and `facts_of`."""
+    """Return the facts of the target domain, sharded first where it is raw. `looks`: whether all
+    its labels may be looked at. Raises as `sharded` and `facts_of`."""
     if given.raw is not None:
         assert isinstance(given.place, Path)
         sharded(given.raw, given.place, force=force, say=say)

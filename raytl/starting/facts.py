@@ -7,9 +7,9 @@ import numpy as np
 from raytl.config import TASK_FACTS, DomainConfig, TaskName
 from raytl.data.dataset import Dataset
 from raytl.data.domain import Domain
+from raytl.data.split_names import Parts, parts_of
 from raytl.errors import DataError
 from raytl.modalities.column import Column
-from raytl.starting.split_names import Parts, parts_of
 from raytl.tasks.columns import LabelColumn, has_target
 from raytl.urls import Place, Url
 
@@ -19,7 +19,7 @@ LEAST_ROWS = 10  # to learn from and to be selected by; fewer tell nothing
 @dataclass(frozen=True)
 class Facts:
     """`place`: of the dataset, as the study says it. `counts`: rows of each class of the training
-    split; None of other tasks, and where no label may be looked at."""
+    split; None of other tasks, and where not all labels may be looked at."""
 
     place: str
     dataset: Dataset
@@ -67,7 +67,7 @@ def facts_of(
     place: Place, target: str | None, *, tested: bool, looks: bool = True, option: str = "--target"
 ) -> Facts:
     """Return the facts of a dataset. `target`: the column that is learnt, where there are several;
-    `tested`: whether it needs a test split; `looks`: whether labels may be looked at.
+    `tested`: whether it needs a test split; `looks`: whether all labels may be looked at.
 
     Raises DataError where a split is missing, where there are too few rows, and where the labels
     are of one class; ConfigError where the column cannot be told.

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from raytl.config.base import LOCAL_WEIGHTS
-from raytl.errors import ModelError
+from raytl.errors import ModelError, RaytlError
 from raytl.folders import printable
 from raytl.modalities.column import Column
 from raytl.modalities.image.catalogue import OWN, backbones, timm_names
 from raytl.modalities.image.column import ImageColumn
 from raytl.modalities.image.timm_models import TIMM
-from raytl.models.source_spec import SPEC_FILE
+from raytl.models.source_spec import SPEC_FILE, read_spec
 from raytl.starting.candidates import SMALL_SIDE, Candidate, reading
 
 VECTORS = (".npz", ".txt", ".vec", ".gz")
@@ -62,7 +62,8 @@ def _readings(path: Path, column: Column) -> Iterator[tuple[str, dict[str, Any]]
     """Yield names and configurations of what a model may be to a column."""
     if path.is_dir():
         if (path / SPEC_FILE).is_file():
-            yield path.name, {"path": str(path)}
+            if _may_read(path, column):
+                yield path.name, {"path": str(path)}
         elif column.kind == "text":
             yield path.name, {"huggingface": str(path)}
     elif _are_vectors(path):
@@ -73,6 +74,15 @@ def _readings(path: Path, column: Column) -> Iterator[tuple[str, dict[str, Any]]
             }  # fmt: skip
     elif column.kind in ("image", "audio"):
         yield from _image_weights(path, column)
+
+
+def _may_read(folder: Path, column: Column) -> bool:
+    """Whether a source model of raytl's has a part of a column's kind; a broken one may."""
+    try:
+        parts = read_spec(folder).parts.values()
+    except RaytlError:
+        return True  # loading it says what is wrong
+    return any(part.modality == column.kind for part in parts)
 
 
 def _image_weights(path: Path, column: Column) -> Iterator[tuple[str, dict[str, Any]]]:

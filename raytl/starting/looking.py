@@ -15,6 +15,7 @@ from raytl.starting.table_files import (
     table_of_files,
     table_of_text,
 )
+from raytl.starting.table_pieces import is_piece
 from raytl.starting.text_files import class_files, text_file, text_pairs
 
 KNOWN = (
@@ -72,7 +73,7 @@ def _descended(path: Path) -> Path:
             return path
         if files:
             alone = files[0].suffix.lower().removesuffix(".gz") in (*ARRAYS, *TABLES, ".ts", ".txt")
-            return files[0] if alone else path
+            return files[0] if alone and not is_piece(files[0]) else path
         path = folders[0]
     return path
 

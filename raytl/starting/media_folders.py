@@ -16,10 +16,10 @@ from raytl.data.importers.name_patterns import files_by_pattern
 from raytl.data.importers.sounds import EXTENSIONS as SOUNDS
 from raytl.data.importers.text_lines import EXTENSIONS as TEXTS
 from raytl.data.importers.voc_boxes import IMAGES as BOXED
+from raytl.data.split_names import parts_of
 from raytl.errors import ConfigError, DataError
 from raytl.folders import printable
 from raytl.starting.raw import Raw, Wanted
-from raytl.starting.split_names import parts_of
 
 LOOKED_AT = 2000  # files by whose names it is told what a folder holds
 SIZED_BY = 40  # images by which the stored size is chosen
@@ -93,7 +93,7 @@ def _check_rows(root: Path, found: Found, what: str) -> None:
     for split, items in found.splits.items():
         counts = Counter(item.label for item in items)
         few = next((n for k, n in enumerate(found.classes) if counts[k] < 2), None)
-        if few is not None and split.lower() in ("train", "training"):
+        if few is not None and split == parts_of(found.splits).train:
             raise DataError(
                 f"{printable(root)}: a class needs two {what}s at least, one to learn from and one "
                 f"to judge by, but '{few}' has {counts[found.classes.index(few)]}; add some, or "

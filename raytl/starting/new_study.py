@@ -41,7 +41,7 @@ def new_study(asked: Asked, target: Given, source: Given | None, say: Say) -> Pa
     """
     out = asked.file
     target = target if asked.place else placed(target)
-    facts = target_facts(target, looks=asked.labels != "none", force=asked.force, say=say)
+    facts = target_facts(target, looks=asked.labels == "all", force=asked.force, say=say)
     of_source = None
     if source is not None:
         source = as_source(source, facts)

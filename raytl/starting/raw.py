@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from raytl.data.importers.options import flag
+from raytl.data.split_names import parts_of
 from raytl.folders import printable
-from raytl.starting.split_names import parts_of
 
 TEST_SHARE = 0.2  # of the rows of train, where there is no test split
 LEAST_GROUPS = 2  # that are tested on: fewer have no interval

@@ -80,6 +80,9 @@ def _target(draft: Draft) -> list[str]:
             f"No split is called test, so {facts.parts.test} is it: it is read once, for the "
             "verdict. Rows to select by are held out of train."
         )
+    unread = facts.parts.unread(facts.dataset.info.splits)
+    if unread:
+        lines.append(f"Splits that are not read: {_some(unread)}.")
     if draft.labels == "none":
         lines.append("Its labels are used for the verdict alone, by the test split.")
     elif draft.labels != "all":

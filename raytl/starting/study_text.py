@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from raytl.config.yaml_text import yaml_text
 from raytl.starting.candidates import Candidate
 
 WIDTH = 100
@@ -54,7 +54,7 @@ def study_text(
 
 def _entry(key: str, value: Any, note: str = "", indent: str = "  ") -> str:
     """Return a key with its value, and a comment beside it, or above where the line is long."""
-    line = f"{indent}{key}: {_flow(value)}"
+    line = f"{indent}{_flow(key)}: {_flow(value)}"
     if not note:
         return line
     beside = f"{line}  # {note}"
@@ -63,9 +63,7 @@ def _entry(key: str, value: Any, note: str = "", indent: str = "  ") -> str:
 
 def _flow(value: Any) -> str:
     """Return a value as YAML in one line."""
-    text = yaml.safe_dump(
-        value, default_flow_style=True, sort_keys=False, width=10**6, allow_unicode=True
-    )
+    text = yaml_text(value, default_flow_style=True, width=10**6)
     return text.removesuffix("...\n").strip()
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from raytl.errors import DataError, UserError
 from raytl.folders import printable
 from raytl.starting.column_roles import roles_of_columns
 from raytl.starting.raw import Raw, Wanted
-from raytl.starting.split_names import parts_of
+from raytl.starting.table_pieces import is_piece, pattern_of, splits_of_tables
 from raytl.starting.target_column import NAMES, target_of_table
 
 TABLES = (*CSV, *JSON, *PARQUET)
@@ -58,25 +59,28 @@ def _of_table(
 
 
 def table_folder(root: Path, files: list[Path], folders: list[Path], wanted: Wanted) -> Raw | None:
-    """Return a folder's one table, or its tables that are splits of one, or many Parquet files;
-    None where it holds no such."""
+    """Return a folder's one table, or its tables that are splits of one, in pieces maybe, or many
+    Parquet files; None where it holds no such. Raises DataError for pieces that are not read
+    together."""
     tables = [f for f in files if f.suffix.lower() in (*CSV, *JSON, *PARQUET) or _is_packed(f)]
     tables = [file for file in tables if file.suffix.lower() != ".txt"]
-    if len(tables) == 1:
+    if len(tables) == 1 and not is_piece(tables[0]):
         return table_file(tables[0], wanted)
-    if not tables:
-        return None
-    names = {_stem(file): file for file in tables}
-    parts = parts_of(names)
-    if parts.train is not None and len(names) == len(tables) and _all_play(list(names)):
-        how = _how_written(names[parts.train], wanted.target)
-        table = read_table_file(names[parts.train], ShardOptions(**how))
-        splits = {name: file.name for name, file in names.items()}
-        return _of_table(str(root), table, how, splits, wanted)
-    if all(file.suffix.lower() in PARQUET for file in tables):
+    splits = splits_of_tables(root, tables)
+    if splits:
+        first = next(iter(splits.values()))[0]
+        how = _how_written(first, wanted.target)
+        named = {name: pattern_of(name, of) for name, of in splits.items()}
+        raw = _of_table(str(root), read_table_file(first, ShardOptions(**how)), how, named, wanted)
+        return raw if len(tables) == len(splits) else _of_files(raw, len(tables))
+    if tables and all(file.suffix.lower() in PARQUET for file in tables):
         raw = _of_table(str(root), read_table_file(tables[0], ShardOptions()), {}, {}, wanted)
-        return Raw(raw.kind, raw.source, raw.options, f"{len(tables)} Parquet files", raw.notes)
+        return _of_files(raw, len(tables))
     return None
+
+
+def _of_files(raw: Raw, count: int) -> Raw:
+    return replace(raw, what=f"{count} Parquet files")
 
 
 def table_of_files(
@@ -94,17 +98,8 @@ def table_of_files(
     return raw if {"image", "audio"} & raw.options.keys() else None
 
 
-def _all_play(names: list[str]) -> bool:
-    """Whether every one of the names is a split's."""
-    return all(any((p.train, p.validation, p.test)) for p in (parts_of([name]) for name in names))
-
-
 def _is_packed(file: Path) -> bool:
     return file.suffix == ".gz" and Path(file.stem).suffix.lower() in (*CSV, *JSON)
-
-
-def _stem(file: Path) -> str:
-    return file.name.removesuffix(".gz").rpartition(".")[0]
 
 
 def _how_written(path: Path, target: str | None) -> dict[str, Any]:

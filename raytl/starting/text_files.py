@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from raytl.data.importers.opened_files import opened
+from raytl.data.split_names import parts_of
 from raytl.errors import ConfigError, DataError
 from raytl.folders import printable
 from raytl.starting.raw import Raw, Wanted
-from raytl.starting.split_names import parts_of
 from raytl.starting.table_files import TABLES, encoding_of
 
 LOOKED_AT = 500  # lines by which it is told whether they have labels

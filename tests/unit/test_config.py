@@ -44,8 +44,9 @@ def test_reads_yaml_1_2_floats_as_numbers(study_file: Path) -> None:
     assert load_study(study_file).space["optimizer.lr"].bounds == (1e-4, 0.1)
 
 
-def test_dump_reads_back_equal(study_file: Path, tmp_path: Path) -> None:
-    study = load_study(study_file)
+@pytest.mark.parametrize("name", ["photos", "2024", "1e5", "no"])
+def test_dump_reads_back_equal(name: str, study_file: Path, tmp_path: Path) -> None:
+    study = load_study(study_file, [f"study='{name}'"])
     (tmp_path / "again.yaml").write_text(dump_study(study))
     assert load_study(tmp_path / "again.yaml") == study
 

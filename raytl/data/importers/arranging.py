@@ -12,6 +12,7 @@ from raytl.data.group_column import GroupColumn
 from raytl.data.importers.base import Imported, ShardOptions, flag, image_column, shuffled
 from raytl.data.importers.inputs import fitted_input
 from raytl.data.importers.split_rows import Rows, rows_of
+from raytl.data.split_names import parts_of
 from raytl.data.stored import Chunk, Part, Readable, StoredRows, Work
 from raytl.data.subsets import holdout, labelled
 from raytl.errors import ConfigError, DataError
@@ -27,8 +28,8 @@ def arranged(
     options: ShardOptions,
     group_name: str = "group",
 ) -> Imported:
-    """Return what there is to write: `--test` and `--validation` cut from the split train, every
-    split in shuffled order.
+    """Return what there is to write: `--test` and `--validation` cut from the split that is
+    learnt from, every split in shuffled order.
 
     `columns`: inputs and targets; one of groups is added where rows have such. Raises ConfigError
     where there is nothing to cut from, DataError where it cannot be cut so, and for a group that
@@ -69,30 +70,37 @@ def _group_names(splits: Mapping[str, Rows]) -> np.ndarray | None:
 
 
 def cuts(splits: Collection[str], options: ShardOptions) -> dict[str, float]:
-    """Return the shares of train that `--test` and `--validation` ask for, by the names of the
-    splits that they become. Raises ConfigError where train is not among the `splits` that there
-    are, or such a one is."""
+    """Return the shares of `learnt_from(splits)` that `--test` and `--validation` ask for, by the
+    names of the splits that they become. Raises ConfigError where no split is called train or the
+    like, or there is one of such a name."""
     shares = {"test": options.test, "validation": options.validation}
     found = {name: share for name, share in shares.items() if share is not None}
+    train = learnt_from(splits)
     for name in found:
-        if name in splits or "train" not in splits:
+        if name in splits or train is None:
             why = f"there is a split {name} already" if name in splits else "there is no such split"
             raise ConfigError(
-                f"{flag(name)}: cuts rows from the split train into one named {name}, but {why} "
-                f"(splits: {', '.join(splits)}); leave the option out"
+                f"{flag(name)}: cuts rows from the split {train or 'train'} into one named {name}, "
+                f"but {why} (splits: {', '.join(splits)}); leave the option out"
             )
     return found
+
+
+def learnt_from(splits: Collection[str]) -> str | None:
+    """Return the split that is called train, or the like; None where there is none."""
+    return parts_of(splits).train
 
 
 def _cut(
     parts: dict[str, tuple[Rows, np.ndarray]], columns: Mapping[str, Column], options: ShardOptions
 ) -> None:
-    """Move rows from train to the splits that are asked for."""
-    left = 1.0
+    """Move rows to the splits that are asked for."""
+    left, source = 1.0, learnt_from(parts)
     for name, share in cuts(parts, options).items():
-        rows, numbers = parts["train"]
+        assert source is not None
+        rows, numbers = parts[source]
         train, held = _parted(name, rows, numbers, share / left, columns, options.seed)
-        parts["train"], parts[name] = (rows, train), (rows, held)
+        parts[source], parts[name] = (rows, train), (rows, held)
         left -= share
 
 

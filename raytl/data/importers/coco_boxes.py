@@ -36,7 +36,7 @@ def coco_rows(root: Path) -> list[Annotated]:
         if content is None:
             continue
         name = _split_of(root, file)
-        split = re.sub(r"(?<=[a-z])\d{4}$", "", name)  # train2017
+        split = without_year(name)
         if split in taken:
             raise DataError(
                 f"{printable(file)}: it has the split {split}, as {printable(taken[split])} has; "
@@ -47,6 +47,11 @@ def coco_rows(root: Path) -> list[Annotated]:
         rows += _rows(file, content, split, places)
     _refuse_twice(rows)
     return rows
+
+
+def without_year(name: str) -> str:
+    """Return a split's name as COCO has it without its year: train of train2017."""
+    return re.sub(r"(?<=[a-z])\d{4}$", "", name)
 
 
 def _refuse_twice(rows: Sequence[Annotated]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from raytl.data.importers.arranging import arranged, cuts
+from raytl.data.importers.arranging import arranged, cuts, learnt_from
 from raytl.data.importers.base import Imported, ShardOptions
 from raytl.data.importers.forecast_sources import whole_series
 from raytl.data.importers.inputs import array_input, ragged_input
@@ -43,7 +43,8 @@ def read_forecasts(source: str | None, options: ShardOptions) -> Imported:
     shares = cuts(found.splits, options)
     parts: dict[str, list[np.ndarray]] = {}
     for split, series in found.splits.items():
-        parts |= _in_time(split, series, shares) if window is not None else {split: series}
+        cut = split == learnt_from(found.splits) and window is not None
+        parts |= _in_time(split, series, shares) if cut else {split: series}
     rows = {
         name: [_rows(one, channel, season, options) for one in of] for name, of in parts.items()
     }
@@ -107,10 +108,8 @@ def _in_time(
     split: str, series: list[np.ndarray], shares: Mapping[str, float]
 ) -> dict[str, list[np.ndarray]]:
     """Return the splits that a split is cut into, in the order of time."""
-    if split != "train":
-        return {split: series}
     later = [(name, shares[name]) for name in ("validation", "test") if name in shares]
-    start, bounds = 0.0, [("train", 1.0 - sum(share for _, share in later)), *later]
+    start, bounds = 0.0, [(split, 1.0 - sum(share for _, share in later)), *later]
     parts = {}
     for name, share in bounds:
         end = start + share

@@ -81,6 +81,7 @@ def target_of(
             )
         return _values(name, words, options, place)
     if named is not None:
+        words = [_as_named(word, named) for word in words]
         return _classes(name, words, named, options, place)
     return _found(name, words, odd is None, options, place)
 
@@ -185,6 +186,13 @@ def _word(text: str | None, named: Sequence[str] | None) -> str | None:
     if word is None or (word.lower() in MISSING and not (named and word in named)):
         return None
     return word
+
+
+def _as_named(word: str | None, named: Sequence[str]) -> str | None:
+    """Return a number as it is named where it is spelled otherwise: 0 of 0.0."""
+    if word is None or word in named or not _number(word):
+        return word
+    return plain if (plain := _plain(word)) in named else word
 
 
 def _number(word: str) -> bool:

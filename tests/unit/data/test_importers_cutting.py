@@ -139,3 +139,14 @@ def test_diabetes_is_ten_numbers_and_a_value(tmp_path: Path) -> None:
         [in_order(tmp_path / "d", s, "progression")[0] for s in ("train", "test")]
     )
     assert values.sum() == pytest.approx(67243)
+
+
+def test_rows_are_cut_from_the_split_that_is_learnt_from(tmp_path: Path) -> None:
+    split = [("Train", "extra")[row % 4 == 0] for row in range(80)]
+    lines = "".join(f"{row},{row % 3 % 2},{name}\n" for row, name in enumerate(split))
+    source = written(tmp_path / "a.csv", "a,out,split\n" + lines)
+    options = {"target": "out", "split_column": "split"}
+    info = sharded("table", source, tmp_path / "d", test=0.5, **options).info
+    assert {name: of.rows for name, of in info.splits.items()} == {
+        "Train": 30, "extra": 20, "test": 30,
+    }  # fmt: skip

@@ -15,6 +15,7 @@ from unit.data.upright import photo
 
 from raytl.data.dataset import Dataset
 from raytl.data.importers.table_files import read_table_file
+from raytl.data.importers.targets import target_of
 from raytl.data.shard import shard_options
 from raytl.errors import ConfigError, DataError
 from raytl.modalities.table.column import TableColumn
@@ -442,3 +443,13 @@ def test_a_tag_that_is_broken_turns_nothing(tmp_path: Path) -> None:
     data = table(tmp_path, "row,out\n0,x\n1,y\n", image="{row}.jpeg", size=32)
     [images] = in_order(data.path, "train", "image")
     assert (images[:, :14] > 240).all() and (images[:, 18:] < 15).all()
+
+
+def test_named_numbers_may_be_spelled_otherwise(tmp_path: Path) -> None:
+    words = ["0.0", "1.0", "1", "+0", "1e0", "01", "", None]
+    place = "row {}".format
+    options = shard_options(classes="0,1,01", unlabelled=True)
+    found = target_of("y", words, options, place)
+    assert found.values.tolist() == [0, 1, 1, 0, 1, 2, -1, -1]
+    with pytest.raises(DataError, match=r"row 2: the target 'y' has the class '1\.5'"):
+        target_of("y", ["0", "1", "1.5"], shard_options(classes="0,1"), place)

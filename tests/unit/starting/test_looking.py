@@ -242,3 +242,12 @@ def test_boxes_of_yolo_are_recognised_and_refused(tmp_path: Path) -> None:
         (tmp_path / f"{row}.txt").write_text("1 0.5 0.5 0.25 0.25\n")
     with pytest.raises(DataError, match="has boxes as YOLO writes them, which are not read"):
         look(tmp_path, Wanted())
+
+
+def test_years_of_cocos_splits_are_none_of_their_names(tmp_path: Path) -> None:
+    (tmp_path / "annotations").mkdir()
+    for split in ("train2017", "val2017"):
+        pixels(tmp_path / split, 3)
+        (tmp_path / "annotations" / f"instances_{split}.json").write_text(COCO)
+    raw = seen(tmp_path)
+    assert (raw.kind, raw.options) == ("box-folder", {"skip_bad": True})

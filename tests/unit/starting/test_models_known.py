@@ -8,6 +8,7 @@ import pytest
 from raytl.errors import ModelError
 from raytl.modalities.image.column import ImageColumn
 from raytl.modalities.text.column import TextColumn
+from raytl.models.source_spec import SPEC_FILE, PartSpec, SourceSpec
 from raytl.starting.candidates import Candidate, in_parts
 from raytl.starting.hub_caches import cached_models, downloads_for
 from raytl.starting.local_models import models_in
@@ -61,6 +62,16 @@ def test_word_vectors_are_of_texts_alone(tmp_path: Path) -> None:
     (found,) = models_in(tmp_path / "glove.npz", TextColumn(), 48)
     assert found[0].config["transform"]["max_length"] == 48
     assert not list(models_in(tmp_path / "glove.npz", IMAGE, None))
+
+
+def test_a_source_model_is_of_columns_of_its_own_kind_alone(tmp_path: Path) -> None:
+    part = PartSpec(modality="image", backbone="tiny", blocks=1, feature_dim=4, transform={})
+    spec = SourceSpec(parts={"photo": part})
+    (tmp_path / SPEC_FILE).write_text(spec.model_dump_json(), encoding="utf-8")
+    assert [one.config for (one,) in models_in(tmp_path, IMAGE, None)] == [{"path": str(tmp_path)}]
+    assert not list(models_in(tmp_path, TextColumn(), 32))
+    (tmp_path / SPEC_FILE).write_text("{")
+    assert list(models_in(tmp_path, TextColumn(), 32))  # so that it is told what is wrong with it
 
 
 def test_a_folder_without_models_is_refused(tmp_path: Path) -> None:

@@ -97,6 +97,23 @@ def test_a_validation_split_is_used_and_stands_in_for_a_test_split(tmp_path: Pat
     study, text = new(domain(tmp_path / "two", {"train": 40, "val": 20}))
     assert (study.target_domain.splits.validation, study.target_domain.splits.test) == (None, "val")
     assert "No split is called test, so val is it" in text
+    assert "Splits that are not read" not in text
+
+
+def test_a_test_split_is_cut_from_what_plays_train(tmp_path: Path) -> None:
+    pictures(tmp_path / "raw" / "Train", count=20)
+    pictures(tmp_path / "flat", ("unknown",), count=4).joinpath("unknown").rename(
+        tmp_path / "raw" / "Test"
+    )
+    splits = new(tmp_path / "raw", minutes=3)[0].target_domain.splits
+    assert (splits.train, splits.test) == ("Train", "test")
+
+
+def test_splits_that_are_not_read_are_told(tmp_path: Path) -> None:
+    splits = {"train": 40, "test_2016": 20, "test_2017": 20, "extra": 20}
+    study, text = new(domain(tmp_path / "many", splits))
+    assert study.target_domain.splits.test == "test_2016"
+    assert "# Splits that are not read: test_2017, extra." in text
 
 
 def test_a_dataset_without_a_test_split_is_told_the_remedy(tmp_path: Path) -> None:
@@ -153,6 +170,28 @@ def test_few_labels_are_halved_between_learning_and_selecting(tmp_path: Path) ->
     study, _ = new(domain(tmp_path / "target", {"train": 40, "test": 20}), labels=8)
     assert study.target_domain.labels == 8
     assert study.target_domain.validation_fraction == 0.5
+
+
+def test_of_few_labels_the_others_are_not_looked_at(tmp_path: Path) -> None:
+    rows = "".join(f"{n % 7},{'often' if n % 8 else 'rare'}\n" for n in range(160))
+    (tmp_path / "t.csv").write_text(f"size,label\n{rows}")
+    study, text = new(tmp_path / "t.csv", labels=8, minutes=3)
+    assert isinstance(study.space, dict) and "class_weights" not in study.space
+    assert "label (2 classes: often, rare), from" in text
+
+
+@pytest.mark.parametrize("labels", ["few", 8.5, "8", True])
+def test_labels_that_are_none_are_refused_before_anything_is_written(
+    labels: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="--labels must be all, none, or a number of labels"):
+        new(table(tmp_path / "loans.csv"), labels=labels)
+    assert not (tmp_path / "data").exists()
+
+
+def test_one_source_model_may_stand_alone(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="--source-model: weights: no such file or folder"):
+        new(table(tmp_path / "loans.csv"), source_models="weights")
 
 
 def test_a_source_domain_of_other_classes_or_columns_is_refused(tmp_path: Path) -> None:

@@ -18,6 +18,10 @@ class Parts:
     test: str | None
     stands_in: bool = False
 
+    def unread(self, names: Iterable[str]) -> list[str]:
+        """Return which splits play no part."""
+        return [name for name in names if name not in (self.train, self.validation, self.test)]
+
 
 def parts_of(names: Iterable[str]) -> Parts:
     """Return which splits are learnt from, selected by and tested on. One that is called `val` is
