@@ -16,6 +16,7 @@ from raytl.reporting.report.class_figures import most_confused
 from raytl.scoring.metrics import METRICS
 from raytl.scoring.wording import named
 from raytl.sweeping.search.control_facts import ALONE, PROBE
+from raytl.sweeping.search.objective import figure as objective_text
 
 MOST_POINTS = 1000  # of a scatter plot: each is written into the report
 
@@ -146,8 +147,9 @@ def heat_map_figure(rows: list[dict[str, Any]], objective: dict[str, str]) -> Fi
         for j, depth in enumerate(depths):
             values = cells.get((model, depth))
             if values:
+                said = f"{objective_text(best(values))}\n{len(values)} tried"
                 axes.text(
-                    j, i, f"{best(values):.3f}\n{len(values)} tried", ha="center", va="center",
+                    j, i, said, ha="center", va="center",
                     fontsize=8, bbox={"facecolor": "white", "alpha": 0.75, "lw": 0, "pad": 1.5},
                     color="#222222",
                 )  # fmt: skip
