@@ -14,6 +14,8 @@ from raytl.sweeping.verdict.confirmed import Candidate, Confirmation
 if TYPE_CHECKING:
     import pandas as pd
 
+EPOCH = "epoch"
+
 
 def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
     """Return the trials in their order with what was searched of each: what only some trials have
@@ -79,10 +81,13 @@ def comparisons_frame(confirmation: Confirmation | None) -> pd.DataFrame:
 
 
 def curve_frame(curve: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return a trial's metrics, one row an epoch, from 1."""
+    """Return a trial's metrics, one row an epoch, which is the index, from 1."""
     module = pandas()
-    rows = [{n: value for n, value in epoch.items() if _is_number(value)} for epoch in curve]
-    epochs = module.RangeIndex(1, len(rows) + 1, name="epoch")
+    rows = [
+        {name: value for name, value in epoch.items() if _is_number(value) and name != EPOCH}
+        for epoch in curve
+    ]
+    epochs = module.RangeIndex(1, len(rows) + 1, name=EPOCH)
     return module.DataFrame(rows, index=epochs)
 
 

@@ -82,7 +82,6 @@ def sweep(
 
     from raytl.ctrl_c import answered
     from raytl.reporting.html import write_report
-    from raytl.reporting.samples import sample_images
     from raytl.reporting.sparing import Sparing, spared
     from raytl.reporting.tensorboard import TensorBoard, write_end
     from raytl.sweeping.insight.keeping import keep_insight
@@ -94,8 +93,7 @@ def sweep(
     told = Sparing(board, "TensorBoard's files are written no more")
     with answered("stopping (epochs that are done are kept); go on with resume=True"):
         result = run_study(checked, run, resume=resume, store=store, listeners=[told])
-    with spared("TensorBoard's files lack what is known in the end"):
-        write_end(board, result, checked, sample_images(checked))
+    write_end(board, result, checked)
     missing: list[str] = []
     if result.confirmation is not None or result.leaderboard.unconfirmed is not None:
         missing = keep_insight(checked, run, result.leaderboard, result.confirmation, anew=True)

@@ -3,6 +3,7 @@
 Legend: N rows, H height, W width, C channels.
 """
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -11,6 +12,15 @@ from raytl.errors import DataError
 
 Fit = Literal["stretch", "pad", "crop"]
 MOST_PIXELS = 2**24  # of one scaled image, before it is cropped
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What images of any shape are fitted into: see `fit_images`."""
+
+    size: int
+    how: Fit
+    box: int | None
 
 
 def fit_images(

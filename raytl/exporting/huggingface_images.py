@@ -14,9 +14,9 @@ from torch import nn
 
 from raytl.errors import ModelError
 from raytl.exporting.linear import OTHERS, LinearModel, linear_model
+from raytl.exporting.photos import Photos
 from raytl.exporting.timm_model import TimmModel, compared, timm_model, trial_images
 from raytl.modalities.image.timm_models import TIMM
-from raytl.modalities.image.transform import ImageTransform
 from raytl.modalities.text.hub import quiet
 from raytl.models.source_folder import CompleteModel
 
@@ -64,14 +64,12 @@ def write_images(complete: CompleteModel, folder: Path) -> tuple[float, str]:
     from transformers import AutoModelForImageClassification
 
     linear = linear_model(complete, TO)
-    transform = linear.branch.transform
-    assert isinstance(transform, ImageTransform)
-    name = linear.branch.backbone.name
+    name, photos = linear.branch.backbone.name, Photos.of(complete)
     if name.startswith(TIMM):
         model, processor = _of_timm(timm_model(complete, TO), _labels(complete, linear)), None
     elif name in RESNETS and not linear.branch.args:
         model = _of_resnet(name, linear, _labels(complete, linear))
-        processor = _processor(transform)
+        processor = _processor(photos) if photos.stretched else None
     else:
         raise ModelError(
             f"--to {TO}: transformers has no network that is {name}; it has those of timm, and "
@@ -83,13 +81,23 @@ def write_images(complete: CompleteModel, folder: Path) -> tuple[float, str]:
             processor.save_pretrained(folder)
         loaded = AutoModelForImageClassification.from_pretrained(folder).eval()
     apart = compared(_Output(loaded), complete, trial_images(complete), "transformers")
-    _, height, width = transform.input_shape
+    mean, std = photos.colours.values()
     how = (
-        f"`model(pixel_values=images).logits`: images scaled to [0, 1], stretched to {height} x "
-        f'{width} and normalised, as `AutoImageProcessor.from_pretrained(".")` does up to the '
-        "rounding of resized pixels."
+        f"`model(pixel_values=x).logits`: x are pixels in [0, 1] of images {photos.words}, minus "
+        f"mean {mean}, over std {std}. {_by_processor(photos, name)}"
     )
     return apart, how
+
+
+def _by_processor(photos: Photos, name: str) -> str:
+    """Return what a processor of transformers makes of photos; resolved out of config.json for
+    timm's networks."""
+    own = '`AutoImageProcessor.from_pretrained(".")`'
+    if photos.stretched:
+        return f"{own} does this too, up to the rounding of resized pixels."
+    if name.startswith(TIMM):
+        return f"{own} comes near to this, and is not the same."
+    return "No processor stands here, as none of transformers does this."
 
 
 def _labels(complete: CompleteModel, linear: LinearModel) -> dict[str, Any]:
@@ -144,13 +152,14 @@ def _take(unit: Any, convolution: Any, norm: Any) -> None:
     unit.normalization.load_state_dict(norm.state_dict())
 
 
-def _processor(transform: ImageTransform) -> Any:
+def _processor(photos: Photos) -> Any:
     from transformers import ViTImageProcessor
 
-    facts, (channels, height, width) = transform.facts(), transform.input_shape
+    _, height, width = photos.transform.input_shape
+    colours = photos.colours
     return ViTImageProcessor(
         size={"height": height, "width": width},
-        resample=3 if transform.interpolation == "bicubic" else 2,
-        image_mean=facts["mean"] * (channels if len(facts["mean"]) == 1 else 1),
-        image_std=facts["std"] * (channels if len(facts["std"]) == 1 else 1),
+        resample=3 if photos.interpolation == "bicubic" else 2,
+        image_mean=colours["mean"],
+        image_std=colours["std"],
     )

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from raytl.errors import ModelError
 from raytl.exporting.linear import OTHERS, LinearModel, linear_model, trial_of
+from raytl.exporting.photos import Photos
 from raytl.exporting.whole import check_same, facts_of
 from raytl.modalities.backbone import Backbone
 from raytl.modalities.image.timm_models import TIMM, create_timm, cut_timm, timm_settings
@@ -38,6 +39,7 @@ class TimmModel:
     network: nn.Module
     labels: tuple[str, ...]
     settings: dict[str, Any]  # timm's `pretrained_cfg`
+    photos: Photos
 
 
 def export_timm(model: Path, folder: Path) -> dict[str, Any]:
@@ -89,19 +91,17 @@ def timm_model(complete: CompleteModel, to: str) -> TimmModel:
         args = {"img_size": list(transform.input_shape[1:])} | args
     weights = _by_timms_names(backbone, transform, linear.branch.args)
     network = _filled(name, args, linear, weights, to)
-    facts = transform.facts()
-    channels = transform.input_shape[0]
+    photos = Photos.of(complete)
     settings = {
         "input_size": list(transform.input_shape),
         "fixed_input_size": bool(timm_settings(backbone.name).fixed_input_size),
-        "interpolation": transform.interpolation,
+        "interpolation": photos.interpolation,
         "crop_pct": 1.0,
-        "crop_mode": "squash",
-        "mean": facts["mean"] * (channels if len(facts["mean"]) == 1 else 1),
-        "std": facts["std"] * (channels if len(facts["std"]) == 1 else 1),
+        "crop_mode": photos.crop_mode,
+        **photos.colours,
         "num_classes": len(linear.labels),
     }
-    return TimmModel(name, args, network, linear.labels, settings)
+    return TimmModel(name, args, network, linear.labels, settings, photos)
 
 
 def _by_timms_names(
@@ -183,7 +183,8 @@ def compared(network: Any, complete: CompleteModel, x_BCHW: Tensor, what: str) -
 
 def _readme(found: TimmModel) -> str:
     args = "".join(f", {key}={value!r}" for key, value in found.args.items())
-    size = " x ".join(map(str, found.settings["input_size"][1:]))
+    photos = found.photos
+    near = "does this too" if photos.stretched else "comes near to this, and is not the same"
     return f"""# timm's {found.name}
 
 Exported by raytl, which is not needed to run it.
@@ -198,9 +199,10 @@ model = timm.create_model(
 output = model(images)
 ```
 
-`images`: float32 (batch, {", ".join(map(str, found.settings["input_size"]))}), pixels in [0, 1]
-stretched to {size} ({found.settings["interpolation"]}, antialiased), minus
+`images`: float32 (batch, {", ".join(map(str, found.settings["input_size"]))}), pixels in [0, 1] of
+images {photos.words}, minus
 mean {found.settings["mean"]}, over std {found.settings["std"]}.
+What timm makes of `pretrained_cfg` in `{CONFIG}` {near}.
 
 Output: (batch, {len(found.labels)}): {", ".join(found.labels)}.
 """

@@ -13,11 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from raytl.config import TaskName
-from raytl.data.raw.stored_as import stored_columns
+from raytl.data.raw.pictures import frame_of
+from raytl.data.raw.reading import raw_reading
+from raytl.data.raw.rows import RawReading
 from raytl.errors import ModelError
 from raytl.exporting.fronts.base import BATCH, Front, Slot
 from raytl.exporting.fronts.registry import front_of
 from raytl.exporting.steady import steady
+from raytl.modalities.base import Transform
+from raytl.modalities.column import Column
+from raytl.modalities.image.column import ImageColumn
 from raytl.models.source_folder import CompleteModel, load_complete_model
 from raytl.rows import Given
 from raytl.tasks.base import Task
@@ -87,12 +92,12 @@ class Whole(nn.Module):
                 f"a {task.name} cannot be exported: {REFUSED[task.name]}; use `raytl predict`, or "
                 "raytl.load in a program of your own"
             )
-        columns = stored_columns(complete.spec.rows)
+        reading = raw_reading(complete.spec.rows, complete.transforms)
         self.columns = tuple(complete.model.columns)
         self.called = complete.spec.backbone
         names = slot_names(self.columns)
         self.fronts = nn.ModuleList(
-            front_of(names[name], transform, columns.get(name))
+            _front(names[name], transform, reading.columns[name], reading)
             for name, transform in complete.transforms.items()
         )
         self.model, self.ending = steady(complete.model), Ending(task)
@@ -119,6 +124,11 @@ class Whole(nn.Module):
             inputs[name] = Given(front(*tensors[start:stop]), transformed=True)
             start = stop
         return self.ending(self.model(inputs).out)
+
+
+def _front(slot: str, transform: Transform, column: Column, reading: RawReading) -> Front:
+    frame = frame_of(column, reading) if isinstance(column, ImageColumn) else None
+    return front_of(slot, transform, column, frame)
 
 
 def slot_names(columns: tuple[str, ...]) -> dict[str, str]:

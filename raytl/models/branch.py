@@ -62,7 +62,8 @@ class Branch(nn.Module):
 
     Frozen means `requires_grad=False` and `eval()`, whatever mode the branch is put in: batch-norm
     statistics stay as they are and dropout is off. The leading frozen blocks are the prefix, whose
-    output is a pure function of its weights and rows.
+    output is a pure function of its weights and rows. `adapted`: the frozen blocks that adapters
+    were put into, also once these are merged.
     """
 
     def __init__(
@@ -95,7 +96,8 @@ class Branch(nn.Module):
             self.backbone.blocks[index].requires_grad_(False)
             if lora_rank and add_adapters(self.backbone.blocks[index], lora_rank, lora_alpha):
                 adapted.add(index)
-        pure = self.frozen - adapted
+        self.adapted = frozenset(adapted)
+        pure = self.frozen - self.adapted
         self.frozen_depth = next((i for i in blocks if i not in pure), len(blocks))
         self.train()
 

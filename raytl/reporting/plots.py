@@ -16,6 +16,7 @@ from raytl.reporting.report.class_figures import most_confused
 from raytl.scoring.metrics import METRICS
 from raytl.scoring.wording import named
 from raytl.sweeping.search.control_facts import ALONE, PROBE
+from raytl.sweeping.search.objective import figure as objective_text
 
 MOST_POINTS = 1000  # of a scatter plot: each is written into the report
 
@@ -52,6 +53,11 @@ class Drawn(Figure):
         return buffer.getvalue()
 
 
+def _plain(name: str) -> str:
+    """Return a name from outside as text, of which matplotlib makes no formula."""
+    return name.replace("$", r"\$")
+
+
 def _axes(width: float, height: float) -> tuple[Figure, Any]:
     figure = Drawn(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
@@ -73,7 +79,7 @@ def confirmed_figure(confirmation: dict[str, Any]) -> Figure:
             scale * candidate["mean"], y, xerr=scale * (candidate["standard_error"] or 0), fmt="D",
             color=colour, capsize=4, markersize=6,
         )  # fmt: skip
-    names = [c["name"] + (" (selected)" if c["selected"] else "") for c in candidates]
+    names = [_plain(c["name"]) + (" (selected)" if c["selected"] else "") for c in candidates]
     axes.set_yticks(range(len(candidates)), names)
     axes.set_ylim(-0.6, len(candidates) - 0.4)
     unit = "%" if metric.unit == "points" else metric.unit or "in the target's unit"
@@ -90,8 +96,9 @@ def confusion_figure(confusion: list[list[int]], classes: list[str]) -> Figure:
     shares = [[cell / max(1, sum(row)) for cell in row] for row in confusion]
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     if len(classes) <= 20:
-        axes.set_xticks(range(len(classes)), classes, rotation=45 if len(classes) > 10 else 0)
-        axes.set_yticks(range(len(classes)), classes)
+        names = [_plain(name) for name in classes]
+        axes.set_xticks(range(len(names)), names, rotation=45 if len(names) > 10 else 0)
+        axes.set_yticks(range(len(names)), names)
         for i, row in enumerate(confusion):
             for j, cell in enumerate(row):
                 if cell:
@@ -146,13 +153,14 @@ def heat_map_figure(rows: list[dict[str, Any]], objective: dict[str, str]) -> Fi
         for j, depth in enumerate(depths):
             values = cells.get((model, depth))
             if values:
+                said = f"{objective_text(best(values))}\n{len(values)} tried"
                 axes.text(
-                    j, i, f"{best(values):.3f}\n{len(values)} tried", ha="center", va="center",
+                    j, i, said, ha="center", va="center",
                     fontsize=8, bbox={"facecolor": "white", "alpha": 0.75, "lw": 0, "pad": 1.5},
                     color="#222222",
                 )  # fmt: skip
     axes.set_xticks(range(len(depths)), depths)
-    axes.set_yticks(range(len(models)), models)
+    axes.set_yticks(range(len(models)), [_plain(model) for model in models])
     axes.set_xlabel("frozen blocks")
     figure.colorbar(image, label=objective["label"])
     return figure
@@ -184,7 +192,7 @@ def curves_figure(
         else:
             axes.plot(epochs, values, color=GREY, alpha=0.4, lw=0.8, zorder=0)
     for control, style in dashes.items():
-        axes.plot([], [], ls=style, color=_colour_of(control), label=f"{control} control")
+        axes.plot([], [], ls=style, color=_colour_of(control), label=f"{_plain(control)} control")
     axes.set_xlabel("epoch")
     axes.set_ylabel(objective["label"])
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
@@ -217,6 +225,7 @@ def importance_figure(importances: dict[str, float]) -> Figure:
     """Bars of importance, most important on top."""
     names = list(importances)[::-1]
     figure, axes = _axes(7, 0.4 * len(names) + 0.8)
-    axes.barh(names, [100 * importances[name] for name in names], color=BLUE)
+    shares = [100 * importances[name] for name in names]
+    axes.barh([_plain(name) for name in names], shares, color=BLUE)
     axes.set_xlabel("share of the objective's variance, %")
     return figure

@@ -17,6 +17,8 @@ from raytl.reporting.hparams import (
     hparams_of,
     session,
 )
+from raytl.reporting.samples import sample_images
+from raytl.reporting.sparing import spared
 from raytl.scoring.metrics import METRICS
 from raytl.sweeping.kept.records import Config, Metrics, Record
 from raytl.sweeping.search.asked_and_told import Listener
@@ -83,23 +85,27 @@ class TensorBoard(Listener):
                     writer.add_scalar(confirmed_tag(self._study), candidate.mean, 0)
 
 
-def write_end(
-    board: TensorBoard, result: StudyResult, study: Study, images: dict[str, np.ndarray]
-) -> None:
-    """Write what is known once a study has run, or was stopped: `images` of its domains, what was
-    confirmed, the verdict, and features of the best."""
+def write_end(board: TensorBoard, result: StudyResult, study: Study) -> None:
+    """Write what is known once a study has run, or was stopped: images of its domains, what was
+    confirmed, the verdict, and features of the best. Of what cannot be written a warning says why,
+    and the rest is written."""
     from raytl.reporting.projector import write_projector
 
-    run = result.run
-    write_images(run, images)
-    if result.confirmation is not None:
-        board.confirmed(result.confirmation)
-        write_confirmation(run, result.confirmation)
+    run, confirmation, lack = result.run, result.confirmation, "TensorBoard's files lack"
+    with spared(f"{lack} the images"):
+        write_images(run, sample_images(study))
+    if confirmation is not None:
+        with spared(f"{lack} the scores on the test split"):
+            board.confirmed(confirmation)
+        with spared(f"{lack} the figures of what was confirmed"):
+            write_confirmation(run, confirmation)
     if result.sentences:
-        write_verdict(run, result.sentences)
+        with spared(f"{lack} the verdict"):
+            write_verdict(run, result.sentences)
         if (run / "best").exists():
             domain = study.target_domain
-            write_projector(run, domain.dataset, domain.splits.test)
+            with spared(f"{lack} the features of the best"):
+                write_projector(run, domain.dataset, domain.splits.test)
 
 
 def _writer(folder: Path) -> Any:

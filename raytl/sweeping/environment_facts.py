@@ -7,10 +7,12 @@ from pydantic import BaseModel
 
 
 class PartFacts(BaseModel):
-    """A column's network."""
+    """A column's network. `note`: what became of it where it reads another column than it was made
+    for."""
 
     backbone: str
     blocks: int
+    note: str | None = None
 
 
 class ModelFacts(BaseModel):

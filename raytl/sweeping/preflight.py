@@ -118,6 +118,8 @@ def preflight(study: Study) -> Checked:
     skipped = (*skipped_controls(study, space).items(), *alone.skipped)
     notes = [*opened.notes, *([] if renamed is None else [renamed])]
     notes += [f"the {control} control is left out: {why}" for control, why in skipped]
+    parts = ((name, part) for name, spec in specs.items() for part in spec.parts.values())
+    notes += [f"source_models.{name}: {part.note}" for name, part in parts if part.note]
     return Checked(
         study, space, domains, specs, weights, done, _num_bytes(domains), controls, tuple(warnings),
         tuple(notes), opened.test_labels, opened.reason,

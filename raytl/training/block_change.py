@@ -56,8 +56,7 @@ def block_changes(
         branch, (ours, theirs) = after[name], zip(*parts, strict=True)
         grams = (gram(np.concatenate(of)) for of in (ours, theirs))
         cka = linear_cka(*grams) if rows > 1 else math.nan
-        adapted = any(p.requires_grad for p in branch.backbone.blocks[block].parameters())
-        frozen = block in branch.frozen and not adapted
+        frozen = block in branch.frozen - branch.adapted
         found.append(BlockChange(name, block, frozen, block in branch.fresh, cka))
     return found, rows
 

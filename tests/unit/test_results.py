@@ -155,7 +155,9 @@ def test_predictions_are_rows_of_named_classes_and_probabilities(confirmed: rayt
 
 def test_curves_are_a_trials_numbers_by_epoch(confirmed: raytl.Results) -> None:
     (confirmed.run / "trial-00001").mkdir()
-    epochs = [{"loss": 2.0, "note": "warm"}, {"loss": 1.0, "seconds": 3}]
+    epochs = [
+        {"epoch": 1, "loss": 2.0, "note": "warm"}, {"epoch": 2, "loss": 1.0, "seconds": 3},
+    ]  # fmt: skip
     record = Trained({"name": "trial-00001"}, epochs).dump()
     (confirmed.run / "trial-00001" / "record.json").write_text(record)
     for name in ("00001", "trial-00001"):
@@ -163,6 +165,7 @@ def test_curves_are_a_trials_numbers_by_epoch(confirmed: raytl.Results) -> None:
         assert curve.index.tolist() == [1, 2]
         assert curve["loss"].tolist() == [2.0, 1.0]
         assert "note" not in curve
+        assert curve.reset_index()["epoch"].tolist() == [1, 2]
     with pytest.raises(UserError, match="no trial '1'; known: 00001, scratch-0"):
         confirmed.curves("1")
     with pytest.raises(CorruptError, match=r"record\.json: cannot be read: No such file"):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from PIL import Image
 from serving_page import made_of, page_code
 
 import raytl
+from raytl.tasks.mask_column import MaskColumn
+from raytl.tasks.segmentation import Segmentation
 
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
@@ -50,6 +53,17 @@ def test_a_file_is_one_row_and_json_is_many(tmp_path: Path) -> None:
     status, answer = ask(replica, json.dumps(rows).encode(), "application/json")
     assert status == 200 and len(answer) == 2
     assert_alike(answer[0], raytl.load(best).answers(rows)[0])
+
+
+def test_a_mask_is_its_png_in_base64(tmp_path: Path) -> None:
+    task = Segmentation(MaskColumn(classes=("ground", "disc"), shape=(12, 12)))
+    best = save_model(tmp_path / "best", {"image": IMAGE}, CNN, task=task, options={"size": 12})
+    replica = made_of(page_code(), best)["Model"].func_or_class(str(best))
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    status, (answer,) = ask(replica, (tmp_path / "a.png").read_bytes())
+    assert status == 200
+    wanted = raytl.load(best).answers([tmp_path / "a.png"])[0]["mask"]
+    assert b64decode(answer["mask"]) == wanted
 
 
 @pytest.mark.parametrize(

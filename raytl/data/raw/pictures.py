@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from raytl.data.fitting import fit_images
+from raytl.data.fitting import Frame, fit_images
 from raytl.data.importers.arrays import as_numbers
 from raytl.data.importers.decoding import THREADS, check_image, unwarned, upright
 from raytl.data.importers.encoded import content_of, name_of
@@ -25,7 +25,7 @@ from raytl.errors import DataError, ModelError
 from raytl.folders import printable
 from raytl.modalities.image.column import ImageColumn
 
-__all__ = ["EXTENSIONS", "image_rows"]
+__all__ = ["EXTENSIONS", "frame_of", "image_rows"]
 
 # Kinds of datasets whose images came out of files, decoded to RGB and fitted to one size
 DECODED = ("image-folder", "table", "huggingface", "webdataset", "objects")
@@ -106,13 +106,19 @@ def _pixels(opened: Image.Image, channels: int) -> np.ndarray:
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
+def frame_of(column: ImageColumn, reading: RawReading) -> Frame | None:
+    """Return what a column's images are fitted into; None where they are taken as they are."""
+    (height, width, _), options = column.shape, reading.options
+    fits = reading.kind in DECODED or options.size is not None or options.box is not None
+    return Frame(height, options.fit, options.box) if fits and height == width else None
+
+
 def _fitted(pixels_HWC: np.ndarray, column: ImageColumn, reading: RawReading) -> np.ndarray:
     """Return an image of the column's shape, fitted as the dataset's were. Raises DataError where
     it is of another."""
-    shape, options = column.shape, reading.options
-    fits = reading.kind in DECODED or options.size is not None or options.box is not None
-    if fits and shape[0] == shape[1]:
-        pixels_HWC = fit_images(pixels_HWC[None], shape[0], options.fit, options.box)[0]
+    shape, frame = column.shape, frame_of(column, reading)
+    if frame is not None:
+        pixels_HWC = fit_images(pixels_HWC[None], frame.size, frame.how, frame.box)[0]
     if pixels_HWC.shape != shape:
         height, width = pixels_HWC.shape[:2]
         raise DataError(

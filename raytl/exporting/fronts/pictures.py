@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from raytl.data.fitting import Frame
 from raytl.exporting.fronts.base import BATCH, Front, Slot
+from raytl.exporting.photos import framed
 from raytl.exporting.resizing import Resized
 from raytl.modalities.audio.transform import AudioTransform
 from raytl.modalities.column import Column
@@ -24,8 +26,11 @@ class ImageFront(Front):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, name: str, transform: ImageTransform, column: Column | None) -> None:
-        """Without a `column` images are as the network takes them."""
+    def __init__(
+        self, name: str, transform: ImageTransform, column: Column | None, frame: Frame | None
+    ) -> None:
+        """Without a `column` images are as the network takes them, without a `frame` taken as they
+        are."""
         super().__init__()
         channels, height, width = transform.input_shape
         shape, dtype = (height, width, channels), "uint8"
@@ -34,7 +39,12 @@ class ImageFront(Front):
         self.transform, self.channels = transform, channels
         colours = {1: "grey", 3: "RGB"}.get(shape[2], f"{shape[2]} channels")
         value = "0 to 255" if dtype == "uint8" else "as they were stored for training"
-        holds = f"images, {colours}, channels last, {value}; scaled and normalised in the program"
+        fitted = "" if frame is None else f", {framed(frame)}"
+        holds = (
+            f"images, {colours}, channels last, {value}{fitted}; scaled and normalised in the "
+            "program"
+        )
+        self.frame = frame
         self.slots = (Slot(name, dtype, (BATCH, *shape), holds),)
         self.resized = Resized(shape[:2], (height, width), transform.interpolation)
         self.clamps = transform.interpolation == "bicubic" and dtype == "uint8"
@@ -54,6 +64,12 @@ class ImageFront(Front):
         images = random.integers(0, 256, shape, np.uint8) if whole else random.random(shape)
         x = torch.from_numpy(images.astype(slot.dtype))
         return (x,), x
+
+    def own_facts(self) -> dict[str, Any]:
+        """How an image of any shape is fitted; `fit` is None where it is taken as it is."""
+        (slot,), frame = self.slots, self.frame
+        fit, box = (None, None) if frame is None else (frame.how, frame.box)
+        return {"size": list(slot.shape[1:3]), "fit": fit, "box": box}
 
 
 class AudioFront(Front):

@@ -1,5 +1,6 @@
 """What stands before the network of a column, by its transform."""
 
+from raytl.data.fitting import Frame
 from raytl.errors import ModelError
 from raytl.exporting.fronts.base import Front
 from raytl.exporting.fronts.pictures import AudioFront, ImageFront
@@ -15,11 +16,14 @@ from raytl.modalities.table.transform import TableTransform
 from raytl.modalities.text.transform import TokenizerTransform, VocabularyTransform
 
 
-def front_of(name: str, transform: Transform, column: Column | None) -> Front:
+def front_of(
+    name: str, transform: Transform, column: Column | None, frame: Frame | None = None
+) -> Front:
     """Return what stands before the network of a column called `name`. `column`: how its rows were
-    stored, where that is known. Raises ModelError for a transform of somebody else's wing."""
+    stored, where that is known; `frame`: what its images were fitted into. Raises ModelError for a
+    transform of somebody else's wing."""
     if isinstance(transform, ImageTransform):
-        return ImageFront(name, transform, column)
+        return ImageFront(name, transform, column, frame)
     if isinstance(transform, AudioTransform):
         return AudioFront(name, transform)
     if isinstance(transform, VocabularyTransform | TokenizerTransform):

@@ -53,5 +53,8 @@ def _of_metric(name: MetricName) -> ObjectiveMetric:
 
 
 def figure(value: float) -> str:
-    """Return an objective's value as tables show it: four decimals, fewer where it is large."""
+    """Return an objective's value as tables show it: four decimals, fewer where it is large; four
+    digits where it is small."""
+    if 0 < abs(value) < 0.1:
+        return f"{value:#.4g}"
     return f"{value:.4f}" if abs(value) < 1000 else f"{value:,.6g}"

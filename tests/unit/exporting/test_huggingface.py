@@ -15,6 +15,7 @@ from raytl import verbs
 from raytl.errors import ModelError
 from raytl.exporting.linear import wanted_of
 from raytl.exporting.timm_model import trial_images
+from raytl.modalities.image.column import ImageColumn
 from raytl.modalities.text.column import TextColumn
 from raytl.models.source_folder import load_complete_model
 from raytl.tasks.classification import Classification
@@ -116,7 +117,9 @@ IMAGES: dict[str, dict[str, Any]] = {
 def test_transformers_sees_the_same_in_images(name: str, tmp_path: Path) -> None:
     from transformers import AutoImageProcessor, AutoModelForImageClassification
 
-    model = save_model(tmp_path / "best", {"image": IMAGE}, IMAGES[name])
+    size = IMAGES[name]["input_size"]
+    column = ImageColumn(shape=(size, size, 3), dtype="uint8")
+    model = save_model(tmp_path / "best", {"image": column}, IMAGES[name])
     out = tmp_path / "out"
     verbs.export(model, to="huggingface", out=out)
     loaded = AutoModelForImageClassification.from_pretrained(out).eval()
@@ -128,8 +131,7 @@ def test_transformers_sees_the_same_in_images(name: str, tmp_path: Path) -> None
     limit = 1e-4 * max(1.0, float(wanted.abs().max()))
     torch.testing.assert_close(got, wanted, rtol=0, atol=limit)
     assert list(loaded.config.id2label.values()) == list(CLASSES)
-    side = x_BCHW.shape[2]
     picture = np.zeros((40, 50, 3), np.uint8)
     read = AutoImageProcessor.from_pretrained(out)(picture, return_tensors="pt")["pixel_values"]
-    assert read.shape == (1, 3, side, side)
+    assert read.shape == (1, 3, size, size)
     assert json.loads((out / "config.json").read_text())["model_type"] in ("resnet", "timm_wrapper")

@@ -132,7 +132,9 @@ def test_what_became_of_the_fields_is_noted(stored: Path, tmp_path: Path) -> Non
         assert words in note
     study = study_of(write_table(tmp_path / "new", NEW), {"net": {"path": stored}})
     assert run_of(study).parts.spec.parts["table"].note == note
-    assert preflight(study).source_models["net"].parts["table"].note == note
+    checked = preflight(study)
+    assert checked.source_models["net"].parts["table"].note == note
+    assert f"source_models.net: {note}" in checked.notes
 
 
 def test_new_fields_are_drawn_by_seed_and_shared_ones_are_not(stored: Path) -> None:

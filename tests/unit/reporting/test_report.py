@@ -107,6 +107,18 @@ def test_an_unfinished_run_has_a_report(tmp_path: Path) -> None:
     assert "resume it with --resume" in text
 
 
+def test_what_a_source_model_has_not_carried_over_is_stated(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", [row(0)])
+    facts = json.loads((run / "environment.json").read_text())
+    part = {"backbone": "mlp", "blocks": 3, "note": "2 fields transferred; started fresh: size"}
+    facts["source_models"] = {"old": {"parts": {"table": part}}, "new": {"parts": {
+        "table": {"backbone": "mlp", "blocks": 3}}}}  # fmt: skip
+    (run / "environment.json").write_text(json.dumps(facts))
+    text = write_report(run).read_text()
+    assert "<br>2 fields transferred; started fresh: size</td>" in text
+    assert "None" not in text.partition('id="run"')[2].partition("<details>")[0]
+
+
 def test_augmentation_is_stated(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", [row(0)])
     assert "Training rows were augmented" not in write_report(run).read_text()

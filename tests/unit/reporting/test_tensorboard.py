@@ -2,6 +2,7 @@
 the features of the best."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from values_support import write_classes, write_values
 
 from raytl.config import Study
 from raytl.reporting.projector import MOST_FEATURES, components, projected, write_projector
-from raytl.reporting.tensorboard import FOLDER, TensorBoard, write_verdict
+from raytl.reporting.tensorboard import FOLDER, TensorBoard, write_end, write_verdict
 from raytl.sweeping.kept.records import Metrics, Record, Status
 from raytl.sweeping.search.objective import objective_metric
 from raytl.sweeping.verdict.confirmed import Candidate, Confirmation, Verdict
@@ -201,6 +202,24 @@ def test_the_verdict_is_text(tmp_path: Path) -> None:
     assert found.tensor_proto.string_val[0].decode() == (
         "**transfer helps: +4 points**\n\n- against probing undecided"
     )
+
+
+def test_what_cannot_be_drawn_costs_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object) -> None:
+        raise ValueError("no such glyph")
+
+    monkeypatch.setattr("raytl.reporting.tensorboard.write_confirmation", fails)
+    monkeypatch.setattr("raytl.reporting.tensorboard.sample_images", lambda _: {})
+    result: Any = SimpleNamespace(
+        run=tmp_path, confirmation=SimpleNamespace(candidates=[]), sentences=["it helps"]
+    )
+    write_end(written(tmp_path), result, study())
+    assert events(tmp_path, "confirmation").Tags()["tensors"] == ["verdict/text_summary"]
+    (line,) = capsys.readouterr().err.splitlines()
+    said = "warning: TensorBoard's files lack the figures of what was confirmed: no such glyph"
+    assert line == said
 
 
 def test_files_of_many_trials_stay_small(tmp_path: Path) -> None:

@@ -54,6 +54,12 @@ def test_ties_are_one_row() -> None:
     assert len(found) == 5  # all are shown: no line says that there are more
 
 
+def test_small_errors_are_told_apart() -> None:
+    found = lines(row("00000", 2e-5), row("00001", 9.012e-5), row("00002", 9.013e-5))
+    objectives = [line.split()[6] for line in found[2:]]
+    assert objectives == ["2.000e-05", "9.012e-05", "9.013e-05"]
+
+
 def test_the_rest_is_counted() -> None:
     rows = [row(f"{number:05}", 0.9 - number / 100) for number in range(MOST_ROWS + 4)]
     failed = [

@@ -123,6 +123,11 @@ def test_large_numbers_are_shown_with_fewer_decimals() -> None:
     assert [figure(x) for x in (0.5, -12.34567, 123456.789)] == ["0.5000", "-12.3457", "123,457"]
 
 
+def test_small_numbers_are_shown_with_as_many_digits_as_others() -> None:
+    shown = [figure(x) for x in (0.0, 0.05, -0.0123456, 2e-5)]
+    assert shown == ["0.0000", "0.05000", "-0.01235", "2.000e-05"]
+
+
 def test_tries_are_compared_by_shares_where_the_unit_is_the_targets() -> None:
     own, rivals = {2: -103.0}, [{2: -100.0}] * 3  # errors, less is better
     assert Tries.of(8, 3, relative=True).stays(2, own, rivals)
