@@ -44,7 +44,9 @@ def data_of(asked: Asked) -> tuple[Given, Given | None]:
     """
     _check(asked, asked.file)
     place = asked.place or _usual_place(asked.data)
-    target = given_data(asked.data, place, Wanted(asked.target, asked.pattern))
+    target = given_data(
+        asked.data, place, Wanted(asked.target, asked.pattern, asked.labels == "none")
+    )
     source = None
     if asked.source is not None:
         beside = (

@@ -76,29 +76,39 @@ def target_facts(given: Given, *, looks: bool, force: bool, say: Say) -> Facts:
     return facts_of(given.place, given.column, tested=True, looks=looks)
 
 
-def as_source(given: Given, target: Facts) -> Given:
-    """Return data of a source domain as they are sharded: all rows to learn from, with the target's
-    classes."""
+def as_source(given: Given) -> Given:
+    """Return data of a source domain as they are sharded: all rows to learn from."""
     if given.raw is None:
         return given
     options = {name: value for name, value in given.raw.options.items() if name != "test"}
-    named = class_option(given.raw, target.classes)
-    return replace(given, raw=replace(given.raw, options=options | named))
+    return replace(given, raw=replace(given.raw, options=options))
 
 
-def source_facts(given: Given, target: Facts, *, force: bool, say: Say) -> Facts:
-    """Return the facts of the source domain, sharded first where it is raw. Raises DataError where
-    it has other classes than the target, another task, or no column of a kind that the target
-    has."""
+def with_classes(given: Given, other: Facts) -> Given:
+    """Return data that are sharded with the classes of the other domain."""
+    if given.raw is None:
+        return given
+    options = given.raw.options | class_option(given.raw, other.classes)
+    return replace(given, raw=replace(given.raw, options=options))
+
+
+def lacks_labels(given: Given) -> bool:
+    """Whether data are raw, and rows lack what is learnt."""
+    return given.raw is not None and "unlabelled" in given.raw.options
+
+
+def source_facts(given: Given, *, force: bool, say: Say) -> Facts:
+    """Return the facts of the source domain, sharded first where it is raw. Raises as `sharded` and
+    `facts_of`."""
     if given.raw is not None:
         assert isinstance(given.place, Path)
         sharded(given.raw, given.place, force=force, say=say)
-    source = facts_of(given.place, given.column, tested=False)
-    _check_alike(source, target)
-    return source
+    return facts_of(given.place, given.column, tested=False)
 
 
-def _check_alike(source: Facts, target: Facts) -> None:
+def check_alike(source: Facts, target: Facts) -> None:
+    """Raise DataError where the source domain has other classes than the target, another task, or
+    no column of a kind that the target has."""
     kinds = {column.kind for column in target.inputs.values()}
     if not kinds & {column.kind for column in source.inputs.values()}:
         told = ", ".join(f"{name} ({column.kind})" for name, column in source.inputs.items())

@@ -14,10 +14,13 @@ from raytl.starting.candidates import Fitting
 from raytl.starting.datasets import (
     Given,
     as_source,
+    check_alike,
+    lacks_labels,
     placed,
     plain_name,
     source_facts,
     target_facts,
+    with_classes,
 )
 from raytl.starting.draft import Draft
 from raytl.starting.drafting import complete
@@ -40,13 +43,7 @@ def new_study(asked: Asked, target: Given, source: Given | None, say: Say) -> Pa
     `preflight` raise.
     """
     out = asked.file
-    target = target if asked.place else placed(target)
-    facts = target_facts(target, looks=asked.labels == "all", force=asked.force, say=say)
-    of_source = None
-    if source is not None:
-        source = as_source(source, facts)
-        source = source if asked.place else placed(source)
-        of_source = source_facts(source, facts, force=asked.force, say=say)
+    target, facts, source, of_source = _sharded(asked, target, source, say)
     raws = [(one.raw, one.place) for one in (target, source) if one is not None and one.raw]
     origin = Origin(
         tuple(raw.command(str(place)) for raw, place in raws),
@@ -60,6 +57,34 @@ def new_study(asked: Asked, target: Given, source: Given | None, say: Say) -> Pa
     write_atomically(out, text)
     load_study(out)
     return out
+
+
+def _sharded(
+    asked: Asked, target: Given, source: Given | None, say: Say
+) -> tuple[Given, Facts, Given | None, Facts | None]:
+    """Return the data as they were sharded, and their facts. The source domain is given the
+    target's classes; a target that lacks labels has the source's, which comes first then."""
+
+    def of_target(given: Given) -> tuple[Given, Facts]:
+        own = given if asked.place else placed(given)
+        looks = asked.labels == "all"
+        return own, target_facts(own, looks=looks, force=asked.force, say=say)
+
+    def of_source(given: Given) -> tuple[Given, Facts]:
+        own = given if asked.place else placed(given)
+        return own, source_facts(own, force=asked.force, say=say)
+
+    if source is None:
+        return *of_target(target), None, None
+    source = as_source(source)
+    if lacks_labels(target):
+        source, known = of_source(source)
+        target, facts = of_target(with_classes(target, known))
+    else:
+        target, facts = of_target(target)
+        source, known = of_source(with_classes(source, facts))
+    check_alike(known, facts)
+    return target, facts, source, known
 
 
 def _drafted(

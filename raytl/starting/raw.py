@@ -16,10 +16,12 @@ LEAST_GROUPS = 2  # that are tested on: fewer have no interval
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the person who asks says of raw data, where it cannot be seen."""
+    """What the person who asks says of raw data, where it cannot be seen. `unlabelled`: whether
+    rows may lack the target."""
 
     target: str | None = None
     pattern: str | None = None
+    unlabelled: bool = False
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from raytl.folders import printable
 from raytl.starting.column_roles import roles_of_columns
 from raytl.starting.raw import Raw, Wanted
 from raytl.starting.table_pieces import is_piece, pattern_of, splits_of_tables
-from raytl.starting.target_column import NAMES, target_of_table
+from raytl.starting.target_column import NAMES, lacks_some, target_of_table
 
 TABLES = (*CSV, *JSON, *PARQUET)
 DELIMITERS = ",;\t|"
@@ -52,6 +52,9 @@ def _of_table(
     roles = roles_of_columns(table, target)
     options = how | ({"splits": splits} if splits else {}) | {"target": target} | roles.options
     notes = (*told, *roles.notes)
+    if wanted.unlabelled and lacks_some(table, target):
+        options["unlabelled"] = True
+        notes = (*notes, f"rows without a {target} are kept")
     names = f"{len(table.rows.column_names)} columns"
     what = f"a table, {len(table.rows):,} rows of {names}, of which {target} is learnt"
     parts = splits or roles.splits or {"train": ""}

@@ -5,6 +5,7 @@ from raytl.data.importers.table_files import Table
 from raytl.data.importers.targets import FEW_NUMBERS
 from raytl.data.importers.words import words_of
 from raytl.errors import ConfigError, DataError
+from raytl.modalities.table.texts import MISSING
 from raytl.starting.raw import Wanted
 
 # What such a column is called, the surest name first
@@ -35,6 +36,15 @@ def target_of_table(table: Table, wanted: Wanted, *, named: bool) -> tuple[str, 
         f"{table.name}: which column is to be learnt cannot be told, as none is called "
         f"{', '.join(NAMES[:4])} or the like; name it with --target, one of {listed}"
     )
+
+
+def lacks_some(table: Table, column: str) -> bool:
+    """Whether a row has no value in a column of words or numbers."""
+    try:
+        words = words_of(table.rows[column], column)
+    except DataError:
+        return False
+    return any(word is None or word.strip().lower() in MISSING for word in words)
 
 
 def _has_few_words(table: Table, column: str) -> bool:

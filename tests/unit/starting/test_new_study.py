@@ -21,6 +21,7 @@ from tests_support import write_images
 
 import raytl
 from raytl.config import Study, load_study
+from raytl.data.dataset import Dataset
 from raytl.errors import ConfigError, DataError, ModelError, UserError
 from raytl.modalities.image.catalogue import build_backbone
 from raytl.modalities.image.column import ImageColumn
@@ -331,3 +332,15 @@ def test_a_rare_class_is_said_with_its_metric(tmp_path: Path) -> None:
 )
 def test_a_study_is_called_after_its_data(data: str, name: str) -> None:
     assert plain_name(data) == name
+
+
+@pytest.mark.parametrize("known", [0, 12])
+def test_a_target_without_labels_has_the_sources_classes(known: int, tmp_path: Path) -> None:
+    source = table(tmp_path / "there.csv")
+    head, *rows = table(tmp_path / "here.csv", rows=61).read_text().splitlines()
+    kept = [row if n < known else row.rpartition(",")[0] + "," for n, row in enumerate(rows)]
+    (tmp_path / "here.csv").write_text("\n".join([head, *kept]) + "\n")
+    study, text = new(tmp_path / "here.csv", labels="none", source=str(source), minutes=3)
+    assert "--target target --unlabelled --test 0.2 --classes no,yes" in text
+    assert Dataset.open(tmp_path / "data" / "here").columns["target"].task == "classification"
+    assert preflight(study).study.task == "classification"
