@@ -29,6 +29,7 @@ LIMIT = "RAYTL_SHARD_CACHE_BYTES"  # of all entries of a node; half of the cache
 LOCK_S = 3600.0  # at most that long another process may fetch what this one waits for
 LOOK_AGAIN = 0.02  # of the limit: so much is fetched between two looks at what there is in all
 KEPT = 0.9  # of the limit, once entries were deleted
+ONCE = uuid.uuid4().hex  # for files of which nothing tells a new content: a copy a process
 ROUNDS = 3  # a copy that comes broken is fetched so often
 
 
@@ -208,5 +209,5 @@ def _copy(folder: Url, files: Mapping[str, Found]) -> Path:
         for name in files:
             download(folder / name, to / name)
 
-    facts = {name: [of.bytes, of.stamp] for name, of in files.items()}
+    facts = {name: [of.bytes, of.stamp or ONCE] for name, of in files.items()}
     return cache.get(digest_of([folder.shown, facts])[:40], fetch)

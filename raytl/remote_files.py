@@ -8,8 +8,9 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
@@ -27,20 +28,25 @@ from pyarrow.fs import (
 )
 
 from raytl.errors import RaytlError, UserError, why_not_written
+from raytl.files import digest_of
 from raytl.urls import Place, Url, path_in, url_of
 
 CHUNK = 16 * 2**20  # bytes of a request
+AT_ONCE = 16  # files that are asked for at once
 DELAYED = "allow_delayed_open"  # pyarrow's option in a URL
 # How pyarrow's own filesystems say it, with OSError for everything
 DENIED = re.compile(
     "ACCESS_DENIED|INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH|PERMISSION_DENIED|UNAUTHENTICATED"
 )
 WITHOUT_FOLDERS = ("s3", "gcs", "abfs")  # where a file needs none above it
+# What fsspec's filesystems call what tells one content of a file from another
+_VERSION = re.compile("etag|md5|sha|crc|digest|checksum|blob_id|version|modified|created")
 
 
 @dataclass(frozen=True)
 class Found:
-    """A file in a folder behind a URL: `stamp` changes where its content does."""
+    """A file in a folder behind a URL: `stamp` changes where its content does; empty where nothing
+    tells."""
 
     bytes: int
     stamp: str
@@ -130,7 +136,7 @@ def file_at(url: Url) -> Found | None:
     filesystem, path = filesystem_of(url)
     with reaching(url):
         info = filesystem.get_file_info(path)
-    return _found(info) if info.type == FileType.File else None
+        return _found(filesystem, info) if info.type == FileType.File else None
 
 
 def files_in(url: Url, below: bool = True) -> Mapping[str, Found]:
@@ -139,16 +145,22 @@ def files_in(url: Url, below: bool = True) -> Mapping[str, Found]:
     filesystem, path = filesystem_of(url)
     selector = FileSelector(path, recursive=below, allow_not_found=True)
     with reaching(url):
-        infos = filesystem.get_file_info(selector)
-    return {
-        str(PurePosixPath(info.path).relative_to(path)): _found(info)
-        for info in infos
-        if info.type == FileType.File
-    }
+        infos = [i for i in filesystem.get_file_info(selector) if i.type == FileType.File]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            found = list(pool.map(partial(_found, filesystem), infos))
+    names = [str(PurePosixPath(info.path).relative_to(path)) for info in infos]
+    return dict(zip(names, found, strict=True))
 
 
-def _found(info: FileInfo) -> Found:
-    return Found(info.size, str(info.mtime_ns))
+def _found(filesystem: FileSystem, info: FileInfo) -> Found:
+    """What pyarrow tells of a file of fsspec's is no version where that has no `mtime`."""
+    if info.mtime_ns is not None:
+        return Found(info.size, str(info.mtime_ns))
+    if not isinstance(filesystem, PyFileSystem):
+        return Found(info.size, "")
+    facts = filesystem.handler.fs.info(info.path)
+    told = {key: str(facts[key]) for key in facts if _VERSION.search(key.lower()) and facts[key]}
+    return Found(info.size, digest_of(told) if told else "")
 
 
 def download(url: Url, to: Path) -> None:

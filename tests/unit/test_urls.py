@@ -202,6 +202,27 @@ def test_a_copy_is_fetched_once_and_anew_when_the_file_changes(bucket: Url, tmp_
     assert local_file(tmp_path) == tmp_path == local_folder(tmp_path, "w", [])
 
 
+@pytest.mark.parametrize("tells", [True, False])
+def test_a_file_of_the_same_size_is_another_where_no_time_of_change_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tells: bool
+) -> None:
+    monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "cache"))
+    store, url = fsspec.filesystem("memory"), Url(f"memory://{tmp_path}/m/w.pth")
+    if not tells:
+        ask = type(store).info
+        bare = ("name", "size", "type")
+        monkeypatch.setattr(
+            type(store), "info", lambda self, path: {key: ask(self, path)[key] for key in bare}
+        )
+    store.pipe(f"{tmp_path}/m/w.pth", b"one")
+    assert local_file(url) == local_file(url) and local_file(url).read_text() == "one"
+    store.pipe(f"{tmp_path}/m/w.pth", b"two")
+    if not tells:
+        monkeypatch.setattr("raytl.node_cache.ONCE", "of another process")
+    assert local_file(url).read_text() == "two"
+    assert (local_folder(url.folder, "w.pth", ["*"]) / "w.pth").read_text() == "two"
+
+
 def test_weights_that_are_not_behind_the_url_are_the_users_mistake(bucket: Url) -> None:
     config = SourceModelConfig(backbone="small_cnn", weights=str(bucket / "none.pth"))
     with pytest.raises(ModelError, match="s3://bucket/none.pth: no file is there"):

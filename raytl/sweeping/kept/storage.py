@@ -6,6 +6,7 @@ it lacks is fetched, so that another machine can go on with `--resume`.
 """
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -50,6 +51,8 @@ class RunStorage:
     def __post_init__(self) -> None:
         # Now: trials, to which this is sent, run in folders of their own.
         object.__setattr__(self, "_place", str(self.run.resolve()))
+        # Of a link its own name; "." has none
+        object.__setattr__(self, "_name", os.path.basename(os.path.abspath(self.run)))
 
     def __getstate__(self) -> dict[str, Any]:
         # Each process reaches the filesystem for itself, with its own credentials.
@@ -63,7 +66,7 @@ class RunStorage:
             filesystem, path = filesystem_of(self.storage_path)
         except RaytlError as error:
             raise type(error)(f"resources.storage_path: {error}") from None
-        return filesystem, f"{path.rstrip('/')}/{self.run.name}"
+        return filesystem, f"{path.rstrip('/')}/{vars(self)['_name']}"
 
     @property
     def filesystem(self) -> FileSystem:
@@ -79,7 +82,7 @@ class RunStorage:
         """Where the run's nodes share prefix features."""
         if self.storage_path is None:
             return Path(self.path) / FEATURES
-        return Url(self.storage_path) / self.run.name / FEATURES
+        return Url(self.storage_path) / vars(self)["_name"] / FEATURES
 
     @property
     def remote(self) -> bool:

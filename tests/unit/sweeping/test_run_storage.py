@@ -61,6 +61,18 @@ def test_the_folder_mirrors_what_is_kept(scheme: str, tmp_path: Path) -> None:
     assert (here / "study.yaml").read_text() == "study: x"  # by which the run goes on
 
 
+def test_the_folder_that_one_stands_in_is_kept_under_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "digits").mkdir()
+    monkeypatch.chdir(tmp_path / "digits")
+    storage = RunStorage(Path("."), f"local://{tmp_path}/kept")
+    monkeypatch.chdir("/")
+    for of in (storage, pickle.loads(pickle.dumps(storage))):
+        assert of.path == f"{tmp_path}/kept/digits"
+        assert of.features == f"local://{tmp_path}/kept/digits/prefix"
+
+
 def test_what_is_here_is_not_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage = RunStorage(tmp_path / "here" / "run", f"file://{tmp_path}/kept")
     for number in range(40):
