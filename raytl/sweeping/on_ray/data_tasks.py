@@ -5,19 +5,21 @@ import contextlib
 import logging
 import pickle
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
 from ray.exceptions import RayError
 
-from raytl.errors import RaytlError
+from raytl.errors import RaytlError, UserError
 from raytl.packages import check_raytl, source_digest
 from raytl.sweeping.on_ray.faults import describe
 from raytl.sweeping.on_ray.retries import MOST_FAULTS
 
-WHAT, DONE = "what", "done"  # of a row: what there is to do, and what was returned, pickled
+# Of a row: its number, what there is to do, and what was returned, pickled
+PART, WHAT, DONE = "part", "what", "done"
+ROUNDS = 3  # a part that failed is handed out so often
 MOST_TEXT = 300  # characters of what another package says
 
 
@@ -35,17 +37,19 @@ class Work:
     ) -> Iterator[Any]:
         """Yield what `do` returns of each part, in order, of up to so many at once.
 
-        Needs a Ray cluster to be connected to. Raises RaytlError for what a task met, and where
-        the cluster lost one.
+        Needs a Ray cluster to be connected to. Raises RaytlError for what a task met, where that is
+        a person's mistake or comes again, and where the cluster lost one.
         """
         import ray.data
 
-        todo = _rows(what)
-        todo.context.execution_options.preserve_order = True
-        at_once = ray.data.TaskPoolStrategy(size=min(workers, len(what)))
-        return self._answers(
-            todo.map(partial(self.answer, do), num_cpus=1, compute=at_once, max_retries=MOST_FAULTS)
-        )
+        def begun(left: Mapping[int, bytes]) -> Any:
+            todo = _rows(left)
+            todo.context.execution_options.preserve_order = True
+            at_once = ray.data.TaskPoolStrategy(size=min(workers, len(left)))
+            answer = partial(self.answer, do)
+            return todo.map(answer, num_cpus=1, compute=at_once, max_retries=MOST_FAULTS)
+
+        return _in_order(self.all_done(what, begun))
 
     def by_actors(
         self,
@@ -61,13 +65,15 @@ class Work:
         import ray.data
 
         doer: Any = Doer  # a class whose objects are called, which Ray's types do not know
-        pool = ray.data.ActorPoolStrategy(min_size=1, max_size=min(workers, len(what)))
-        return self._answers(
-            _rows(what).map(
+
+        def begun(left: Mapping[int, bytes]) -> Any:
+            pool = ray.data.ActorPoolStrategy(min_size=1, max_size=min(workers, len(left)))
+            return _rows(left).map(
                 doer, fn_constructor_args=(self, begin), compute=pool, num_cpus=cpus, num_gpus=gpus,
                 max_restarts=MOST_FAULTS, max_task_retries=MOST_FAULTS,  # else for ever
-            )
-        )  # fmt: skip
+            )  # fmt: skip
+
+        return (found for _, found in self.all_done(what, begun))
 
     def answer(self, do: Callable[[Any], Any], row: dict[str, Any]) -> dict[str, Any]:
         """Do a part, in a process of the cluster. What is raised comes back as a value: Ray would
@@ -82,18 +88,35 @@ class Work:
                 f"{socket.gethostname()}: {self.name} failed: {describe(error)[:MOST_TEXT]}; look "
                 f"at this node, and {self.again}"
             )
-        return {DONE: pickle.dumps(found)}
+        return {PART: row[PART], DONE: pickle.dumps(found)}
 
-    def _answers(self, done: Any) -> Iterator[Any]:
+    def all_done(
+        self, what: Sequence[bytes], begun: Callable[[Mapping[int, bytes]], Any]
+    ) -> Iterator[tuple[int, Any]]:
+        """Yield the number of each part with what was returned of it. `begun`: begins with parts by
+        their numbers, and returns what has the rows of their answers. What a machine may be at
+        fault for is handed out again once the others are done. Raises as `by_tasks`."""
+        left: Mapping[int, bytes] = dict(enumerate(what))
+        for others in reversed(range(ROUNDS)):
+            failed = dict[int, bytes]()
+            for number, found in self._answers(begun(left)):
+                if not isinstance(found, RaytlError):
+                    yield number, found
+                elif isinstance(found, UserError) or not others or len(failed) >= MOST_FAULTS:
+                    raise found
+                else:
+                    failed[number] = left[number]
+            if not failed:
+                return
+            left = failed
+
+    def _answers(self, done: Any) -> Iterator[tuple[int, Any]]:
         from ray.data.exceptions import SystemException
 
         with _saying_it_here():
             try:
                 for row in done.iter_rows():
-                    found = pickle.loads(row[DONE])
-                    if isinstance(found, RaytlError):
-                        raise found
-                    yield found
+                    yield row[PART], pickle.loads(row[DONE])
             except (RayError, SystemException) as error:
                 raise RaytlError(
                     f"{self.name}: the cluster lost a process: {describe(error)[:MOST_TEXT]}; look "
@@ -116,10 +139,21 @@ class Doer:
         return self._begin()
 
 
-def _rows(what: Sequence[bytes]) -> Any:
+def _in_order(numbered: Iterable[tuple[int, Any]]) -> Iterator[Any]:
+    """Yield values by their numbers, each as soon as those before it have come."""
+    waiting, due = dict[int, Any](), 0
+    for number, value in numbered:
+        waiting[number] = value
+        while due in waiting:
+            yield waiting.pop(due)
+            due += 1
+
+
+def _rows(what: Mapping[int, bytes]) -> Any:
     import ray.data
 
-    rows = ray.data.from_items([{WHAT: one} for one in what], override_num_blocks=len(what))
+    todo = [{PART: number, WHAT: one} for number, one in what.items()]
+    rows = ray.data.from_items(todo, override_num_blocks=len(todo))
     rows.context.enable_progress_bars = False
     return rows
 

@@ -11,7 +11,7 @@ from typing import Literal
 from raytl.config import Study
 from raytl.errors import RaytlError, UserError
 from raytl.folders import rooted
-from raytl.sweeping.on_ray.node_facts import EXAMINE_S, PACKAGES, Asked, NodeFacts, visit
+from raytl.sweeping.on_ray.node_facts import PACKAGES, Asked, NodeFacts, visit
 from raytl.sweeping.on_ray.storage_check import delete_note, write_note
 from raytl.urls import Url
 
@@ -32,10 +32,10 @@ class Finding:
 def judge(visited: Sequence[NodeFacts | str], asked: Asked) -> list[Finding]:
     """Return the findings on what the nodes answered to what they were asked."""
     facts = [node for node in visited if isinstance(node, NodeFacts)]
-    silent = [node for node in visited if isinstance(node, str)]
+    without = [node for node in visited if isinstance(node, str)]
     study = asked.study
     findings = [
-        _finding("nodes", silent, f"{len(facts)} answered", f"no answer within {EXAMINE_S:g} s"),
+        _finding("nodes", without, f"{len(facts)} answered", ""),
         _versions(facts),
         _gpus(facts, study),
         _shared(facts, study) if asked.storage is None else _stored(facts, asked.storage),

@@ -151,10 +151,12 @@ def _places(model: SourceModelConfig) -> Iterator[Place]:
 def visit(asked: Asked) -> list[NodeFacts | str]:
     """Examine every node of the cluster that this process is connected to, all at once.
 
-    Returns a node's facts, or its address where no answer came.
+    Returns a node's facts, or its address and why there are none.
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    from raytl.sweeping.on_ray.faults import describe
 
     alive = [node for node in ray.nodes() if node["Alive"]]
     begin = time.time()
@@ -171,6 +173,8 @@ def visit(asked: Asked) -> list[NodeFacts | str]:
         for ref in done:
             try:
                 found.append(NodeFacts(**ray.get(ref), asked=begin, answered=time.time()))
-            except ray.exceptions.RayError:
-                found.append(tasks[ref])
-    return [*found, *(tasks[ref] for ref in waiting)]
+            except ray.exceptions.RayTaskError as error:
+                found.append(f"{tasks[ref]}: {describe(error.cause)}")
+            except ray.exceptions.RayError as error:
+                found.append(f"{tasks[ref]}: {describe(error)}")
+    return [*found, *(f"{tasks[ref]}: no answer within {EXAMINE_S:g} s" for ref in waiting)]

@@ -4,13 +4,15 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from ray.exceptions import NodeDiedError, RayTaskError
 
 from raytl.config import SourceModelConfig, Study
-from raytl.sweeping.on_ray import doctor, tuning
+from raytl.sweeping.on_ray import doctor, node_facts, tuning
 from raytl.sweeping.on_ray.doctor import LEAST_FREE_BYTES, Finding, auth_finding, judge
 from raytl.sweeping.on_ray.node_facts import PACKAGES, Asked, NodeFacts, examine
 from raytl.sweeping.on_ray.storage_check import StorageFacts
@@ -57,8 +59,33 @@ def test_a_node_that_differs_is_named(change: dict[str, Any], check: str, text: 
     assert text in found[check]
 
 
-def test_a_node_that_does_not_answer_is_named() -> None:
-    assert "10.0.0.7: no answer" in failures("10.0.0.7")["nodes"]
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (RayTaskError("examine", "a traceback", ImportError("no torch")), "ImportError: no torch"),
+        (NodeDiedError("it was\npreempted"), "NodeDiedError: it was preempted"),
+        (None, "no answer within 0.01 s"),
+    ],
+)
+def test_of_a_node_without_facts_it_is_said_why(
+    answer: Exception | None, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = {"Alive": True, "NodeID": "ab" * 28, "NodeManagerAddress": "10.0.0.7", "Resources": {}}
+    task = SimpleNamespace(remote=lambda *_: "ref")
+
+    def get(ref: str) -> None:
+        assert answer is not None
+        raise answer
+
+    def wait(refs: list[str], timeout: float) -> tuple[list[str], list[str]]:
+        return ([], refs) if answer is None else (refs, [])
+
+    for name, fake in {
+        "nodes": lambda: [node], "remote": lambda **_: lambda _: task, "wait": wait, "get": get
+    }.items():  # fmt: skip
+        monkeypatch.setattr(f"ray.{name}", fake)
+    monkeypatch.setattr(node_facts, "EXAMINE_S", 0.01)
+    assert failures(*node_facts.visit(FOLDER))["nodes"] == f"10.0.0.7: {text}"
 
 
 def test_only_a_study_without_a_bucket_needs_a_disk_that_all_share(
