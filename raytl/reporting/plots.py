@@ -15,7 +15,6 @@ from raytl.reporting.pareto import has_objective
 from raytl.reporting.report.class_figures import most_confused
 from raytl.scoring.metrics import METRICS
 from raytl.scoring.wording import named
-from raytl.sweeping.search.control_facts import ALONE, PROBE
 from raytl.sweeping.search.objective import figure as objective_text
 
 MOST_POINTS = 1000  # of a scatter plot: each is written into the report
@@ -25,22 +24,19 @@ CONTROL_COLOURS = {
     "scratch": ORANGE, "source_only": GREEN, "linear_probe": "#CC79A7", "target_only": "#D55E00",
     "constant": "#56B4E9", "naive": "#F0E442", "seasonal_naive": "#8B5A2B",
 }  # fmt: skip
-BLACK = "#000000"  # of columns alone and further probes
-DASHES = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))  # which tell columns alone apart, in turn
+BLACK = "#000000"  # of other controls: columns alone, further probes
+DASHES = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))  # which tell those apart, in turn
 
 
 def _colour_of(control: str | None) -> str:
     """Return a candidate's colour: its control's, or that of searched trials."""
-    if control is None:
-        return BLUE
-    return BLACK if control.endswith((ALONE, PROBE)) else CONTROL_COLOURS[control]
+    return BLUE if control is None else CONTROL_COLOURS.get(control, BLACK)
 
 
 def _dashes_of(controls: Sequence[str]) -> dict[str, Any]:
-    """Return each control's line style: columns alone and probes share a colour, and differ in
-    this."""
-    alone = [control for control in controls if control.endswith((ALONE, PROBE))]
-    own = {control: DASHES[i % len(DASHES)] for i, control in enumerate(alone)}
+    """Return each control's line style: those without a colour of their own differ in this."""
+    black = [control for control in controls if control not in CONTROL_COLOURS]
+    own = {control: DASHES[i % len(DASHES)] for i, control in enumerate(black)}
     return dict.fromkeys(controls, DASHES[0]) | own
 
 

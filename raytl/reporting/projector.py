@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from raytl.reporting.tensorboard import FOLDER
+from raytl.scoring.wording import value_text
 from raytl.tasks.columns import has_target
 from raytl.training.predict import Predictor
 from raytl.urls import Place
@@ -84,7 +85,7 @@ def _labels(
 
     def word(value: float) -> str:
         # A tab or a line break in a class's name would break the table.
-        return f"{value:.4g}" if classes is None else " ".join(classes[int(value)].split())
+        return value_text(value) if classes is None else " ".join(classes[int(value)].split())
 
     return [
         (str(id_), word(target_B[n]) if target_B is not None and known else NO_LABEL, word(answer))

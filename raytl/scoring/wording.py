@@ -5,6 +5,7 @@ import math
 from raytl.scoring.metrics import Metric
 
 MOST_DECIMALS = 12
+WHOLE = 1e15  # float64 has fifteen digits that hold
 
 
 def named(metric: Metric) -> str:
@@ -32,6 +33,12 @@ def number(value: float, metric: Metric, half: float | None = None) -> str:
     if not (math.isfinite(size) and size > 0):
         return f"{value:g}"
     return f"{value:,.{_decimals(size, digits)}f}"
+
+
+def value_text(value: float) -> str:
+    """Return a value of one row, as a target or a table's field holds it: six digits, and all that
+    stand before the point."""
+    return f"{value:.0f}" if 1e5 <= abs(value) < WHOLE else f"{value:.6g}"
 
 
 def _decimals(size: float, digits: int, least: int = 0) -> int:

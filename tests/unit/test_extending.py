@@ -108,7 +108,8 @@ def test_the_pages_add_a_wing_an_importer_a_network_a_recipe_and_a_validator() -
     assert changed_files == [
         "raytl/modalities/registry.py", "raytl/data/columns.py", "raytl/data/importers/__init__.py",
         "raytl/modalities/image/catalogue.py", "raytl/recipes/__init__.py", "raytl/config/trial.py",
-        "raytl/scoring/validators.py", "raytl/config/study.py",
+        "raytl/reporting/report/rendering.py", "raytl/scoring/validators.py",
+        "raytl/config/study.py",
     ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from raytl.sweeping.search.objective import figure
 
 PAGE = "raytl.reporting.report"
 SCRIPTS = ("drawing.js", "figures.js", "parallel.js", "page.js")
+# What `Recipe.reads` says too: asking it would load torch, which a report does without
 ADVERSARIAL = ("dann", "cdan", "mdd", "adda")
 ALIGNING = ("dan", "deep_coral", "mcc", "entropy_minimisation")
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from raytl.scoring.metrics import METRICS
+from raytl.scoring.wording import value_text
 from raytl.sweeping.insight.previews import Preview, Previews
 from raytl.sweeping.insight.telling_rows import Kind, Telling, TellingRow
 
@@ -55,8 +56,9 @@ def _card(row: TellingRow, previews: Previews, telling: Telling, plain: bool, ou
         if plain:
             lines.append((name, f"{answer} ({100 * score:.0f} % right)"))
         else:
-            size = f"{abs(score) * telling.scale:.4g}"
-            lines.append((name, size if answer is None else f"{answer} ({size} off)"))
+            size = abs(score) * telling.scale
+            off = f"{size:.4g}" if answer is None else f"{answer} ({value_text(size)} off)"
+            lines.append((name, off))
     return Card(row.id, lines, previews.get(row.id, {}))
 
 

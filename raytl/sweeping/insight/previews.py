@@ -21,6 +21,7 @@ from raytl.modalities.image.column import ImageColumn
 from raytl.modalities.series.column import SeriesColumn
 from raytl.modalities.table.column import TableColumn
 from raytl.modalities.text.column import StringColumn
+from raytl.scoring.wording import value_text
 from raytl.sweeping.insight.small import thumbnail
 
 FILE = "rows.json"
@@ -123,7 +124,7 @@ def _fields(column: TableColumn, value_F: np.ndarray) -> list[tuple[str, str]]:
         if field.kind == "category":
             said = "missing" if missing else field.categories[int(value)]
         else:
-            said = "missing" if missing else f"{value:.5g}"
+            said = "missing" if missing else value_text(value)
         found.append((field.name, said[:MOST_CHARACTERS]))
     return found
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from raytl.predictions import Predictions
 from raytl.scoring.metrics import METRICS, Metric
-from raytl.scoring.wording import named
+from raytl.scoring.wording import named, value_text
 from raytl.sweeping.verdict.confirmed import Candidate, Confirmation
 
 SHOWN = 8  # rows of a kind
@@ -152,7 +152,7 @@ def _row(
     row = int(some[place])
 
     def word(value: Any) -> str:
-        return confirmation.classes[int(value)] if confirmation.classes else f"{value:.4g}"
+        return confirmation.classes[int(value)] if confirmation.classes else value_text(value)
 
     plain = METRICS[confirmation.metric].reads in ("classes", "probabilities", "values")
     said = [word(run.given("classes")[row]) if plain else None for run in (ours, theirs)]

@@ -4,6 +4,7 @@ import pytest
 from matplotlib.text import Text
 
 from raytl.reporting.plots import (
+    BLACK,
     Drawn,
     confirmed_figure,
     confusion_figure,
@@ -43,3 +44,9 @@ def test_names_are_no_formulas(name: str) -> None:
         assert isinstance(figure, Drawn)
         assert figure._repr_png_().startswith(b"\x89PNG")
         assert any(name in text.get_text().replace(r"\$", "$") for text in figure.findobj(Text))
+
+
+def test_a_control_that_no_colour_is_set_for_is_drawn() -> None:
+    row = {"objective": 0.5, "rank": 1, "trial": "mean-0", "control": "mean"}
+    figure = curves_figure([(row, [0.5])], OF_RMSE)
+    assert figure is not None and figure.axes[0].lines[0].get_color() == BLACK

@@ -3,7 +3,7 @@
 import pytest
 
 from raytl.scoring.metrics import METRICS
-from raytl.scoring.wording import named, number, score_text, unit_of
+from raytl.scoring.wording import named, number, score_text, unit_of, value_text
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,12 @@ def test_units_say_what_points_are_of_and_leave_no_blank_behind() -> None:
     assert units["log_loss"] == " nats"
     assert units["rmse"] == units["mae"] == ""
     assert named(METRICS["rmse"]) == "root mean squared error"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.1, "0.1"), (-1234.5678, "-1234.57"), (123456.0, "123456"), (1609459200.4, "1609459200"),
+     (2e-7, "2e-07"), (1e300, "1e+300"), (float("nan"), "nan")],
+)  # fmt: skip
+def test_values_have_six_digits_and_all_before_the_point(value: float, text: str) -> None:
+    assert value_text(value) == text

@@ -197,6 +197,22 @@ def test_rows_that_are_missed_mended_and_broken_by_hand(tmp_path: Path) -> None:
     assert found.counts == {"missed": 1, "mended": 1, "broken": 1}
 
 
+def test_large_values_are_told_apart(tmp_path: Path) -> None:
+    ours, theirs = (
+        candidate_of(tmp_path, name, control, [[0]])
+        for name, control in (("trial 0", None), ("scratch control", "scratch"))
+    )
+    confirmation = Confirmation(
+        metric="rmse", split="test", test_rows=1, classes=[], seeds=[0], level=0.95, margin=1.0,
+        labels_read=0, candidates=[ours, theirs], comparisons=[],
+        verdict=Verdict(kind="undecided", sentence="so"), recommended=None,
+    )  # fmt: skip
+    said = Predictions(np.array([7]), np.array([123456.0]), np.array([123501.0]))
+    found = telling_rows(confirmation, lambda _: [said])
+    assert found is not None
+    assert (found.rows[0].target, found.rows[0].said) == ("123456", "123501")
+
+
 def test_rows_of_each_modality_have_a_preview_that_is_read_back(tmp_path: Path) -> None:
     kinds = {"image": "picture", "text": "text", "series": "lines", "table": "fields"}
     for kind, shown in kinds.items():
