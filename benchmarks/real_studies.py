@@ -71,7 +71,7 @@ def multi30k(split: str) -> str:
 
 
 # What makes data/NAME: what `raytl shard` is told, or the input that is copied.
-DATA = {
+DATA: dict[str, str | Path] = {
     "amazon_cells": SENTENCES,
     "imdb": SENTENCES,
     "yelp": SENTENCES,

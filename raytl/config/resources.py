@@ -9,8 +9,8 @@ from raytl.config.base import Frozen, NonNegative, bounds_of, number_or_range
 from raytl.urls import Url
 
 
-def _a_url(text: str) -> str:
-    if not urlsplit(text).scheme:
+def _a_url(text: object) -> str:
+    if not isinstance(text, str) or not urlsplit(text).scheme:
         raise ValueError(f"must be a URL such as s3://bucket/runs, got {text}; a folder is --out")
     return text
 

@@ -173,10 +173,12 @@ def test_ranges_that_cannot_be_searched(tmp_path: Path, space: str, message: str
         ("resources: {gpus_per_worker: .inf}", "finite number"),
         ("resources: {gpus_per_worker: .nan}", "resources.gpus_per_worker"),
         ("search: {seed: -1}", "search.seed"),
+        ("resources: {storage_path: 5}", "resources.storage_path: must be a URL such as s3://"),
+        ("resources: {storage_path: [s3://bucket/runs]}", "resources.storage_path: must be a URL"),
         ("train:", "train"),
     ],
 )
-def test_numbers_that_are_none(tmp_path: Path, line: str, message: str) -> None:
+def test_values_that_are_none(tmp_path: Path, line: str, message: str) -> None:
     assert message in refused(tmp_path / "bad.yaml", STUDY + line + "\n")
 
 

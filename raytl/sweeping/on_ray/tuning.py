@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.exceptions import RayError
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -77,9 +78,10 @@ def ray_session(address: str | None = None) -> Iterator[Cluster]:
             logging_level=logging.ERROR,
             log_to_driver=False,
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RayError) as error:  # without a token a RayError, of many lines
+        reason = " ".join(str(error).split()).partition(". ")[0]
         raise RaytlError(
-            f"no cluster at {address}: {error}; look at `ray status`, the address and the token"
+            f"no cluster at {address}: {reason}; look at `ray status`, the address and the token"
         ) from error
     try:
         yield Cluster(grows=not local)

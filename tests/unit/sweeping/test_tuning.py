@@ -8,14 +8,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.exceptions import AuthenticationError
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.utils.object_cache import _ObjectCache
 
+from raytl.errors import RaytlError
 from raytl.sweeping.on_ray.attempts import Attempts
 from raytl.sweeping.on_ray.faults import Failure
 from raytl.sweeping.on_ray.trainable import AVOID, FAILED, METRICS, STARTED
-from raytl.sweeping.on_ray.tuning import _Judges, _Stops, _Suggests
+from raytl.sweeping.on_ray.tuning import _Judges, _Stops, _Suggests, ray_session
 
 NAN = Failure("doubtful", "loss=nan", "TrainingError", step=17, node="a", sound=True)
 
@@ -158,6 +160,19 @@ def test_all_end_where_the_study_cannot_go_on(told: Told) -> None:
     assert not stops.stop_all() and not stops("x", {})
     told.must_stop = True
     assert stops.stop_all()
+
+
+def test_a_cluster_that_wants_a_token_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: Any) -> None:
+        raise AuthenticationError("no token\nwas found. Ensure that it is there")
+
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.init", refuse)
+    with (
+        pytest.raises(RaytlError, match="no cluster at auto: no token was found; look .* token$"),
+        ray_session("auto"),
+    ):
+        pass
 
 
 def test_a_failure_is_what_it_was_at_the_other_end(told: Told, controller: Any) -> None:
