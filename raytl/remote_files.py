@@ -28,7 +28,6 @@ from pyarrow.fs import (
 )
 
 from raytl.errors import RaytlError, UserError, why_not_written
-from raytl.files import digest_of
 from raytl.urls import Place, Url, path_in, url_of
 
 CHUNK = 16 * 2**20  # bytes of a request
@@ -159,8 +158,8 @@ def _found(filesystem: FileSystem, info: FileInfo) -> Found:
     if not isinstance(filesystem, PyFileSystem):
         return Found(info.size, "")
     facts = filesystem.handler.fs.info(info.path)
-    told = {key: str(facts[key]) for key in facts if _VERSION.search(key.lower()) and facts[key]}
-    return Found(info.size, digest_of(told) if told else "")
+    told = [f"{key}={facts[key]}" for key in facts if _VERSION.search(key.lower()) and facts[key]]
+    return Found(info.size, " ".join(sorted(told)))
 
 
 def download(url: Url, to: Path) -> None:

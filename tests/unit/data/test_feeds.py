@@ -9,9 +9,10 @@ import torch
 from feed_support import image_feed
 from tests_support import write_images
 
+from raytl.config import AugmentConfig
 from raytl.data.batch import Batch
 from raytl.data.branch_rows import FeedRows
-from raytl.data.dataset import Dataset
+from raytl.data.dataset import Dataset, Split
 from raytl.data.domain import Domain
 from raytl.data.feed import Feed, chosen_kind
 from raytl.data.order import GLOBAL_BYTES, GLOBAL_ROWS, WINDOW_ROWS, Layout, epoch_order
@@ -55,6 +56,30 @@ def test_evaluation_is_the_resident_feeds(dataset: Dataset) -> None:
         for of in (images, targets, lambda batch: batch.id):
             one = torch.cat([of(batch) for batch in streamed])
             assert torch.equal(one, torch.cat([of(batch) for batch in resident]))
+
+
+@pytest.mark.parametrize("augment", [None, AugmentConfig(crop=1, views=3)])
+def test_few_rows_are_held_once_for_all_feeds_in_any_view(
+    dataset: Dataset, augment: AugmentConfig | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, views = np.array([59, 7, 0, 20]), None if augment is None else (augment, 5)
+    resident = feed(dataset, "resident", rows, augmented=views)
+    own = Dataset.open(dataset.path)
+    read, reads = Split.read, []
+
+    def counted(self: Split, column: str, numbers: Any) -> Any:
+        reads.append(sorted(numbers))
+        return read(self, column, numbers)
+
+    for _ in range(2):
+        held = feed(own, "ray_data", rows, augmented=views)
+        assert isinstance(held, ResidentFeed)
+        expected = list(islice(resident.train_batches(), 5))
+        with monkeypatch.context() as patch:
+            patch.setattr(Split, "read", counted)
+            found = list(islice(held.train_batches(), 5))
+        assert all(torch.equal(images(a), images(b)) for a, b in zip(found, expected, strict=True))
+    assert reads == [[0, 7, 20, 59]]
 
 
 def test_training_covers_each_epoch_is_seeded_and_resumes(dataset: Dataset) -> None:
