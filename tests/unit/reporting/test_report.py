@@ -124,7 +124,8 @@ def test_augmentation_is_stated(tmp_path: Path) -> None:
     assert "Training rows were augmented" not in write_report(run).read_text()
     (run / "study.yaml").write_text("study: tiny\ntrain: {augment: {crop: 4, views: 3}}\n")
     assert (
-        "shifted by up to 4 pixels, in 3 fixed views of each row" in write_report(run).read_text()
+        "shifted by up to 4 pixels (spectrograms: bands and frames), in 3 fixed views of each row"
+        in write_report(run).read_text()
     )
 
 
