@@ -132,13 +132,13 @@ def test_names_and_pictures_of_emoji_together_are_read_better_than_pictures_alon
     assert mean_of(found.selected) >= 0.727 - 2 * 0.019
 
 
-def test_adversarial_training_carries_digits_over_to_a_quiet_speaker() -> None:
+def test_adaptation_carries_digits_over_to_a_quiet_speaker() -> None:
     for speaker in ("george", "theo"):
         shard("audio-folder", "speech/fsdd", f"fsdd_{speaker}", test=0.3,
               pattern="{label}_{group}_{take}.wav", where=[f"group={speaker}"])  # fmt: skip
     found = confirmed(sweep("speech", "search.trials=1", "train.epochs=25"))
-    # Ridge on log-mel energies: 10 %.
-    assert mean_of(found.selected) > 0.2
+    # Ridge on log-mel energies: 29 %.
+    assert mean_of(found.selected) >= 0.29 + 0.2
 
 
 def test_a_domain_without_any_label_is_learnt_and_ranked_but_not_judged(folder: Path) -> None:
