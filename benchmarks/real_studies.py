@@ -83,7 +83,7 @@ DATA: dict[str, str | Path] = {
     "--positive \"'1'\" --test 0.2",
     "motions": "series {inputs}/timeseries/BasicMotions {out}",
     "diabetes": "diabetes {out}",
-    "digits": "digits {out}",
+    "digits": "digits {out} --size 28",
     "fsdd_george": SPEAKER.replace("{speaker}", "george"),
     "fsdd_theo": SPEAKER.replace("{speaker}", "theo"),
     "emoji_google": EMOJI.replace("{vendor}", "google") + " --text name",
