@@ -127,7 +127,7 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"{path}: cannot make this folder: {error.strerror}; give another one"
+            f"{path}: cannot make this folder: {why_not_written(error)}; give another one"
         ) from None
 
 

@@ -19,9 +19,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from raytl.errors import CorruptError, RaytlError, UserError, why_not_written
+from raytl.errors import CorruptError, RaytlError, UserError
 from raytl.files import digest_of
-from raytl.folders import node_folder
+from raytl.folders import make_folder, node_folder
 from raytl.remote_files import Found, download, file_at, files_in
 from raytl.urls import Place, Url
 
@@ -148,12 +148,9 @@ def _of_node() -> NodeCache:
 def _make_folder(folder: Path) -> None:
     """A failure of this machine, as of a full disk: other nodes may have such a folder."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RaytlError(
-            f"{folder}: cannot make this folder: {why_not_written(error)}; give another in "
-            "RAYTL_CACHE"
-        ) from None
+        make_folder(folder)
+    except UserError as error:
+        raise RaytlError(f"{error} in RAYTL_CACHE") from None
 
 
 def _size(entry: Path) -> int:

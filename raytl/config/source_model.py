@@ -19,6 +19,8 @@ from raytl.errors import MissingModelError
 from raytl.folders import rooted
 from raytl.urls import Place, Url, is_url, place_of
 
+SPEC_FILE, WEIGHTS_FILE = "source.json", "model.safetensors"  # of raytl's own folders
+
 
 class Normalization(Frozen):
     """Per-channel mean and standard deviation of pixels scaled to [0, 1]."""
@@ -85,7 +87,6 @@ def network_here(place: Place, told_by: str, patterns: Sequence[str]) -> Path:
         ) from None
 
 
-SPEC_FILE, WEIGHTS_FILE = "source.json", "model.safetensors"  # of raytl's own folders
 ORIGINS = ("path", "torchvision", "timm", "huggingface", "parts", "graft", "backbone")
 
 

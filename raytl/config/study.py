@@ -92,8 +92,7 @@ class AugmentConfig(Frozen):
     """Random augmentation of the training rows of both domains: images and sounds."""
 
     flip: bool = False  # images left to right, half of the rows
-    # Shift images by up to so many pixels, black from outside; spectrograms by up to so many bands
-    # and frames, their mean from outside
+    # Shift by up to so many pixels, or bands and frames of sounds; black, or the mean, from outside
     crop: Count = 0
     # None: drawn anew in each step, so that no prefix features can be stored.
     # k: each row has k fixed augmented copies, one of which is drawn in each epoch.
