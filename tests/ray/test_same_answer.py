@@ -1,13 +1,15 @@
 """What a study says is a function of the study: not of how many trials run at once, of what is
 killed, or of what a cache holds. And nothing is trained twice."""
 
+import contextlib
 import json
-import os
-import signal
+import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from ray_processes import AUTH, TRIAL, free_port, own_actors, ray_head, sweeping, wait_for
 
@@ -19,6 +21,8 @@ from raytl.folders import cache_folder
 MakeStudy = Callable[..., Study]
 
 pytestmark = pytest.mark.ray
+
+LOST = "lost its process; goes on from its last checkpoint"
 
 
 # A validator's value tells apart what differs in a single bit.
@@ -131,11 +135,30 @@ def test_four_slots_whose_actors_and_drivers_are_killed(
             first.communicate()
         with sweeping(file, run, "--resume") as second:
             wait_for(lambda: not own_actors(TRIAL), second)  # those of the first are gone
-            wait_for(lambda: bool(own_actors(TRIAL)), second)
-            for actor in own_actors(TRIAL):
-                os.kill(actor.pid, signal.SIGKILL)
-            output = second.communicate()[0]
+            output = _output_with_a_trial_lost(second)
             assert second.returncode == 0, output
-    assert "lost its process; goes on from its last checkpoint" in output
+    assert LOST in output
     assert answer(run) == answer(tmp_path / "calm")
     assert not list((cache_folder() / "fused").glob("*"))
+
+
+def _output_with_a_trial_lost(sweep: subprocess.Popen[str]) -> str:
+    """Kill all that trains until a trial is told lost: one that had just ended is not."""
+    lines: list[str] = []
+    reader = threading.Thread(target=_read_lines, args=(sweep, lines))
+    reader.start()
+    while reader.is_alive() and not any(LOST in line for line in lines):
+        actors = own_actors(TRIAL)
+        for actor in actors:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                actor.kill()
+        reader.join(5 if actors else 0.1)
+    reader.join()
+    sweep.wait()
+    return "".join(lines)
+
+
+def _read_lines(sweep: subprocess.Popen[str], lines: list[str]) -> None:
+    assert sweep.stdout is not None
+    for line in sweep.stdout:
+        lines.append(line)
