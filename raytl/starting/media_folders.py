@@ -11,6 +11,7 @@ from PIL import Image
 from raytl.data.importers.class_folders import Found, class_folders
 from raytl.data.importers.decoding import unwarned, upright_size
 from raytl.data.importers.image_folder import EXTENSIONS as IMAGES
+from raytl.data.importers.labelled_files import partly_labelled, split_folders
 from raytl.data.importers.mask_pairs import IMAGES as IMAGE_FOLDERS
 from raytl.data.importers.name_patterns import files_by_pattern
 from raytl.data.importers.sounds import EXTENSIONS as SOUNDS
@@ -30,6 +31,7 @@ MEDIA = {
     "audio-folder": (SOUNDS, "sound"),
     "text-lines": (TEXTS, "text"),
 }
+UNLABELLED = ("image-folder", "audio-folder")  # kinds whose files may have no class
 
 
 def below(root: Path) -> Iterator[Path]:
@@ -50,6 +52,8 @@ def classes_of_media(
     if counts[kind] <= every / 2:  # of something else
         return None
     suffixes, what = MEDIA[kind]
+    if wanted.unlabelled and kind in UNLABELLED and _lack_classes(root, folders):
+        return _without_classes(root, kind)
     if not folders:
         if kind == "text-lines":
             return None  # files of lines, maybe
@@ -76,6 +80,26 @@ def classes_of_media(
     rows = sum(len(of) for of in found.splits.values())
     told = f"a folder a class, {rows:,} {what}s of {len(found.classes)} classes"
     return Raw(kind, str(root), options, told).with_test_of(found.splits)
+
+
+def _lack_classes(root: Path, folders: list[Path]) -> bool:
+    """Whether files stand in no class folder: there is none, or a split's folder has none."""
+    if not folders:
+        return True
+    return any(
+        not any(p.is_dir() for p in split.iterdir()) for split in split_folders(root).values()
+    )
+
+
+def _without_classes(root: Path, kind: str) -> Raw:
+    """Return files that have no class, of a target that is adapted to."""
+    suffixes, what = MEDIA[kind]
+    splits = partly_labelled(root, (), suffixes, what, [])
+    options: dict[str, Any] = {"unlabelled": True, "skip_bad": True}
+    if kind == "image-folder":
+        options["size"] = stored_side([item.path for of in splits.values() for item in of])
+    rows = sum(map(len, splits.values()))
+    return Raw(kind, str(root), options, f"{rows:,} {what}s without a class").with_test_of(splits)
 
 
 def _refuse_dense(root: Path, found: Found, what: str) -> None:
@@ -126,8 +150,10 @@ def named_sounds(root: Path, files: list[Path], folders: list[Path], wanted: Wan
     """Return sounds whose names say their class, by `--pattern`, or by the one part of their names
     that can be a class. Raises ConfigError where several can."""
     sounds = [file for file in files if file.suffix.lower() in SOUNDS]
-    if wanted.pattern is None and (len(sounds) < 2 or len(sounds) < len(files) / 2):
-        return None
+    if wanted.pattern is None:
+        few = len(sounds) < 2 or len(sounds) < len(files) / 2
+        if few or (wanted.unlabelled and not _class_parts(sounds)):
+            return None
     pattern = wanted.pattern or _pattern(root, sounds)
     what = f"{len(sounds)} sounds whose names are {pattern}"
     options = {"pattern": pattern, "skip_bad": True}
@@ -140,27 +166,42 @@ def named_sounds(root: Path, files: list[Path], folders: list[Path], wanted: Wan
     return raw.with_test_of(splits, len(groups) or None)
 
 
-def _pattern(root: Path, sounds: list[Path]) -> str:
-    mark = "_" if "_" in sounds[0].stem else "-"
-    names = [sound.stem.split(mark) for sound in sounds]
+def _class_parts(sounds: list[Path]) -> list[int]:
+    """Return which parts of the names, from 0, can be a class; none where they have no one form."""
+    columns = _name_parts(sounds)
+    return [k for k, of in enumerate(columns) if 1 < len(of) <= len(sounds) / 4]
+
+
+def _name_parts(sounds: list[Path]) -> list[list[str]]:
+    """Return what each part of the names can be; nothing where they have not as many parts all."""
+    names = [sound.stem.split(_mark(sounds)) for sound in sounds]
     most = max(len(parts) for parts in names)
     if most < 2 or any(len(parts) != most for parts in names):
+        return []
+    return [sorted({parts[k] for parts in names}) for k in range(most)]
+
+
+def _mark(sounds: list[Path]) -> str:
+    return "_" if "_" in sounds[0].stem else "-"
+
+
+def _pattern(root: Path, sounds: list[Path]) -> str:
+    columns, able = _name_parts(sounds), _class_parts(sounds)
+    if not columns:
         raise ConfigError(
             f"{printable(root)}: {len(sounds)} sounds in no class folder, and their names have not "
             f"one form, such as {sounds[0].name}; put each class into a folder of its own, or give "
             "--pattern, e.g. '{label}_{group}_{take}.wav'"
         )
-    columns = [sorted({parts[k] for parts in names}) for k in range(most)]
-    able = [k for k, of in enumerate(columns) if 1 < len(of) <= len(sounds) / 4]
-    suffix = sounds[0].suffix
+    mark, suffix = _mark(sounds), sounds[0].suffix
+    fields = [f"part{k + 1}" for k in range(len(columns))]
     if len(able) == 1:
-        fields = ["label" if k == able[0] else f"part{k + 1}" for k in range(most)]
+        fields[able[0]] = "label"
         return mark.join(f"{{{field}}}" for field in fields) + suffix
     told = "; ".join(
         f"part {k + 1}: {len(of)} different, such as {', '.join(of[:3])}"
         for k, of in enumerate(columns)
     )
-    fields = [f"part{k + 1}" for k in range(most)]
     for k, field in zip(able, ("label", "group", "take"), strict=False):
         fields[k] = field
     example = mark.join(f"{{{field}}}" for field in fields) + suffix

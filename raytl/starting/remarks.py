@@ -84,7 +84,9 @@ def _target(draft: Draft) -> list[str]:
     if unread:
         lines.append(f"Splits that are not read: {_some(unread)}.")
     if draft.labels == "none":
-        lines.append("Its labels are used for the verdict alone, by the test split.")
+        some = ", where rows have any," if facts.column.may_lack else ""
+        none = ": without any there is none" if facts.column.may_lack else ""
+        lines.append(f"Its labels{some} are used for the verdict alone, by the test split{none}.")
     elif draft.labels != "all":
         of = "a class" if facts.classes else "in all"
         lines.append(f"{draft.labels} labels {of} are known, those to select by included.")

@@ -67,8 +67,11 @@ def sharded(raw: Raw, out: Path, *, force: bool, say: Say) -> None:
 
 
 def class_option(raw: Raw, classes: tuple[str, ...]) -> dict[str, Any]:
-    """Return the option that gives raw data of a source domain the target's classes, where their
-    kind takes one: a domain may lack rows of some."""
-    takes = raw.kind in ("table", "text-lines", "series") or "pattern" in raw.options
+    """Return the option that gives raw data of one domain the other's classes, where their kind
+    takes one: a domain may lack rows of some."""
+    takes = raw.kind in ("table", "text-lines", "series") or not {
+        "pattern",
+        "unlabelled",
+    }.isdisjoint(raw.options)
     named = len(classes) > 1 and not any("," in name for name in classes)
     return {"classes": ",".join(classes)} if takes and named else {}

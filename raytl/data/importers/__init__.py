@@ -35,7 +35,9 @@ LINES = frozenset({"delimiter", "label_first", "class_files", "encoding"})
 IMPORTERS = {
     "mnist": Importer(read_mnist, FITTING | {"validation", "seed"}),
     "arrays": Importer(read_arrays, FITTING | CUTTING | {"splits", "image_shape", "classes"}),
-    "image-folder": Importer(read_image_folder, FITTING | CUTTING | {"skip_bad"}, far=True),
+    "image-folder": Importer(
+        read_image_folder, FITTING | CUTTING | {"classes", "unlabelled", "skip_bad"}, far=True
+    ),
     "mask-folder": Importer(
         read_mask_folder, FITTING | CUTTING | {"classes", "void", "unlabelled", "skip_bad"}
     ),
@@ -61,7 +63,7 @@ IMPORTERS = {
     "text-pairs": Importer(read_text_pairs, CUTTING | {"splits", "encoding"}, source="optional"),
     "audio-folder": Importer(
         read_audio_folder,
-        CUTTING | {"pattern", "where", "rate", "skip_bad", "task", "classes", "positive"},
+        CUTTING | (TARGET - {"target"}) | {"pattern", "where", "rate", "skip_bad"},
         looks=True,
         far=True,
     ),

@@ -7,9 +7,9 @@ import numpy as np
 from raytl.config import nearest
 from raytl.data.importers.arranging import arranged, how_to_cut
 from raytl.data.importers.base import Imported, ShardOptions, need_source
-from raytl.data.importers.class_folders import class_folders
 from raytl.data.importers.encoded import Encoded
 from raytl.data.importers.joined import conditions
+from raytl.data.importers.labelled_files import labelled_files
 from raytl.data.importers.listing import Entry, entry_of, shown
 from raytl.data.importers.name_patterns import Named, files_by_pattern
 from raytl.data.importers.sounds import EXTENSIONS, sound_input
@@ -18,23 +18,23 @@ from raytl.data.importers.targets import Target, target_of
 from raytl.data.stored import Each
 from raytl.errors import ConfigError
 from raytl.modalities.column import Column
-from raytl.tasks.columns import LabelColumn
 
 
 def read_audio_folder(source: str | None, options: ShardOptions, each: Each) -> Imported:
     """Read SOURCE/CLASS/sound.wav and SOURCE/SPLIT/CLASS/sound.wav, or with `--pattern` files whose
-    names have a {label}, and maybe a {group} and a {split}; `--where group=NAME` keeps some.
+    names have a {label}, and maybe a {group} and a {split}; `--where group=NAME` keeps some. With
+    `--unlabelled` and `--classes` sounds may stand in no class folder, too: they have no label.
 
     Sounds are brought to one rate; see `sound_input`. Other files are skipped and listed.
     """
     root = entry_of(need_source(source))
     if options.pattern is not None:
         return _by_pattern(root, options.pattern, options, each)
-    for name in ("where", "task", "positive", "classes"):
+    for name in ("where", "task", "positive"):
         if name in options.model_fields_set:
             raise ConfigError(f"--{name}: is about the names of files; give their --pattern too")
     skipped: list[str] = []
-    classes, items = class_folders(root, EXTENSIONS, "sound", skipped)
+    label, items = labelled_files(root, EXTENSIONS, "sound", options, skipped)
     files: list[Encoded] = [item.path for part in items.values() for item in part]
     labels = np.array([item.label for part in items.values() for item in part], dtype=np.int64)
     ends = np.cumsum([0, *map(len, items.values())])
@@ -42,7 +42,7 @@ def read_audio_folder(source: str | None, options: ShardOptions, each: Each) -> 
         name: np.arange(start, end)
         for name, start, end in zip(items, ends[:-1], ends[1:], strict=True)
     }
-    target = Target(LabelColumn(classes=classes), labels)
+    target = Target(label, labels)
     return _made(files, splits, target, None, options, skipped, each)
 
 

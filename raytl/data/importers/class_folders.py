@@ -107,9 +107,13 @@ def _items(folder: Entry, classes: tuple[str, ...], wanted: _Wanted) -> list[Ite
             if path.suffix.lower() in wanted.extensions:
                 items.append(Item(path, number))
             else:
-                has = printable(path.suffix) or "no extension"
-                wanted.skipped.append(f"{shown(path)}: {has} is no {wanted.what} type")
+                wanted.skipped.append(not_wanted(path, wanted.what))
     return items
+
+
+def not_wanted(path: Entry, what: str) -> str:
+    """Return why a file is left out, by its extension."""
+    return f"{shown(path)}: {printable(path.suffix) or 'no extension'} is no {what} type"
 
 
 def _list_strays(folder: Entry, wanted: _Wanted) -> None:

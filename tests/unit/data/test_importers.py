@@ -159,6 +159,60 @@ def test_image_folder_without_splits_and_with_bad_ones(folders: Path, tmp_path: 
         shard("image-folder", str(tmp_path / "none"), tmp_path / "d", options=options)
 
 
+@pytest.mark.parametrize(
+    ("places", "labels"),
+    [
+        (["1.png", "more/2.png", "note.txt"], {"train": [-1, -1]}),
+        (["bees/1.png", "ants/2.png", "3.png"], {"train": [-1, 0, 1]}),
+        (["train/1.png", "train/2.png", "test/ants/3.png"], {"train": [-1, -1], "test": [0]}),
+        (["train/1.png", "bees/2.png"], {"train": [-1, 1]}),
+    ],
+)
+def test_images_may_have_no_class(
+    places: list[str], labels: dict[str, list[int]], tmp_path: Path
+) -> None:
+    for place in places:
+        (tmp_path / "in" / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "in" / place, "png")
+    options = ShardOptions(unlabelled=True, classes="ants,bees", skip_bad=True)
+    report = shard("image-folder", str(tmp_path / "in"), tmp_path / "d", options=options)
+    dataset = Dataset.open(tmp_path / "d")
+    assert dataset.columns["label"] == LabelColumn(classes=("ants", "bees"), nulls=True)
+    assert {name: sorted(dataset.split(name).all("label")) for name in report.info.splits} == labels
+    assert [line.rpartition("/")[2] for line in report.skipped] == [
+        "note.txt: .txt is no image type" for place in places if place == "note.txt"
+    ]
+
+
+def test_a_class_may_be_called_as_a_split_is(tmp_path: Path) -> None:
+    for place in ("bus/1.png", "train/2.png", "3.png"):
+        (tmp_path / "in" / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "in" / place)
+    options = ShardOptions(unlabelled=True, classes="bus,train")
+    shard("image-folder", str(tmp_path / "in"), tmp_path / "d", options=options)
+    assert sorted(Dataset.open(tmp_path / "d").split("train").all("label")) == [-1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"unlabelled": True}, "--unlabelled: nothing says which classes.*--classes no,yes"),
+        ({"unlabelled": True, "classes": "ants"}, "nothing says which classes"),
+        ({"classes": "ants,bees"}, "--classes: folders say the classes"),
+        ({"unlabelled": True, "classes": "a,b", "source": "none"}, "none: no such folder"),
+        ({"unlabelled": True, "classes": "a,b", "source": "empty"}, "no image is in this folder"),
+    ],
+)
+def test_images_without_a_class_that_are_refused(
+    options: dict[str, Any], message: str, folders: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    source = tmp_path / options.pop("source", folders.name)
+    with pytest.raises(RaytlError, match=message):
+        shard("image-folder", str(source), tmp_path / "d", options=ShardOptions(**options))
+    assert not (tmp_path / "d").exists()
+
+
 def test_skip_bad_leaves_out_what_does_not_decode(folders: Path, tmp_path: Path) -> None:
     (folders / "train" / "ants" / "bad.jpg").write_bytes(b"not a jpeg")
     options = ShardOptions(size=8, skip_bad=True)

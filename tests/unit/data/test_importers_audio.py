@@ -40,6 +40,13 @@ def test_names_say_class_and_group(spoken: Path, tmp_path: Path) -> None:
     assert [s[0] // 100 for s in sounds] == groups.tolist()
 
 
+def test_sounds_may_have_no_class(tmp_path: Path) -> None:
+    for name in ("take-1", "b/take-2", "take-3"):
+        sound(tmp_path / f"in/{name}.wav")
+    sharded("audio-folder", tmp_path / "in", tmp_path / "d", unlabelled=True, classes="a,b")
+    assert sorted(in_order(tmp_path / "d", "train", "label")[0]) == [-1, -1, 1]
+
+
 def test_one_speaker_is_kept(spoken: Path, tmp_path: Path) -> None:
     sharded("audio-folder", spoken, tmp_path / "d", pattern=PATTERN, where=["group=bo"], test=0.5)
     [sounds] = in_order(tmp_path / "d", "train", "audio")

@@ -45,6 +45,17 @@ def test_folders_of_classes_and_what_stands_beside_them(bucket: Url, tmp_path: P
     assert shown == here.skipped and len(shown) == 5
 
 
+def test_images_without_a_class(bucket: Url, tmp_path: Path) -> None:
+    for name in ("train/1.png", "train/more/2.png", "test/a/3.png", "top.png"):
+        written(tmp_path / "in" / name, png(len(name)))
+    put(tmp_path / "in", bucket / "in")
+    options = {"size": 4, "unlabelled": True, "classes": "a,b"}
+    here = sharded("image-folder", tmp_path / "in", tmp_path / "here", **options)
+    there = sharded("image-folder", bucket / "in", tmp_path / "there", **options)
+    assert there.info.fingerprint == here.info.fingerprint
+    assert [text.rpartition("/")[2] for text in there.skipped] == ["top.png: in no split's folder"]
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [

@@ -29,6 +29,7 @@ from raytl.search_space import SearchSpace
 from raytl.starting import measuring
 from raytl.starting.datasets import plain_name
 from raytl.sweeping.preflight import preflight
+from raytl.tasks.columns import LabelColumn
 
 
 @pytest.fixture(autouse=True)
@@ -147,6 +148,38 @@ def test_no_labels_are_adapted_from_a_source_domain(tmp_path: Path) -> None:
     assert space["adversarial_lambda"].when == {"recipe": "dann"}
     assert "Its labels are used for the verdict alone" in text
     assert study.search.objective == "auto"  # of one network
+
+
+def flat(root: Path) -> Path:
+    """Take files out of their class folders."""
+    for path in sorted(root.rglob("*.*")):
+        path.rename(root / f"{path.parent.name[0]}{path.name}")
+        if not any(path.parent.iterdir()):
+            path.parent.rmdir()
+    return root
+
+
+@pytest.mark.parametrize(("make", "kind"), [(pictures, "image"), (sounds_by_class, "audio")])
+def test_files_without_a_class_are_adapted_to(
+    make: Callable[[Path], Path], kind: str, tmp_path: Path
+) -> None:
+    source, target = made(make, tmp_path / "raw" / "there"), flat(make(tmp_path / "here"))
+    study, text = new(target, labels="none", source=str(source), minutes=3)
+    classes = "cats,dogs" if kind == "image" else "high,low"
+    assert f"raytl shard {kind}-folder {target} data/here --unlabelled" in text
+    assert f"--test 0.2 --classes {classes}" in text
+    dataset = Dataset.open(tmp_path / "data" / "here")
+    assert dataset.columns["label"] == LabelColumn(classes=tuple(classes.split(",")), nulls=True)
+    assert preflight(study).test_labels == 0
+    assert "by the test split: without any there is none." in text
+
+
+def test_images_of_which_those_to_test_on_have_a_class(tmp_path: Path) -> None:
+    source, target = pictures(tmp_path / "there"), pictures(tmp_path / "here" / "test").parent
+    flat(pictures(target / "train"))
+    study, text = new(target, labels="none", source=str(source), minutes=3)
+    assert "--unlabelled" in text and "--test" not in text
+    assert preflight(study).test_labels == 24
 
 
 def test_several_networks_without_labels_are_selected_by_iwv(tmp_path: Path) -> None:
