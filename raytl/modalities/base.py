@@ -66,8 +66,8 @@ class Modality(ABC):
     packages: ClassVar[tuple[str, ...]] = ()
     # Whether two rows can be averaged, as MixVal does with images
     mixes: ClassVar[bool] = False
-    # Whether `train.augment` means something to it
-    augments: ClassVar[bool] = False
+    # What of `train.augment` changes its rows, of flip and crop
+    augments: ClassVar[frozenset[str]] = frozenset()
 
     def augmented(self, rows: Rows, config: AugmentConfig, draws_B3: np.ndarray) -> Rows:
         """Return prepared rows as `config` changes them, where this modality `augments`. What is

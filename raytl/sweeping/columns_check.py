@@ -1,4 +1,5 @@
-"""Whether every trial of the space finds the columns that it reads."""
+"""Whether every trial of the space finds the columns that it reads, and what `train.augment`
+changes there."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from raytl.config import Study, nearest
 from raytl.config.trial import OF_BRANCH
 from raytl.data.domain import Domain, Domains
 from raytl.errors import ConfigError
+from raytl.modalities.registry import MODALITIES
 from raytl.models.mappers import SPATIAL
 from raytl.models.source_spec import SourceSpec
 from raytl.recipes import RECIPES
@@ -39,6 +41,21 @@ def check_columns(
     for reading in _readings(space, specs):
         _check_found(reading, study, domains)
         _check_mapper(reading, vectors[reading.name])
+
+
+def check_augmented(study: Study, space: SearchSpace, specs: Specs) -> None:
+    """Raise ConfigError for an option of `train.augment` that changes no column that is read."""
+    trained = [*space.choices("source_model"), *space.choices("student")]
+    read = {
+        part.modality for name in trained if name in specs for part in specs[name].parts.values()
+    }
+    for option in ("flip", "crop"):
+        known = [name for name, wing in MODALITIES.items() if option in wing.augments]
+        if getattr(study.train.augment, option) and read.isdisjoint(known):
+            raise ConfigError(
+                f"train.augment.{option}: changes rows of {' and '.join(known)}, but the source "
+                f"models read {', '.join(sorted(read))}; leave it out"
+            )
 
 
 def _has_any(domains: Domains, domain: Domain, columns: Collection[str]) -> bool:

@@ -23,7 +23,7 @@ from raytl.rows import Given
 from raytl.search_space import SearchSpace, check_callable_space
 from raytl.state_dicts import digest_of_state
 from raytl.sweeping.blocks_check import check_adapted, check_depths, check_tuned
-from raytl.sweeping.columns_check import check_columns
+from raytl.sweeping.columns_check import check_augmented, check_columns
 from raytl.sweeping.effort import effort_warnings
 from raytl.sweeping.opening import open_study, placed
 from raytl.sweeping.search.alone_controls import alone_controls
@@ -101,6 +101,7 @@ def preflight(study: Study) -> Checked:
     specs = {name: one.spec for name, one in tried.items()}
     vectors = {name: one.vectors for name, one in tried.items()}
     check_columns(study, space, specs, domains, vectors)
+    check_augmented(study, space, specs)
     check_teachers(study, space, specs, domains.target.target_column)
     check_depths(space, specs)
     check_tuned(space, specs)

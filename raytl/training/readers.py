@@ -75,7 +75,7 @@ class Prepared:
 
     @property
     def augments(self) -> bool:
-        return self.branch.modality.augments
+        return bool(self.branch.modality.augments)
 
     def rows(self, domain: Domain, split: str, column: str, view: View | None) -> BranchRows:
         """Return rows that are prepared as they are asked for."""
@@ -101,7 +101,7 @@ class Stored:
 
     @property
     def augments(self) -> bool:
-        return self.prefix.depth == 0 and self.branch.modality.augments
+        return self.prefix.depth == 0 and bool(self.branch.modality.augments)
 
     def rows(self, domain: Domain, split: str, column: str, view: View | None) -> BranchRows:
         """Return stored features."""

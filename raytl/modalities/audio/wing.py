@@ -41,7 +41,7 @@ class Audio(Modality):
     column = AudioColumn
     packages = (*Image.packages, "scipy")
     mixes = True
-    augments = True
+    augments = frozenset({"crop"})
 
     def __init__(self) -> None:
         self._images = Image()

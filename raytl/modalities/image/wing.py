@@ -42,7 +42,7 @@ class Image(Modality):
     column = ImageColumn
     packages = ("torchvision", "timm")
     mixes = True
-    augments = True
+    augments = frozenset({"flip", "crop"})
 
     def augmented(self, rows: Rows, config: AugmentConfig, draws_B3: np.ndarray) -> Tensor:
         """Return images_BHWC flipped and shifted; see `augment`."""

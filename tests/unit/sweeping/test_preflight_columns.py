@@ -190,6 +190,17 @@ def test_a_mapper_of_maps_is_refused_where_it_meets_fused_columns(
     preflight(study_of(data["both"], TWO, space=space))
 
 
+@pytest.mark.parametrize("option", ["flip", "crop"])
+def test_augmentation_of_what_no_source_model_reads_is_refused(
+    data: dict[str, Path], option: str
+) -> None:
+    train = {"augment": {option: 2 if option == "crop" else True}}
+    message = rf"train.augment.{option}: changes rows of .*image.*, but the source models read text"
+    with pytest.raises(ConfigError, match=message):
+        preflight(study_of(data["texts"], {"net": BILSTM}, train=train))
+    preflight(study_of(data["both"], TWO, train=train))
+
+
 def test_a_source_model_must_read_the_rows_of_both_domains(
     data: dict[str, Path], tmp_path: Path
 ) -> None:

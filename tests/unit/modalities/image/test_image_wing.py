@@ -208,7 +208,7 @@ def test_two_images_are_mixed_pixel_by_pixel() -> None:
     partner = np.zeros((1, 2, 2, 1), np.uint8)
     mixed = WING.mix(own, partner, 0.75)
     assert mixed.dtype == np.float32 and mixed.tolist() == np.full((1, 2, 2, 1), 0.75).tolist()
-    assert WING.mixes and WING.augments
+    assert WING.mixes and WING.augments == {"flip", "crop"}
 
 
 def test_a_transform_is_had_again_from_its_facts() -> None:
