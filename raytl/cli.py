@@ -23,7 +23,7 @@ from raytl.new_command import new
 from raytl.packages import own_version
 from raytl.run_commands import clean, compare, report
 from raytl.shard_command import shard
-from raytl.terminal import log_console, log_of, out_console, print_json, say_usage
+from raytl.terminal import log_console, out_console, print_json, say_usage, unforeseen
 
 app = typer.Typer(
     help="Find out how to transfer: deep-transfer-learning sweeps on Ray.",
@@ -54,9 +54,7 @@ def main() -> None:
         log_console.print("raytl: interrupted")
         sys.exit(130)
     except Exception as error:
-        log = log_of(error)
-        text = f"raytl: {type(error).__name__}: {error}"
-        log_console.print(f"{text[:300]} (the whole story: {log})", style="red", soft_wrap=True)
+        log_console.print(f"raytl: {unforeseen(error)}", style="red", soft_wrap=True)
         sys.exit(1)
 
 

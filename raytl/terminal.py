@@ -1,5 +1,6 @@
 """What the commands write to: the result to stdout, all else to stderr."""
 
+import errno
 import json
 import sys
 import tempfile
@@ -8,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
 PIPED_WIDTH = 120  # columns where no terminal says how many it has
 # Words that come from outside, such as paths, are no markup of rich
 out_console = Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
@@ -32,7 +34,23 @@ def say_usage(error: Any) -> None:
     log_console.print(text, style="red", highlight=False, soft_wrap=True)
 
 
-def log_of(error: Exception) -> str:
+def unforeseen(error: Exception) -> str:
+    """Return what to say of an error that nobody caught: of a full disk the remedy, of others where
+    the whole story stands."""
+    text = f"{type(error).__name__}: {error}"[:300]
+    if isinstance(error, OSError) and error.errno in FULL:
+        place = "" if error.filename is None else f"{error.filename}: "
+        return (
+            f"{place}the disk is full; free some of it and give the command again (a sweep goes on "
+            "with --resume)"
+        )
+    try:
+        return f"{text} (the whole story: {_log_of(error)})"
+    except OSError as of_log:
+        return f"{text} (no log of the whole story: {of_log})"
+
+
+def _log_of(error: Exception) -> str:
     """Write the whole story of an error to a file; return its path."""
     with tempfile.NamedTemporaryFile(
         "w", prefix="raytl-error-", suffix=".log", delete=False, encoding="utf-8"

@@ -1,5 +1,6 @@
 """The command line: exit codes, one- to three-line errors, nothing heavy for --help."""
 
+import errno
 import json
 import os
 import shlex
@@ -375,3 +376,31 @@ def test_new_says_that_nothing_is_there_before_torch_is_loaded(tmp_path: Path) -
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True
     )
     assert found.stdout.strip() == "nowhere: no such file or folder False"
+
+
+@pytest.mark.parametrize("name", ["ENOSPC", "EDQUOT"])
+def test_a_full_disk_is_said_with_what_to_do(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    number = getattr(errno, name)
+    full = OSError(number, os.strerror(number), "runs/x/events.out")
+
+    def fill(*_: object) -> None:
+        raise full
+
+    monkeypatch.setattr(verbs, "inspect", fill)
+    assert run(monkeypatch, "inspect", "data") == 1
+    told = "raytl: runs/x/events.out: the disk is full; free some of it and give the command again"
+    assert capsys.readouterr().err.startswith(told)
+
+
+def test_what_nobody_foresaw_is_said_where_no_log_can_be_written(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("odd")
+
+    monkeypatch.setattr(verbs, "inspect", fail)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    assert run(monkeypatch, "inspect", "data") == 1
+    assert "raytl: OSError: odd (no log of the whole story: " in capsys.readouterr().err
