@@ -34,7 +34,7 @@ def read_audio_folder(source: str | None, options: ShardOptions, each: Each) -> 
         if name in options.model_fields_set:
             raise ConfigError(f"--{name}: is about the names of files; give their --pattern too")
     skipped: list[str] = []
-    label, items = labelled_files(root, EXTENSIONS, "sound", options, skipped)
+    label, items, notes = labelled_files(root, EXTENSIONS, "sound", options, skipped)
     files: list[Encoded] = [item.path for part in items.values() for item in part]
     labels = np.array([item.label for part in items.values() for item in part], dtype=np.int64)
     ends = np.cumsum([0, *map(len, items.values())])
@@ -42,7 +42,7 @@ def read_audio_folder(source: str | None, options: ShardOptions, each: Each) -> 
         name: np.arange(start, end)
         for name, start, end in zip(items, ends[:-1], ends[1:], strict=True)
     }
-    target = Target(label, labels)
+    target = Target(label, labels, notes)
     return _made(files, splits, target, None, options, skipped, each)
 
 

@@ -24,7 +24,7 @@ def read_image_folder(source: str | None, options: ShardOptions) -> Imported:
     """
     skipped: list[str] = []
     root = entry_of(need_source(source))
-    label, items = labelled_files(root, EXTENSIONS, "image", options, skipped)
+    label, items, notes = labelled_files(root, EXTENSIONS, "image", options, skipped)
     images = {
         name: image_input([item.path for item in part], options) for name, part in items.items()
     }
@@ -39,5 +39,5 @@ def read_image_folder(source: str | None, options: ShardOptions) -> Imported:
     columns = {"image": next(iter(images.values())).column, "label": label}
     found = arranged(columns, splits, options)
     found.skipped = skipped
-    found.notes += how_fitted(options) + how_to_cut(found, options)
+    found.notes += notes + how_fitted(options) + how_to_cut(found, options)
     return found

@@ -2,18 +2,28 @@
 is below, beside SOURCE/CLASS/file and SOURCE/SPLIT/CLASS/file."""
 
 from collections.abc import Set
+from typing import NamedTuple
 
 from raytl.data.importers.class_folders import Item, class_folders, files_below, not_wanted
 from raytl.data.importers.listing import Entry, below, entries, in_order, shown
 from raytl.data.importers.options import ShardOptions
 from raytl.data.split_names import Parts, parts_of
 from raytl.errors import ConfigError, DataError
+from raytl.folders import printable
 from raytl.tasks.columns import NO_LABEL, LabelColumn
+
+
+class Labelled(NamedTuple):
+    """Files by split, and the column of their labels."""
+
+    column: LabelColumn
+    splits: dict[str, list[Item]]
+    notes: list[str]
 
 
 def labelled_files(
     root: Entry, extensions: Set[str], what: str, options: ShardOptions, skipped: list[str]
-) -> tuple[LabelColumn, dict[str, list[Item]]]:
+) -> Labelled:
     """Find files by class as `class_folders`. With `--unlabelled` those in a folder that is called
     as one of `--classes` have that class and all others none.
 
@@ -27,14 +37,15 @@ def labelled_files(
                 "--unlabelled too, or leave it out"
             )
         classes, splits = class_folders(root, extensions, what, skipped)
-        return LabelColumn(classes=classes), splits
+        return Labelled(LabelColumn(classes=classes), splits, [])
     if options.class_names is None:
         raise ConfigError(
             "--unlabelled: nothing says which classes there may be; name those of the other domain "
             "with --classes, e.g. --classes no,yes"
         )
     column = LabelColumn(classes=options.class_names, nulls=True)
-    return column, partly_labelled(root, column.classes, extensions, what, skipped)
+    splits = partly_labelled(root, column.classes, extensions, what, skipped)
+    return Labelled(column, splits, _notes(root, splits, column.classes, what))
 
 
 def partly_labelled(
@@ -72,6 +83,22 @@ def _items(
         else:
             skipped.append(not_wanted(path, what))
     return items
+
+
+def _notes(
+    root: Entry, splits: dict[str, list[Item]], classes: tuple[str, ...], what: str
+) -> list[str]:
+    """Return what to say of files without a label, and of folders that are no class: a name may be
+    misspelt."""
+    folders = split_folders(root, classes) or {"train": root}
+    none = [
+        below(item.path, folders[split]).split("/")
+        for split, items in splits.items() for item in items if item.label == NO_LABEL
+    ]  # fmt: skip
+    odd = sorted({first for first, *more in none if more})
+    among = f", among them those in {', '.join(map(printable, odd[:5]))}" if odd else ""
+    every = sum(map(len, splits.values()))
+    return [f"{len(none)} of {every} {what}s have no label{among}"] if none else []
 
 
 def split_folders(root: Entry, classes: tuple[str, ...] = ()) -> dict[str, Entry]:

@@ -160,16 +160,16 @@ def test_image_folder_without_splits_and_with_bad_ones(folders: Path, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("places", "labels"),
+    ("places", "labels", "odd"),
     [
-        (["1.png", "more/2.png", "note.txt"], {"train": [-1, -1]}),
-        (["bees/1.png", "ants/2.png", "3.png"], {"train": [-1, 0, 1]}),
-        (["train/1.png", "train/2.png", "test/ants/3.png"], {"train": [-1, -1], "test": [0]}),
-        (["train/1.png", "bees/2.png"], {"train": [-1, 1]}),
+        (["1.png", "more/2.png", "note.txt"], {"train": [-1, -1]}, "more"),
+        (["bees/1.png", "ants/2.png", "3.png"], {"train": [-1, 0, 1]}, None),
+        (["train/1.png", "train/2.png", "test/ants/3.png"], {"train": [-1, -1], "test": [0]}, None),
+        (["train/1.png", "bees/2.png"], {"train": [-1, 1]}, "train"),
     ],
 )
 def test_images_may_have_no_class(
-    places: list[str], labels: dict[str, list[int]], tmp_path: Path
+    places: list[str], labels: dict[str, list[int]], odd: str | None, tmp_path: Path
 ) -> None:
     for place in places:
         (tmp_path / "in" / place).parent.mkdir(parents=True, exist_ok=True)
@@ -179,6 +179,9 @@ def test_images_may_have_no_class(
     dataset = Dataset.open(tmp_path / "d")
     assert dataset.columns["label"] == LabelColumn(classes=("ants", "bees"), nulls=True)
     assert {name: sorted(dataset.split(name).all("label")) for name in report.info.splits} == labels
+    none = sum(of.count(-1) for of in labels.values())
+    among = f", among them those in {odd}" if odd else ""
+    assert f"{none} of {sum(map(len, labels.values()))} images have no label{among}" in report.notes
     assert [line.rpartition("/")[2] for line in report.skipped] == [
         "note.txt: .txt is no image type" for place in places if place == "note.txt"
     ]
