@@ -99,8 +99,8 @@ class Fitting:
     seed: int = 0
 
     def why_not(self, candidate: Candidate, column: str | None = None) -> str | None:
-        """Return why a candidate does not fit, None where it does. `column`: which it reads, where
-        there are several and it reads one."""
+        """Return why a candidate does not fit, None where it does. `column`: which it reads, None
+        where it reads all."""
         columns = self.domains.columns
         if column is not None:
             columns = {column: columns[column]}
@@ -120,9 +120,10 @@ class Fitting:
 
 
 def fitting(
-    alternatives: Iterable[Sequence[Candidate]], tried: Fitting, column: str, found: Found
+    alternatives: Iterable[Sequence[Candidate]], tried: Fitting, column: str | None, found: Found
 ) -> list[Candidate]:
-    """Return, of each sequence, the first candidate that fits; say of the others why none does."""
+    """Return, of each sequence, the first candidate that fits `column`, or where it is None all
+    columns; say of the others why none does."""
     fits: list[Candidate] = []
     for sequence in alternatives:
         why = "it is no network that is known"

@@ -24,6 +24,24 @@ MOST_NAMES = 3  # of networks that a file's name has in it, and that are tried
 def models_in(place: Path, column: Column, words: int | None) -> Iterator[Sequence[Candidate]]:
     """Yield, for each model in a file or folder that may be of a column's kind, what it may be, the
     likeliest first. Raises ModelError where there is no such place, or nothing is in it."""
+    for path in _models(place):
+        found = [
+            Candidate(name, reading(config, column, words), pretrained=True)
+            for name, config in _readings(path, column)
+        ]
+        if found:
+            yield found
+
+
+def models_of_parts(place: Path) -> Iterator[Candidate]:
+    """Yield the source models of raytl's with a part for each of several columns, that are in a
+    folder. Raises as `models_in`."""
+    for path in _models(place):
+        if path.is_dir() and (path / SPEC_FILE).is_file() and len(_modalities(path)) > 1:
+            yield Candidate(path.name, {"path": str(path)}, pretrained=True)
+
+
+def _models(place: Path) -> list[Path]:
     if not place.exists():
         raise ModelError(f"--source-model: {printable(place)}: no such file or folder")
     every = [place] if _is_model(place) else sorted(place.iterdir()) if place.is_dir() else [place]
@@ -33,13 +51,7 @@ def models_in(place: Path, column: Column, words: int | None) -> Iterator[Sequen
             f"--source-model: {printable(place)}: no weights ({', '.join(LOCAL_WEIGHTS)}), word "
             "vectors, source model of raytl's or Hugging Face folder is in it"
         )
-    for path in models:
-        found = [
-            Candidate(name, reading(config, column, words), pretrained=True)
-            for name, config in _readings(path, column)
-        ]
-        if found:
-            yield found
+    return models
 
 
 def _is_model(path: Path) -> bool:
@@ -62,7 +74,7 @@ def _readings(path: Path, column: Column) -> Iterator[tuple[str, dict[str, Any]]
     """Yield names and configurations of what a model may be to a column."""
     if path.is_dir():
         if (path / SPEC_FILE).is_file():
-            if _may_read(path, column):
+            if _modalities(path) in ([], [column.kind]):  # [] is broken: loading it says how
                 yield path.name, {"path": str(path)}
         elif column.kind == "text":
             yield path.name, {"huggingface": str(path)}
@@ -76,13 +88,12 @@ def _readings(path: Path, column: Column) -> Iterator[tuple[str, dict[str, Any]]
         yield from _image_weights(path, column)
 
 
-def _may_read(folder: Path, column: Column) -> bool:
-    """Whether a source model of raytl's has a part of a column's kind; a broken one may."""
+def _modalities(folder: Path) -> list[str]:
+    """Return what the parts of a source model of raytl's read; nothing of a broken one."""
     try:
-        parts = read_spec(folder).parts.values()
+        return [part.modality for part in read_spec(folder).parts.values()]
     except RaytlError:
-        return True  # loading it says what is wrong
-    return any(part.modality == column.kind for part in parts)
+        return []
 
 
 def _image_weights(path: Path, column: Column) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -21,7 +21,7 @@ from raytl.starting.candidates import (
     need_one,
 )
 from raytl.starting.hub_caches import cached_models, downloads_for
-from raytl.starting.local_models import models_in
+from raytl.starting.local_models import models_in, models_of_parts
 
 LOOKED_AT = 500  # texts by whose lengths it is chosen how many tokens are read
 LENGTHS = (16, 256)  # tokens, fewest and most
@@ -44,12 +44,14 @@ def find_models(
         downloads += downloads_for(column, words)
         if not by_column[name]:
             need_one([], found)
-    every = [candidate for of in by_column.values() for candidate in of]
+    whole = [[candidate] for place in places for candidate in models_of_parts(place)]
+    several = fitting(whole, tried, None, found)
+    every = [*several, *(candidate for of in by_column.values() for candidate in of)]
     if places and not any(candidate.pretrained for candidate in every):
         told = "; ".join(found.left[:3]) or f"it is not for {', '.join(columns)}"
         raise ModelError(f"--source-model: nothing that was given fits the data: {told}")
     if len(columns) > 1:
-        every, downloads = in_parts(by_column), []
+        every, downloads = [*several, *in_parts(by_column)], []
     pretrained = sorted((one for one in every if one.pretrained), key=_order)
     for extra in pretrained[MOST_PRETRAINED:]:
         found.left.append(f"{extra.name} fits too; {MOST_PRETRAINED} are enough to start with")

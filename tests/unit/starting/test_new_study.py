@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from several_columns import BILSTM, CNN, parts_of, study_of, write_rows
 from starting_support import (
     images_with_boxes,
     images_with_masks,
@@ -25,6 +26,7 @@ from raytl.data.dataset import Dataset
 from raytl.errors import ConfigError, DataError, ModelError, UserError
 from raytl.modalities.image.catalogue import build_backbone
 from raytl.modalities.image.column import ImageColumn
+from raytl.models.source_model import save_source_model
 from raytl.search_space import SearchSpace
 from raytl.starting import measuring
 from raytl.starting.datasets import plain_name
@@ -171,7 +173,9 @@ def test_files_without_a_class_are_adapted_to(
     dataset = Dataset.open(tmp_path / "data" / "here")
     assert dataset.columns["label"] == LabelColumn(classes=tuple(classes.split(",")), nulls=True)
     assert preflight(study).test_labels == 0
-    assert "by the test split: without any there is none." in text
+    assert "by the test split: without any there is none." in " ".join(
+        text.replace("# ", "").split()
+    )
 
 
 def test_images_of_which_those_to_test_on_have_a_class(tmp_path: Path) -> None:
@@ -330,6 +334,22 @@ def test_source_models_that_do_not_fit_or_are_not_there_are_refused(tmp_path: Pa
     (tmp_path / "net.pth").write_bytes(b"no weights")
     with pytest.raises(ModelError, match="nothing that was given fits the data"):
         new(raw, source_models=["net.pth"])
+
+
+def test_a_source_model_of_several_columns_is_taken_whole(tmp_path: Path) -> None:
+    both = write_rows(tmp_path / "both", {"image": "image", "text": "text"})
+    parts = parts_of(study_of(both, {"net": {"parts": {"image": CNN, "text": BILSTM}}}))
+    save_source_model(tmp_path / "sources" / "fused", parts.model, parts.spec)
+    study, text = new(both, source_models=[tmp_path / "sources"], minutes=3)
+    assert list(study.source_models) == ["fused", "fresh"]
+    assert study.source_models["fused"].path == tmp_path / "sources" / "fused"
+    assert "is not taken" not in text
+    preflight(study)
+    texts = write_rows(tmp_path / "texts", {"text": "text"})
+    with pytest.raises(
+        ModelError, match="nothing that was given fits the data: fused is not taken"
+    ):
+        new(texts, source_models=[tmp_path / "sources"], minutes=3)
 
 
 def test_minutes_must_be_some(tmp_path: Path) -> None:
