@@ -33,9 +33,12 @@ from raytl.urls import Place, Url, path_in, url_of
 CHUNK = 16 * 2**20  # bytes of a request
 AT_ONCE = 16  # files that are asked for at once
 DELAYED = "allow_delayed_open"  # pyarrow's option in a URL
-# How pyarrow's own filesystems say it, with OSError for everything
+# How pyarrow's own filesystems say it, with OSError for everything: by S3's and Google's names, and
+# by the status of an answer without a body, 400 where a session's token has expired
 DENIED = re.compile(
     "ACCESS_DENIED|INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH|PERMISSION_DENIED|UNAUTHENTICATED"
+    r"|ExpiredToken|InvalidToken|REQUEST_TIME_TOO_SKEWED|HTTP status 40[13]"
+    r"|HTTP status 400\) during HeadObject"
 )
 WITHOUT_FOLDERS = ("s3", "gcs", "abfs")  # where a file needs none above it
 # What fsspec's filesystems call what tells one content of a file from another

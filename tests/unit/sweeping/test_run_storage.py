@@ -251,15 +251,27 @@ def test_a_bucket_that_stays_out_of_reach_is_told(tmp_path: Path, waited: list[f
         storage.write("trial-0/record.json", "{}")
 
 
-DENIED = "When writing 'lease.json': AWS Error ACCESS_DENIED during PutObject operation: no body"
+# What pyarrow says where a server answers so, of a request without and with a body
+NO_BODY = "during HeadObject operation: No response body."
+UNNAMED = "during ListObjectsV2 operation: Unable to parse ExceptionName"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "When writing 'lease.json': AWS Error ACCESS_DENIED during PutObject operation: no body",
+        f"AWS Error UNKNOWN (HTTP status 400) {NO_BODY}",  # ExpiredToken
+        f"AWS Error UNKNOWN (HTTP status 400) {UNNAMED}: ExpiredToken Message: told",
+        f"AWS Error UNKNOWN (HTTP status 403) {UNNAMED}: AccountProblem Message: told",
+        "AWS Error REQUEST_TIME_TOO_SKEWED during ListObjectsV2 operation: told",
+    ],
+)
 def test_who_may_not_write_is_told_at_once(
-    tmp_path: Path, waited: list[float], monkeypatch: pytest.MonkeyPatch
+    text: str, tmp_path: Path, waited: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(SlowDown, "text", DENIED)
+    monkeypatch.setattr(SlowDown, "text", text)
     storage = behind(SlowDown(1000), tmp_path)
-    told = r"resources.storage_path: .*/kept/run: may not {} it \(.*ACCESS_DENIED.*credentials"
+    told = r"resources.storage_path: .*/kept/run: may not {} it \(.*AWS Error.*credentials"
     for what, act in (
         ("read", storage.pull), ("read", lambda: Lease(storage).take(print)),
         ("write", lambda: storage.write("trial-0/record.json", "{}")),
