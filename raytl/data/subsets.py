@@ -80,11 +80,16 @@ def _hold_rows(
             f"cannot hold out {fraction:g} of {len(strata)} labelled rows: that is {held}, and a "
             f"row must be on each side; label more rows or change {option}"
         )
-    if counts.min() < 2 or held < len(values):
+    if counts.min() < 2:
         raise DataError(
             f"cannot hold out {fraction:g} of {len(strata)} labelled rows: class "
-            f"{values[counts.argmin()]} has {counts.min()}, and {held} held-out rows must cover "
-            f"{len(values)} classes; label more rows or raise {option}"
+            f"{values[counts.argmin()]} has one, and needs two, one on each side; add rows of it, "
+            "or leave it out"
+        )
+    if held < len(values):
+        raise DataError(
+            f"cannot hold out {fraction:g} of {len(strata)} labelled rows: {held} held-out rows "
+            f"must cover {len(values)} classes; label more rows or raise {option}"
         )
     shares = counts * held / len(strata)
     taken = np.maximum(np.floor(shares).astype(int), 1)

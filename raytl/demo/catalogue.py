@@ -58,7 +58,7 @@ DEMOS: dict[str, Demo] = {
         "digits rendered from fonts → handwritten digits",
         "digits",
         (
-            Data("rendered_digits", RENDERED, "rendered-digits"),
+            Data("rendered_digits", RENDERED, "rendered-digits", options={"rows": 4000}),
             Data(
                 "digits", "sharding the target domain, scikit-learn's handwritten digits",
                 "digits", options={"size": 28},

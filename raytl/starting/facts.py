@@ -9,6 +9,7 @@ from raytl.data.dataset import Dataset
 from raytl.data.domain import Domain
 from raytl.data.split_names import Parts, parts_of
 from raytl.errors import DataError
+from raytl.folders import printable
 from raytl.modalities.column import Column
 from raytl.tasks.columns import LabelColumn, has_target
 from raytl.urls import Place, Url
@@ -79,7 +80,7 @@ def facts_of(
     _check_splits(shown, dataset, parts, tested)
     column, counts = dataset.columns[domain.target], None
     if isinstance(column, LabelColumn) and looks:
-        counts = _counts(shown, dataset, str(parts.train), domain.target, column)
+        counts = _counts(shown, dataset, parts, domain.target, column)
     return Facts(str(place), dataset, parts, domain.target, counts)
 
 
@@ -101,8 +102,9 @@ def _check_splits(shown: str, dataset: Dataset, parts: Parts, tested: bool) -> N
 
 
 def _counts(
-    shown: str, dataset: Dataset, split: str, target: str, column: LabelColumn
+    shown: str, dataset: Dataset, parts: Parts, target: str, column: LabelColumn
 ) -> tuple[int, ...]:
+    split = str(parts.train)
     labels = np.asarray(dataset.split(split).all(target))
     known = labels[has_target(labels)]
     counts = np.bincount(known, minlength=len(column.classes))
@@ -110,5 +112,12 @@ def _counts(
         raise DataError(
             f"{shown}: all labelled rows of {split} are of class {column.classes[counts.argmax()]}"
             ", so there is nothing to tell apart; add rows of another, or name another --target"
+        )
+    alone = np.flatnonzero(counts == 1)
+    if len(alone) and parts.validation is None:
+        raise DataError(
+            f"{shown}: class {printable(column.classes[alone[0]])} has one row in {split} "
+            f"({len(alone)} such classes), and needs two, one to learn from and one to be selected "
+            "by; add rows of it, or drop it"
         )
     return tuple(counts.tolist())

@@ -114,15 +114,20 @@ def _refuse_dense(root: Path, found: Found, what: str) -> None:
 
 
 def _check_rows(root: Path, found: Found, what: str) -> None:
-    for split, items in found.splits.items():
-        counts = Counter(item.label for item in items)
-        few = next((n for k, n in enumerate(found.classes) if counts[k] < 2), None)
-        if few is not None and split == parts_of(found.splits).train:
-            raise DataError(
-                f"{printable(root)}: a class needs two {what}s at least, one to learn from and one "
-                f"to judge by, but '{few}' has {counts[found.classes.index(few)]}; add some, or "
-                "remove its folder"
-            )
+    parts = parts_of(found.splits)
+    if parts.train is None:
+        return
+    uses = ["to learn from", *(f"to {use}" for use, of in (
+        ("be selected by", parts.validation), ("test on", parts.test)
+    ) if of is None)]  # fmt: skip
+    counts = Counter(item.label for item in found.splits[parts.train])
+    few = next((n for k, n in enumerate(found.classes) if counts[k] < len(uses)), None)
+    if few is not None:
+        raise DataError(
+            f"{printable(root)}: a class needs {len(uses)} {what}s at least, one "
+            f"{', one '.join(uses)}, but '{few}' has {counts[found.classes.index(few)]}; add some, "
+            "or remove its folder"
+        )
 
 
 def stored_side(paths: list[Any]) -> int:
@@ -148,11 +153,11 @@ def sizes_of(paths: list[Any]) -> list[tuple[int, int]]:
 
 def named_sounds(root: Path, files: list[Path], folders: list[Path], wanted: Wanted) -> Raw | None:
     """Return sounds whose names say their class, by `--pattern`, or by the one part of their names
-    that can be a class. Raises ConfigError where several can."""
+    that can be a class, if they have to have one. Raises ConfigError where several can."""
     sounds = [file for file in files if file.suffix.lower() in SOUNDS]
     if wanted.pattern is None:
         few = len(sounds) < 2 or len(sounds) < len(files) / 2
-        if few or (wanted.unlabelled and not _class_parts(sounds)):
+        if few or wanted.unlabelled:
             return None
     pattern = wanted.pattern or _pattern(root, sounds)
     what = f"{len(sounds)} sounds whose names are {pattern}"
@@ -166,42 +171,27 @@ def named_sounds(root: Path, files: list[Path], folders: list[Path], wanted: Wan
     return raw.with_test_of(splits, len(groups) or None)
 
 
-def _class_parts(sounds: list[Path]) -> list[int]:
-    """Return which parts of the names, from 0, can be a class; none where they have no one form."""
-    columns = _name_parts(sounds)
-    return [k for k, of in enumerate(columns) if 1 < len(of) <= len(sounds) / 4]
-
-
-def _name_parts(sounds: list[Path]) -> list[list[str]]:
-    """Return what each part of the names can be; nothing where they have not as many parts all."""
-    names = [sound.stem.split(_mark(sounds)) for sound in sounds]
+def _pattern(root: Path, sounds: list[Path]) -> str:
+    mark = "_" if "_" in sounds[0].stem else "-"
+    names = [sound.stem.split(mark) for sound in sounds]
     most = max(len(parts) for parts in names)
     if most < 2 or any(len(parts) != most for parts in names):
-        return []
-    return [sorted({parts[k] for parts in names}) for k in range(most)]
-
-
-def _mark(sounds: list[Path]) -> str:
-    return "_" if "_" in sounds[0].stem else "-"
-
-
-def _pattern(root: Path, sounds: list[Path]) -> str:
-    columns, able = _name_parts(sounds), _class_parts(sounds)
-    if not columns:
         raise ConfigError(
             f"{printable(root)}: {len(sounds)} sounds in no class folder, and their names have not "
             f"one form, such as {sounds[0].name}; put each class into a folder of its own, or give "
             "--pattern, e.g. '{label}_{group}_{take}.wav'"
         )
-    mark, suffix = _mark(sounds), sounds[0].suffix
-    fields = [f"part{k + 1}" for k in range(len(columns))]
+    columns = [sorted({parts[k] for parts in names}) for k in range(most)]
+    able = [k for k, of in enumerate(columns) if 1 < len(of) <= len(sounds) / 4]
+    suffix = sounds[0].suffix
     if len(able) == 1:
-        fields[able[0]] = "label"
+        fields = ["label" if k == able[0] else f"part{k + 1}" for k in range(most)]
         return mark.join(f"{{{field}}}" for field in fields) + suffix
     told = "; ".join(
         f"part {k + 1}: {len(of)} different, such as {', '.join(of[:3])}"
         for k, of in enumerate(columns)
     )
+    fields = [f"part{k + 1}" for k in range(most)]
     for k, field in zip(able, ("label", "group", "take"), strict=False):
         fields[k] = field
     example = mark.join(f"{{{field}}}" for field in fields) + suffix

@@ -33,5 +33,5 @@ def test_rare_classes_stay_in_both_parts() -> None:
 
 
 def test_too_few_rows() -> None:
-    with pytest.raises(DataError, match="class 1 has 1"):
+    with pytest.raises(DataError, match="class 1 has one, and needs two, one on each side"):
         holdout(np.array([0, 0, 0, 1]), 0.5, 0)

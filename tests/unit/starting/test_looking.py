@@ -142,7 +142,9 @@ def test_a_class_of_one_picture_is_refused(tmp_path: Path) -> None:
     root = pictures(tmp_path / "pictures")
     (root / "birds").mkdir()
     Image.new("RGB", (8, 8)).save(root / "birds" / "one.png")
-    with pytest.raises(DataError, match="needs two images at least.* 'birds' has 1"):
+    with pytest.raises(
+        DataError, match="needs 3 images at least, .* to test on, but 'birds' has 1"
+    ):
         seen(root)
 
 
@@ -251,3 +253,12 @@ def test_years_of_cocos_splits_are_none_of_their_names(tmp_path: Path) -> None:
         (tmp_path / "annotations" / f"instances_{split}.json").write_text(COCO)
     raw = seen(tmp_path)
     assert (raw.kind, raw.options) == ("box-folder", {"skip_bad": True})
+
+
+def test_sounds_that_may_lack_a_class_have_none_by_their_names(tmp_path: Path) -> None:
+    for row in range(16):
+        sound(tmp_path / "shots" / f"mic{row % 2}_{row:03}.wav", 0.1 + row / 100)
+    raw = look(tmp_path / "shots", Wanted(unlabelled=True))
+    assert raw.options == {"unlabelled": True, "skip_bad": True, "test": 0.2}
+    named = look(tmp_path / "shots", Wanted(pattern="{label}_{take}.wav", unlabelled=True))
+    assert named.options["pattern"] == "{label}_{take}.wav"

@@ -397,3 +397,10 @@ def test_a_target_without_labels_has_the_sources_classes(known: int, tmp_path: P
     assert "--target target --unlabelled --test 0.2 --classes no,yes" in text
     assert Dataset.open(tmp_path / "data" / "here").columns["target"].task == "classification"
     assert preflight(study).study.task == "classification"
+
+
+def test_a_class_of_which_one_row_is_left_to_learn_from_is_named(tmp_path: Path) -> None:
+    rows = [f"{n},{'abc'[min(n // 40, 2)]}" for n in range(82)]
+    (tmp_path / "t.csv").write_text("\n".join(["age,label", *rows]) + "\n")
+    with pytest.raises(DataError, match=r"class c has one row in train .* and needs two"):
+        new(tmp_path / "t.csv", target="label")
