@@ -20,6 +20,7 @@ from raytl.data.importers.words import is_text, words_of
 from raytl.data.split_names import parts_of
 from raytl.errors import ConfigError, DataError
 from raytl.modalities.table.texts import DATE, MISSING, NUMBER, WRITTEN
+from raytl.modalities.text.tokens import UNSPACED
 from raytl.starting.media_folders import SIZED_BY, sizes_of, stored_side
 from raytl.starting.raw import Raw
 
@@ -27,6 +28,7 @@ GROUPS = ("group", "patient", "patient_id", "subject", "subject_id", "speaker", 
 LEAST_GROUPS = 4  # to learn from, to be selected by, and two to be tested on
 NUMBERS_OF_ROWS = ("id", "index", "row", "row_id", "uid", "unnamed: 0", "")
 HAS_DATES = "has dates"
+LETTERS = 5  # of a script without spaces: two words or more
 TRIED = 200  # rows by which a column of files is told
 
 
@@ -144,11 +146,12 @@ def _role(table: Table, name: str, out: ColumnRoles) -> None:
 
 
 def _is_free_text(words: Sequence[str], different: set[str]) -> bool:
-    """Whether words are texts: most rows have their own, of two words or more, and they are no
-    numbers."""
+    """Whether words are texts: most rows have their own, of two words or more, or of several
+    letters of a script without spaces, and they are no numbers."""
     if len(different) <= min(FREE_TEXT, len(words) / 2):
         return False
-    return sum(" " in word for word in words) > len(words) / 2
+    several = sum(" " in word or len(UNSPACED.findall(word)) >= LETTERS for word in words)
+    return several > len(words) / 2
 
 
 def _of_no_use(words: Sequence[str], different: set[str]) -> str | None:

@@ -7,6 +7,13 @@ from collections.abc import Callable
 # A word with its apostrophes (don't), or one sign that is neither letter, digit nor space
 _WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 
+# A letter of a script that sets no spaces between words: Thai, Lao, Tibetan, Myanmar, Khmer, kana,
+# Han
+UNSPACED = re.compile(
+    "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf"
+    "\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
+)
+
 Tokenize = Callable[[str], list[str]]
 
 

@@ -397,3 +397,12 @@ def test_a_target_without_labels_has_the_sources_classes(known: int, tmp_path: P
     assert "--target target --unlabelled --test 0.2 --classes no,yes" in text
     assert Dataset.open(tmp_path / "data" / "here").columns["target"].task == "classification"
     assert preflight(study).study.task == "classification"
+
+
+def test_signs_of_scripts_without_spaces_are_counted_as_tokens(tmp_path: Path) -> None:
+    path = tmp_path / "films.txt"
+    lines = (f"{'这部电影非常好看' * 8}{row}\t{'ab'[row % 2]}" for row in range(40))
+    path.write_text("\n".join(lines), encoding="utf-8")
+    study, _ = new(path, minutes=3)
+    lengths = {model.transform["max_length"] for model in study.source_models.values()}
+    assert lengths == {96}

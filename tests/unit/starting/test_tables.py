@@ -67,6 +67,12 @@ def test_texts_numbers_of_rows_and_empty_columns_are_told(tmp_path: Path) -> Non
     assert found == {"target": "label", "text": ("review",), "drop": ("id", "nothing"), "test": 0.2}
 
 
+@pytest.mark.parametrize("text", ["ภาพยนตร์เรื่องนี้ดีมาก", "这部电影非常好看", "この映画はとても良い"])
+def test_texts_without_spaces_are_told(tmp_path: Path, text: str) -> None:
+    rows = "".join(f"{text}{n},{n % 2}\n" for n in range(80))
+    assert options_of(tmp_path / "t.csv", f"review,label\n{rows}")["text"] == ("review",)
+
+
 def test_a_column_of_splits_and_one_of_groups_have_their_parts(tmp_path: Path) -> None:
     rows = "".join(f"{n},p{n // 4},{'test' if n > 30 else 'train'},{n % 2}\n" for n in range(40))
     found = options_of(tmp_path / "t.csv", f"age,patient,split,label\n{rows}")
