@@ -137,6 +137,11 @@ class Modality(ABC):
         """Build that stem: what `transform` gives → Padded (B, S, `width`)."""
         raise ModelError(f"graft: there is no stem that makes tokens of {self.name} rows")
 
+    def compared(self, target: Column, source: Column) -> str | None:
+        """Return what a person is to know of how a column of the target differs from the source
+        domain's, if anything. Raises ConfigError where nothing of one is in the other."""
+        return None
+
     def mix(self, own: Values, partner: Values, share: float) -> Values:
         """Return share·own + (1 - share)·partner, for a modality that mixes."""
         raise NotImplementedError(f"{self.name} rows cannot be mixed")
