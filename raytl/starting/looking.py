@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from raytl.data.importers.listing import is_hidden
 from raytl.errors import DataError
 from raytl.folders import printable
 from raytl.starting.annotated_folders import box_folder, mask_folder, no_yolo
@@ -80,7 +81,7 @@ def _descended(path: Path) -> Path:
 
 def _inside(folder: Path) -> tuple[list[Path], list[Path]]:
     """Return the files and folders in a folder, without hidden ones and what is no data."""
-    every = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    every = sorted(path for path in folder.iterdir() if not is_hidden(path))
     files = [path for path in every if path.is_file() and not _is_aside(path)]
     return files, [path for path in every if path.is_dir()]
 
