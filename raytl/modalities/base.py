@@ -64,6 +64,8 @@ class Modality(ABC):
     column: ClassVar[type[Column]]
     # Whose versions its transforms and networks hang on, besides torch's and numpy's
     packages: ClassVar[tuple[str, ...]] = ()
+    # Training rows of each domain that its transforms are fitted to, at most
+    most_fitted: ClassVar[int] = 50_000
     # Whether two rows can be averaged, as MixVal does with images
     mixes: ClassVar[bool] = False
     # What of `train.augment` changes its rows, of flip and crop
