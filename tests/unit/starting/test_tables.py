@@ -128,6 +128,22 @@ def test_other_encodings_are_seen(tmp_path: Path) -> None:
         assert look(tmp_path / "t.csv", Wanted()).options.get("encoding") == named
 
 
+def test_text_that_is_taken_for_latin_1_is_told(tmp_path: Path) -> None:
+    said = "is no UTF-8 and is read as latin-1; shard it by hand with --encoding where it is "
+    said += "another"
+    rows = "".join(f"привет{n % 3},{n % 2}\n" for n in range(20))
+    (tmp_path / "t.csv").write_bytes(f"a,label\n{rows}".encode("cp1251"))
+    assert look(tmp_path / "t.csv", Wanted()).notes[-1] == f"t.csv {said}"
+    (tmp_path / "t.txt").write_bytes(rows.replace(",", "\t").encode("cp1251"))
+    assert look(tmp_path / "t.txt", Wanted()).notes == (f"t.txt {said}",)
+    for name in ("a.good", "a.bad"):
+        (tmp_path / name).write_bytes(rows.encode("cp1251" if name == "a.good" else "utf-8"))
+    assert look(tmp_path / "a.bad", Wanted()).notes == (f"a.good {said}",)
+    for encoding in ("utf-8", "utf-16"):
+        (tmp_path / "t.csv").write_bytes(f"a,label\n{rows}".encode(encoding))
+        assert not look(tmp_path / "t.csv", Wanted()).notes
+
+
 def test_lines_without_labels_are_refused(tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("some text\nand more\n")
     with pytest.raises(DataError, match="its lines have no label; a text, a tab and a label"):
