@@ -26,7 +26,8 @@ from raytl.starting.raw import Raw
 
 GROUPS = ("group", "patient", "patient_id", "subject", "subject_id", "speaker", "speaker_id")
 LEAST_GROUPS = 4  # to learn from, to be selected by, and two to be tested on
-NUMBERS_OF_ROWS = ("id", "index", "row", "row_id", "uid", "unnamed: 0", "")
+NUMBERS_OF_ROWS = ("id", "idx", "index", "row", "row_id", "sample_id", "uid", "unnamed: 0", "")
+COUNTED = 20  # rows from which 0, 1, 2, … is no chance
 HAS_DATES = "has dates"
 LETTERS = 5  # of a script without spaces: two words or more
 TRIED = 200  # rows by which a column of files is told
@@ -133,7 +134,7 @@ def _role(table: Table, name: str, out: ColumnRoles) -> None:
         out.notes.append(f"rows of one {name} stay in one split")
     elif (media := _files_named(table, name, there)) is not None:
         _take_media(*media, out)
-    elif name.lower() in NUMBERS_OF_ROWS and len(different) == len(words):
+    elif _numbers_rows(table, name, words):
         out.dropped.append(name)
         out.notes.append(f"column {name} numbers the rows, so it is left out")
     elif is_text(column.type) and _is_free_text(there, different):
@@ -143,6 +144,16 @@ def _role(table: Table, name: str, out: ColumnRoles) -> None:
         out.notes.append(f"column {name} {why}, so it is left out")
         if why == HAS_DATES and len(different) == len(words):
             out.times.append(name)
+
+
+def _numbers_rows(table: Table, name: str, words: Sequence[str | None]) -> bool:
+    """Whether words number the rows, by the column's name or by counting from 0 or 1 on; what
+    counts and is all that there is beside the target is learnt from."""
+    if name.lower() in NUMBERS_OF_ROWS and None not in words and len(set(words)) == len(words):
+        return True
+    if len(words) < COUNTED or words[0] not in ("0", "1") or table.rows.num_columns < 3:
+        return False
+    return all(word == str(number) for number, word in enumerate(words, int(words[0])))
 
 
 def _is_free_text(words: Sequence[str], different: set[str]) -> bool:
