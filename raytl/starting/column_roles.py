@@ -134,7 +134,7 @@ def _role(table: Table, name: str, out: ColumnRoles) -> None:
         out.notes.append(f"rows of one {name} stay in one split")
     elif (media := _files_named(table, name, there)) is not None:
         _take_media(*media, out)
-    elif _numbers_rows(table, name, words):
+    elif _numbers_rows(table.rows, name, words):
         out.dropped.append(name)
         out.notes.append(f"column {name} numbers the rows, so it is left out")
     elif is_text(column.type) and _is_free_text(there, different):
@@ -146,12 +146,23 @@ def _role(table: Table, name: str, out: ColumnRoles) -> None:
             out.times.append(name)
 
 
-def _numbers_rows(table: Table, name: str, words: Sequence[str | None]) -> bool:
+def row_numbers(rows: pa.Table) -> list[str]:
+    """Return the columns that number the rows: whole numbers, or words under a name such as id."""
+    return [
+        name
+        for name in rows.column_names
+        if kinds.is_integer(rows[name].type)
+        or (name.lower() in NUMBERS_OF_ROWS and is_text(rows[name].type))
+        if _numbers_rows(rows, name, words_of(rows[name], name))
+    ]
+
+
+def _numbers_rows(rows: pa.Table, name: str, words: Sequence[str | None]) -> bool:
     """Whether words number the rows, by the column's name or by counting from 0 or 1 on; what
     counts and is all that there is beside the target is learnt from."""
     if name.lower() in NUMBERS_OF_ROWS and None not in words and len(set(words)) == len(words):
         return True
-    if len(words) < COUNTED or words[0] not in ("0", "1") or table.rows.num_columns < 3:
+    if len(words) < COUNTED or words[0] not in ("0", "1") or rows.num_columns < 3:
         return False
     return all(word == str(number) for number, word in enumerate(words, int(words[0])))
 
