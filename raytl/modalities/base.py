@@ -64,6 +64,8 @@ class Modality(ABC):
     column: ClassVar[type[Column]]
     # Whose versions its transforms and networks hang on, besides torch's and numpy's
     packages: ClassVar[tuple[str, ...]] = ()
+    # Training rows of each domain that its transforms are fitted to, at most
+    most_fitted: ClassVar[int] = 50_000
     # Whether two rows can be averaged, as MixVal does with images
     mixes: ClassVar[bool] = False
     # What of `train.augment` changes its rows, of flip and crop
@@ -136,6 +138,11 @@ class Modality(ABC):
     def tokens(self, transform: Transform, width: int, args: Mapping[str, Any]) -> nn.Module:
         """Build that stem: what `transform` gives → Padded (B, S, `width`)."""
         raise ModelError(f"graft: there is no stem that makes tokens of {self.name} rows")
+
+    def compared(self, target: Column, source: Column) -> str | None:
+        """Return what a person is to know of how a column of the target differs from the source
+        domain's, if anything. Raises ConfigError where nothing of one is in the other."""
+        return None
 
     def mix(self, own: Values, partner: Values, share: float) -> Values:
         """Return share·own + (1 - share)·partner, for a modality that mixes."""

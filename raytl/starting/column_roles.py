@@ -20,13 +20,16 @@ from raytl.data.importers.words import is_text, words_of
 from raytl.data.split_names import parts_of
 from raytl.errors import ConfigError, DataError
 from raytl.modalities.table.texts import DATE, MISSING, NUMBER, WRITTEN
+from raytl.modalities.text.tokens import UNSPACED
 from raytl.starting.media_folders import SIZED_BY, sizes_of, stored_side
 from raytl.starting.raw import Raw
 
 GROUPS = ("group", "patient", "patient_id", "subject", "subject_id", "speaker", "speaker_id")
 LEAST_GROUPS = 4  # to learn from, to be selected by, and two to be tested on
-NUMBERS_OF_ROWS = ("id", "index", "row", "row_id", "uid", "unnamed: 0", "")
+NUMBERS_OF_ROWS = ("id", "idx", "index", "row", "row_id", "sample_id", "uid", "unnamed: 0", "")
+COUNTED = 20  # rows from which 0, 1, 2, … is no chance
 HAS_DATES = "has dates"
+LETTERS = 5  # of a script without spaces: two words or more
 TRIED = 200  # rows by which a column of files is told
 
 
@@ -131,7 +134,7 @@ def _role(table: Table, name: str, out: ColumnRoles) -> None:
         out.notes.append(f"rows of one {name} stay in one split")
     elif (media := _files_named(table, name, there)) is not None:
         _take_media(*media, out)
-    elif name.lower() in NUMBERS_OF_ROWS and len(different) == len(words):
+    elif _numbers_rows(table.rows, name, words):
         out.dropped.append(name)
         out.notes.append(f"column {name} numbers the rows, so it is left out")
     elif is_text(column.type) and _is_free_text(there, different):
@@ -143,12 +146,34 @@ def _role(table: Table, name: str, out: ColumnRoles) -> None:
             out.times.append(name)
 
 
+def row_numbers(rows: pa.Table) -> list[str]:
+    """Return the columns that number the rows: whole numbers, or words under a name such as id."""
+    return [
+        name
+        for name in rows.column_names
+        if kinds.is_integer(rows[name].type)
+        or (name.lower() in NUMBERS_OF_ROWS and is_text(rows[name].type))
+        if _numbers_rows(rows, name, words_of(rows[name], name))
+    ]
+
+
+def _numbers_rows(rows: pa.Table, name: str, words: Sequence[str | None]) -> bool:
+    """Whether words number the rows, by the column's name or by counting from 0 or 1 on; what
+    counts and is all that there is beside the target is learnt from."""
+    if name.lower() in NUMBERS_OF_ROWS and None not in words and len(set(words)) == len(words):
+        return True
+    if len(words) < COUNTED or words[0] not in ("0", "1") or rows.num_columns < 3:
+        return False
+    return all(word == str(number) for number, word in enumerate(words, int(words[0])))
+
+
 def _is_free_text(words: Sequence[str], different: set[str]) -> bool:
-    """Whether words are texts: most rows have their own, of two words or more, and they are no
-    numbers."""
+    """Whether words are texts: most rows have their own, of two words or more, or of several
+    letters of a script without spaces, and they are no numbers."""
     if len(different) <= min(FREE_TEXT, len(words) / 2):
         return False
-    return sum(" " in word for word in words) > len(words) / 2
+    several = sum(" " in word or len(UNSPACED.findall(word)) >= LETTERS for word in words)
+    return several > len(words) / 2
 
 
 def _of_no_use(words: Sequence[str], different: set[str]) -> str | None:

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+from raytl.data.importers.listing import is_hidden
 from raytl.errors import DataError
 from raytl.folders import printable
 from raytl.starting.annotated_folders import box_folder, mask_folder, no_yolo
 from raytl.starting.array_files import array_file
 from raytl.starting.media_folders import classes_of_media, named_sounds
 from raytl.starting.raw import Raw, Wanted
+from raytl.starting.saved_datasets import saved_datasets
 from raytl.starting.table_files import (
     TABLES,
     table_file,
@@ -44,7 +46,7 @@ def look(path: Path, wanted: Wanted) -> Raw:
     if not files and not folders:
         raise DataError(f"{printable(path)}: the folder is empty; give one with data")
     for kind in (
-        _mnist, _saved_datasets, _tars, named_sounds, box_folder, no_yolo, mask_folder, _series,
+        _mnist, saved_datasets, _tars, named_sounds, box_folder, no_yolo, mask_folder, _series,
         table_of_files, classes_of_media, text_pairs, table_folder,
     ):  # fmt: skip
         found = kind(root, files, folders, wanted)
@@ -80,7 +82,7 @@ def _descended(path: Path) -> Path:
 
 def _inside(folder: Path) -> tuple[list[Path], list[Path]]:
     """Return the files and folders in a folder, without hidden ones and what is no data."""
-    every = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    every = sorted(path for path in folder.iterdir() if not is_hidden(path))
     files = [path for path in every if path.is_file() and not _is_aside(path)]
     return files, [path for path in every if path.is_dir()]
 
@@ -114,21 +116,6 @@ def _file(path: Path, wanted: Wanted) -> Raw:
 def _mnist(root: Path, files: list[Path], folders: list[Path], wanted: Wanted) -> Raw | None:
     there = any("train-images-idx3-ubyte" in file.name for file in files)
     return Raw("mnist", str(root), {}, "MNIST's files") if there else None
-
-
-def _saved_datasets(
-    root: Path, files: list[Path], folders: list[Path], wanted: Wanted
-) -> Raw | None:
-    names = {file.name for file in files}
-    if "dataset_dict.json" in names:
-        what = "a folder of DatasetDict.save_to_disk"
-        splits = [folder.name for folder in folders]
-    elif {"dataset_info.json", "state.json"} <= names:
-        what, splits = "a folder of Dataset.save_to_disk", ["train"]
-    else:
-        return None
-    options = {} if wanted.target is None else {"target": wanted.target}
-    return Raw("huggingface", str(root), options, what).with_test_of(splits)
 
 
 def _tars(root: Path, files: list[Path], folders: list[Path], wanted: Wanted) -> Raw | None:

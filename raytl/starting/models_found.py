@@ -9,6 +9,7 @@ import numpy as np
 from raytl.data.domain import Domains
 from raytl.errors import ModelError
 from raytl.modalities.column import Column
+from raytl.modalities.text.tokens import UNSPACED
 from raytl.starting.candidates import (
     MOST_PRETRAINED,
     Candidate,
@@ -83,9 +84,10 @@ def _alternatives(
 
 
 def text_words(domains: Domains, column: str) -> int:
-    """Return how many tokens of a text are read: so many that few texts are cut off."""
+    """Return how many tokens of a text are read: so many that few texts are cut off. Of scripts
+    without spaces each letter counts."""
     split = domains.target.split(domains.target.config.splits.train)
     texts = split.read(column, np.arange(min(LOOKED_AT, split.rows)))
-    counts = [len(str(text).split()) for text in texts]
+    counts = [len(UNSPACED.sub(" a ", str(text)).split()) for text in texts]
     tokens = 1.4 * float(np.quantile(counts, 0.95))  # a word is more than a token
     return int(max(LENGTHS[0], min(LENGTHS[1], 16 * np.ceil(tokens / 16))))

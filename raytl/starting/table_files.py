@@ -51,7 +51,7 @@ def _of_table(
     target, told = target_of_table(table, wanted, named=not how.get("no_header"))
     roles = roles_of_columns(table, target)
     options = how | ({"splits": splits} if splits else {}) | {"target": target} | roles.options
-    notes = (*told, *roles.notes)
+    notes = (*told, *roles.notes, *taken_for(Path(table.name).name, how.get("encoding")))
     if wanted.unlabelled and lacks_some(table, target):
         options["unlabelled"] = True
         notes = (*notes, f"rows without a {target} are kept")
@@ -161,6 +161,16 @@ def encoding_of(path: Path) -> str | None:
     except (OSError, EOFError) as error:
         raise DataError(f"{printable(path)}: cannot be read: {error}") from None
     return None
+
+
+def taken_for(name: str, encoding: str | None) -> tuple[str, ...]:
+    """Return what to say of an encoding that was not told by the text: any bytes are latin-1."""
+    if encoding != "latin-1":
+        return ()
+    return (
+        f"{name} is no UTF-8 and is read as latin-1; shard it by hand with --encoding where it is "
+        "another",
+    )
 
 
 def _has_header(rows: list[list[str]], target: str | None) -> bool:

@@ -11,7 +11,7 @@ from raytl.data.split_names import parts_of
 from raytl.errors import ConfigError, DataError
 from raytl.folders import printable
 from raytl.starting.raw import Raw, Wanted
-from raytl.starting.table_files import TABLES, encoding_of
+from raytl.starting.table_files import TABLES, encoding_of, taken_for
 
 LOOKED_AT = 500  # lines by which it is told whether they have labels
 MOST_LABELS = 100
@@ -47,7 +47,8 @@ def text_file(path: Path, wanted: Wanted) -> Raw | None:
     if len(labels) > min(MOST_LABELS, len(lines) / 2) or len(lines[0].split("\t")) > 2:
         return None
     what = "lines of a text and a label"
-    return Raw("text-lines", str(path), options, what).with_test_of(["train"])
+    notes = taken_for(printable(path.name), encoding)
+    return Raw("text-lines", str(path), options, what, notes).with_test_of(["train"])
 
 
 def class_files(path: Path) -> Raw | None:
@@ -60,14 +61,16 @@ def class_files(path: Path) -> Raw | None:
     )
     if len(beside) < 2 or path not in beside or not all(map(_is_text, beside)):
         return None
-    encodings = {encoding_of(file) for file in beside} - {None}
+    encodings = {file: told for file in beside if (told := encoding_of(file)) is not None}
     options: dict[str, Any] = {
         "class_files": {file.suffix.removeprefix("."): file.name for file in beside}
     }
+    notes: tuple[str, ...] = ()
     if encodings:
-        options["encoding"] = encodings.pop()
+        first, options["encoding"] = next(iter(encodings.items()))
+        notes = taken_for(printable(first.name), options["encoding"])
     what = "a file of lines for each of " + ", ".join(options["class_files"])
-    return Raw("text-lines", str(path.parent), options, what).with_test_of(["train"])
+    return Raw("text-lines", str(path.parent), options, what, notes).with_test_of(["train"])
 
 
 def _is_text(path: Path) -> bool:

@@ -13,6 +13,7 @@ from raytl.models.mappers import SPATIAL
 from raytl.models.source_spec import SourceSpec
 from raytl.recipes import RECIPES
 from raytl.search_space import SearchSpace
+from raytl.sweeping.opening import placed
 from raytl.training.rows_read import reads_source
 
 Specs = dict[str, SourceSpec]  # by the source model's name; parts by the study's columns
@@ -41,6 +42,21 @@ def check_columns(
     for reading in _readings(space, specs):
         _check_found(reading, study, domains)
         _check_mapper(reading, vectors[reading.name])
+
+
+def compared_columns(domains: Domains) -> list[str]:
+    """Return how columns that both domains have differ, a note each; raises ConfigError where
+    nothing of the source domain's is in the target's."""
+    notes, source = [], domains.source
+    for name, column in domains.target.columns.items():
+        of_source = None if source is None else domains.column_in(source, name)
+        if source is None or of_source is None:
+            continue
+        place = f"source_domain: column {of_source}"
+        with placed(place):
+            found = MODALITIES[column.kind].compared(column, source.columns[of_source])
+        notes += [] if found is None else [f"{place}: {found}"]
+    return notes
 
 
 def check_augmented(study: Study, space: SearchSpace, specs: Specs) -> None:

@@ -23,7 +23,7 @@ from raytl.rows import Given
 from raytl.search_space import SearchSpace, check_callable_space
 from raytl.state_dicts import digest_of_state
 from raytl.sweeping.blocks_check import check_adapted, check_depths, check_tuned
-from raytl.sweeping.columns_check import check_augmented, check_columns
+from raytl.sweeping.columns_check import check_augmented, check_columns, compared_columns
 from raytl.sweeping.effort import effort_warnings
 from raytl.sweeping.opening import open_study, placed
 from raytl.sweeping.search.alone_controls import alone_controls
@@ -92,6 +92,7 @@ def preflight(study: Study) -> Checked:
         "source" in streams and RECIPES[name].shares_classes for name, streams in recipes.items()
     ):
         renamed = _check_targets(task, domains.source, domains.target)
+    compared = compared_columns(domains)
     material = Material.of(study, domains)
     heads = set(space.combinations("source_model", "head"))
     tried = {
@@ -117,7 +118,7 @@ def preflight(study: Study) -> Checked:
     weights = {name: one.weights for name, one in tried.items()}
     done = {name: one.operations for name, one in tried.items()}
     skipped = (*skipped_controls(study, space).items(), *alone.skipped)
-    notes = [*opened.notes, *([] if renamed is None else [renamed])]
+    notes = [*opened.notes, *([] if renamed is None else [renamed]), *compared]
     notes += [f"the {control} control is left out: {why}" for control, why in skipped]
     parts = ((name, part) for name, spec in specs.items() for part in spec.parts.values())
     notes += [f"source_models.{name}: {part.note}" for name, part in parts if part.note]

@@ -7,12 +7,11 @@ import numpy as np
 from raytl.config import Study
 from raytl.data.domain import Domain, Domains
 from raytl.modalities.column import Values
+from raytl.modalities.registry import modality_of
 from raytl.models.opened_models import SourceModels
 from raytl.seeds import seed_for
 from raytl.training.published import NOTHING_SHARED, Shared
 from raytl.training.splits import source_rows, target_rows
-
-MOST_FITTED = 50_000  # training rows of a domain that a transform is fitted to
 
 
 @dataclass(frozen=True)
@@ -53,12 +52,13 @@ class Samples:
     def __call__(self, column: str) -> Values:
         """Return the rows of both domains as the target's column holds them."""
         wanted = self.domains.columns[column]
+        most = modality_of(wanted).most_fitted
         parts = []
         for domain, rows in self._rows():
             name = self.domains.column_in(domain, column)
             if name is not None:
                 split = domain.split(domain.config.splits.train)
-                values = split.read(name, self._drawn(rows))
+                values = split.read(name, self._drawn(rows, most))
                 parts.append(wanted.converted(values, domain.columns[name]))
         return np.concatenate(parts)
 
@@ -69,6 +69,6 @@ class Samples:
             found.append((source, source_rows(source, self.seed).train))
         return found
 
-    def _drawn(self, rows: np.ndarray) -> np.ndarray:
+    def _drawn(self, rows: np.ndarray, most: int) -> np.ndarray:
         generator = np.random.default_rng(seed_for(self.seed, "fitted rows"))
-        return rows[np.sort(generator.permutation(len(rows))[:MOST_FITTED])]
+        return rows[np.sort(generator.permutation(len(rows))[:most])]

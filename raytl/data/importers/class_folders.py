@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Set
 from typing import NamedTuple
 
-from raytl.data.importers.listing import Entry, Listed, entries, in_order, shown
+from raytl.data.importers.listing import Entry, Listed, entries, in_order, is_hidden, shown
 from raytl.data.schema import FILE_NAME
 from raytl.errors import DataError
 from raytl.folders import printable
@@ -48,7 +48,7 @@ class _Wanted(NamedTuple):
 
 def _children(folder: Entry) -> list[Entry]:
     """Return the folders in a folder that may be splits or classes."""
-    inside = (p for p in entries(folder) if not p.name.startswith("."))
+    inside = (p for p in entries(folder) if not is_hidden(p))
     return in_order(p for p in inside if p.is_dir() and not _no_class(p))
 
 
@@ -130,14 +130,17 @@ def _list_strays(folder: Entry, wanted: _Wanted) -> None:
 
 
 def files_below(folder: Entry, seen: set[Entry], skipped: list[str]) -> Iterator[Entry]:
-    """Yield every file below a folder in sorted order; a folder that links lead to again, once."""
+    """Yield every file below a folder in sorted order, hidden ones left out; a folder that links
+    lead to again, once."""
     real = folder.resolve()
     if real in seen:
         skipped.append(f"{shown(folder)}: a link to a folder that was read already")
         return
     seen.add(real)
     for path in in_order(entries(folder)):
-        if path.is_dir():
+        if is_hidden(path):
+            skipped.append(f"{shown(path)}: hidden")
+        elif path.is_dir():
             reason = _no_class(path)
             if reason:
                 skipped.append(f"{shown(path)}: {reason}")

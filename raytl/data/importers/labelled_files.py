@@ -5,7 +5,7 @@ from collections.abc import Set
 from typing import NamedTuple
 
 from raytl.data.importers.class_folders import Item, class_folders, files_below, not_wanted
-from raytl.data.importers.listing import Entry, below, entries, in_order, shown
+from raytl.data.importers.listing import Entry, below, entries, in_order, is_hidden, shown
 from raytl.data.importers.options import ShardOptions
 from raytl.data.split_names import Parts, parts_of
 from raytl.errors import ConfigError, DataError
@@ -111,4 +111,4 @@ def split_folders(root: Entry, classes: tuple[str, ...] = ()) -> dict[str, Entry
 
 
 def _folders(root: Entry) -> list[Entry]:
-    return [p for p in in_order(entries(root)) if p.is_dir() and not p.name.startswith(".")]
+    return [p for p in in_order(entries(root)) if p.is_dir() and not is_hidden(p)]

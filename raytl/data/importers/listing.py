@@ -99,6 +99,11 @@ def in_order(found: Iterable[Entry]) -> list[Entry]:
     return sorted(found)
 
 
+def is_hidden(entry: Entry) -> bool:
+    """Whether it is no data: named with a dot in front, or what macOS adds to an archive."""
+    return entry.name.startswith(".") or entry.name == "__MACOSX"
+
+
 def below(path: Entry, root: Entry) -> str:
     """Return the path of what is in a folder, from there, with / between its parts."""
     return path.relative_to(root).as_posix()  # type: ignore[arg-type]  # as in_order

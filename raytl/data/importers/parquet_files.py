@@ -176,7 +176,9 @@ def read_columns(rows: ParquetRows, columns: Sequence[str], each: Each) -> pa.Ta
         for file, features in zip(rows.files, rows.features_of_files, strict=True)
     }
     parts = each(partial(read_unit, columns=tuple(columns)), rows.units)
-    return pa.concat_tables(
+    named = [
         named_classes(part.replace_schema_metadata(), names_of[unit.file])
         for part, unit in zip(parts, rows.units, strict=True)
-    )
+    ]
+    # In some files a column may lack values, in others it may not
+    return pa.concat_tables(named, promote_options="default")

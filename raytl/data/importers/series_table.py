@@ -26,7 +26,8 @@ def read_long_form(
     files: Mapping[str, Path], options: ShardOptions
 ) -> tuple[dict[str, Series], tuple[str, ...]]:
     """Return the series of each split and the channels' names: all columns of numbers that play no
-    other part. Steps are ordered by `--time`, or stand as they come.
+    other part. Steps are ordered by `--time`, or stand as they come. A series is of one split: of
+    one file, or of one word of `--split-column`.
 
     Raises ConfigError for a column that is not there, DataError for a series whose target, group or
     split changes, or that has a time twice, and for a channel that has words.
@@ -142,9 +143,12 @@ def _series(joined: Joined, values_MC: np.ndarray, options: ShardOptions) -> dic
     splits = np.array(list(joined.tables))[joined.table_of]
     if options.split_column is not None:
         splits = all_there(joined, options.split_column, "--split-column")
-    names, first, of_row = np.unique(ids, return_index=True, return_inverse=True)
+    names, of_row = np.unique(ids, return_inverse=True)
+    if options.split_column is None:  # names may begin anew in each split's file
+        of_row = joined.table_of * len(names) + of_row
+    _, first, of_row = np.unique(of_row, return_index=True, return_inverse=True)
     order = _in_time(joined, ids, of_row, options)
-    starts = np.searchsorted(of_row[order], np.arange(len(names) + 1))
+    starts = np.searchsorted(of_row[order], np.arange(len(first) + 1))
     targets = words_of(joined.rows[options.target], options.target)
     _same("target", options.target, targets, joined, of_row, first, ids)
     _same("split", "split", splits.tolist(), joined, of_row, first, ids)
@@ -160,7 +164,7 @@ def _series(joined: Joined, values_MC: np.ndarray, options: ShardOptions) -> dic
             [values_MC[order[starts[i] : starts[i + 1]]] for i in which],
             [targets[first[i]] for i in which],
             None if groups is None else groups[first[which]],
-            [f"'{names[i]}'" for i in which],
+            [f"'{ids[first[i]]}'" for i in which],
         )
     return found
 

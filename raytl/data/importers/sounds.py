@@ -29,7 +29,7 @@ from raytl.data.importers.inputs import (
 from raytl.data.stored import Each
 from raytl.errors import DataError
 from raytl.modalities.audio.column import AudioColumn
-from raytl.modalities.audio.wav import Sound, as_floats, read_wav, resampled
+from raytl.modalities.audio.wav import Sound, as_floats, read_within, reading_wavs, resampled
 from raytl.modalities.ragged import as_rows
 
 EXTENSIONS = frozenset([".wav", ".wave"])
@@ -95,7 +95,7 @@ def _notes(rates: Counter[int], rate: int, options: ShardOptions) -> list[str]:
 def looks(sounds: Sequence[Encoded] | Later) -> list[Look]:
     """Return what each sound is, or what is wrong with it."""
     files: Sequence[Encoded] = sounds.load() if isinstance(sounds, Later) else sounds
-    with ThreadPoolExecutor(threads_for(files)) as pool:
+    with ThreadPoolExecutor(threads_for(files)) as pool, reading_wavs():
         return list(pool.map(_look, files))
 
 
@@ -109,8 +109,9 @@ def _look(sound: Encoded) -> Look:
 
 def _sounds(sounds: Sequence[Encoded], rate: int, dtype: str) -> list[np.ndarray | Bad]:
     if not any(map(is_far, sounds)):
-        return [_sound(sound, rate, dtype) for sound in sounds]
-    with ThreadPoolExecutor(threads_for(sounds)) as pool:
+        with reading_wavs():
+            return [_sound(sound, rate, dtype) for sound in sounds]
+    with ThreadPoolExecutor(threads_for(sounds)) as pool, reading_wavs():
         return list(pool.map(lambda sound: _sound(sound, rate, dtype), sounds))
 
 
@@ -125,7 +126,7 @@ def _sound(sound: Encoded, rate: int, dtype: str) -> np.ndarray | Bad:
 
 def _read(sound: Encoded) -> Sound:
     content, name = content_of(sound), name_of(sound)
-    found = read_wav(content) if isinstance(content, Path) else _read_bytes(name, content)
+    found = read_within(content) if isinstance(content, Path) else _read_bytes(name, content)
     if found.rate < 1:
         raise DataError(f"{name}: its rate is {found.rate} samples a second")
     if found.samples.dtype == np.float32 and not np.isfinite(found.samples).all():
@@ -136,6 +137,6 @@ def _read(sound: Encoded) -> Sound:
 def _read_bytes(name: str, content: bytes) -> Sound:
     file = io.BytesIO(content)
     try:
-        return read_wav(file)  # type: ignore[arg-type]  # scipy reads open files as well
+        return read_within(file)  # type: ignore[arg-type]  # scipy reads open files as well
     except DataError as error:
         raise DataError(str(error).replace(str(file), name)) from None

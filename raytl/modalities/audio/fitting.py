@@ -10,9 +10,6 @@ from raytl.modalities.options import options_of
 
 WINDOW_SECONDS, HOP_SECONDS = 0.025, 0.010  # as is usual for speech
 COVERED = 95  # percent of training rows that are not longer, unless `seconds` says otherwise
-# Rows that scale and length are fitted to, at most: more change neither, and a spectrogram of each
-# costs a millisecond. Rows of a dataset are in random order.
-FITTED_ROWS = 4096
 
 
 class AudioOptions(Frozen):
@@ -34,7 +31,7 @@ def fitted_spectrogram(options: AudioOptions, rate: int, sounds: np.ndarray) -> 
     """Return how sounds at `rate` become spectrograms of one size. Raises ModelError where options
     contradict each other or the rate."""
     window = options.window or max(round(WINDOW_SECONDS * rate), 1)
-    lengths = [len(sound) for sound in sounds[:FITTED_ROWS]]
+    lengths = [len(sound) for sound in sounds]
     samples = round(options.seconds * rate) if options.seconds else np.percentile(lengths, COVERED)
     given = {
         "rate": rate,
@@ -53,4 +50,4 @@ def fitted_spectrogram(options: AudioOptions, rate: int, sounds: np.ndarray) -> 
 def fitted_scale(spectrogram: Spectrogram, sounds: np.ndarray) -> tuple[float, float]:
     """Return the mean and deviation of the sounds' own log-mel energies."""
     to_log_mel = LogMel(spectrogram)
-    return mean_and_std([to_log_mel(sound)[0] for sound in sounds[:FITTED_ROWS]])
+    return mean_and_std([to_log_mel(sound)[0] for sound in sounds])

@@ -3,9 +3,11 @@
 Legend: L samples, C channels.
 """
 
+import contextlib
 import math
 import struct
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,19 +30,32 @@ class Sound(NamedTuple):
     rate: int
 
 
+@contextlib.contextmanager
+def reading_wavs() -> Iterator[None]:
+    """Let truncated .wav files raise meanwhile, as `read_within` needs it. The filters of warnings
+    are the process's own: it is entered once around threads, in none of them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of chunks that hold no samples
+        warnings.filterwarnings("error", message="Reached EOF|Incomplete")
+        yield
+
+
 def read_wav(path: Path | str) -> Sound:
     """Read a .wav file of PCM (8, 16, 24 or 32 bits) or floats, its channels averaged. 8 and 16
-    bits become int16, the rest float32.
+    bits become int16, the rest float32. Threads take `read_within`.
 
     Raises DataError for a file that is none of these, is truncated, or holds no sample.
     """
+    with reading_wavs():
+        return read_within(path)
+
+
+def read_within(path: Path | str) -> Sound:
+    """Read a .wav file as `read_wav`, within `reading_wavs`."""
     from scipy.io import wavfile  # half a second, in processes that read no .wav file
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of chunks that hold no samples
-            warnings.filterwarnings("error", message="Reached EOF|Incomplete")
-            rate, samples_LC = wavfile.read(path)
+        rate, samples_LC = wavfile.read(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     except Warning:

@@ -40,6 +40,8 @@ class Audio(Modality):
     name = "audio"
     column = AudioColumn
     packages = (*Image.packages, "scipy")
+    # More change neither scale nor length, and a spectrogram of each costs a millisecond
+    most_fitted = 4096
     mixes = True
     augments = frozenset({"crop"})
 

@@ -1,9 +1,13 @@
 """Which fields two tables share, by name. No torch here: reports use it, too."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
-from raytl.errors import ModelError
+from raytl.errors import ConfigError, ModelError
 from raytl.modalities.table.column import FieldKind, TableColumn
+
+MOST_LISTED = 8  # fields in a sentence
 
 
 @dataclass(frozen=True)
@@ -16,13 +20,18 @@ class SharedFields:
     # In both, but a number in one and a category in the other: these cannot be read as one
     of_another_kind: tuple[str, ...] = ()
 
-    def describe(self) -> str:
-        """Return it as a sentence."""
+    @property
+    def differ(self) -> bool:
+        """Whether a field is not shared."""
+        return bool(self.only_first or self.only_second or self.of_another_kind)
+
+    def describe(self, first: str, second: str) -> str:
+        """Return it as a sentence in which the tables are called `first` and `second`."""
         parts = [f"{len(self.shared)} shared"]
-        parts += [f"only in the first: {', '.join(self.only_first)}"] if self.only_first else []
-        parts += [f"only in the second: {', '.join(self.only_second)}"] if self.only_second else []
+        parts += [f"only in {first}: {_listed(self.only_first)}"] if self.only_first else []
+        parts += [f"only in {second}: {_listed(self.only_second)}"] if self.only_second else []
         if self.of_another_kind:
-            parts.append(f"of another kind: {', '.join(self.of_another_kind)}")
+            parts.append(f"of another kind: {_listed(self.of_another_kind)}")
         return "; ".join(parts)
 
 
@@ -36,6 +45,41 @@ def shared_fields(first: TableColumn, second: TableColumn) -> SharedFields:
         tuple(name for name in second_kinds if name not in first_kinds),
         tuple(name for name in both if first_kinds[name] != second_kinds[name]),
     )
+
+
+def compared_tables(target: TableColumn, source: TableColumn) -> str | None:
+    """Return which fields of two domains' tables are in one only; None where the tables are alike.
+    Raises ConfigError where they share no field."""
+    found = shared_fields(target, source)
+    if found.shared:
+        told = found.describe("the target", "the source domain")
+        return f"fields: {told}" if found.differ else None
+    if found.of_another_kind:
+        name = found.of_another_kind[0]
+        here, there = _kinds(source)[name], _kinds(target)[name]
+        raise ConfigError(
+            f"no field of its table is one of the target's: {name} is a {here} in it, but a "
+            f"{there} in the target; shard one of them again as the other has it"
+        )
+    mine, its = _listed(found.only_first), _listed(found.only_second)
+    raise ConfigError(
+        f"no field of its table is one of the target's: it has {its}, the target {mine}; rename "
+        f"fields that mean the same{_alike(found.only_second, found.only_first)}"
+    )
+
+
+def _alike(names: Sequence[str], known: Sequence[str]) -> str:
+    """Return which name is spelt nearest to a known one, as an example; "" where none is near."""
+    plain = {name.lower(): name for name in known}
+    for name in names:
+        if close := get_close_matches(name.lower(), plain, n=1, cutoff=0.8):
+            return f", {name} to {plain[close[0]]}, say"
+    return ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    return ", ".join(names[:MOST_LISTED]) + more
 
 
 def check_readable(own: TableColumn, other: TableColumn) -> None:

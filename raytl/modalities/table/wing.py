@@ -17,6 +17,7 @@ from raytl.modalities.table.catalogue import (
 )
 from raytl.modalities.table.column import TableColumn
 from raytl.modalities.table.grafting import graft_fields
+from raytl.modalities.table.matching import compared_tables
 from raytl.modalities.table.transform import (
     TableTransform,
     TransformOptions,
@@ -71,6 +72,11 @@ class Table(Modality):
         new = self.build(backbone.name, extended, args)
         report = graft_fields(backbone, new)
         return new, extended, report.describe()
+
+    def compared(self, target: Column, source: Column) -> str | None:
+        """Raise ConfigError where the tables share no field."""
+        assert isinstance(target, TableColumn) and isinstance(source, TableColumn)
+        return compared_tables(target, source)
 
     def load(self, config: SourceModelConfig, transform: Transform) -> Backbone:
         """Build it, and load a local state dict, whose keys name the fields."""

@@ -57,6 +57,7 @@ class VocabularyFacts(_TokenFacts):
     tokens: Literal["words", "characters"]
     ngram: PositiveInt
     lowercase: bool
+    marks: bool = False  # whether words keep their combining marks; older versions cut there
     vocabulary: list[str]  # numbered from 2 on: 0 is padding, 1 unknown
     dim: PositiveInt | None  # numbers of a word's vector, where there are vectors
 
@@ -77,7 +78,7 @@ class VocabularyTransform(Transform):
         self._facts = facts
         self.dim, self.size = facts.dim, SPECIAL + len(facts.vocabulary)
         self._numbers = {word: SPECIAL + i for i, word in enumerate(facts.vocabulary)}
-        self._cut: Tokenize = tokenizer(facts.tokens, facts.ngram, facts.lowercase)
+        self._cut: Tokenize = tokenizer(facts.tokens, facts.ngram, facts.lowercase, facts.marks)
 
     @classmethod
     def fitted(
@@ -103,7 +104,7 @@ class VocabularyTransform(Transform):
                 f"min_count={options.min_count} times; lower transform.min_count"
             )
         same = options.model_dump(include={"tokens", "ngram", "lowercase", "max_length"})
-        return cls(VocabularyFacts(vocabulary=vocabulary, dim=dim, **same))
+        return cls(VocabularyFacts(marks=True, vocabulary=vocabulary, dim=dim, **same))
 
     @property
     def vocabulary(self) -> list[str]:

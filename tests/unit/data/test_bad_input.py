@@ -263,6 +263,39 @@ def test_what_stands_beside_class_folders_is_said(pictures: Path) -> None:
     ]
 
 
+HIDDEN = (
+    "__MACOSX/ants/0.png", "ants/._0.png", "ants/.thumbs/1.png", "bees/__MACOSX/2.png", ".x/3.png"
+)  # fmt: skip
+
+
+def leave_hidden(pictures: Path) -> None:
+    for name in HIDDEN:
+        (pictures / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(pictures / "ants" / "0.png", pictures / name)
+
+
+def test_what_is_hidden_is_neither_a_row_nor_a_class(pictures: Path) -> None:
+    leave_hidden(pictures)
+    report = shard_pictures(pictures)
+    assert classes_of(report) == ("ants", "bees")
+    assert report.info.splits["train"].rows == 6
+    assert [line.removeprefix(f"{pictures}/") for line in report.skipped] == [
+        "ants/._0.png: hidden", "ants/.thumbs: hidden", "bees/__MACOSX: hidden",
+    ]  # fmt: skip
+
+
+def test_what_is_hidden_is_no_unlabelled_row_and_no_split(pictures: Path) -> None:
+    leave_hidden(pictures)
+    report = shard_pictures(pictures, unlabelled=True, classes="ants,bees")
+    assert report.info.splits["train"].rows == 6 and len(report.skipped) == len(HIDDEN)
+    pictures.rename(pictures.parent / "train")
+    shutil.copytree(pictures.parent / "train" / "__MACOSX", pictures.parent / "above" / "__MACOSX")
+    shutil.move(pictures.parent / "train", pictures.parent / "above")
+    options = ShardOptions(size=8, unlabelled=True, classes="x,y")
+    above, out = pictures.parent / "above", pictures.parent / "split"
+    assert set(shard("image-folder", str(above), out, options=options).info.splits) == {"train"}
+
+
 def png(path: Path, width: int, height: int) -> None:
     """Write a small file that claims to be a large image."""
 

@@ -1,5 +1,7 @@
 """Sounds by folder or by name, at one rate."""
 
+import threading
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,8 @@ from scipy.io import wavfile
 from unit.data.importing import in_order, sharded, written
 
 from raytl.data.dataset import Dataset
+from raytl.data.importers.inputs import Bad, seal_files
+from raytl.data.importers.sounds import looks, sound_reading
 from raytl.errors import ConfigError, DataError
 from raytl.modalities.audio.column import AudioColumn
 
@@ -117,3 +121,22 @@ def test_a_column_of_a_table_names_sounds(tmp_path: Path) -> None:
     sharded("table", source, tmp_path / "d", target="out", audio="file")
     [sounds] = in_order(tmp_path / "d", "train", "file")
     assert [int(s[0]) for s in sounds] == [2, 1]
+
+
+def test_threads_leave_the_filters_of_warnings_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [sound(tmp_path / f"{number}.wav") for number in range(8)]
+    files[3].write_bytes(files[3].read_bytes()[:100])
+    monkeypatch.setattr("raytl.data.importers.sounds.is_far", lambda file: True)
+    entered, plain = [], warnings.catch_warnings.__enter__
+
+    def enter(context: warnings.catch_warnings) -> object:
+        entered.append(threading.current_thread())
+        return plain(context)
+
+    monkeypatch.setattr(warnings.catch_warnings, "__enter__", enter)
+    for read in (looks, sound_reading(AudioColumn(rate=8000), seal_files).read):
+        found = read(files)
+        assert [isinstance(one, Bad) for one in found] == [n == 3 for n in range(8)]
+    assert set(entered) == {threading.main_thread()}

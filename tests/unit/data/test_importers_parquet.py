@@ -213,3 +213,20 @@ def test_more_bytes_of_files_than_offsets_count_are_taken_by_chunk() -> None:
     taken = Packed(cells, str).of(np.array([118, 1, 119, 4]))
     assert taken.load() == [(name, b"\0") for name in ("118", "1", "119", "4")]
     assert Packed(cells, str).of(np.array([], np.int64)).load() == []
+
+
+def test_files_may_differ_in_what_may_be_missing_and_in_the_order_of_columns(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "in").mkdir()
+    of = {"size": pa.array([1.5, 2.5, 3.5, 4.5]), "kind": pa.array(["a", "b", "a", "b"])}
+    for number, (names, missing) in enumerate(
+        [(("size", "kind"), True), (("kind", "size"), False)]
+    ):
+        schema = pa.schema([pa.field(name, of[name].type, nullable=missing) for name in names])
+        table = pa.table([of[name] for name in names], schema=schema)
+        pq.write_table(table, tmp_path / "in" / f"{number}.parquet")
+    sharded("table", tmp_path / "in", tmp_path / "out", target="kind")
+    rows, labels = in_order(tmp_path / "out", "train", "table", "kind")
+    assert rows.ravel().tolist() == [1.5, 2.5, 3.5, 4.5] * 2
+    assert labels.tolist() == [0, 1, 0, 1] * 2

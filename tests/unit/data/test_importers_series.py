@@ -48,6 +48,23 @@ def test_a_long_table_is_put_in_order_of_time(tmp_path: Path) -> None:
     assert labels.tolist() == [1, 0]
 
 
+def test_names_of_series_may_begin_anew_in_the_file_of_each_split(tmp_path: Path) -> None:
+    written(tmp_path / "a.csv", "who,t,x,out\n1,2,3,p\n2,1,5,q\n1,1,4,p\n")
+    written(tmp_path / "b.csv", "who,t,x,out\n1,1,7,q\n1,2,8,q\n")
+    sharded("series", tmp_path, tmp_path / "d", **PARTS, splits={"train": "a.csv", "test": "b.csv"})
+    for split, steps, classes in (
+        ("train", [[4, 3], [5]], [0, 1]), ("test", [[7, 8]], [1]),
+    ):  # fmt: skip
+        series, labels = in_order(tmp_path / "d", split, "series", "out")
+        assert [one[:, 0].tolist() for one in series] == steps and labels.tolist() == classes
+
+
+def test_a_series_in_two_splits_of_a_column_is_refused(tmp_path: Path) -> None:
+    source = written(tmp_path / "a.csv", "who,t,x,out,split\n1,2,3,p,train\n1,1,5,p,test\n")
+    with pytest.raises(DataError, match="series '1' has one split in column 'split', but 'train'"):
+        sharded("series", source, tmp_path / "d", **PARTS, split_column="split")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "options", "message"),
     [

@@ -121,6 +121,7 @@ def test_pairs_of_texts_need_the_language_to_write(tmp_path: Path) -> None:
 def test_a_folder_alone_in_a_folder_is_looked_into(tmp_path: Path) -> None:
     pictures(tmp_path / "above" / "inside")
     (tmp_path / "above" / "LICENSE").write_text("free")
+    (tmp_path / "above" / "__MACOSX" / "inside").mkdir(parents=True)
     assert seen(tmp_path / "above").source == str(tmp_path / "above" / "inside")
 
 

@@ -404,3 +404,12 @@ def test_a_class_of_which_one_row_is_left_to_learn_from_is_named(tmp_path: Path)
     (tmp_path / "t.csv").write_text("\n".join(["age,label", *rows]) + "\n")
     with pytest.raises(DataError, match=r"class c has one row in train .* and needs two"):
         new(tmp_path / "t.csv", target="label")
+
+
+def test_signs_of_scripts_without_spaces_are_counted_as_tokens(tmp_path: Path) -> None:
+    path = tmp_path / "films.txt"
+    lines = (f"{'这部电影非常好看' * 8}{row}\t{'ab'[row % 2]}" for row in range(40))
+    path.write_text("\n".join(lines), encoding="utf-8")
+    study, _ = new(path, minutes=3)
+    lengths = {model.transform["max_length"] for model in study.source_models.values()}
+    assert lengths == {96}

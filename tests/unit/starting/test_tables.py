@@ -44,7 +44,7 @@ def test_a_long_text_is_read(tmp_path: Path) -> None:
 
 
 def test_rows_are_kept_together_by_one_column(tmp_path: Path) -> None:
-    rows = "".join(f"p{n // 4},s{n % 5},{n},{n % 2}\n" for n in range(40))
+    rows = "".join(f"p{n // 4},s{n % 5},{n + 20},{n % 2}\n" for n in range(40))
     raw_file = tmp_path / "t.csv"
     found = options_of(raw_file, f"patient,speaker,age,label\n{rows}")
     assert (found["group"], found["drop"]) == ("patient", ("speaker",))
@@ -67,8 +67,15 @@ def test_texts_numbers_of_rows_and_empty_columns_are_told(tmp_path: Path) -> Non
     assert found == {"target": "label", "text": ("review",), "drop": ("id", "nothing"), "test": 0.2}
 
 
+@pytest.mark.parametrize("text", ["ภาพยนตร์เรื่องนี้ดีมาก", "这部电影非常好看", "この映画はとても良い"])
+def test_texts_without_spaces_are_told(tmp_path: Path, text: str) -> None:
+    rows = "".join(f"{text}{n},{n % 2}\n" for n in range(80))
+    assert options_of(tmp_path / "t.csv", f"review,label\n{rows}")["text"] == ("review",)
+
+
 def test_a_column_of_splits_and_one_of_groups_have_their_parts(tmp_path: Path) -> None:
-    rows = "".join(f"{n},p{n // 4},{'test' if n > 30 else 'train'},{n % 2}\n" for n in range(40))
+    parts = ["train"] * 31 + ["test"] * 9
+    rows = "".join(f"{n + 20},p{n // 4},{part},{n % 2}\n" for n, part in enumerate(parts))
     found = options_of(tmp_path / "t.csv", f"age,patient,split,label\n{rows}")
     assert found == {"target": "label", "group": "patient", "split_column": "split"}
 
@@ -98,7 +105,7 @@ def test_files_of_splits_are_one_table(tmp_path: Path) -> None:
 
 
 def test_dates_and_codes_of_rows_are_left_out(tmp_path: Path) -> None:
-    rows = "".join(f"2020-01-{n % 28 + 1:02},x{n}q,{n},{n % 2}\n" for n in range(120))
+    rows = "".join(f"2020-01-{n % 28 + 1:02},x{n}q,{n + 20},{n % 2}\n" for n in range(120))
     path = tmp_path / "t.csv"
     path.write_text(f"day,code,age,label\n{rows}")
     raw = look(path, Wanted())
@@ -122,6 +129,22 @@ def test_other_encodings_are_seen(tmp_path: Path) -> None:
         assert look(tmp_path / "t.csv", Wanted()).options.get("encoding") == named
 
 
+def test_text_that_is_taken_for_latin_1_is_told(tmp_path: Path) -> None:
+    said = "is no UTF-8 and is read as latin-1; shard it by hand with --encoding where it is "
+    said += "another"
+    rows = "".join(f"привет{n % 3},{n % 2}\n" for n in range(20))
+    (tmp_path / "t.csv").write_bytes(f"a,label\n{rows}".encode("cp1251"))
+    assert look(tmp_path / "t.csv", Wanted()).notes[-1] == f"t.csv {said}"
+    (tmp_path / "t.txt").write_bytes(rows.replace(",", "\t").encode("cp1251"))
+    assert look(tmp_path / "t.txt", Wanted()).notes == (f"t.txt {said}",)
+    for name in ("a.good", "a.bad"):
+        (tmp_path / name).write_bytes(rows.encode("cp1251" if name == "a.good" else "utf-8"))
+    assert look(tmp_path / "a.bad", Wanted()).notes == (f"a.good {said}",)
+    for encoding in ("utf-8", "utf-16"):
+        (tmp_path / "t.csv").write_bytes(f"a,label\n{rows}".encode(encoding))
+        assert not look(tmp_path / "t.csv", Wanted()).notes
+
+
 def test_lines_without_labels_are_refused(tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("some text\nand more\n")
     with pytest.raises(DataError, match="its lines have no label; a text, a tab and a label"):
@@ -140,6 +163,27 @@ def test_a_column_of_few_numbers_names_no_files(tmp_path: Path) -> None:
     assert found == {"target": "target", "test": 0.2}
 
 
+@pytest.mark.parametrize("name", ["idx", "Idx", "sample_id", "nr"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_column_that_counts_the_rows_is_left_out(tmp_path: Path, name: str, first: int) -> None:
+    rows = "".join(f"{n + first},{n / 7:.3f},{'xy'[n % 2]}\n" for n in range(60))
+    assert options_of(tmp_path / "t.csv", f"{name},size,target\n{rows}")["drop"] == (name,)
+    notes = look(tmp_path / "t.csv", Wanted()).notes
+    assert f"column {name} numbers the rows, so it is left out" in notes
+
+
+@pytest.mark.parametrize("change", [(0, 7), (1950, 1)])
+def test_other_whole_numbers_are_learnt_from(tmp_path: Path, change: tuple[int, int]) -> None:
+    start, step = change
+    rows = "".join(f"{start + step * n},{n / 7:.3f},{'xy'[n % 2]}\n" for n in range(60))
+    assert "drop" not in options_of(tmp_path / "t.csv", f"year,size,target\n{rows}")
+
+
+def test_a_count_that_is_all_there_is_is_learnt_from(tmp_path: Path) -> None:
+    rows = "".join(f"{n},{'xy'[n > 30]}\n" for n in range(60))
+    assert "drop" not in options_of(tmp_path / "t.csv", f"x,target\n{rows}")
+
+
 def test_the_index_that_pandas_writes_is_no_column(tmp_path: Path) -> None:
     rows = "".join(f"{n},{n / 7:.3f},{'xy'[n % 2]}\n" for n in range(60))
     found = options_of(tmp_path / "t.csv", f",size,target\n{rows}")
@@ -147,7 +191,7 @@ def test_the_index_that_pandas_writes_is_no_column(tmp_path: Path) -> None:
 
 
 def test_numbers_with_a_comma_are_not_left_out(tmp_path: Path) -> None:
-    rows = "".join(f"{n // 7},{n % 7}5;{n};{'xy'[n % 2]}\n" for n in range(60))
+    rows = "".join(f"{n // 7},{n % 7}5;{n + 20};{'xy'[n % 2]}\n" for n in range(60))
     found = options_of(tmp_path / "t.csv", f"size;n;target\n{rows}")
     assert "drop" not in found  # so that the importer says what is wrong with them
 

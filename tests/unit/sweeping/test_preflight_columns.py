@@ -1,7 +1,7 @@
 """What is refused, or left out, of domains and source models with several columns."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -9,10 +9,13 @@ from several_columns import BILSTM, CLASSES, CNN, parts_of, study_of, write_rows
 from tests_support import write_images
 
 from raytl.config import Study
+from raytl.data.writer import Chunk, write_dataset
 from raytl.errors import ConfigError, CorruptError, ModelError
 from raytl.modalities.image.column import ImageColumn
+from raytl.modalities.table.column import Field, TableColumn
 from raytl.models.source_model import save_source_model
 from raytl.sweeping.preflight import preflight
+from raytl.tasks.columns import LabelColumn
 from raytl.training.pretrain import pretrain
 
 TWO = {"net": {"parts": {"image": CNN, "text": BILSTM}}}
@@ -236,3 +239,48 @@ def test_a_mapper_of_tokens_where_a_network_gives_features(data: dict[str, Path]
         preflight(study)
     space["mapper"] |= {"when": {"source_model": "net"}}
     preflight(study_of(data["texts"], models, space=space))
+
+
+def people(path: Path, *fields: str, kind: Literal["number", "category"] = "number") -> Path:
+    """Write a table of these fields."""
+    categories = ("a", "b") if kind == "category" else ()
+    column = TableColumn(
+        fields=tuple(Field(name=name, kind=kind, categories=categories) for name in fields)
+    )
+    columns = {"table": column, "label": LabelColumn(classes=CLASSES)}
+    generator, splits = np.random.default_rng(list(path.name.encode())), {}
+    for split in ("train", "test"):
+        values = generator.integers(0, 2, (16, len(fields))) + 0.0
+        values += 0.0 if categories else generator.random(values.shape)
+        splits[split] = [Chunk({"table": values, "label": np.arange(16) % 2}, np.arange(16))]
+    write_dataset(path, columns, splits, {})
+    return path
+
+
+def of_people(target: Path, source: Path) -> Study:
+    model = {"net": {"backbone": "mlp"}}
+    return study_of(target, model, source_domain={"dataset": source}, space=searched("dann"))
+
+
+def test_tables_that_share_no_field_are_refused(tmp_path: Path) -> None:
+    target = people(tmp_path / "target", "age", "pay")
+    with pytest.raises(
+        ConfigError,
+        match="source_domain: column table: no field of its table is one of the target's: it has "
+        "AGE, town, the target age, pay; rename fields that mean the same, AGE to age, say",
+    ):
+        preflight(of_people(target, people(tmp_path / "source", "AGE", "town")))
+    with pytest.raises(ConfigError, match="the target age, pay; rename fields that mean the same$"):
+        preflight(of_people(target, people(tmp_path / "other", "x1", "x2")))
+    words = people(tmp_path / "words", "age", "town", kind="category")
+    with pytest.raises(ConfigError, match="age is a category in it, but a number in the target"):
+        preflight(of_people(target, words))
+
+
+def test_fields_of_one_table_alone_are_told(tmp_path: Path) -> None:
+    target = people(tmp_path / "target", "age", "pay")
+    checked = preflight(of_people(target, people(tmp_path / "source", "age", "town")))
+    told = "1 shared; only in the target: pay; only in the source domain: town"
+    assert f"source_domain: column table: fields: {told}" in checked.notes
+    alike = preflight(of_people(target, people(tmp_path / "same", "pay", "age")))
+    assert not [note for note in alike.notes if "shared" in note]

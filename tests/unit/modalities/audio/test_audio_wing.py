@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from raytl.config import AugmentConfig, SourceModelConfig
+from raytl.config import AugmentConfig, DomainConfig, SourceModelConfig, TargetDomainConfig
+from raytl.data.domain import Domain, Domains
+from raytl.data.writer import Chunk, write_dataset
 from raytl.errors import ModelError
 from raytl.modalities.audio.column import AudioColumn
 from raytl.modalities.audio.wing import Audio
 from raytl.modalities.ragged import as_rows
+from raytl.tasks.columns import LabelColumn
+from raytl.training.material import Samples
 
 WING = Audio()
 COLUMN = AudioColumn(rate=8000)
@@ -97,3 +101,18 @@ def test_sounds_are_mixed_row_by_row() -> None:
     partner = as_rows([np.array([0, 20], np.int16), np.array([0], np.int16)])
     assert [row.tolist() for row in WING.mix(own, partner, 0.5)] == [[50, 10], [50, 0]]
     assert WING.mixes
+
+
+def test_the_transform_is_fitted_to_as_many_sounds_of_each_domain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Audio, "most_fitted", 4, raising=False)
+    for name, first in (("target", 100), ("source", 200)):
+        columns = {"audio": COLUMN, "label": LabelColumn(classes=("a", "b"))}
+        sounds = as_rows(np.full(first + row, row, np.int16) for row in range(10))
+        chunk = Chunk({"audio": sounds, "label": np.arange(10) % 2}, np.arange(10))
+        write_dataset(tmp_path / name, columns, {"train": [chunk], "test": [chunk]}, {})
+    target = Domain.open(TargetDomainConfig(dataset=tmp_path / "target", labels="all"))
+    source = Domain.open(DomainConfig(dataset=tmp_path / "source"))
+    lengths = [len(sound) for sound in Samples(Domains(target, source), 0)("audio")]
+    assert [length // 100 for length in lengths] == [1] * 4 + [2] * 4

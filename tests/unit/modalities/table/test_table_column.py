@@ -139,8 +139,8 @@ def test_fields_are_shared_by_name_and_kind() -> None:
     assert (found.shared, found.only_first, found.only_second, found.of_another_kind) == (
         ("age",), ("town",), ("pay",), ("sex",),
     )  # fmt: skip
-    assert found.describe() == (
-        "1 shared; only in the first: town; only in the second: pay; of another kind: sex"
+    assert found.describe("one", "the other") == (
+        "1 shared; only in one: town; only in the other: pay; of another kind: sex"
     )
     with pytest.raises(ModelError, match="'sex' is a category in the source model's table, but a"):
         check_readable(more, other)

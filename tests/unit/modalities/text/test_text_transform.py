@@ -32,6 +32,32 @@ def test_words_keep_their_apostrophes_and_signs_stand_alone() -> None:
     assert words("Don't go, Zoë’s 2nd!!") == ["Don't", "go", ",", "Zoë’s", "2nd", "!", "!"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "हिन्दी भाषा",
+        "বাংলা ভাষা",
+        "தமிழ் மொழி",
+        "ภาษา ไทย",
+        "مُحَمَّد كَتَبَ",
+        "می\u200cخواهم من",
+        "x\u0331y's x",
+    ],
+)
+def test_words_keep_their_combining_marks_and_joiners(text: str) -> None:
+    assert words(text) == text.split()
+
+
+def test_a_vocabulary_of_before_marks_were_kept_cuts_as_it_did() -> None:
+    facts = fitted(texts("हिन्दी भाषा")).facts()
+    now = transform_of(facts).prepare(texts("हिन्दी भाषा"))
+    assert now.values.tolist() == [[3, 2]] or now.values.tolist() == [[2, 3]]
+    before = {key: value for key, value in facts.items() if key != "marks"}
+    before["vocabulary"] = ["ह", "ि"]
+    assert transform_of(before).prepare(texts("हिन्दी")).values[0, :2].tolist() == [2, 3]
+    assert transform_of(before).facts().get("marks", False) is False
+
+
 def test_characters_are_every_piece_and_a_short_text_is_one() -> None:
     assert characters("a  b\nc", 3) == ["a b", " b ", "b c"]
     assert characters("ab", 3) == ["ab"]
