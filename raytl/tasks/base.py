@@ -5,9 +5,9 @@ Legend: B batch, N rows, D mapped features, K numbers that a head gives, M stati
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import torch
@@ -40,6 +40,14 @@ class Predicted:
 
     answer: Any
     p_BK: Tensor | None = None
+
+
+class Fitting(Protocol):
+    """How a row's image was fitted into what the model reads; see `data.fitting.Fitted`."""
+
+    def boxes_back(self, boxes_n4: np.ndarray) -> np.ndarray: ...
+
+    def mask_back(self, mask_HW: np.ndarray, outside: int) -> np.ndarray: ...
 
 
 class Task(ABC):
@@ -142,6 +150,11 @@ class Task(ABC):
     def statistics(self, said: Predicted, target: Any) -> Tensor | None:
         """Return what scores need of answers and targets, (B, M), where answers are not kept."""
         return None
+
+    def taken_back(self, said: Predicted, fitted: Sequence[Fitting]) -> Predicted:
+        """Return answers about places in an image in the pixels that it had before it was `fitted`,
+        of each row; none of `fitted`: in those of the image as it is."""
+        return said
 
     def encoded(self, said: Predicted) -> list[Any]:
         """Return the answer to each row as it is written down, of a task that gives no numbers: a
