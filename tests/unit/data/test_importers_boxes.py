@@ -489,3 +489,9 @@ def test_boxes_are_those_of_the_upright_image(tmp_path: Path) -> None:
     xml(root / "Annotations" / "a.xml", A, size=(12, 20))
     with pytest.raises(DataError, match=r"boxes of 12 x 20 pixels for an image of 20 x 12, turned"):
         shard("box-folder", str(root), tmp_path / "other", options=shard_options())
+
+
+def test_a_box_in_a_frame_needs_the_frames_size(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--box 10 is a square in a frame of --size.*give both"):
+        read(voc(tmp_path / "in"), tmp_path / "out", box=10)
+    assert not (tmp_path / "out").exists()

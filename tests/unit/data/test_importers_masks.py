@@ -325,3 +325,8 @@ def test_images_and_masks_are_read_upright(tmp_path: Path) -> None:
     for pixels, classes in stored(dataset).values():
         assert np.array_equal(classes, white)
         assert np.array_equal(pixels[..., 0], 255 * white)
+
+
+def test_a_box_in_a_frame_needs_the_frames_size(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--box 3 is a square in a frame of --size.*give both"):
+        made(folders(tmp_path / "in"), tmp_path / "out", box=3)
