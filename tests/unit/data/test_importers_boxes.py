@@ -495,3 +495,9 @@ def test_a_box_in_a_frame_needs_the_frames_size(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--box 10 is a square in a frame of --size.*give both"):
         read(voc(tmp_path / "in"), tmp_path / "out", box=10)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_list_with_a_mark_in_front_is_read(tmp_path: Path) -> None:
+    source = voc(tmp_path / "in", train=["\ufeffa", "b"], val=["c"])
+    data, _ = read(source, tmp_path / "out")
+    assert data.info.splits["train"].rows == 2
