@@ -118,6 +118,7 @@ def preflight(study: Study) -> Checked:
     done = {name: one.operations for name, one in tried.items()}
     skipped = (*skipped_controls(study, space).items(), *alone.skipped)
     notes = [*opened.notes, *([] if renamed is None else [renamed])]
+    notes += task.notes
     notes += [f"the {control} control is left out: {why}" for control, why in skipped]
     parts = ((name, part) for name, spec in specs.items() for part in spec.parts.values())
     notes += [f"source_models.{name}: {part.note}" for name, part in parts if part.note]

@@ -57,7 +57,8 @@ class Task(ABC):
     them that need no target. `no_target`: how a row without a target stands among targets in
     memory. `reads`: what a head is given: mapped features, or of the one branch what its blocks
     gave at its taps (`Backbone.taps`) or its last block. `continues`: whether the target is what
-    follows the last step of a row."""
+    follows the last step of a row. `notes`: what a person is to know of the rows that it was
+    fitted to."""
 
     name: ClassVar[TaskName]
     scored_by: ClassVar[MetricName]
@@ -67,6 +68,7 @@ class Task(ABC):
     no_target: ClassVar[int | float]
     reads: ClassVar[HeadReads] = "features"
     continues: ClassVar[bool] = False
+    notes: tuple[str, ...] = ()
     column: Column
 
     @classmethod

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import stripes
+from sentences_support import study_of_pairs
 from tests_support import write_images
 
 from raytl.config import Study
@@ -359,3 +360,10 @@ def test_a_truncated_shard_is_a_failure(domains: tuple[Path, Path]) -> None:
     ) as caught:
         preflight(Study.model_validate(base(domains)))
     assert caught.value.exit_code == 1
+
+
+def test_sentences_that_are_cut_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sacrebleu", reason="raytl[text] is not installed")
+    monkeypatch.setattr("raytl.tasks.translation.MOST_TOKENS", 2)
+    notes = preflight(Study.model_validate(study_of_pairs(tmp_path))).notes
+    assert any("training sentences are longer than 2 tokens" in note for note in notes)
