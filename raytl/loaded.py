@@ -115,7 +115,8 @@ class Loaded:
 
         Returns:
             An answer to each, in order: `predicted` and, of classes, `probability` and
-            `probabilities` by class; or `mask` (PNG bytes), `boxes`, `sentence` or `forecast`.
+            `probabilities` by class; or `mask` (PNG bytes) or `boxes`, in the image's own pixels,
+            `sentence` or `forecast`.
 
         Raises:
             DataError: A row cannot be read; the message has its number.
@@ -152,9 +153,10 @@ class Loaded:
 
         Returns:
             A row for each: of classes `predicted`, `probability` and `p(CLASS)` of each; of values
-            `predicted`; of others what the task calls its answer: masks (H, W) of class numbers,
-            lists of boxes, sentences, steps to come. The index is that of a DataFrame, the path of
-            files, the name of series, the id of a dataset's rows.
+            `predicted`; of others what the task calls its answer: masks (H, W) of class numbers and
+            lists of boxes, in pixels of the images as they are given; sentences, steps to come.
+            The index is that of a DataFrame, the path of files, the name of series, the id of a
+            dataset's rows.
 
         Raises:
             DataError: A row cannot be read, the message has its number; or the rows lack a column

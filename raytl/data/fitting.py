@@ -4,7 +4,7 @@ Legend: N rows, H height, W width, C channels.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -77,14 +77,64 @@ def fit_boxes(
 ) -> np.ndarray:
     """Return boxes, x1, y1, x2, y2 in pixels of an image of `shape` (H, W), where `fit_images` puts
     what they hold, clipped to what is to be seen of the image: some may then have no area."""
-    scaled = _scaled_shape(*shape, box or size, how)
-    # Cropped and centred, an image's middle stays: whole pixels to its left, the odd one right.
-    first = [-((side - (box or size)) // 2) if side > (box or size) else 0 for side in scaled]
-    kept = [min(side, box or size) for side in scaled]
-    top, left = ((size - side) // 2 for side in kept)
-    by = np.array([scaled[1] / shape[1], scaled[0] / shape[0]] * 2)
-    moved_n4 = boxes_n4 * by + np.array([left + first[1], top + first[0]] * 2)
-    return moved_n4.clip([left, top] * 2, [left + kept[1], top + kept[0]] * 2)
+    return Fitted(shape, Frame(size, how, box)).boxes(boxes_n4)
+
+
+class _Laid(NamedTuple):
+    """Where a frame has an image: pixel x of it at `by * x + moved`, to be seen from `low` to
+    `high`; each of x, y, x, y."""
+
+    by: np.ndarray
+    moved: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """An image of a `shape` (H, W) in a frame, as `fit_images` puts it there."""
+
+    shape: tuple[int, int]
+    frame: Frame
+
+    def boxes(self, boxes_n4: np.ndarray) -> np.ndarray:
+        """Return boxes of the image in the frame; see `fit_boxes`."""
+        by, moved, low, high = self._laid()
+        return (boxes_n4 * by + moved).clip(low, high)
+
+    def boxes_back(self, boxes_n4: np.ndarray) -> np.ndarray:
+        """Return boxes in the frame as boxes of the image, clipped to what the frame has of it:
+        some may then have no area."""
+        by, moved, low, high = self._laid()
+        height, width = self.shape
+        return ((boxes_n4.clip(low, high) - moved) / by).clip(0, [width, height] * 2)
+
+    def mask_back(self, mask_HW: np.ndarray, outside: int) -> np.ndarray:
+        """Return a mask of the frame as one of the image, (H, W), by the nearest pixels; `outside`
+        where the frame does not have it."""
+        by, moved, low, high = self._laid()
+        x, y = (
+            np.floor((np.arange(side) + 0.5) * by[axis] + moved[axis]).astype(np.int64)
+            for axis, side in enumerate(reversed(self.shape))
+        )
+        seen_x, seen_y = ((low[i] <= at) & (at < high[i]) for i, at in enumerate((x, y)))
+        found_HW = np.full(self.shape, outside, mask_HW.dtype)
+        found_HW[np.ix_(seen_y, seen_x)] = mask_HW[np.ix_(y[seen_y], x[seen_x])]
+        return found_HW
+
+    def _laid(self) -> _Laid:
+        size, inner = self.frame.size, self.frame.box or self.frame.size
+        scaled = _scaled_shape(*self.shape, inner, self.frame.how)
+        # Cropped and centred, an image's middle stays: whole pixels to its left, the odd one right.
+        first = [-((side - inner) // 2) if side > inner else 0 for side in scaled]
+        kept = [min(side, inner) for side in scaled]
+        top, left = ((size - side) // 2 for side in kept)
+        return _Laid(
+            np.array([scaled[1] / self.shape[1], scaled[0] / self.shape[0]] * 2),
+            np.array([left + first[1], top + first[0]] * 2),
+            np.array([left, top] * 2),
+            np.array([left + kept[1], top + kept[0]] * 2),
+        )
 
 
 def _centre(images_NHWC: np.ndarray, size: int, outside: int) -> np.ndarray:

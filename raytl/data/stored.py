@@ -3,8 +3,9 @@
 Legend: N rows.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -22,6 +23,8 @@ class Chunk(NamedTuple):
 
     values: dict[str, Values]  # by column
     places_N: np.ndarray  # where each row stands in its source, from 0; gaps allowed
+    # By column of images that were fitted: the (H, W) of each before it was, where that is kept
+    shapes: Mapping[str, Sequence[tuple[int, int]]] = MappingProxyType({})
 
 
 Chunks = Iterable[Chunk]

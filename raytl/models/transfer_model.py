@@ -82,6 +82,14 @@ class TransferModel(nn.Module):
         return self.fusion.out_dim
 
     @property
+    def tap_shapes(self) -> tuple[tuple[int, int, int], ...]:
+        """(C, H, W) of the maps that the head reads, the largest first; none of another head."""
+        if self.reads != "taps":
+            return ()
+        (branch,) = self.named_branches.values()
+        return branch.backbone.tap_shapes
+
+    @property
     def transferred(self) -> bool:
         """Whether any branch's weights come from a source model."""
         return any(branch.transferred for branch in self.named_branches.values())

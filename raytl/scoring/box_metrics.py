@@ -31,7 +31,9 @@ def mean_average_precision(
     the average precision: the mean of the highest precision at each recall of RECALLS or more (Lin
     et al. 2014, "Microsoft COCO", as its evaluation code has it). A class that a weighting leaves
     without a box counts with its plain score: the mean over bootstrap draws is then the plain one.
-    Without a box in any row it is 0."""
+    Without a box in any row it is 0. Deviation: boxes that are marked difficult (VOC) or as crowds
+    (COCO) are not among the rows' boxes, so that a detection of one is a false one; the evaluations
+    of both ignore it."""
     score_ND, class_ND, hits_ND, boxes_NK = parted(statistics_NM)
     there = np.flatnonzero(boxes_NK.sum(axis=0) > 0)
     ones_1N = np.ones((1, len(statistics_NM)))

@@ -29,9 +29,10 @@ from raytl.sweeping.opening import open_study, placed
 from raytl.sweeping.search.alone_controls import alone_controls
 from raytl.sweeping.search.controls import control_trials, skipped_controls
 from raytl.sweeping.search.probe_controls import probe_controls
-from raytl.sweeping.suiting import check_judges, check_needs, check_steps
+from raytl.sweeping.suiting import check_judges, check_maps, check_needs, check_steps
 from raytl.sweeping.teaching_check import check_teachers
 from raytl.tasks.base import Task
+from raytl.tasks.map_heads import Taps
 from raytl.training.compiling import check_fixed_shapes
 from raytl.training.fitted_task import fitted_task
 from raytl.training.material import Material
@@ -103,6 +104,7 @@ def preflight(study: Study) -> Checked:
     vectors = {name: one.vectors for name, one in tried.items()}
     check_columns(study, space, specs, domains, vectors)
     check_augmented(study, space, specs)
+    check_maps(study, space, {name: one.taps for name, one in tried.items()})
     check_teachers(study, space, specs, domains.target.target_column)
     check_depths(space, specs)
     check_tuned(space, specs)
@@ -118,7 +120,7 @@ def preflight(study: Study) -> Checked:
     weights = {name: one.weights for name, one in tried.items()}
     done = {name: one.operations for name, one in tried.items()}
     skipped = (*skipped_controls(study, space).items(), *alone.skipped)
-    notes = [*opened.notes, *([] if renamed is None else [renamed]), *compared]
+    notes = [*opened.notes, *([] if renamed is None else [renamed]), *compared, *task.notes]
     notes += [f"the {control} control is left out: {why}" for control, why in skipped]
     parts = ((name, part) for name, spec in specs.items() for part in spec.parts.values())
     notes += [f"source_models.{name}: {part.note}" for name, part in parts if part.note]
@@ -176,7 +178,8 @@ def _check_targets(task: Task, source: Domain, target: Domain) -> str | None:
 class Tried:
     """A source model that was loaded and run. `weights`: their SHA-256. `row_seconds` and
     `operations`: of its forward pass, for a row. `vectors`: the columns of whose rows the last
-    block gives plain features. `adaptable`: whether low-rank adapters have a layer in it."""
+    block gives plain features. `adaptable`: whether low-rank adapters have a layer in it. `taps`:
+    (C, H, W) of the maps that a task's head reads, if it does."""
 
     spec: SourceSpec
     weights: str
@@ -184,6 +187,7 @@ class Tried:
     operations: float
     vectors: frozenset[str]
     adaptable: bool
+    taps: Taps
 
 
 def _tried(material: Material, name: str, task: Task, own_decoder: bool) -> Tried:
@@ -195,7 +199,7 @@ def _tried(material: Material, name: str, task: Task, own_decoder: bool) -> Trie
             if plain.folder is not None and verify_source_model(plain.folder).complete:
                 load_complete_model(plain.folder)
         model = load_source_model(name, config, models.columns, models.samples, seed=0)
-        read_by(task, model.parts)
+        read = read_by(task, model.parts)
         check_last_steps(task, model.parts)
         if own_decoder:
             head_of(task, HeadConfig(name="pretrained_decoder"), 1, model.parts)
@@ -206,7 +210,8 @@ def _tried(material: Material, name: str, task: Task, own_decoder: bool) -> Trie
     digests = {n: digest_of_state(part.backbone) for n, part in model.parts.items()}
     vectors = frozenset(n for n, part in model.parts.items() if part.backbone.state == "vector")
     fit = any(adaptable(part.backbone) for part in model.parts.values())
-    return Tried(model.spec, digest_of(digests), seconds / ROWS_TRIED, done, vectors, fit)
+    taps = read.tap_shapes if read is not None and task.reads == "taps" else ()
+    return Tried(model.spec, digest_of(digests), seconds / ROWS_TRIED, done, vectors, fit, taps)
 
 
 @torch.inference_mode()

@@ -1,5 +1,7 @@
 """Whether recipes, mappers, validators and rankings suit what the target column asks for."""
 
+from collections.abc import Mapping
+
 from raytl.config import TASK_FACTS, Study
 from raytl.config.trial import UNTRAINED_HEADS
 from raytl.data.domain import Domains
@@ -10,6 +12,7 @@ from raytl.recipes import RECIPES
 from raytl.scoring.validators import VALIDATORS, check_validator
 from raytl.search_space import SearchSpace
 from raytl.sweeping.opening import placed
+from raytl.tasks.map_heads import Taps, least_rows
 from raytl.training.closed_form import check_streams
 
 
@@ -72,6 +75,21 @@ def check_steps(study: Study, space: SearchSpace) -> None:
             streams = RECIPES[recipe].streams(study.labelled, study.source_domain is not None)
             with placed("space.mapper"):
                 check_streams(fit, recipe, streams)
+
+
+def check_maps(study: Study, space: SearchSpace, taps: Mapping[str, Taps]) -> None:
+    """Raise ConfigError for the first head that normalises over a step's rows where it has one.
+    `taps`: what heads read of each source model."""
+    steps = study.train.accumulation_steps
+    for model, head in space.combinations("source_model", "head"):
+        least = least_rows(head, taps[model])
+        if study.train.batch_size < least * steps:
+            raise ConfigError(
+                f"train.batch_size >= {least} × accumulation_steps must hold, as head {head} "
+                f"normalises over a step's rows and source model {model} gives maps of 1 x 1 "
+                f"pixel, got {study.train.batch_size} for {least} × {steps}; raise "
+                "train.batch_size, or the source model's input_size"
+            )
 
 
 def _check_parts(study: Study, space: SearchSpace, holds: str) -> None:

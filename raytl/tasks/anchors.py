@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torchvision.models.detection.image_list import ImageList
 
 ANCHORS = 12  # which 1, 2, 3 and 4 maps can share alike
+LEAST_SIDE = 0.01  # pixels of an anchor's side
 ROUNDS = 50  # of k-means, at most
 USUAL = (1 / 16, 1 / 8, 1 / 4, 1 / 2)  # of an image's sides, where there is nothing to fit to
 RATIOS = (0.5, 1.0, 2.0)  # height by width, likewise
@@ -40,7 +41,10 @@ def fitted_anchors(sizes_N2: np.ndarray) -> Sizes:
         for k in np.unique(nearest_N):
             centre_K2[k] = np.median(boxes_N2[nearest_N == k], axis=0)
     by_area = centre_K2[np.argsort(centre_K2.prod(axis=1), kind="stable")]
-    return tuple((round(float(width), 2), round(float(height), 2)) for width, height in by_area)
+    return tuple(
+        (max(LEAST_SIDE, round(float(width), 2)), max(LEAST_SIDE, round(float(height), 2)))
+        for width, height in by_area
+    )
 
 
 def usual_anchors(shape: tuple[int, int]) -> Sizes:

@@ -5,9 +5,9 @@ Legend: B batch, N rows, D mapped features, K numbers that a head gives, M stati
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import torch
@@ -42,6 +42,14 @@ class Predicted:
     p_BK: Tensor | None = None
 
 
+class Fitting(Protocol):
+    """How a row's image was fitted into what the model reads; see `data.fitting.Fitted`."""
+
+    def boxes_back(self, boxes_n4: np.ndarray) -> np.ndarray: ...
+
+    def mask_back(self, mask_HW: np.ndarray, outside: int) -> np.ndarray: ...
+
+
 class Task(ABC):
     """A task about one target column, with all that was fitted to training rows. `scored_by`: the
     metric in a pretrained model's `source.json`; `shown`: what is measured beside the study's
@@ -49,7 +57,8 @@ class Task(ABC):
     them that need no target. `no_target`: how a row without a target stands among targets in
     memory. `reads`: what a head is given: mapped features, or of the one branch what its blocks
     gave at its taps (`Backbone.taps`) or its last block. `continues`: whether the target is what
-    follows the last step of a row."""
+    follows the last step of a row. `notes`: what a person is to know of the rows that it was
+    fitted to."""
 
     name: ClassVar[TaskName]
     scored_by: ClassVar[MetricName]
@@ -59,6 +68,7 @@ class Task(ABC):
     no_target: ClassVar[int | float]
     reads: ClassVar[HeadReads] = "features"
     continues: ClassVar[bool] = False
+    notes: tuple[str, ...] = ()
     column: Column
 
     @classmethod
@@ -142,6 +152,11 @@ class Task(ABC):
     def statistics(self, said: Predicted, target: Any) -> Tensor | None:
         """Return what scores need of answers and targets, (B, M), where answers are not kept."""
         return None
+
+    def taken_back(self, said: Predicted, fitted: Sequence[Fitting]) -> Predicted:
+        """Return answers about places in an image in the pixels that it had before it was `fitted`,
+        of each row; none of `fitted`: in those of the image as it is."""
+        return said
 
     def encoded(self, said: Predicted) -> list[Any]:
         """Return the answer to each row as it is written down, of a task that gives no numbers: a

@@ -5,7 +5,7 @@ M statistics of a row.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,7 +19,7 @@ from raytl.predictions import Predictions
 from raytl.rows import Padded, Rows, padded
 from raytl.scoring.box_metrics import IOUS
 from raytl.tasks.anchors import ANCHORS, Sizes, fitted_anchors, usual_anchors
-from raytl.tasks.base import HeadReads, Predicted, Task
+from raytl.tasks.base import Fitting, HeadReads, Predicted, Task
 from raytl.tasks.box_column import EMPTY, NUMBERS, BoxColumn
 from raytl.tasks.box_head import BoxHead
 from raytl.tasks.box_matching import hits
@@ -162,6 +162,17 @@ class Detection(Task):
         return torch.cat(
             [answer_BD6[..., 4], answer_BD6[..., 5], hits_BD, boxes_BK.double()], dim=1
         )
+
+    def taken_back(self, said: Predicted, fitted: Sequence[Fitting]) -> Predicted:
+        """Return boxes in each image's own pixels; of those outside of it score and class are
+        -1."""
+        if not fitted:
+            return said
+        answer_BD6 = said.answer.cpu().double().numpy().copy()
+        for row_D6, of in zip(answer_BD6, fitted, strict=True):
+            row_D6[:, :4] = of.boxes_back(row_D6[:, :4])
+            row_D6[(row_D6[:, 2:4] <= row_D6[:, :2]).any(axis=1), 4:] = -1
+        return Predicted(torch.from_numpy(answer_BD6))
 
     def encoded(self, said: Predicted) -> list[str]:
         """Return each row's boxes as a JSON list: class, score, and left, top, right, bottom in

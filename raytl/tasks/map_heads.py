@@ -13,7 +13,15 @@ from raytl.config import HeadConfig, HeadName
 from raytl.tasks.heads import OneAnswer
 
 Taps = Sequence[tuple[int, int, int]]  # (C, H, W) of each, the largest first
+NORMALISING: tuple[HeadName, ...] = ("unet", "linear")
 NARROWEST = 16  # channels of a decoder's last blocks, at least
+
+
+def least_rows(head: HeadName, taps: Taps) -> int:
+    """Return how many rows a training step needs: of maps of one pixel batch norm has one number a
+    row."""
+    small = any(height * width == 1 for _, height, width in taps)
+    return 2 if small and head in NORMALISING else 1
 
 
 def scaled(h_BCHW: Tensor, size: Sequence[int]) -> Tensor:

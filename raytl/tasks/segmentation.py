@@ -16,7 +16,7 @@ from raytl.modalities.column import Column
 from raytl.modalities.image.augmentation import augment
 from raytl.predictions import Predictions
 from raytl.rows import Rows
-from raytl.tasks.base import HeadReads, Predicted, Task
+from raytl.tasks.base import Fitting, HeadReads, Predicted, Task
 from raytl.tasks.class_counts import balancing_weights, log_shares
 from raytl.tasks.classification import normalised_entropy
 from raytl.tasks.columns import NO_LABEL, stored_column
@@ -132,9 +132,16 @@ class Segmentation(Task):
         counts_BM.scatter_add_(1, pair_BP, torch.ones_like(pair_BP, dtype=torch.float64))
         return counts_BM[:, :-1]
 
+    def taken_back(self, said: Predicted, fitted: Sequence[Fitting]) -> Predicted:
+        """Return masks of each image's own size, VOID where its row does not have it."""
+        if not fitted:
+            return said
+        masks = zip(said.answer.cpu().numpy(), fitted, strict=True)
+        return Predicted([torch.from_numpy(of.mask_back(mask, VOID)) for mask, of in masks])
+
     def encoded(self, said: Predicted) -> list[bytes]:
         """Return each mask as a palette PNG."""
-        return [encoded_mask(answer, self.out_dim) for answer in said.answer.cpu().numpy()]
+        return [encoded_mask(answer.cpu().numpy(), self.out_dim) for answer in said.answer]
 
     def picture(self, image_HWC: np.ndarray, target: np.ndarray, answer: np.ndarray) -> bytes:
         """Return the image, its true and its predicted classes side by side."""

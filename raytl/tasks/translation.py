@@ -25,7 +25,7 @@ from raytl.tasks.map_heads import Taps
 from raytl.tasks.sentence_column import SentenceColumn
 from raytl.tasks.vocabulary import END, Tokens, Vocabulary
 
-MOST_TOKENS = 128  # of a sentence that is learnt from or said
+MOST_TOKENS = 128  # of a sentence that is learnt from or said, its end among them
 
 
 class Translation(Task):
@@ -54,10 +54,13 @@ class Translation(Task):
         sentences = [text for part in parts for text in part if text is not None]
         vocabulary = Vocabulary.learnt(sentences)
         tokens = [[*row, END] for row in vocabulary.encoded(sentences)]
-        longest = min(MOST_TOKENS, max(map(len, tokens), default=MOST_TOKENS))
+        lengths = [len(row) for row in tokens]
+        longest = min(MOST_TOKENS, max(lengths, default=MOST_TOKENS))
         flat = np.concatenate([np.asarray(row) for row in tokens]) if tokens else None
         counts = None if flat is None else np.bincount(flat, minlength=vocabulary.size).tolist()
-        return cls(vocabulary, longest, counts)
+        task = cls(vocabulary, longest, counts)
+        task.notes = _cut_off(lengths)
+        return task
 
     @classmethod
     def stored(cls, facts: Mapping[str, Any]) -> "Translation":
@@ -167,6 +170,18 @@ class Translation(Task):
         if not isinstance(other, SentenceColumn):
             return f"it asks for sentences, and the other for a {other.kind}"
         return None
+
+
+def _cut_off(lengths: Sequence[int]) -> tuple[str, ...]:
+    """Return a note on how many sentences are too long, if any are; `lengths` in tokens."""
+    long = sum(length > MOST_TOKENS for length in lengths)
+    if not long:
+        return ()
+    are, what = ("is", "it") if long == 1 else ("are", "them")
+    return (
+        f"{long} of {len(lengths)} training sentences {are} longer than {MOST_TOKENS} tokens, of "
+        f"which no more are learnt or said; split {what}",
+    )
 
 
 def _ended(tokens: Tokens, texts: Sequence[str]) -> list[Tensor]:

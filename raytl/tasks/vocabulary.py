@@ -91,6 +91,9 @@ class OwnVocabulary:
     def __init__(self, content: str, start: int, end: int) -> None:
         """`content`: of its tokenizer.json. Raises ValueError where that is none."""
         self._tokenizer = load_tokenizer(content)
+        # A sentence is a row's own tokens, all of them, whatever the file says of batches
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
         self.start, self.end = start, end
 
     def encoded(self, sentences: Sequence[str]) -> list[list[int]]:

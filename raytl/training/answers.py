@@ -12,11 +12,14 @@ import numpy as np
 import torch
 
 from raytl.config import TASK_FACTS, TaskName
+from raytl.data.fitting import Fitted
+from raytl.data.raw.pictures import frame_of
 from raytl.data.raw.reading import raw_reading, raw_rows
 from raytl.data.raw.rows import RawReading, RawRows
 from raytl.data.stored import Chunk
 from raytl.errors import DataError
 from raytl.modalities.base import Transform
+from raytl.modalities.image.column import ImageColumn
 from raytl.models.source_folder import CompleteModel, load_complete_model
 from raytl.rows import Given
 from raytl.tasks.base import Predicted
@@ -123,9 +126,27 @@ class Answering:
         for chunk in rows.read(told, skip_bad=skip_bad, remedy=remedy):
             for start in range(0, len(chunk.places_N), most):
                 own = slice(start, start + most)
-                said = self._predicted(chunk, own, transforms)
+                said = task.taken_back(
+                    self._predicted(chunk, own, transforms), self._fitted(chunk, own)
+                )
                 encoded = [] if "numbers" in task.gives else task.encoded(said)
                 yield Said(chunk.places_N[own].tolist(), said, encoded)
+
+    def _fitted(self, chunk: Chunk, own: slice) -> list[Fitted]:
+        """Return how the rows' images are fitted, none where they are not or there are several."""
+        if len(self.reading.columns) > 1:
+            return []
+        frames = {
+            name: frame_of(column, self.reading)
+            for name, column in self.reading.columns.items()
+            if isinstance(column, ImageColumn)
+        }
+        return [
+            Fitted(shape, frame)
+            for name, frame in frames.items()
+            if frame is not None
+            for shape in chunk.shapes[name][own]
+        ]
 
     @torch.inference_mode()
     def _predicted(

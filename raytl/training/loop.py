@@ -18,6 +18,7 @@ from raytl.models.transfer_model import Block, TransferModel
 from raytl.ranks import WHOLE, data_parallel, own_share
 from raytl.recipes import Recipe
 from raytl.recipes.base import Losses
+from raytl.tasks.map_heads import least_rows
 from raytl.training.finiteness import Finiteness, NotFinite, update_if_finite
 from raytl.training.optimization import (
     clip_gradients,
@@ -62,10 +63,11 @@ class Trainer:
     @property
     def least_rows(self) -> int:
         """How many rows of each stream a part of a batch needs: a loss that compares rows, and
-        batch normalisation of features, have nothing to say of one."""
-        mapper = self.recipe.trial.mapper
+        batch normalisation of features or maps of one pixel, have nothing to say of one."""
+        mapper, head = self.recipe.trial.mapper, self.recipe.trial.head.name
         normalises = mapper.batch_norm and mapper.name in NORMALISING
-        return max(self.recipe.least_rows, 2 if normalises else 1)
+        of_head = least_rows(head, self.model.tap_shapes)
+        return max(self.recipe.least_rows, 2 if normalises else 1, of_head)
 
     def hold(self, blocks: frozenset[Block]) -> None:
         """Freeze exactly these blocks for now."""

@@ -48,15 +48,29 @@ def write_answers(answers: Answers, out: Path) -> None:
         write_atomically(out, csv_of(answers.columns, answers.rows))
         return
     with new_folder(out, force=False) as folder:
-        for name, content in answers.rows:
-            number = answers.columns[0] == "row"
-            file = folder / (f"{int(name):06d}.png" if number else _png(name))
+        names = [str(name) for name, _ in answers.rows]
+        numbers = answers.columns[0] == "row"
+        called = [f"{int(name):06d}.png" for name in names] if numbers else _pngs(names)
+        for name, (_, content) in zip(called, answers.rows, strict=True):
+            file = folder / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
 
 
-def _png(name: str) -> str:
-    return name if name.lower().endswith(".png") else f"{name}.png"  # a.jpg stands beside a.png
+def _pngs(names: Sequence[str]) -> list[str]:
+    """Return what to call the PNG of each file: as it is called, and where that is no PNG with .png
+    behind it, as a.jpg may stand beside a.png; twice or more where a file or folder of `names` is
+    called so."""
+    taken = {str(path) for name in names for path in (Path(name), *Path(name).parents)}
+    called = []
+    for name in names:
+        if not name.lower().endswith(".png"):
+            name += ".png"
+            while name in taken:
+                name += ".png"
+            taken.add(name)
+        called.append(name)
+    return called
 
 
 def csv_of(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

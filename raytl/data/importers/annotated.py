@@ -15,6 +15,7 @@ from raytl.errors import DataError
 from raytl.folders import printable
 
 MOST_PIXELS = 2**31  # of a side
+LEAST_SIDE = 0.999  # of a box that is stored: a pixel, but for rounding
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Mended:
     outside: list[str] = field(default_factory=list)
     cut: list[str] = field(default_factory=list)
     cropped: list[str] = field(default_factory=list)
+    small: list[str] = field(default_factory=list)
     hard: int = 0
 
     def notes(self) -> list[str]:
@@ -48,6 +50,7 @@ class Mended:
             _note(self.outside, "outside their image", "left out"),
             _note(self.cut, "partly outside their image", "cut off at its edge"),
             _note(self.cropped, "outside what --fit crop keeps of their image", "left out"),
+            _note(self.small, "of which less than a pixel is left", "left out"),
         ]
         if self.hard:
             found.append(f"boxes that are marked difficult or crowd, left out: {self.hard}")
@@ -63,8 +66,8 @@ def _note(images: Sequence[str], what: str, done: str) -> str:
 def mended(
     row: Annotated, shape: tuple[int, int], options: ShardOptions, found: Mended
 ) -> Annotated:
-    """Return the row, whose image is `shape` (H, W), with boxes of the stored image that have an
-    area and lie within it; what was done to others is added to `found`."""
+    """Return the row, whose image is `shape` (H, W), with boxes of the stored image that lie
+    within it and are LEAST_SIDE wide and high; what was done to others is added to `found`."""
     found.hard += row.hard
     if row.boxes_n4 is None:
         return row
@@ -81,6 +84,9 @@ def mended(
         there_n = _have_area(boxes_n4)
         found.cropped += [name] * int((kept_n & ~there_n).sum())
         kept_n = kept_n & there_n
+    whole_n = (boxes_n4[:, 2:] - boxes_n4[:, :2] >= LEAST_SIDE).all(axis=1)
+    found.small += [name] * int((kept_n & ~whole_n).sum())
+    kept_n = kept_n & whole_n
     classes = tuple(row.classes[i] for i in np.flatnonzero(kept_n))
     return replace(row, boxes_n4=boxes_n4[kept_n], classes=classes)
 

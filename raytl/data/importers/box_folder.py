@@ -36,10 +36,10 @@ def read_box_folder(source: str | None, options: ShardOptions) -> Imported:
 
     `--classes` names the classes and their order, which is else that of the alphabet. All images
     have one size, or `--size` and `--fit` make them so, and boxes move with them. A box without an
-    area, or outside its image, is left out, one partly outside is cut off; crowds and boxes that
-    are marked difficult are left out; all are counted in notes. With `--unlabelled` an image may
-    lack its XML file. Raises DataError for files that are no annotations or images, or with
-    `--skip-bad` skips images that do not decode.
+    area, outside its image, or of which less than a pixel is left is left out, one partly outside
+    is cut off; crowds and boxes that are marked difficult are left out; all are counted in notes.
+    With `--unlabelled` an image may lack its XML file. Raises DataError for files that are no
+    annotations or images, or with `--skip-bad` skips images that do not decode.
     """
     root = Path(need_source(source))
     if not root.is_dir():
@@ -101,7 +101,7 @@ def _classes(rows: Sequence[Annotated], options: ShardOptions) -> tuple[str, ...
     if named is None:
         if not found:
             raise DataError(
-                "no box is left in any image; look at the source, or give another --fit"
+                "no box is left in any image; look at the source, or give another --fit or --size"
             )
         return tuple(found)
     unknown = [name for name in found if name not in named]

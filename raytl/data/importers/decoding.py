@@ -50,9 +50,14 @@ def how_fitted(options: ShardOptions) -> list[str]:
 
 def shape_of(sizes: set[tuple[int, int]], options: ShardOptions) -> tuple[int, int]:
     """Return what images of these `sizes`, (H, W), are stored as, where they may keep their own.
-    Raises ConfigError where they differ and there is no `--size`."""
+    Raises ConfigError where they differ and there is no `--size`, and for a `--box` without it."""
     if options.size is not None:
         return options.size, options.size
+    if options.box is not None:
+        raise ConfigError(
+            f"--box {options.box} is a square in a frame of --size, which is not given; give both, "
+            "or neither"
+        )
     if len(sizes) > 1:
         some = ", ".join(f"{width} x {height}" for height, width in sorted(sizes)[:3])
         raise ConfigError(

@@ -58,11 +58,13 @@ def _as_they_are(items: Items) -> Items:
 class Reading:
     """How a column's rows are read: `read` takes the items of a chunk and returns a sequence, for
     each a value or what is Bad about it, `joined` makes a column's values of such, `seal` adds what
-    changes with the items to a digest. All go to other processes."""
+    changes with the items to a digest, `shapes` says of values what `Chunk` has of images. All go
+    to other processes."""
 
     joined: Callable[[list[Any]], Values]
     seal: Callable[[Items, Digest], None]
     read: Callable[[Items], Any] = _as_they_are
+    shapes: Callable[[list[Any]], list[tuple[int, int]]] | None = None
 
 
 @dataclass(frozen=True)
@@ -111,10 +113,20 @@ class InputPart:
             kept = self._kept(found, stop - start, left_out)
             if kept:
                 values = {
-                    name: one.reading.joined([of_rows[i] for i in kept])
-                    for (name, one), of_rows in zip(self.inputs.items(), found, strict=True)
+                    name: [of_rows[i] for i in kept]
+                    for name, of_rows in zip(self.inputs, found, strict=True)
                 }
-                yield Chunk(values, start + np.array(kept))
+                yield self._chunk(values, start + np.array(kept))
+
+    def _chunk(self, values: Mapping[str, list[Any]], places_N: np.ndarray) -> Chunk:
+        readings = {name: one.reading for name, one in self.inputs.items()}
+        joined = {name: reading.joined(values[name]) for name, reading in readings.items()}
+        shapes = {
+            name: reading.shapes(values[name])
+            for name, reading in readings.items()
+            if reading.shapes is not None
+        }
+        return Chunk(joined, places_N, shapes)
 
     def _kept(self, found: Sequence[Sequence[Any]], count: int, left_out: list[str]) -> list[int]:
         bad = {i: row for column in found for i, row in enumerate(column) if isinstance(row, Bad)}

@@ -54,7 +54,8 @@ def read_mask_folder(source: str | None, options: ShardOptions) -> Imported:
     alone 255 is class 1. `--classes` names the classes, `--void` is the value of pixels without
     one (255). All images have one size, or `--size` and `--fit` make them so; masks are scaled to
     the nearest pixel. With `--unlabelled` an image may lack its mask. Raises DataError for a mask
-    that is none, or of another size than its image, or with `--skip-bad` skips both.
+    that is none, has no pixel with a class, or is of another size than its image, or with
+    `--skip-bad` skips both.
     """
     skipped: list[str] = []
     splits = mask_pairs(Path(need_source(source)), EXTENSIONS, options.unlabelled, skipped)
@@ -220,10 +221,11 @@ def _mask(
         numbers_HW = of_value[_numbers(mask)]
     except DataError as error:
         return Bad(str(error))
-    if options.size is None:
-        return numbers_HW
-    fitted = fit_images(
-        numbers_HW[None, ..., None], options.size, options.fit, options.box, outside=VOID,
-        nearest=True,
-    )  # fmt: skip
-    return np.asarray(fitted[0, ..., 0])
+    if options.size is not None:
+        numbers_HW = fit_images(
+            numbers_HW[None, ..., None], options.size, options.fit, options.box, outside=VOID,
+            nearest=True,
+        )[0, ..., 0]  # fmt: skip
+    if not options.unlabelled and (numbers_HW == VOID).all():
+        return Bad(f"{printable(mask)}: has no pixel with a class")
+    return np.asarray(numbers_HW)

@@ -103,7 +103,7 @@ def _listed(
 
 def _names(file: Path) -> list[str]:
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise DataError(f"{printable(file)}: a list of names must be UTF-8") from None
     return [line.split()[0] for line in lines if line.strip()]

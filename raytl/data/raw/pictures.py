@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -42,7 +42,23 @@ def image_rows(column: ImageColumn, items: Sequence[Any], reading: RawReading) -
             f"the model reads images of {column.shape[2]} channels, {column.dtype}, which no image "
             "file holds; predict a dataset that `raytl shard arrays` made"
         )
-    return raw_input(column, items, np.stack, partial(_images, column=column, reading=reading))
+    read = partial(_images, column=column, reading=reading)
+    return raw_input(column, items, _stacked, read, _shapes)
+
+
+class _Photo(NamedTuple):
+    """An image of its column's shape, and the (H, W) that it had before."""
+
+    pixels_HWC: np.ndarray
+    shape: tuple[int, int]
+
+
+def _stacked(photos: list[_Photo]) -> np.ndarray:
+    return np.stack([photo.pixels_HWC for photo in photos])
+
+
+def _shapes(photos: list[_Photo]) -> list[tuple[int, int]]:
+    return [photo.shape for photo in photos]
 
 
 def _is_encoded(item: Any) -> bool:
@@ -57,12 +73,13 @@ def _images(items: list[Any], column: ImageColumn, reading: RawReading) -> list[
         return list(pool.map(partial(_image, column=column, reading=reading), items))
 
 
-def _image(item: Any, column: ImageColumn, reading: RawReading) -> np.ndarray | Bad:
+def _image(item: Any, column: ImageColumn, reading: RawReading) -> _Photo | Bad:
     encoded = _is_encoded(item)
     name = name_of(item) if encoded else item[0]
     try:
         pixels_HWC = _decoded(item, column) if encoded else _held(name, item[1], column)
-        return _fitted(pixels_HWC, column, reading)
+        height, width = pixels_HWC.shape[:2]
+        return _Photo(_fitted(pixels_HWC, column, reading), (height, width))
     except DataError as error:
         return Bad(f"{name}: {str(error).removeprefix(f'{name}: ')}")
     except Exception as error:  # Pillow's decoders raise whatever the bytes provoke

@@ -63,10 +63,12 @@ def raw_input(
     items: Sequence[Any],
     joined: Callable[[list[Any]], Values],
     read: Callable[[list[Any]], Sequence[Any]] = list,
+    shapes: Callable[[list[Any]], list[tuple[int, int]]] | None = None,
 ) -> Input:
     """Return the input of a column. `items` may hold what is Bad about a row; of the others `read`
-    gives a value each, or what is Bad about it."""
-    return Input(column, list(items), Reading(joined, _no_seal, partial(_read, read=read)))
+    gives a value each, or what is Bad about it. `joined`, `shapes`: as `Reading` has them."""
+    reading = Reading(joined, _no_seal, partial(_read, read=read), shapes)
+    return Input(column, list(items), reading)
 
 
 def with_bad(one: Input, bad: Mapping[int, str]) -> Input:

@@ -119,7 +119,7 @@ def read_tokenizer(folder: Path, max_length: int | None) -> TokenizerTransform:
             f"transform.max_length <= {most} must hold for {folder}, which has so many positions, "
             f"but got {max_length}; lower it"
         )
-    content = _tokenizer_json(folder)
+    content = _tokenizer_json(folder, str(config["model_type"]))
     length = max_length or min(MAX_LENGTH, most or MAX_LENGTH)
     try:
         facts = TokenizerFacts(
@@ -150,10 +150,15 @@ def _whole_config(folder: Path) -> dict[str, Any]:
     return {key: value for key, value in whole.items() if key not in passing}
 
 
-def _tokenizer_json(folder: Path) -> str:
+def _tokenizer_json(folder: Path, kind: str) -> str:
     path = folder / "tokenizer.json"
     if path.is_file():
         return path.read_text(encoding="utf-8")
+    if kind == "marian":
+        raise ModelError(
+            f"{folder}: a Marian network without a tokenizer.json, which its source.spm and "
+            "target.spm cannot be made into; take a T5 network, or a folder that has one"
+        )
     from transformers import AutoTokenizer
 
     try:

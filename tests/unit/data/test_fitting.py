@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from raytl.data.fitting import fit_images
+from raytl.data.fitting import Fit, Fitted, Frame, fit_boxes, fit_images
 from raytl.errors import DataError
 
 WIDE = np.full((1, 4, 8, 1), 200, np.uint8)
@@ -35,3 +35,43 @@ def test_floats_stay_floats() -> None:
     image = np.linspace(0, 1, 16, dtype=np.float32).reshape(1, 4, 4, 1)
     assert fit_images(image, 8).dtype == np.float32
     assert fit_images(image, 4) is not None
+
+
+HOWS = [
+    ("stretch", None),
+    ("pad", None),
+    ("crop", None),
+    ("stretch", 20),
+    ("pad", 20),
+    ("crop", 20),
+]
+
+
+@pytest.mark.parametrize(("how", "box"), HOWS)
+@pytest.mark.parametrize("shape", [(40, 60), (61, 33), (9, 7)])
+def test_boxes_and_masks_are_had_back_in_an_images_own_pixels(
+    how: Fit, box: int | None, shape: tuple[int, int]
+) -> None:
+    height, width = shape
+    fitted = Fitted(shape, Frame(32, how, box))
+    middle = np.array([[0.4 * width, 0.45 * height, 0.55 * width, 0.6 * height]])
+    there = fit_boxes(middle, shape, 32, how, box)
+    np.testing.assert_allclose(fitted.boxes_back(there), middle, atol=1e-9)
+    whole = fitted.boxes_back(np.array([[-5.0, -5.0, 40.0, 40.0]]))[0]
+    if how == "crop":
+        assert (whole[2:] - whole[:2]).tolist() == pytest.approx([min(shape)] * 2, abs=1)
+    else:
+        assert whole.tolist() == [0, 0, width, height]
+
+    mask = np.zeros(shape, np.uint8)
+    mask[height // 2 :, width // 2 :] = 1
+    small = fit_images(
+        mask[None, ..., None], 32, how, box, outside=255, nearest=True
+    )[0, ..., 0]  # fmt: skip
+    back = fitted.mask_back(small, outside=255)
+    assert back.shape == shape and (back[back != 255] != mask[back != 255]).mean() < 0.1
+    seen = [int((back != 255).any(axis).sum()) for axis in (1, 0)]
+    if how == "crop":
+        assert seen == pytest.approx([min(shape)] * 2, abs=1)
+    else:
+        assert seen == [height, width]

@@ -224,6 +224,30 @@ def test_what_is_cropped_away_of_a_box_in_a_frame_has_no_box(tmp_path: Path) -> 
     assert found.notes[0].startswith("boxes outside what --fit crop keeps of their image, left out")
 
 
+def test_slivers_of_boxes_are_left_out_and_counted(tmp_path: Path) -> None:
+    source = voc(tmp_path / "in")
+    for name in ("a", "b", "c"):
+        image(source / "JPEGImages" / f"{name}.png", 40, 12)
+        # The middle 12 pixels, 14 to 26, are kept
+        boxes = [
+            A,
+            ("dust", 4, 2, 14 + 4e-15, 10),
+            ("dust", 20, 3, 24, 9),
+            ("dust", 25.5, 0, 30, 9),
+        ]
+        xml(source / "Annotations" / f"{name}.xml", *boxes, size=(40, 12))
+    data, found = read(source, tmp_path / "out", size=12, fit="crop", classes="cell,dust")
+    assert boxes_of(data) == [[[6, 3, 10, 9, 1]]] * 3
+    assert found.notes[:2] == [
+        "boxes outside what --fit crop keeps of their image, left out: 3, the first one in a.png",
+        "boxes of which less than a pixel is left, left out: 6, the first one in a.png",
+    ]
+    xml(source / "Annotations" / "b.xml", ("dust", -5, 0, 0.5, 9), A, size=(40, 12))
+    data, found = read(source, tmp_path / "whole", classes="cell,dust")
+    assert [1, 2, 9, 10, 0] in boxes_of(data)[1] and len(boxes_of(data)[1]) == 1
+    assert found.notes[1].startswith("boxes of which less than a pixel is left, left out: 1")
+
+
 def test_unlabelled_images_are_no_images_without_objects(tmp_path: Path) -> None:
     source = voc(tmp_path / "in")
     (source / "Annotations" / "c.xml").unlink()
@@ -465,3 +489,15 @@ def test_boxes_are_those_of_the_upright_image(tmp_path: Path) -> None:
     xml(root / "Annotations" / "a.xml", A, size=(12, 20))
     with pytest.raises(DataError, match=r"boxes of 12 x 20 pixels for an image of 20 x 12, turned"):
         shard("box-folder", str(root), tmp_path / "other", options=shard_options())
+
+
+def test_a_box_in_a_frame_needs_the_frames_size(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--box 10 is a square in a frame of --size.*give both"):
+        read(voc(tmp_path / "in"), tmp_path / "out", box=10)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_list_with_a_mark_in_front_is_read(tmp_path: Path) -> None:
+    source = voc(tmp_path / "in", train=["\ufeffa", "b"], val=["c"])
+    data, _ = read(source, tmp_path / "out")
+    assert data.info.splits["train"].rows == 2

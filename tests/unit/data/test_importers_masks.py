@@ -325,3 +325,30 @@ def test_images_and_masks_are_read_upright(tmp_path: Path) -> None:
     for pixels, classes in stored(dataset).values():
         assert np.array_equal(classes, white)
         assert np.array_equal(pixels[..., 0], 255 * white)
+
+
+def test_a_box_in_a_frame_needs_the_frames_size(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--box 3 is a square in a frame of --size.*give both"):
+        made(folders(tmp_path / "in"), tmp_path / "out", box=3)
+
+
+def test_a_mask_without_a_pixel_of_a_class_is_named_or_skipped(tmp_path: Path) -> None:
+    source = folders(tmp_path / "in")
+    save(source / "masks" / "2.png", np.full((4, 6), VOID, np.uint8))
+    told = r"2\.png: has no pixel with a class; mend or remove it, or give --skip-bad"
+    with pytest.raises(DataError, match=told):
+        made(source, tmp_path / "out")
+    dataset, report = made(source, tmp_path / "out", skip_bad=True)
+    assert len(stored(dataset)) == 4
+    assert report.skipped == [f"{source / 'masks' / '2.png'}: has no pixel with a class"]
+    whole, _ = made(source, tmp_path / "all", unlabelled=True)
+    assert len(stored(whole)) == 5
+
+
+def test_a_mask_whose_classes_are_all_cropped_away_is_skipped_likewise(tmp_path: Path) -> None:
+    source = folders(tmp_path / "in", size=(4, 6))
+    only = np.full((4, 6), VOID, np.uint8)
+    only[:, 0] = 1
+    save(source / "masks" / "2.png", only)
+    dataset, report = made(source, tmp_path / "out", size=4, fit="crop", skip_bad=True)
+    assert len(stored(dataset)) == 4 and len(report.skipped) == 1

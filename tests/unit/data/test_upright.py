@@ -33,7 +33,7 @@ def test_sharding_and_predicting_see_the_same(tmp_path: Path, kind: str) -> None
     column = ImageColumn(shape=(SIDE, SIDE, 3), dtype="uint8")
     reading = RawReading({"image": column}, "image-folder", options)
     rows = image_rows(column, [file, ("b", content), ("c", in_memory)], reading)
-    found = rows.reading.read(rows.items)
+    found = rows.reading.joined(rows.reading.read(rows.items))
     for pixels in (decode(file, SIDE, options), pixels_of(in_memory, "c"), *found):
         assert isinstance(pixels, np.ndarray) and is_upright(pixels)
 

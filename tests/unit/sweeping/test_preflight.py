@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import stripes
+from masks_support import study_of_squares
+from sentences_support import study_of_pairs
 from tests_support import write_images
 
 from raytl.config import Study
@@ -359,3 +361,24 @@ def test_a_truncated_shard_is_a_failure(domains: tuple[Path, Path]) -> None:
     ) as caught:
         preflight(Study.model_validate(base(domains)))
     assert caught.value.exit_code == 1
+
+
+def test_sentences_that_are_cut_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sacrebleu", reason="raytl[text] is not installed")
+    monkeypatch.setattr("raytl.tasks.translation.MOST_TOKENS", 2)
+    notes = preflight(Study.model_validate(study_of_pairs(tmp_path))).notes
+    assert any("training sentences are longer than 2 tokens" in note for note in notes)
+
+
+@pytest.mark.parametrize("head", ["unet", "linear"])
+def test_heads_that_normalise_maps_of_a_pixel_need_two_rows(tmp_path: Path, head: str) -> None:
+    net = {"backbone": "small_cnn", "args": {"width": 4}, "input_size": 8}
+    plain = study_of_squares(tmp_path, source_models={"net": net}, defaults={"head": head})
+    one = Study.model_validate(plain | {"train": {"epochs": 1, "batch_size": 1}})
+    told = (
+        rf"train.batch_size >= 2 × accumulation_steps must hold, as head {head} normalises over a "
+        r"step's rows and source model net gives maps of 1 x 1 pixel, got 1 for 2 × 1; raise"
+    )
+    with pytest.raises(ConfigError, match=told):
+        preflight(one)
+    preflight(Study.model_validate(plain | {"train": {"epochs": 1, "batch_size": 2}}))

@@ -177,6 +177,7 @@ def test_anchors_are_fitted_to_groups_of_boxes() -> None:
     near = (found[:, None] / torch.tensor([[10.0, 10], [40, 20]])).log().abs().amax(2).amin(1)
     assert near.max() < 0.1
     assert fitted_anchors(torch.tensor([[3.0, 5]]).numpy()) == ((3.0, 5.0),) * 12
+    assert fitted_anchors(torch.tensor([[3e-15, 5]]).numpy()) == ((0.01, 5.0),) * 12
 
 
 def test_regions_count_with_the_chance_that_they_are_drawn_with() -> None:

@@ -154,3 +154,13 @@ def test_columns_hold_strings_and_with_nulls_none() -> None:
     broken = pa.array([b"\xff"], pa.large_binary()).view(pa.large_string())
     with pytest.raises(ValueError, match="no UTF-8"):
         with_none.verify(broken)
+
+
+def test_sentences_that_are_cut_are_counted() -> None:
+    pytest.importorskip("sacrebleu", reason="raytl[text] is not installed")
+    long = texts("ab cd", None, "".join(map(chr, range(200, 200 + MOST_TOKENS))), "x" * 9)
+    assert Translation.fitted(SentenceColumn(), [long]).notes == (
+        f"1 of 3 training sentences is longer than {MOST_TOKENS} tokens, of which no more are "
+        "learnt or said; split it",
+    )
+    assert fitted().notes == ()

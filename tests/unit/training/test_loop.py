@@ -1,10 +1,12 @@
 """What a step does with a batch in parts, and when memory runs out."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from masks_support import study_of_squares
 
 from raytl.config import Study, TrialConfig
 from raytl.errors import TrainingError
@@ -112,6 +114,23 @@ def test_no_part_has_fewer_rows_than_there_is_a_loss_of(
     with pytest.raises(TrainingError, match="out of memory even with 4 parts of a batch; freeze"):
         run.train()
     assert asked == [8, 4, 2]
+
+
+@pytest.mark.parametrize(
+    ("head", "size", "least"), [("unet", 16, 2), ("linear", 16, 2), ("unet", 28, 1)]
+)
+def test_a_head_that_normalises_maps_of_a_pixel_is_given_two_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: str, size: int, least: int
+) -> None:
+    net = {"backbone": "lenet", "input_size": size}
+    train = {"epochs": 1, "batch_size": 8, "steps_per_epoch": 2}
+    plain = study_of_squares(tmp_path, source_models={"net": net}, train=train)
+    trial = TrialConfig.from_flat({"source_model": "net", "recipe": "finetune", "head": head})
+    run = TrialRun(Material.of(Study.model_validate(plain)), trial, seed=3)
+    asked = limit_rows(run, 0, monkeypatch)
+    with pytest.raises(TrainingError, match="out of memory even with"):
+        run.train()
+    assert asked[-1] == least
 
 
 @pytest.mark.parametrize(

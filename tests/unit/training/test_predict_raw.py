@@ -225,7 +225,7 @@ def test_masks_are_files_called_after_their_images(tmp_path: Path) -> None:
     files = sorted(p.relative_to(tmp_path / "masks").as_posix()
                    for p in (tmp_path / "masks").rglob("*.png"))  # fmt: skip
     assert files[:4] == ["ants/0.png", "ants/1.png", "ants/2.jpg.png", "ants/3.png"]
-    assert Image.open(tmp_path / "masks" / "ants" / "2.jpg.png").size == (12, 12)
+    assert Image.open(tmp_path / "masks" / "ants" / "2.jpg.png").size == (26, 26)
 
 
 def test_a_table_without_names_is_read_so_again(tmp_path: Path) -> None:

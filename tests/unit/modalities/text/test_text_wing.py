@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from text_support import save_folder, texts, tiny_network, tiny_tokenizer
+from translators_support import save_translator
 
 from raytl.config import SourceModelConfig
 from raytl.errors import CorruptError, ModelError, RaytlError
@@ -346,3 +347,16 @@ def test_an_example_of_the_transform_fits_the_network(tmp_path: Path) -> None:
     example = transform.example(3)
     assert isinstance(example, Padded)
     assert network(example).shape == (3, network.feature_dim)
+
+
+def test_a_marian_folder_as_the_hub_has_it_is_refused_by_name(tmp_path: Path) -> None:
+    folder = save_translator(tmp_path / "opus-mt", "marian")
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.json").write_text('{"<pad>": 0}')
+    for name in ("source.spm", "target.spm"):
+        (folder / name).write_bytes(b"pieces")
+    told = (
+        r"opus-mt: a Marian network without a tokenizer\.json, .*; take a T5 network, or a folder"
+    )
+    with pytest.raises(ModelError, match=told):
+        loaded(huggingface=str(folder))
