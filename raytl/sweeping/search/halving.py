@@ -152,6 +152,7 @@ class Ladder:
         self._rule = rule
         self._runs: list[_Run] = []
         self._decided = 0  # all before this place are settled
+        self._came_of_settled: dict[int, list[Curve]] = {rung: [] for rung in rule.rungs}
 
     def add(self, judged_after: int = 0) -> int:
         """Add the next trial, which is not judged up to that epoch; return its place."""
@@ -200,6 +201,9 @@ class Ladder:
                     run.cut = rung
             if place == self._decided and self._is_settled(run):
                 self._decided += 1
+                for rung, came in self._came_of_settled.items():
+                    if self._came(run, rung):
+                        came.append(run.curve)
 
     def _next_rung(self, run: _Run) -> int | None:
         """Return the rung that is to be decided next; None where there is none any more."""
@@ -210,8 +214,8 @@ class Ladder:
 
     def _rivals(self, place: int, rung: int) -> list[Curve] | None:
         """Return the curves of those before that came to the rung; None while that is not known."""
-        found: list[Curve] = []
-        for rival in self._runs[:place]:
+        found = self._came_of_settled[rung].copy()
+        for rival in self._runs[self._decided : place]:
             came = self._came(rival, rung)
             if came is None:
                 return None
