@@ -57,6 +57,11 @@ class TrainingError(RaytlError):
     """Training that cannot go on, such as a loss that is not finite."""
 
 
+def is_full(error: Exception) -> bool:
+    """Whether a disk, or what a user may have of it, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def why_not_written(error: OSError) -> str:
     """Return what to say of a file that the system does not let be written."""
-    return "the disk is full" if error.errno == errno.ENOSPC else str(error.strerror or error)
+    return "the disk is full" if is_full(error) else str(error.strerror or error)

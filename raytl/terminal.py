@@ -1,6 +1,5 @@
 """What the commands write to: the result to stdout, all else to stderr."""
 
-import errno
 import json
 import sys
 import tempfile
@@ -9,7 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
+from raytl.errors import is_full, why_not_written
+
 PIPED_WIDTH = 120  # columns where no terminal says how many it has
 # Words that come from outside, such as paths, are no markup of rich
 out_console = Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
@@ -38,11 +38,11 @@ def unforeseen(error: Exception) -> str:
     """Return what to say of an error that nobody caught: of a full disk the remedy, of others where
     the whole story stands."""
     text = f"{type(error).__name__}: {error}"[:300]
-    if isinstance(error, OSError) and error.errno in FULL:
+    if isinstance(error, OSError) and is_full(error):
         place = "" if error.filename is None else f"{error.filename}: "
         return (
-            f"{place}the disk is full; free some of it and give the command again (a sweep goes on "
-            "with --resume)"
+            f"{place}{why_not_written(error)}; free some of it and give the command again (a sweep "
+            "goes on with --resume)"
         )
     try:
         return f"{text} (the whole story: {_log_of(error)})"

@@ -4,7 +4,7 @@ A study is checked in full here before anything heavier is imported: no torch, n
 the data or the weights (class counts, depths, shapes) is checked by `sweeping.preflight`.
 """
 
-from raytl.config.base import Frozen, nearest
+from raytl.config.base import Frozen, closest, nearest
 from raytl.config.depths import frozen_blocks, tuned_blocks
 from raytl.config.distribution import Distribution
 from raytl.config.reading import check_study, checked_options, dump_study, load_study, set_key
@@ -66,6 +66,7 @@ __all__ = [
     "TrialConfig",
     "check_study",
     "checked_options",
+    "closest",
     "dump_study",
     "frozen_blocks",
     "known_key",

@@ -1,7 +1,7 @@
 """What the parts of a study are made of: frozen models, ranges, paths."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -59,8 +59,16 @@ Weights = Annotated[str, AfterValidator(_absolute_weights)]
 
 def nearest(word: str, known: list[str]) -> str:
     """Return `word`'s nearest known spelling as a question, or the list of what is known."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"did you mean '{close[0]}'?" if close else "known: " + ", ".join(known)
+    close = closest(word, known)
+    return "known: " + ", ".join(known) if close is None else f"did you mean '{close}'?"
+
+
+def closest(word: str, known: Sequence[str], cutoff: float = 0.6) -> str | None:
+    """Return which of `known` is spelt most like `word`, small and capital letters alike; None
+    where none is as alike as `cutoff`, in [0, 1]."""
+    plain = {name.lower(): name for name in reversed(known)}
+    found = difflib.get_close_matches(word.lower(), plain, n=1, cutoff=cutoff)
+    return plain[found[0]] if found else None
 
 
 def number_or_range(what: str, least: int) -> BeforeValidator:

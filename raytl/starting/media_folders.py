@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from raytl.data.importers.class_folders import Found, class_folders
+from raytl.data.importers.class_folders import Found, class_folders, folders_in
 from raytl.data.importers.decoding import unwarned, upright_size
 from raytl.data.importers.image_folder import EXTENSIONS as IMAGES
 from raytl.data.importers.labelled_files import partly_labelled, split_folders
@@ -86,15 +86,13 @@ def _lack_classes(root: Path, folders: list[Path]) -> bool:
     """Whether files stand in no class folder: there is none, or a split's folder has none."""
     if not folders:
         return True
-    return any(
-        not any(p.is_dir() for p in split.iterdir()) for split in split_folders(root).values()
-    )
+    return not all(map(folders_in, split_folders(root).values()))
 
 
 def _without_classes(root: Path, kind: str) -> Raw:
     """Return files that have no class, of a target that is adapted to."""
     suffixes, what = MEDIA[kind]
-    splits = partly_labelled(root, (), suffixes, what, [])
+    splits, _ = partly_labelled(root, (), suffixes, what, [])
     options: dict[str, Any] = {"unlabelled": True, "skip_bad": True}
     if kind == "image-folder":
         options["size"] = stored_side([item.path for of in splits.values() for item in of])

@@ -69,9 +69,7 @@ def sharded(raw: Raw, out: Path, *, force: bool, say: Say) -> None:
 def class_option(raw: Raw, classes: tuple[str, ...]) -> dict[str, Any]:
     """Return the option that gives raw data of one domain the other's classes, where their kind
     takes one: a domain may lack rows of some."""
-    takes = raw.kind in ("table", "text-lines", "series") or not {
-        "pattern",
-        "unlabelled",
-    }.isdisjoint(raw.options)
+    by_words = raw.kind in ("table", "text-lines", "series")
+    takes = by_words or "pattern" in raw.options or "unlabelled" in raw.options
     named = len(classes) > 1 and not any("," in name for name in classes)
     return {"classes": ",".join(classes)} if takes and named else {}

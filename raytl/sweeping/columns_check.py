@@ -8,7 +8,7 @@ from raytl.config import Study, nearest
 from raytl.config.trial import OF_BRANCH
 from raytl.data.domain import Domain, Domains
 from raytl.errors import ConfigError
-from raytl.modalities.registry import MODALITIES
+from raytl.modalities.registry import MODALITIES, modality_of
 from raytl.models.mappers import SPATIAL
 from raytl.models.source_spec import SourceSpec
 from raytl.recipes import RECIPES
@@ -46,25 +46,30 @@ def check_columns(
 
 def compared_columns(domains: Domains) -> list[str]:
     """Return how columns that both domains have differ, a note each; raises ConfigError where
-    nothing of the source domain's is in the target's."""
-    notes, source = [], domains.source
-    for name, column in domains.target.columns.items():
-        of_source = None if source is None else domains.column_in(source, name)
-        if source is None or of_source is None:
-            continue
-        place = f"source_domain: column {of_source}"
-        with placed(place):
-            found = MODALITIES[column.kind].compared(column, source.columns[of_source])
-        notes += [] if found is None else [f"{place}: {found}"]
+    nothing of the only one that the source domain has is in the target's."""
+    source = domains.source
+    if source is None:
+        return []
+    named = {name: domains.column_in(source, name) for name in domains.target.columns}
+    both = {name: of_source for name, of_source in named.items() if of_source is not None}
+    notes = []
+    for name, of_source in both.items():
+        place, column = f"source_domain: column {of_source}", domains.target.columns[name]
+        try:
+            with placed(place):
+                found = modality_of(column).compared(column, source.columns[of_source])
+        except ConfigError as error:
+            if len(both) == 1:
+                raise
+            notes.append(str(error))  # the other columns are transferred
+        else:
+            notes += [] if found is None else [f"{place}: {found}"]
     return notes
 
 
 def check_augmented(study: Study, space: SearchSpace, specs: Specs) -> None:
     """Raise ConfigError for an option of `train.augment` that changes no column that is read."""
-    trained = [*space.choices("source_model"), *space.choices("student")]
-    read = {
-        part.modality for name in trained if name in specs for part in specs[name].parts.values()
-    }
+    read = {part.modality for spec in _trained(space, specs) for part in spec.parts.values()}
     for option in ("flip", "crop"):
         known = [name for name, wing in MODALITIES.items() if option in wing.augments]
         if getattr(study.train.augment, option) and read.isdisjoint(known):
@@ -74,13 +79,18 @@ def check_augmented(study: Study, space: SearchSpace, specs: Specs) -> None:
             )
 
 
+def _trained(space: SearchSpace, specs: Specs) -> list[SourceSpec]:
+    """Return the source models that trials may train, students among them."""
+    names = [*space.choices("source_model"), *space.choices("student")]
+    return [specs[name] for name in names if name in specs]
+
+
 def _has_any(domains: Domains, domain: Domain, columns: Collection[str]) -> bool:
     return any(domains.column_in(domain, column) is not None for column in columns)
 
 
 def _check_names(space: SearchSpace, specs: Specs) -> None:
-    trained = [*space.choices("source_model"), *space.choices("student")]
-    known = {column for name in trained if name in specs for column in specs[name].parts}
+    known = {column for spec in _trained(space, specs) for column in spec.parts}
     for key in [*space.distributions, *space.base]:
         column = key.removeprefix(OF_BRANCH)
         if column != key and column not in known:

@@ -141,7 +141,8 @@ class Segmentation(Task):
 
     def encoded(self, said: Predicted) -> list[bytes]:
         """Return each mask as a palette PNG."""
-        return [encoded_mask(answer.cpu().numpy(), self.out_dim) for answer in said.answer]
+        masks = said.answer.cpu() if isinstance(said.answer, Tensor) else said.answer
+        return [encoded_mask(mask.numpy(), self.out_dim) for mask in masks]
 
     def picture(self, image_HWC: np.ndarray, target: np.ndarray, answer: np.ndarray) -> bytes:
         """Return the image, its true and its predicted classes side by side."""

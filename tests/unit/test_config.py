@@ -13,6 +13,7 @@ from raytl.config import (
     dump_study,
     frozen_blocks,
     load_study,
+    nearest,
 )
 from raytl.errors import ConfigError
 
@@ -164,3 +165,15 @@ def test_a_folder_of_huggingface_is_meant_from_where_the_study_is_read(
     of_hub = SourceModelConfig(huggingface="microsoft/minilm")
     assert own.huggingface == str(tmp_path / "data/minilm")
     assert of_hub.huggingface == "microsoft/minilm"
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("fientune", "did you mean 'finetune'?"),
+        ("DANN", "did you mean 'Dann'?"),
+        ("zzz", "known: finetune, Dann"),
+    ],
+)
+def test_the_nearest_spelling_whatever_the_size_of_letters(word: str, told: str) -> None:
+    assert nearest(word, ["finetune", "Dann"]) == told

@@ -46,7 +46,7 @@ class _Wanted(NamedTuple):
     skipped: list[str]
 
 
-def _children(folder: Entry) -> list[Entry]:
+def folders_in(folder: Entry) -> list[Entry]:
     """Return the folders in a folder that may be splits or classes."""
     inside = (p for p in entries(folder) if not is_hidden(p))
     return in_order(p for p in inside if p.is_dir() and not _no_class(p))
@@ -62,8 +62,8 @@ def _no_class(folder: Entry) -> str:
 
 
 def _splits(root: Entry, wanted: _Wanted) -> dict[str, Entry]:
-    children = _children(root)
-    nested = [child for child in children if _children(child)]
+    children = folders_in(root)
+    nested = [child for child in children if folders_in(child)]
     if not nested:
         return {"train": root}
     _list_strays(root, wanted)
@@ -76,7 +76,7 @@ def _splits(root: Entry, wanted: _Wanted) -> dict[str, Entry]:
 
 
 def _classes(folders: dict[str, Entry]) -> tuple[str, ...]:
-    names = {split: tuple(c.name for c in _children(folder)) for split, folder in folders.items()}
+    names = {split: tuple(c.name for c in folders_in(folder)) for split, folder in folders.items()}
     first, classes = next(iter(names.items()))
     if len(classes) < 2:
         place = shown(next(iter(folders.values())))

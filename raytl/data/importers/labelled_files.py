@@ -4,8 +4,14 @@ is below, beside SOURCE/CLASS/file and SOURCE/SPLIT/CLASS/file."""
 from collections.abc import Set
 from typing import NamedTuple
 
-from raytl.data.importers.class_folders import Item, class_folders, files_below, not_wanted
-from raytl.data.importers.listing import Entry, below, entries, in_order, is_hidden, shown
+from raytl.data.importers.class_folders import (
+    Item,
+    class_folders,
+    files_below,
+    folders_in,
+    not_wanted,
+)
+from raytl.data.importers.listing import Entry, below, entries, in_order, shown
 from raytl.data.importers.options import ShardOptions
 from raytl.data.split_names import Parts, parts_of
 from raytl.errors import ConfigError, DataError
@@ -44,31 +50,31 @@ def labelled_files(
             "with --classes, e.g. --classes no,yes"
         )
     column = LabelColumn(classes=options.class_names, nulls=True)
-    splits = partly_labelled(root, column.classes, extensions, what, skipped)
-    return Labelled(column, splits, _notes(root, splits, column.classes, what))
+    return Labelled(column, *partly_labelled(root, column.classes, extensions, what, skipped))
 
 
 def partly_labelled(
     root: Entry, classes: tuple[str, ...], extensions: Set[str], what: str, skipped: list[str]
-) -> dict[str, list[Item]]:
-    """Find files by split: those below a folder that is called as one of `classes` have that class,
-    all others NO_LABEL. Folders are splits where one of them is called as splits are (train, test)
-    and no class is. Other kinds of files are appended to `skipped`.
+) -> tuple[dict[str, list[Item]], list[str]]:
+    """Find files by split, and what to say of them. Those below a folder that is called as one of
+    `classes` have that class, all others NO_LABEL. Folders are splits where one of them is called
+    as splits are (train, test) and no class is. Other kinds of files are appended to `skipped`.
 
     Raises DataError where a folder or a split has no file of the kind.
     """
     if not root.is_dir():
         raise DataError(f"{shown(root)}: no such folder; give one of {what}s, or of SPLIT/{what}")
-    folders = split_folders(root, classes)
-    if folders:
+    splits = split_folders(root, classes)
+    if splits:
         strays = (path for path in in_order(entries(root)) if path.is_file())
         skipped += [f"{shown(path)}: in no split's folder" for path in strays]
+    folders = splits or {"train": root}
     found = {}
-    for split, folder in (folders or {"train": root}).items():
+    for split, folder in folders.items():
         found[split] = _items(folder, classes, extensions, what, skipped)
         if not found[split]:
             raise DataError(f"{shown(folder)}: no {what} is in this folder; give one with {what}s")
-    return found
+    return found, _notes(folders, found, what)
 
 
 def _items(
@@ -85,12 +91,9 @@ def _items(
     return items
 
 
-def _notes(
-    root: Entry, splits: dict[str, list[Item]], classes: tuple[str, ...], what: str
-) -> list[str]:
+def _notes(folders: dict[str, Entry], splits: dict[str, list[Item]], what: str) -> list[str]:
     """Return what to say of files without a label, and of folders that are no class: a name may be
     misspelt."""
-    folders = split_folders(root, classes) or {"train": root}
     none = [
         below(item.path, folders[split]).split("/")
         for split, items in splits.items() for item in items if item.label == NO_LABEL
@@ -104,11 +107,7 @@ def _notes(
 def split_folders(root: Entry, classes: tuple[str, ...] = ()) -> dict[str, Entry]:
     """Return the folders that are splits, by name; none where no folder is called as a split is, or
     one as a class."""
-    folders = {path.name: path for path in _folders(root)}
+    folders = {path.name: path for path in folders_in(root)}
     if set(folders) & set(classes) or parts_of(folders) == Parts(None, None, None):
         return {}
     return folders
-
-
-def _folders(root: Entry) -> list[Entry]:
-    return [p for p in in_order(entries(root)) if p.is_dir() and not is_hidden(p)]

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
+from raytl.config import closest
 from raytl.errors import ConfigError, ModelError
 from raytl.modalities.table.column import FieldKind, TableColumn
 
@@ -70,10 +70,9 @@ def compared_tables(target: TableColumn, source: TableColumn) -> str | None:
 
 def _alike(names: Sequence[str], known: Sequence[str]) -> str:
     """Return which name is spelt nearest to a known one, as an example; "" where none is near."""
-    plain = {name.lower(): name for name in known}
     for name in names:
-        if close := get_close_matches(name.lower(), plain, n=1, cutoff=0.8):
-            return f", {name} to {plain[close[0]]}, say"
+        if (close := closest(name, known, cutoff=0.8)) is not None:
+            return f", {name} to {close}, say"
     return ""
 
 

@@ -1,12 +1,12 @@
 """Tokens of a text: words, or pieces of so many characters."""
 
 import re
-import sys
 import unicodedata
 from collections.abc import Callable
 from functools import cache
+from itertools import chain
 
-FIRST_MARK = 0x300
+MARKED = (range(0x300, 0x20000), range(0xE0100, 0xE01F0))  # code points that all marks are among
 JOINERS = "\u200c\u200d"  # inside words of Persian and of India's scripts
 
 # A letter of a script that sets no spaces between words: Thai, Lao, Tibetan, Myanmar, Khmer, kana,
@@ -32,10 +32,10 @@ def _pattern(marks: bool) -> re.Pattern[str]:
     space. No mark is of `\w`."""
     word = r"\w+"
     if marks:
-        every = map(chr, range(FIRST_MARK, sys.maxunicode + 1))
+        every = map(chr, chain(*MARKED))
         of_words = "".join(sign for sign in every if unicodedata.category(sign).startswith("M"))
         # Looked at first, as the long list costs much at the end of each word
-        word += rf"(?:(?![\0-{chr(FIRST_MARK - 1)}])[{of_words}{JOINERS}]+\w*)*"
+        word += rf"(?:(?![\0-{chr(MARKED[0].start - 1)}])[{of_words}{JOINERS}]+\w*)*"
     return re.compile(rf"{word}(?:['’]{word})*|[^\w\s]")
 
 

@@ -187,6 +187,16 @@ def test_images_may_have_no_class(
     ]
 
 
+def test_a_dataset_beside_images_without_a_class_is_no_split(folders: Path, tmp_path: Path) -> None:
+    (folders / "val").rename(tmp_path / "shots")
+    source, options = tmp_path / "shots", ShardOptions(size=8)
+    shard("image-folder", str(folders), source / "test", options=options)
+    options = ShardOptions(size=8, unlabelled=True, classes="a,b")
+    report = shard("image-folder", str(source), tmp_path / "d", options=options)
+    assert {name: split.rows for name, split in report.info.splits.items()} == {"train": 4}
+    assert [line.partition(": ")[2] for line in report.skipped] == ["a dataset of raytl"]
+
+
 def test_a_class_may_be_called_as_a_split_is(tmp_path: Path) -> None:
     for place in ("bus/1.png", "train/2.png", "3.png"):
         (tmp_path / "in" / place).parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
-from several_columns import BILSTM, CLASSES, CNN, parts_of, study_of, write_rows
+from several_columns import BILSTM, CLASSES, CNN, COLUMNS, parts_of, study_of, write_rows
 from tests_support import write_images
 
 from raytl.config import Study
@@ -275,6 +275,20 @@ def test_tables_that_share_no_field_are_refused(tmp_path: Path) -> None:
     words = people(tmp_path / "words", "age", "town", kind="category")
     with pytest.raises(ConfigError, match="age is a category in it, but a number in the target"):
         preflight(of_people(target, words))
+
+
+def test_tables_that_share_no_field_are_told_where_other_columns_are_shared(tmp_path: Path) -> None:
+    fields = tuple(Field(name=name, kind="number") for name in "abcd")
+    here, there = TableColumn(fields=fields[:2]), TableColumn(fields=fields[2:])
+    names = {"table": "table", "text": "text"}
+    target, source = (
+        write_rows(tmp_path / name, names, seed, columns=COLUMNS | {"table": table})
+        for seed, (name, table) in enumerate((("target", here), ("source", there)))
+    )
+    model = {"net": {"parts": {"table": {"backbone": "mlp"}, "text": BILSTM}}}
+    study = study_of(target, model, source_domain={"dataset": source}, space=searched("dann"))
+    told = [note for note in preflight(study).notes if "no field of its table" in note]
+    assert len(told) == 1 and "it has c, d, the target a, b" in told[0]
 
 
 def test_fields_of_one_table_alone_are_told(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
 import json
+import sys
+import unicodedata
 from typing import Any
 
 import numpy as np
@@ -46,6 +48,13 @@ def test_words_keep_their_apostrophes_and_signs_stand_alone() -> None:
 )
 def test_words_keep_their_combining_marks_and_joiners(text: str) -> None:
     assert words(text) == text.split()
+
+
+def test_every_mark_of_unicode_stays_in_its_word() -> None:
+    every = (chr(code) for code in range(sys.maxunicode + 1))
+    marks = [sign for sign in every if unicodedata.category(sign).startswith("M")]
+    assert len(marks) > 2000
+    assert words(" ".join(f"x{mark}y" for mark in marks)) == [f"x{mark}y" for mark in marks]
 
 
 def test_a_vocabulary_of_before_marks_were_kept_cuts_as_it_did() -> None:
